@@ -1,0 +1,12 @@
+"""The meaning of a per-point label: a group id, or one of the negative codes."""
+
+from typing import Final
+
+NOISE: Final = -1
+"""Above ground and in range, but in no group."""
+GROUND: Final = -2
+"""Ground surface; never part of a group."""
+NOT_CONSIDERED: Final = -3
+"""Out of range, within the vehicle's own footprint, or not a finite point; its position may be meaningless."""
+FILL: Final = -(2**31)
+"""Never a legal label: where it shows, data is missing."""

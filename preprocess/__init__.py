@@ -1,0 +1,1 @@
+"""Offline stage: raw sweeps in, a cache of point groups and occupancy queries out."""

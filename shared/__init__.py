@@ -1,0 +1,1 @@
+"""What the offline stage and the trainer have in common: reading the cache, configuration, errors."""

@@ -1,0 +1,149 @@
+"""Configuration: frozen dataclasses, TOML recipes over them, ``section.key=value`` over those.
+
+A stage's options are a frozen dataclass beside the code that they steer; a command's configuration
+is a frozen dataclass of such sections. The types of the fields are the schema: a value of another
+type and an unknown key are refused, with the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args, get_type_hints
+
+from iscc_lidar.shared.errors import UserError
+
+T = TypeVar("T")
+
+Plain = bool | int | float | str | tuple[Any, ...]
+
+
+def option(default: T, why: str) -> T:
+    """Declare a dataclass field with its default and one line on its meaning, unit and reason."""
+    return cast(T, dataclasses.field(default=default, metadata={"why": why}))
+
+
+def section(kind: type[T]) -> T:
+    """Declare a field that holds another configuration dataclass with that one's defaults."""
+    return cast(T, dataclasses.field(default_factory=kind))
+
+
+def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] = ()) -> T:
+    """Build a configuration from its defaults, then a TOML recipe, then ``section.key=value`` items.
+
+    Raises UserError for an unreadable recipe, an unknown key or a value of the wrong type.
+    """
+    config = kind()
+    if recipe is not None:
+        config = _merge(config, read_toml(recipe), source=str(recipe), prefix="")
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: expected section.key=value")
+        config = _merge(config, _nest(key.strip(), _parse_value(text.strip())), f"--set {item}", "")
+    return config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises UserError where it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Turn a configuration into nested plain dictionaries, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def to_toml(config: Any) -> str:
+    """Write a configuration as a commented TOML recipe: every key, its value and what it means."""
+    lines: list[str] = []
+    fields = dataclasses.fields(config)
+    for field in (f for f in fields if not dataclasses.is_dataclass(getattr(config, f.name))):
+        lines.append(_toml_line(field, getattr(config, field.name)))
+    for field in (f for f in fields if dataclasses.is_dataclass(getattr(config, f.name))):
+        inner: Any = getattr(config, field.name)
+        lines.append(f"\n[{field.name}]")
+        lines.extend(_toml_line(f, getattr(inner, f.name)) for f in dataclasses.fields(inner))
+    return "\n".join(lines).strip() + "\n"
+
+
+def _toml_line(field: dataclasses.Field[Any], value: Plain) -> str:
+    return f"{field.name} = {_toml_value(value)}  # {field.metadata.get('why', '')}".rstrip(" #")
+
+
+def _toml_value(value: Plain) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    return repr(value)
+
+
+def _parse_value(text: str) -> Any:
+    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string.
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nest(dotted: str, value: Any) -> dict[str, Any]:
+    head, dot, rest = dotted.partition(".")
+    return {head: _nest(rest, value) if dot else value}
+
+
+def _merge(config: T, changes: Mapping[str, Any], source: str, prefix: str) -> T:
+    hints = get_type_hints(type(config))
+    updates: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in hints:
+            raise UserError(_unknown_key(config, f"{prefix}{name}", source))
+        current = getattr(config, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise UserError(f"{source}: {prefix}{name} is a section; set one of its keys, "
+                                f"for example {prefix}{name}.{dataclasses.fields(current)[0].name}")
+            updates[name] = _merge(current, value, source, f"{prefix}{name}.")
+        else:
+            updates[name] = _typed(value, hints[name], f"{prefix}{name}", source)
+    try:
+        return cast(T, dataclasses.replace(cast(Any, config), **updates))
+    except ValueError as error:  # a dataclass's own __post_init__ refuses the combination
+        raise UserError(f"{source}: {error}") from None
+
+
+def _unknown_key(config: Any, key: str, source: str) -> str:
+    known = [f.name for f in dataclasses.fields(config)]
+    prefix, _, leaf = key.rpartition(".")
+    near = difflib.get_close_matches(leaf, known, n=1, cutoff=0.0)
+    dotted = f"{prefix}.{near[0]}" if prefix and near else "".join(near)
+    return f"{source}: unknown option {key}; the nearest is {dotted} (known here: {', '.join(known)})"
+
+
+def _typed(value: Any, hint: Any, key: str, source: str) -> Any:
+    choices = [c for c in get_args(hint) if isinstance(c, str)]
+    if choices:  # Literal["a", "b"]
+        if value not in choices:
+            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r}")
+        return value
+    if get_args(hint):  # tuple[int, ...]
+        element = get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{source}: {key} must be a list of {element.__name__}, not {value!r}")
+        return tuple(_typed(v, element, key, source) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"{source}: {key} must be {hint.__name__}, not {value!r}")
+    return value

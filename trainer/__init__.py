@@ -1,0 +1,1 @@
+"""Training stage: a cache in, a pre-trained sparse-voxel encoder out."""
