@@ -1,0 +1,1 @@
+"""Measurements of the offline stage, each beside its opponents in the same run."""

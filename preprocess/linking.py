@@ -1,0 +1,92 @@
+"""Linking windows: one id per object through a whole sequence.
+
+Successive windows share sweeps. Groups of the two that cover the same points of those get the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class LinkingConfig:
+    """Options of linking."""
+
+    min_iou: float = option(0.25, "least intersection over union on the shared points for two groups to be one")
+
+
+def link_windows(
+    labels_a: NDArray[np.int32], labels_b: NDArray[np.int32], config: LinkingConfig,
+) -> NDArray[np.int32]:
+    """Match the groups of two windows one to one, the largest overlap first.
+
+    Args:
+        labels_a: int32 [N], ids by the first window of the points that both windows hold; -1 is noise.
+        labels_b: int32 [N], ids of the same points, in the same order, by the second.
+        config: options.
+
+    Returns:
+        int32 [pairs, 2], rows (id in a, id in b) in order of a's ids; each id occurs at most once a column.
+    """
+    size_a, size_b = _sizes(labels_a), _sizes(labels_b)
+    both = (labels_a >= 0) & (labels_b >= 0)
+    width = max(len(size_b), 1)
+    pair, shared = np.unique(labels_a[both].astype(np.int64) * width + labels_b[both], return_counts=True)
+    a, b = np.divmod(pair, width)
+    iou = shared / (size_a[a] + size_b[b] - shared)
+    order = np.lexsort((b, a, -iou))
+    order = order[iou[order] > config.min_iou]
+    return _greedy(np.stack([a[order], b[order]], axis=1).astype(np.int32))
+
+
+def assign_sequence_ids(
+    group_counts: Sequence[int], links: Sequence[NDArray[np.int32]],
+) -> list[NDArray[np.int32]]:
+    """Turn the windows' own ids into ids that are stable through the sequence.
+
+    Args:
+        group_counts: groups of each window.
+        links: for each window but the first, ``link_windows`` of the window before and this one.
+
+    Returns:
+        for each window int32 [groups]: the sequence id of each of its ids; dense from 0 over the sequence.
+
+    Raises:
+        ValueError: there is not one link table between each two windows.
+    """
+    if len(links) != max(len(group_counts) - 1, 0):
+        raise ValueError(f"{len(group_counts)} windows need {max(len(group_counts) - 1, 0)} link tables, "
+                         f"not {len(links)}")
+    ids: list[NDArray[np.int32]] = []
+    used = 0
+    for k, count in enumerate(group_counts):
+        own = np.full(count, -1, dtype=np.int32)
+        if k > 0 and len(links[k - 1]):
+            own[links[k - 1][:, 1]] = ids[-1][links[k - 1][:, 0]]
+        new = own < 0
+        own[new] = used + np.arange(int(new.sum()), dtype=np.int32)
+        used += int(new.sum())
+        ids.append(own)
+    return ids
+
+
+def _sizes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    return np.bincount(labels[labels >= 0]).astype(np.int64)
+
+
+def _greedy(candidates: NDArray[np.int32]) -> NDArray[np.int32]:
+    taken_a: set[int] = set()
+    taken_b: set[int] = set()
+    kept = []
+    for a, b in candidates.tolist():
+        if a not in taken_a and b not in taken_b:
+            taken_a.add(a)
+            taken_b.add(b)
+            kept.append((a, b))
+    return np.array(sorted(kept), dtype=np.int32).reshape(-1, 2)

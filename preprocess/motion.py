@@ -1,0 +1,104 @@
+"""Which groups move during a window: both of a moving object's ends do, the same way.
+
+The centroid alone misleads: a parked car seen from changing sides shifts its centroid and one of its
+ends, as more of one side comes into view, while the other end stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Options of the test for motion."""
+
+    min_shift_m: float = option(0.5, "least way of both ends during the window, m; a walk of 1.2 s is 1.5 m")
+    min_points: int = option(5, "points that a group needs in a sweep for its ends to count there")
+    min_sweeps: int = option(3, "such sweeps that a group needs, or it counts as static")
+    edge_quantile: float = option(0.05, "share of a sweep's points beyond an end; against stray returns")
+    max_width_m: float = option(20.0, "a group that is wider in plan within one sweep is static, m; walls come into "
+                                      "view as the sensor passes")
+
+
+def moving_groups(
+    xyz_world: NDArray[np.floating], sweep: NDArray[np.integer], group: NDArray[np.int32], config: MotionConfig,
+) -> NDArray[np.bool_]:
+    """Tell which groups move during a window.
+
+    Along the direction in which a group's centroid drifts, straight lines are fitted to its lower and
+    upper ends over the sweeps; the group moves if both rise by ``min_shift_m`` or more.
+
+    Args:
+        xyz_world: float [N, 3], metres, a frame that is fixed during the window.
+        sweep: int [N], index of the sweep of each point.
+        group: int32 [N], dense ids from 0; -1 where none.
+        config: options.
+
+    Returns:
+        bool [groups], groups = largest id + 1.
+    """
+    groups = int(group.max(initial=-1)) + 1
+    inside = np.flatnonzero(group >= 0)
+    if len(inside) == 0:
+        return np.zeros(groups, dtype=np.bool_)
+    sweeps = int(sweep.max()) + 1
+    point_cell = group[inside].astype(np.int64) * sweeps + sweep[inside]
+    count = np.bincount(point_cell, minlength=groups * sweeps)
+    used = count[point_cell] >= config.min_points
+    xy = (xyz_world[inside, :2] - xyz_world[inside[0], :2]).astype(np.float64)[used]
+    cell, compact = np.unique(point_cell[used], return_inverse=True)
+    owner, time = np.divmod(cell, sweeps)
+    size = count[cell]
+    centre = np.stack([np.bincount(compact, weights=xy[:, axis]) for axis in range(2)], axis=1) / size[:, None]
+    drift = np.stack([_way(centre[:, axis], owner, time, groups) for axis in range(2)], axis=1)
+    heading = drift / np.maximum(np.linalg.norm(drift, axis=1, keepdims=True), 1e-9)
+    along = (xy * heading[owner[compact]]).sum(axis=1)
+    low, high = _ends(along, compact, size, config.edge_quantile)
+    shift = np.minimum(_way(low, owner, time, groups), _way(high, owner, time, groups))
+    seen = np.bincount(owner, minlength=groups)
+    width = np.zeros(groups)
+    np.maximum.at(width, owner, _plan_widths(xy, compact, len(cell)))
+    moves: NDArray[np.bool_] = (
+        (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m))
+    return moves
+
+
+def _way(
+    position: NDArray[np.float64], owner: NDArray[np.int64], time: NDArray[np.int64], groups: int,
+) -> NDArray[np.float64]:
+    """Fit position = a + b * time for each group; return b times the group's time span, [groups]."""
+    n = np.maximum(np.bincount(owner, minlength=groups), 1)
+    t = time - (np.bincount(owner, weights=time, minlength=groups) / n)[owner]
+    p = position - (np.bincount(owner, weights=position, minlength=groups) / n)[owner]
+    variance = np.bincount(owner, weights=t * t, minlength=groups)
+    slope = np.bincount(owner, weights=t * p, minlength=groups) / np.maximum(variance, 1e-9)
+    first, last = np.full(groups, np.inf), np.full(groups, -np.inf)
+    np.minimum.at(first, owner, time)
+    np.maximum.at(last, owner, time)
+    return slope * np.where(np.isfinite(first), np.maximum(last - first, 0.0), 0.0)
+
+
+def _ends(
+    along: NDArray[np.float64], cell: NDArray[np.int64], size: NDArray[np.int64], quantile: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ``quantile`` and 1 - ``quantile`` of ``along`` in each cell, both [cells], nearest rank."""
+    ordered = along[np.lexsort((along, cell))]
+    start = np.cumsum(size) - size
+    skip = np.floor(quantile * size).astype(np.int64)
+    return ordered[start + skip], ordered[start + size - 1 - skip]
+
+
+def _plan_widths(xy: NDArray[np.float64], cell: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
+    width = np.zeros(cells)
+    for axis in range(2):
+        low, high = np.full(cells, np.inf), np.full(cells, -np.inf)
+        np.minimum.at(low, cell, xy[:, axis])
+        np.maximum.at(high, cell, xy[:, axis])
+        width = np.maximum(width, high - low)
+    return width
