@@ -53,6 +53,7 @@ class Manifest:
         config_key: SHA-256 over everything but the sweeps that the result depends on.
         class_names: names of the semantic classes; index 0 is "unlabelled". Empty without labels.
         sequences: in order of their names.
+
     """
 
     dataset: str

@@ -23,6 +23,7 @@ class Sweep:
         world_SE3_sensor: float64 [4, 4], sensor frame to a frame that is fixed during the sequence.
         semantic: uint8 [N] or None: class index into the adapter's class names, 0 where unlabelled.
         instance: int32 [N] or None: object id, stable within the sequence, 0 where none. Only for scoring.
+
     """
 
     sequence: str

@@ -21,6 +21,7 @@ from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.errors import UserError
 
 _OPEN_BLOCKS = 64
+ZarrArray = zarr.Array[Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Queries:
         kind: uint8 [M], data_schemas.arrays.OCCUPIED, FREE_NEAR or FREE_FAR.
         group: int32 [M], the group whose surface is probed.
         source: int32 [M], index within the sequence of the sweep whose ray saw it.
+
     """
 
     xyz: NDArray[np.float32]
@@ -54,6 +56,7 @@ class CachedSweep:
         semantic: uint8 [N] or None, class index into the manifest's class names.
         world_SE3_sensor: float64 [4, 4].
         queries: occupancy queries near this sweep's groups.
+
     """
 
     sequence: str
@@ -212,7 +215,7 @@ def _open_block(root: Path, sequence: str, entry: BlockEntry) -> Block:
     return Block(root, sequence, entry)
 
 
-def _open_arrays(folder: Path) -> dict[str, zarr.Array]:
+def _open_arrays(folder: Path) -> dict[str, ZarrArray]:
     path = folder / manifests.ARRAYS_FOLDER
     try:
         group = zarr.open_group(path, mode="r")
@@ -224,7 +227,7 @@ def _open_arrays(folder: Path) -> dict[str, zarr.Array]:
     return arrays
 
 
-def _check_dtype(path: Path, spec: ArraySpec, arrays: dict[str, zarr.Array]) -> None:
+def _check_dtype(path: Path, spec: ArraySpec, arrays: dict[str, ZarrArray]) -> None:
     if spec.name not in arrays:
         if spec.optional:
             return

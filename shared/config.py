@@ -23,12 +23,12 @@ Plain = bool | int | float | str | tuple[Any, ...]
 
 def option(default: T, why: str) -> T:
     """Declare a dataclass field with its default and one line on its meaning, unit and reason."""
-    return cast(T, dataclasses.field(default=default, metadata={"why": why}))
+    return dataclasses.field(default=default, metadata={"why": why})
 
 
 def section(kind: type[T]) -> T:
     """Declare a field that holds another configuration dataclass with that one's defaults."""
-    return cast(T, dataclasses.field(default_factory=kind))
+    return dataclasses.field(default_factory=kind)
 
 
 def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] = ()) -> T:

@@ -1,0 +1,1 @@
+"""Data sets: one small module each, found by its name."""

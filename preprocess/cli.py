@@ -1,0 +1,109 @@
+"""The door of the offline stage: ``iscc-preprocess``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets import registry
+from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
+from iscc_lidar.shared.cli_errors import friendly
+from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.shared.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.",
+)
+
+Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
+ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options and stop")]
+Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes; 0 = in this one. Default: all cores")]
+
+
+@app.command()
+@friendly
+def run(
+    dataset: Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")],
+    root: Annotated[Path | None, typer.Option(help="folder of the data set. Default: data/DATASET")] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder of the cache. Default: cache/DATASET")] = None,
+    workers: Workers = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
+    recipe: Recipe = None,
+    overrides: Overrides = None,
+    show_config: ShowConfig = False,
+) -> None:
+    """Make, complete or bring up to date the cache of a data set.
+
+    What is already done from the same input with the same options is kept: after an interruption the
+    same command goes on.
+
+    Examples:
+
+        iscc-preprocess run synthetic
+
+        iscc-preprocess run semantickitti --root data/semantickitti --cache cache/semantickitti
+
+        iscc-preprocess run semantickitti --set window.sweeps=8 --set clustering.voxel_size_m=0.2 --workers 0
+    """
+    config = resolve(PreprocessConfig, recipe, overrides or ())
+    if show_config:
+        print(to_toml(config), end="")
+        return
+    source = registry.open_dataset(dataset, root or Path("data") / dataset)
+    target = cache or Path("cache") / dataset
+    count = _cores() if workers is None else workers
+    manifest = preprocess(source, target, config, workers=count, scheduler=scheduler)
+    sweeps = sum(sequence.sweeps for sequence in manifest.sequences)
+    print(f"cache: {target} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
+          f"iscc-cache info {target}")  # fmt: skip
+
+
+@app.command()
+@friendly
+def synth(
+    out: Annotated[Path, typer.Argument(help="folder to write sequences/NN/... into")],
+    workers: Workers = None,
+    recipe: Recipe = None,
+    overrides: Overrides = None,
+    show_config: ShowConfig = False,
+) -> None:
+    """Write procedural streets in SemanticKITTI's layout, with labels and instances.
+
+    Sequences that are already there with the same options are kept.
+
+    Examples:
+
+        iscc-preprocess synth data/synthetic
+
+        iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=1
+    """
+    config = resolve(SynthCommand, recipe, overrides or ())
+    if show_config:
+        print(to_toml(config), end="")
+        return
+    if out.is_file():
+        raise UserError(f"{out}: is a file, expected a folder")
+    generate(out, config.synth, workers=_cores() if workers is None else workers)
+    print(f"synthetic streets: {out} ({config.synth.sequences} sequences of {config.synth.sweeps} sweeps)")
+
+
+@app.command()
+@friendly
+def datasets() -> None:
+    """List the data sets that can be read, with the layout that is expected of each."""
+    for name in registry.names():
+        print(f"{name:<16}{registry.description(name)}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

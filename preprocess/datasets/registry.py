@@ -1,0 +1,59 @@
+"""Find a data set adapter by name: every module of this package that has ``open_dataset`` is one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Protocol
+
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess import datasets
+from iscc_lidar.shared.errors import UserError
+
+_NOT_ADAPTERS = frozenset({"registry"})
+
+
+class Dataset(Protocol):
+    """What an adapter provides. It is pickled to worker processes, so it holds paths, not data."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data set, as on the command line."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the semantic classes by index; 0 is unlabelled."""
+
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the sequences, sorted."""
+
+    def sweep_names(self, sequence: str) -> tuple[str, ...]:
+        """Names of a sequence's sweeps, in order of time."""
+
+    def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
+        """Files whose content a sweep depends on."""
+
+    def read(self, sequence: str, index: int) -> Sweep:
+        """Read one sweep by its position in the sequence."""
+
+
+def names() -> tuple[str, ...]:
+    """Names of all data sets that can be read."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(datasets.__path__) if m.name not in _NOT_ADAPTERS))
+
+
+def description(name: str) -> str:
+    """One line on a data set and the layout that is expected."""
+    return str(importlib.import_module(f"{datasets.__name__}.{name}").DESCRIPTION)
+
+
+def open_dataset(name: str, root: Path) -> Dataset:
+    """Open a data set by name. Raises UserError for an unknown name or where it is not at ``root``."""
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"unknown data set {name!r}{hint} (known: {', '.join(names())})")
+    dataset: Dataset = importlib.import_module(f"{datasets.__name__}.{name}").open_dataset(root)
+    return dataset

@@ -1,0 +1,182 @@
+"""SemanticKITTI, and any data in its layout: ``sequences/NN/{velodyne,labels,poses.txt,calib.txt,times.txt}``.
+
+Points are float32 (x, y, z, intensity 0..0.99) in the sensor frame, motion-compensated; intensity is
+taken as it is. ``poses.txt`` is in the camera frame, so world_SE3_sensor = Tr^-1 P Tr with Tr from
+``calib.txt``; its rows, like those of ``times.txt``, go by frame number. Labels are optional.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.geometry import inverse
+
+DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
+
+CLASS_NAMES: Final = (
+    "unlabelled", "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist",
+    "road", "parking", "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole",
+    "traffic-sign",
+)  # fmt: skip
+
+# The benchmark's learning map, raw id -> class; ids that are not listed are unlabelled.
+_CLASS_OF_RAW: Final = {
+    10: 1, 252: 1, 11: 2, 15: 3, 18: 4, 258: 4, 13: 5, 16: 5, 20: 5, 256: 5, 257: 5, 259: 5, 30: 6, 254: 6,
+    31: 7, 253: 7, 32: 8, 255: 8, 40: 9, 60: 9, 44: 10, 48: 11, 49: 12, 50: 13, 51: 14, 70: 15, 71: 16, 72: 17,
+    80: 18, 81: 19,
+}  # fmt: skip
+_CLASS_LUT: Final = np.zeros(2**16, dtype=np.uint8)
+_CLASS_LUT[list(_CLASS_OF_RAW)] = list(_CLASS_OF_RAW.values())
+
+_NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
+
+
+@dataclass(frozen=True)
+class SemanticKitti:
+    """A data set in SemanticKITTI's layout below ``root`` (the folder that holds ``sequences``)."""
+
+    root: Path
+    name: str = "semantickitti"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the semantic classes by index; 0 is unlabelled."""
+        return CLASS_NAMES
+
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the sequences that hold sweeps, sorted."""
+        return tuple(sorted(f.parent.name for f in (self.root / "sequences").glob("*/velodyne") if f.is_dir()))
+
+    def sweep_names(self, sequence: str) -> tuple[str, ...]:
+        """Frame numbers of the sweeps of a sequence, in order."""
+        return _sweep_names(self.root / "sequences" / sequence)
+
+    def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
+        """Files whose content the sweep depends on, those that exist of them."""
+        folder = self.root / "sequences" / sequence
+        name = self.sweep_names(sequence)[index]
+        files = (folder / "velodyne" / f"{name}.bin", folder / "labels" / f"{name}.label",
+                 folder / "poses.txt", folder / "calib.txt", folder / "times.txt")  # fmt: skip
+        return tuple(file for file in files if file.exists())
+
+    def read(self, sequence: str, index: int) -> Sweep:
+        """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
+        folder = self.root / "sequences" / sequence
+        name = self.sweep_names(sequence)[index]
+        points = _read_points(folder / "velodyne" / f"{name}.bin")
+        raw = _read_labels(folder / "labels" / f"{name}.label", len(points))
+        frame = int(name)
+        return Sweep(
+            sequence=sequence,
+            name=name,
+            timestamp_ns=_timestamp_ns(folder / "times.txt", frame),
+            xyz=np.ascontiguousarray(points[:, :3]),
+            intensity=np.clip(np.nan_to_num(points[:, 3]), 0, 1),
+            origin=np.zeros((1, 3), dtype=np.float32),
+            world_SE3_sensor=_pose(folder, frame),
+            semantic=None if raw is None else _CLASS_LUT[raw & 0xFFFF],
+            instance=None if raw is None else (raw >> 16).astype(np.int32),
+        )
+
+
+def open_dataset(root: Path) -> SemanticKitti:
+    """Open the data set below ``root``. Raises UserError where no sequence with sweeps is found."""
+    for candidate in (root, root / "dataset"):
+        dataset = SemanticKitti(candidate)
+        if dataset.sequences():
+            return dataset
+    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
+    raise UserError(f"{root}: looked for sequences/NN/velodyne/*.bin and found: {found or 'an empty folder'}. "
+                    "Pass the folder that holds 'sequences' as --root (ROOT= with make)")  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _sweep_names(folder: Path) -> tuple[str, ...]:
+    names = tuple(sorted(file.stem for file in (folder / "velodyne").glob("*.bin")))
+    bad = [name for name in names if not name.isdecimal()]
+    if bad:
+        raise UserError(f"{folder}/velodyne/{bad[0]}.bin: expected a frame number as the file's name, as in 000042.bin")
+    if not names:
+        raise UserError(f"{folder}/velodyne: holds no .bin file")
+    return names
+
+
+def _read_points(path: Path) -> NDArray[np.float32]:
+    size = path.stat().st_size
+    if size % 16:
+        raise UserError(f"{path}: {size} bytes is no whole number of points of 16 bytes; the file is cut short or "
+                        "damaged, fetch it again")  # fmt: skip
+    return np.fromfile(path, dtype="<f4").reshape(-1, 4)
+
+
+def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
+    if not path.exists():
+        return None
+    raw = np.fromfile(path, dtype="<u4")
+    if path.stat().st_size != 4 * points:
+        raise UserError(f"{path}: {path.stat().st_size} bytes, expected 4 for each of the sweep's {points} points; "
+                        "the label or the .bin file is damaged or of another sweep")  # fmt: skip
+    return raw
+
+
+def _pose(folder: Path, frame: int) -> NDArray[np.float64]:
+    poses = _read_matrices(folder / "poses.txt")
+    if frame >= len(poses):
+        raise UserError(f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; rows go by frame "
+                        "number from 0. Fetch the file again, or remove the sweeps that have no pose")  # fmt: skip
+    camera_SE3_sensor = _read_calibration(folder / "calib.txt")
+    world: NDArray[np.float64] = inverse(camera_SE3_sensor) @ poses[frame] @ camera_SE3_sensor
+    return world
+
+
+@functools.lru_cache(maxsize=64)
+def _read_matrices(path: Path) -> NDArray[np.float64]:
+    try:
+        rows = np.loadtxt(path, ndmin=2)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt is "
+                        "not the same and does not fit the first sweeps of sequence 00") from None  # fmt: skip
+    except ValueError as error:
+        raise UserError(f"{path}: expected 12 numbers a row: {error}") from None
+    if rows.shape[1:] != (12,) or not np.isfinite(rows).all():
+        raise UserError(f"{path}: expected rows of 12 finite numbers, found {rows.shape[1]} columns")
+    return np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_calibration(path: Path) -> NDArray[np.float64]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        entries = dict(line.split(":", 1) for line in lines if ":" in line)
+        return np.vstack([np.array(entries["Tr"].split(), dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; poses are in the camera frame and need its Tr row") from None
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: expected a row 'Tr:' with 12 numbers ({error})") from None
+
+
+def _timestamp_ns(path: Path, frame: int) -> int:
+    times = _read_times(path)
+    if times is None:
+        return frame * _NOMINAL_PERIOD_NS
+    if frame >= len(times):
+        raise UserError(f"{path}: has {len(times)} rows, none for frame {frame:06d}")
+    return round(times[frame] * 1e9)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_times(path: Path) -> list[float] | None:
+    if not path.exists():
+        return None
+    try:
+        return [float(line) for line in path.read_text(encoding="utf-8").split()]
+    except ValueError as error:
+        raise UserError(f"{path}: expected one number a row: {error}") from None

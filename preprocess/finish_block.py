@@ -1,0 +1,164 @@
+"""Second pass over a block: sequence ids for its points, then its groups and its occupancy queries."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.labels import NOISE, NOT_CONSIDERED
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.groups import GroupRows, describe_groups
+from iscc_lidar.preprocess.motion import moving_groups
+from iscc_lidar.preprocess.queries import (
+    ProbedGroups,
+    QueryConfig,
+    QuerySet,
+    WindowRays,
+    drop_contradicted,
+    sample_queries,
+    sort_rays,
+)
+from iscc_lidar.preprocess.ray_image import RayImage, make_ray_image
+from iscc_lidar.preprocess.segment_block import SweepLabels
+from iscc_lidar.shared.geometry import inverse, transform
+
+
+@dataclass(frozen=True)
+class FinishedSweep:
+    """All that is stored of a sweep.
+
+    Attributes:
+        index: position within the sequence.
+        sweep: the sweep as read.
+        label: int32 [N], ids of the sequence or codes.
+        groups: its groups, world frame.
+        moving: bool [G], beside ``groups``.
+        queries: its occupancy queries, in its sensor frame.
+    """
+
+    index: int
+    sweep: Sweep
+    label: NDArray[np.int32]
+    groups: GroupRows
+    moving: NDArray[np.bool_]
+    queries: QuerySet
+
+
+@dataclass(frozen=True)
+class _PlacedSweep:
+    """A sweep of the window, in the window's frame (the world's axes, another origin)."""
+
+    index: int
+    sweep: Sweep
+    label: NDArray[np.int32]
+    xyz: NDArray[np.float32]
+    image: RayImage
+    origin: NDArray[np.float32]
+
+
+def finish_sweeps(
+    dataset: Dataset, sequence: str, windows: tuple[Window, ...], labels: SweepLabels, config: PreprocessConfig
+) -> list[FinishedSweep]:
+    """Finish the sweeps that a block's windows own, given the sequence's labels of all sweeps they hold."""
+    finished: list[FinishedSweep] = []
+    sweeps: dict[int, Sweep] = {}
+    for window in windows:
+        sweeps = {i: sweeps.get(i) or dataset.read(sequence, i) for i in range(window.start, window.stop)}
+        finished.extend(_finish_window(window, sweeps, labels, config))
+    return finished
+
+
+def _finish_window(
+    window: Window, sweeps: dict[int, Sweep], labels: SweepLabels, config: PreprocessConfig
+) -> list[FinishedSweep]:
+    origin = sweeps[window.start].world_SE3_sensor[:3, 3]
+    placed = [_place(index, sweep, labels[index], origin) for index, sweep in sweeps.items()]
+    moving = _moving_ids(placed, config)
+    rays = _group_rays(placed)
+    own = [p for p in placed if window.own_start <= p.index < window.own_stop]
+    return [_finish_sweep(sweep, placed, rays, moving, origin, config) for sweep in own]
+
+
+def _place(index: int, sweep: Sweep, label: NDArray[np.int32], world_origin: NDArray[np.float64]) -> _PlacedSweep:
+    valid = label != NOT_CONSIDERED
+    window_SE3_sensor = sweep.world_SE3_sensor.copy()
+    window_SE3_sensor[:3, 3] -= world_origin
+    xyz = np.zeros((len(sweep), 3), dtype=np.float32)
+    xyz[valid] = transform(window_SE3_sensor, sweep.xyz[valid])
+    origin = np.broadcast_to(transform(window_SE3_sensor, sweep.origin).astype(np.float32), xyz.shape)
+    return _PlacedSweep(index, sweep, label, xyz, make_ray_image(origin[valid], xyz[valid]), origin)
+
+
+def _group_rays(placed: list[_PlacedSweep]) -> WindowRays:
+    """The rays of a window that ended on groups."""
+    masks = [p.label >= 0 for p in placed]
+    return sort_rays(
+        np.concatenate([p.xyz[m] for p, m in zip(placed, masks, strict=True)]),
+        np.concatenate([p.origin[m] for p, m in zip(placed, masks, strict=True)]),
+        np.concatenate([np.full(m.sum(), p.index, np.int32) for p, m in zip(placed, masks, strict=True)]),
+        np.concatenate([p.label[m] for p, m in zip(placed, masks, strict=True)]),
+    )
+
+
+def _moving_ids(placed: list[_PlacedSweep], config: PreprocessConfig) -> NDArray[np.int32]:
+    """Ids of the groups that move during the window, sorted."""
+    rays = _group_rays(placed)
+    dense = np.repeat(np.arange(len(rays.group), dtype=np.int32), np.diff(rays.start))
+    moving = moving_groups(rays.end, rays.sweep, dense, config.motion)
+    return rays.group[moving]
+
+
+def _finish_sweep(
+    own: _PlacedSweep,
+    placed: list[_PlacedSweep],
+    rays: WindowRays,
+    moving: NDArray[np.int32],
+    world_origin: NDArray[np.float64],
+    config: PreprocessConfig,
+) -> FinishedSweep:
+    rows = describe_groups(own.xyz.astype(np.float64), own.label)
+    moves = np.isin(rows.group, moving)
+    # The sequence's name enters by its checksum: a string's own hash differs between processes.
+    rng = np.random.default_rng([config.seed, zlib.crc32(own.sweep.sequence.encode()), own.index])
+    own_rays = _group_rays([own])
+    still = sample_queries(_probed(rows, ~moves, config.queries), rays, config.queries, rng)
+    still = drop_contradicted(still, [p.image for p in placed], config.queries)
+    in_motion = sample_queries(_probed(rows, moves, config.queries), own_rays, config.queries, rng)
+    in_motion = drop_contradicted(in_motion, [own.image], config.queries)
+    sensor_SE3_window = inverse(own.sweep.world_SE3_sensor)
+    sensor_SE3_window[:3, 3] += sensor_SE3_window[:3, :3] @ world_origin
+    queries = _merge_by_group(still, in_motion, sensor_SE3_window)
+    world = GroupRows(rows.group, rows.points, rows.centroid + world_origin, rows.box_min + world_origin,
+                      rows.box_max + world_origin)  # fmt: skip
+    return FinishedSweep(own.index, own.sweep, own.label, world, moves, queries)
+
+
+def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QueryConfig) -> ProbedGroups:
+    """The chosen groups of object size, their boxes enlarged."""
+    width = (rows.box_max - rows.box_min)[:, :2].max(axis=1, initial=0)
+    keep = chosen & (rows.points >= config.group_points_min) & (width <= config.group_width_max_m)
+    margin = config.box_margin_m
+    return ProbedGroups(rows.group[keep], rows.points[keep], rows.box_min[keep] - margin, rows.box_max[keep] + margin)
+
+
+def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_window: NDArray[np.float64]) -> QuerySet:
+    group = np.concatenate([a.group, b.group])
+    order = np.argsort(group, kind="stable")
+    xyz = transform(sensor_SE3_window, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
+    kind, source = np.concatenate([a.kind, b.kind])[order], np.concatenate([a.source, b.source])[order]
+    return QuerySet(xyz, kind, group[order], source)
+
+
+def sequence_labels(own: SweepLabels, window_ids: dict[int, NDArray[np.int32]]) -> SweepLabels:
+    """Replace ids of the owning window by ids of the sequence; codes stay. ``window_ids`` goes by sweep."""
+    labels: SweepLabels = {}
+    for index, label in own.items():
+        table = np.append(window_ids[index], np.int32(NOISE))  # the last entry keeps the look-up legal without groups
+        labels[index] = np.where(label >= 0, table[np.clip(label, 0, None)], label)
+    return labels

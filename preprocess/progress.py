@@ -1,0 +1,51 @@
+"""Progress in sweeps, from wherever a task runs to the bar on the user's screen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from distributed import Client, get_worker
+from tqdm import tqdm
+
+_TOPIC = "iscc-sweeps"
+_local_listener: list[Callable[[float], None]] = []
+
+
+def report_sweeps(sweeps: float) -> None:
+    """Say that so many sweeps' worth of work is done; callable from a Dask worker or in the main process."""
+    for listen in _local_listener:
+        listen(sweeps)
+    if not _local_listener:
+        _report_to_scheduler(sweeps)
+
+
+@contextmanager
+def sweep_bar(total: int, client: Client | None) -> Iterator[None]:
+    """Show a bar with sweeps/s and the time left, fed by report_sweeps here or on the client's workers."""
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} sweeps [{elapsed}<{remaining}, {rate_fmt}]"
+    with tqdm(total=total, desc="preprocess", unit="sweep", bar_format=bar_format, file=sys.stderr) as bar:
+
+        def advance(sweeps: float) -> None:
+            bar.update(min(sweeps, total - bar.n))  # a task that was repeated reports twice
+
+        if client is None:
+            _local_listener.append(advance)
+            try:
+                yield
+            finally:
+                _local_listener.clear()
+        else:
+            client.subscribe_topic(_TOPIC, lambda event: advance(event[1]))
+            try:
+                yield
+            finally:
+                client.unsubscribe_topic(_TOPIC)
+
+
+def _report_to_scheduler(sweeps: float) -> None:
+    try:
+        get_worker().log_event(_TOPIC, sweeps)
+    except ValueError:  # neither on a worker nor under a bar: nobody listens
+        return

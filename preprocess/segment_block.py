@@ -1,0 +1,128 @@
+"""First pass over a block: stack its windows, cluster them, link each to the next.
+
+What a block hands to the second pass lies in one work file: for each of its windows the labels of
+the sweeps that the window owns, with ids that count within the window; the links between successive
+windows; and the labels of its first and last window, by which neighbouring blocks are linked.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.labels import NOISE
+from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.preprocess.clustering import cluster_window
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.linking import link_windows
+from iscc_lidar.preprocess.sweeps import GroundedSweep, SweepBuffer
+from iscc_lidar.shared.files import write_bytes
+from iscc_lidar.shared.geometry import transform
+
+SweepLabels = dict[int, NDArray[np.int32]]
+"""Labels of every point of some sweeps, by the sweep's index."""
+
+
+@dataclass(frozen=True)
+class SegmentedBlock:
+    """The first pass's result for a block.
+
+    Attributes:
+        windows: the block's windows, in order.
+        group_counts: number of groups in each window; their ids run from 0.
+        links: for each window but the first, pairs [n, 2] (id in the window before, id in this one).
+        own: labels of the sweeps that each window owns, ids of that window.
+        first: labels of all sweeps of the first window.
+        last: labels of all sweeps of the last window.
+    """
+
+    windows: tuple[Window, ...]
+    group_counts: tuple[int, ...]
+    links: tuple[NDArray[np.int32], ...]
+    own: SweepLabels
+    first: SweepLabels
+    last: SweepLabels
+
+
+def segment_block(
+    dataset: Dataset, sequence: str, windows: tuple[Window, ...], config: PreprocessConfig
+) -> SegmentedBlock:
+    """Cluster the windows of a block in order, reading and grounding every sweep once."""
+    sweeps = SweepBuffer(dataset, sequence, config.range, config.ground)
+    counts: list[int] = []
+    links: list[NDArray[np.int32]] = []
+    own: SweepLabels = {}
+    first: SweepLabels = {}
+    labels: SweepLabels = {}
+    for window in windows:
+        before = labels
+        labels = segment_window(sweeps.take(window.start, window.stop), window.start, config)
+        counts.append(1 + max((int(label.max(initial=NOISE)) for label in labels.values()), default=NOISE))
+        if before:
+            links.append(link_shared_sweeps(before, labels, config))
+        first = first or labels
+        own |= {index: labels[index] for index in range(window.own_start, window.own_stop)}
+    return SegmentedBlock(windows, tuple(counts), tuple(links), own, first, labels)
+
+
+def segment_window(sweeps: list[GroundedSweep], start: int, config: PreprocessConfig) -> SweepLabels:
+    """Cluster what stands above the ground in stacked sweeps; labels of all their points by sweep index.
+
+    The stack's frame is the world's, moved to the window's first sensor: far from the origin float32
+    would not do.
+    """
+    origin = sweeps[0].sweep.world_SE3_sensor[:3, 3]
+    above = [held.label == NOISE for held in sweeps]
+    stacked = [
+        transform(held.sweep.world_SE3_sensor, held.sweep.xyz[mask]) - origin
+        for held, mask in zip(sweeps, above, strict=True)
+    ]
+    sizes = [len(xyz) for xyz in stacked]
+    groups = cluster_window(np.concatenate(stacked), np.repeat(np.arange(len(sizes)), sizes), config.clustering)
+    labels: SweepLabels = {}
+    for offset, (held, mask) in enumerate(zip(sweeps, above, strict=True)):
+        labels[start + offset] = held.label.copy()
+        labels[start + offset][mask] = groups[sum(sizes[:offset]) : sum(sizes[: offset + 1])]
+    return labels
+
+
+def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: PreprocessConfig) -> NDArray[np.int32]:
+    """Pairs of ids of two windows that are the same object, judged on the sweeps that both hold."""
+    shared = sorted(before.keys() & after.keys())
+    if not shared:
+        return np.empty((0, 2), dtype=np.int32)
+    ids_before, ids_after = (np.concatenate([labels[i] for i in shared]) for labels in (before, after))
+    return link_windows(np.maximum(ids_before, NOISE), np.maximum(ids_after, NOISE), config.linking)
+
+
+def save_segmented(path: Path, block: SegmentedBlock) -> None:
+    """Write a block's first-pass result, whole or not at all."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "windows": np.array([(w.start, w.stop, w.own_start, w.own_stop) for w in block.windows]),
+        "group_counts": np.array(block.group_counts),
+    }
+    arrays |= {f"links_{k}": pairs for k, pairs in enumerate(block.links)}
+    for name, labels in (("own", block.own), ("first", block.first), ("last", block.last)):
+        arrays |= {f"{name}_{index}": label for index, label in labels.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_segmented(path: Path) -> SegmentedBlock:
+    """Read a block's first-pass result."""
+    with np.load(path, allow_pickle=False) as arrays:
+        windows = tuple(Window(*(int(v) for v in row)) for row in arrays["windows"])
+        links = tuple(arrays[f"links_{k}"] for k in range(len(windows) - 1))
+        own, first, last = (_sweep_labels(arrays, name) for name in ("own", "first", "last"))
+        return SegmentedBlock(windows, tuple(int(n) for n in arrays["group_counts"]), links, own, first, last)
+
+
+def _sweep_labels(arrays: np.lib.npyio.NpzFile, name: str) -> SweepLabels:
+    prefix = f"{name}_"
+    return {int(key.removeprefix(prefix)): arrays[key] for key in arrays.files if key.startswith(prefix)}

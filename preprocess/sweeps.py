@@ -1,0 +1,66 @@
+"""Read sweeps for a window: which of their points are considered, and which of those are ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.ground import GroundConfig, ground_mask
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class RangeConfig:
+    """Which returns are considered at all."""
+
+    min_m: float = option(2.0, "metres from the ray's origin; nearer returns are the ego vehicle")
+    max_m: float = option(80.0, "metres from the ray's origin; beyond, surfaces are too sparse to group")
+
+
+@dataclass(frozen=True)
+class GroundedSweep:
+    """A sweep with a first label for every point: NOT_CONSIDERED, GROUND, or NOISE until it is in a group."""
+
+    sweep: Sweep
+    label: NDArray[np.int32]
+
+
+def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
+    """Points that exist (finite, not exactly zero) and lie in range: bool [N]."""
+    finite = np.isfinite(sweep.xyz).all(axis=1)
+    exists = finite & sweep.xyz.any(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        range_m = np.linalg.norm(sweep.xyz - sweep.origin, axis=1)
+    return exists & (range_m >= config.min_m) & (range_m <= config.max_m)
+
+
+def remove_ground(sweep: Sweep, ranges: RangeConfig, ground: GroundConfig) -> GroundedSweep:
+    """Give every point of a sweep its first label."""
+    considered = considered_mask(sweep, ranges)
+    label = np.full(len(sweep), NOT_CONSIDERED, dtype=np.int32)
+    is_ground = ground_mask(sweep.xyz[considered], sweep.intensity[considered], ground)
+    label[considered] = np.where(is_ground, GROUND, NOISE)
+    return GroundedSweep(sweep, label)
+
+
+class SweepBuffer:
+    """The sweeps of the current window, each read and grounded once while windows move forward."""
+
+    def __init__(self, dataset: Dataset, sequence: str, ranges: RangeConfig, ground: GroundConfig) -> None:
+        self._source = (dataset, sequence)
+        self._configs = (ranges, ground)
+        self._held: dict[int, GroundedSweep] = {}
+
+    def take(self, start: int, stop: int) -> list[GroundedSweep]:
+        """Sweeps ``start`` up to ``stop``; earlier ones are forgotten."""
+        self._held = {index: held for index, held in self._held.items() if index >= start}
+        dataset, sequence = self._source
+        for index in range(start, stop):
+            if index not in self._held:
+                self._held[index] = remove_ground(dataset.read(sequence, index), *self._configs)
+        return [self._held[index] for index in range(start, stop)]

@@ -1,0 +1,41 @@
+"""Write many procedural sequences side by side, with a progress bar."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from iscc_lidar.preprocess.synthetic.config import SynthConfig
+from iscc_lidar.preprocess.synthetic.write import write_sequence
+from iscc_lidar.shared.config import section
+
+
+@dataclass(frozen=True)
+class SynthCommand:
+    """All options of ``iscc-preprocess synth``."""
+
+    synth: SynthConfig = section(SynthConfig)
+
+
+def generate(root: Path, config: SynthConfig, workers: int) -> None:
+    """Write all sequences below root in so many processes, 0 for this one. See ``write_sequence``."""
+    with tqdm(total=config.sequences * config.sweeps, desc="synth", unit="sweep") as bar:
+        if workers == 0:
+            for index in range(config.sequences):
+                write_sequence(root, config, index)
+                bar.update(config.sweeps)
+            return
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+            written = [pool.submit(write_sequence, root, config, index) for index in range(config.sequences)]
+            for done in as_completed(written):
+                try:
+                    done.result()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+                bar.update(config.sweeps)

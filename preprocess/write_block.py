@@ -1,0 +1,135 @@
+"""Write a finished block: its Zarr arrays, its two tables, and the block file with their checksums."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from iscc_lidar.data_schemas import tables
+from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QUANTUM_M, ArraySpec
+from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
+from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, GROUPS_FILE, SWEEPS_FILE
+from iscc_lidar.preprocess.finish_block import FinishedSweep
+from iscc_lidar.shared.files import new_folder, sha256
+
+
+def write_block(folder: Path, sweeps: list[FinishedSweep], key: str) -> None:
+    """Write a block aside and move it into place; ``key`` says what it was made from."""
+    with new_folder(folder) as aside:
+        _write_arrays(aside / ARRAYS_FOLDER, _block_arrays(sweeps))
+        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist([_sweep_row(s) for s in sweeps], tables.SWEEPS))
+        _write_table(aside / GROUPS_FILE, _groups_table(sweeps))
+        files = sorted(f for f in aside.rglob("*") if f.is_file())
+        content = {"key": key, "files": {str(f.relative_to(aside)): sha256(f) for f in files}}
+        (aside / BLOCK_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def block_key(folder: Path) -> str | None:
+    """What the block in a folder was made from, None where there is no readable block."""
+    try:
+        return str(json.loads((folder / BLOCK_FILE).read_text(encoding="utf-8"))["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _block_arrays(sweeps: list[FinishedSweep]) -> dict[str, NDArray[Any]]:
+    queries = [s.queries for s in sweeps]
+    arrays = {
+        "xyz": np.concatenate([_quantise(s.sweep.xyz) for s in sweeps], axis=1),
+        "intensity": np.concatenate([np.rint(s.sweep.intensity * 255).astype(np.uint8) for s in sweeps]),
+        "label": np.concatenate([s.label for s in sweeps]),
+        "point_start": _starts([len(s.label) for s in sweeps]),
+        "query_xyz": np.concatenate([_quantise(q.xyz) for q in queries], axis=1),
+        "query_kind": np.concatenate([q.kind for q in queries]),
+        "query_group": np.concatenate([q.group for q in queries]),
+        "query_source": np.concatenate([q.source for q in queries]),
+        "query_start": _starts([len(q.kind) for q in queries]),
+    }
+    if any(s.sweep.semantic is not None for s in sweeps):
+        arrays["semantic"] = np.concatenate([_semantic(s) for s in sweeps])
+    return arrays
+
+
+def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
+    limit = np.iinfo(np.int16).max  # what is clipped or not finite is out of range and labelled so
+    steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.rint(np.clip(steps, -limit, limit)).astype(np.int16)
+
+
+def _semantic(sweep: FinishedSweep) -> NDArray[np.uint8]:
+    semantic = sweep.sweep.semantic
+    return np.zeros(len(sweep.label), np.uint8) if semantic is None else semantic
+
+
+def _starts(sizes: list[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    for spec in BLOCK_ARRAYS:
+        if spec.name in arrays:
+            _write_array(group, spec, arrays[spec.name])
+
+
+def _write_array(group: zarr.Group, spec: ArraySpec, data: NDArray[Any]) -> None:
+    planes = data.shape[:-1]
+    chunk = min(CHUNK_ROWS, max(1, data.shape[-1]))
+    chunks_needed = max(1, -(-data.shape[-1] // chunk))
+    array = group.create_array(
+        spec.name,
+        shape=data.shape,
+        dtype=spec.dtype,
+        chunks=(*(1 for _ in planes), chunk),
+        shards=(*planes, chunk * chunks_needed),  # one file an array
+        compressors=[
+            BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=data.dtype.itemsize),
+            Crc32cCodec(),  # blosc alone lets flipped bits through
+        ],
+        fill_value=spec.fill,
+        attributes={k: v for k, v in (("meaning", spec.meaning), ("unit", spec.unit), ("frame", spec.frame)) if v},
+        # A chunk that happens to equal the fill value is written all the same: a hole must show.
+        config={"write_empty_chunks": True},
+    )
+    array[...] = data
+
+
+def _sweep_row(s: FinishedSweep) -> dict[str, Any]:
+    return {
+        "sweep": s.index,
+        "name": s.sweep.name,
+        "timestamp_ns": s.sweep.timestamp_ns,
+        "points": len(s.label),
+        "grouped": int((s.label >= 0).sum()),
+        "noise": int((s.label == NOISE).sum()),
+        "ground": int((s.label == GROUND).sum()),
+        "not_considered": int((s.label == NOT_CONSIDERED).sum()),
+        "queries": len(s.queries.kind),
+        "world_SE3_sensor": s.sweep.world_SE3_sensor.ravel().tolist(),
+    }
+
+
+def _groups_table(sweeps: list[FinishedSweep]) -> pa.Table:
+    columns = {
+        "sweep": np.concatenate([np.full(len(s.groups.group), s.index, np.int32) for s in sweeps]),
+        "group": np.concatenate([s.groups.group for s in sweeps]),
+        "points": np.concatenate([s.groups.points for s in sweeps]),
+        "moving": np.concatenate([s.moving for s in sweeps]),
+    }
+    arrays = {name: pa.array(values) for name, values in columns.items()}
+    for name in ("centroid", "box_min", "box_max"):
+        flat = np.concatenate([getattr(s.groups, name) for s in sweeps]).ravel()
+        arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 3)
+    return pa.table([arrays[name] for name in tables.GROUPS.names], schema=tables.GROUPS)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
