@@ -1,0 +1,47 @@
+"""Options of the procedural data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """What is simulated: how many streets, how long, by which sensor, with which noise."""
+
+    sequences: int = option(32, "streets, each a sequence of its own; pre-training needs variety more than length")
+    sweeps: int = option(16, "successive sweeps per street; one window of 12 and its stride of 4")
+    seed: int = option(0, "everything random follows from it, the sequence's and the sweep's number")
+    beams: int = option(64, "laser beams, spread over the elevations of an HDL-64E")
+    columns: int = option(1024, "firings per revolution; a real HDL-64E has about 2000")
+    sweep_rate_hz: float = option(10.0, "sweeps per second, as in KITTI")
+    ego_speed_min_mps: float = option(4.0, "slowest own speed of a street, m/s")
+    ego_speed_max_mps: float = option(11.0, "fastest own speed of a street, m/s")
+    sensor_height_m: float = option(1.73, "sensor above the ground, m, as in KITTI")
+    max_range_m: float = option(80.0, "no return beyond, m")
+    min_range_m: float = option(1.5, "no return nearer, m; the own car is not drawn")
+    range_noise_m: float = option(0.02, "standard deviation of range, m, an HDL-64E's data sheet")
+    dropout: float = option(0.06, "share of returns lost anywhere; far and grazing ones are lost more often")
+    intensity_noise: float = option(0.11, "standard deviation of intensity per return; KITTI's classes have .08 to .19")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be simulated. Raises ValueError."""
+        for name in ("sequences", "sweeps", "beams", "columns"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, not {self.seed}")
+        if self.columns < 8:
+            raise ValueError(f"columns must be at least 8, not {self.columns}")
+        if not 0 < self.min_range_m < self.max_range_m:
+            raise ValueError("min_range_m must lie between 0 and max_range_m")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share from 0 to below 1, not {self.dropout}")
+        if not 0 < self.ego_speed_min_mps <= self.ego_speed_max_mps:
+            raise ValueError("ego_speed_min_mps must be positive and at most ego_speed_max_mps")
+        if self.sweep_rate_hz <= 0 or self.sensor_height_m <= 0:
+            raise ValueError("sweep_rate_hz and sensor_height_m must be positive")
+        if self.range_noise_m < 0 or self.intensity_noise < 0:
+            raise ValueError("range_noise_m and intensity_noise must be 0 or more")

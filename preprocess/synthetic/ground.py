@@ -1,0 +1,219 @@
+"""The ground of a street: where it runs, how high it lies, and what each spot of it is.
+
+Street coordinates: s along the centre line, d to its left, metres. The centre line is an arc that
+leaves the world's origin along +x. Height is a smooth surface; whatever lies outside road and parking
+is raised by one kerb, a vertical step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.preprocess.synthetic.semantics import OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN
+
+Array = NDArray[np.float64]
+Along = Callable[[Array, Array], tuple[Array, Array, Array]]
+"""Ranges [N] and rays [N, 3] to street coordinates s, d and height above the smooth surface, each [N]."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the street, from the road's edge outwards; lengths in metres.
+
+    Attributes:
+        parking: width of the parking strip, 0 for none.
+        sidewalk: width of the sidewalk.
+        paved_yard: whether the ground behind the sidewalk is paved like it, rather than grown over.
+        bank, bank_length: slope of that ground, and how far it goes on.
+        drive_period, drive_width: paved drives or paths through the yard, one every so many metres.
+    """
+
+    parking: float
+    sidewalk: float
+    paved_yard: bool
+    bank: float
+    bank_length: float
+    drive_period: float
+    drive_width: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Shape and classes of the ground.
+
+    Attributes:
+        curvature: of the centre line, 1/m, positive to the left; never 0.
+        half_road: half the width of the carriageway, m.
+        median_half: half the width of the raised strip in its middle, m; 0 for none.
+        grade: slope along s. waves: [W, 3] amplitude m, angular frequency 1/m, phase of the rolling along s.
+        camber: fall of the road to its sides. kerb: height of the step, m.
+        relief: amplitude of the unpaved yards' bumps, m.
+        cross_s, cross_half: where a crossing road lies and half its width; half width 0 for none.
+        left, right: the two sides, d > 0 and d < 0.
+    """
+
+    curvature: float
+    half_road: float
+    median_half: float
+    grade: float
+    waves: Array
+    camber: float
+    kerb: float
+    relief: float
+    cross_s: float
+    cross_half: float
+    left: Side
+    right: Side
+
+    def to_world(self, s: Array, d: Array) -> tuple[Array, Array]:
+        """World x and y of street coordinates."""
+        radius = 1 / self.curvature
+        return np.sin(s / radius) * (radius - d), radius - np.cos(s / radius) * (radius - d)
+
+    def to_street(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Street coordinates of world x and y."""
+        radius = 1 / self.curvature
+        sign = np.sign(radius)
+        s = np.arctan2(sign * x, sign * (radius - y)) * radius
+        return s, radius - sign * np.hypot(x, radius - y)
+
+    def outside(self, s: Array, d: Array) -> Array:
+        """Distance beyond the edge of the paved lane area, m: negative on road and parking."""
+        along_street = np.abs(d) - self.half_road - self._side(d, "parking")
+        if self.median_half:
+            along_street = np.maximum(along_street, self.median_half - np.abs(d))
+        return np.minimum(along_street, self._beyond_crossing(s))
+
+    def base(self, s: Array, d: Array) -> Array:
+        """Height of the smooth surface without the kerb's step, m."""
+        z = self.grade * s
+        for amplitude, frequency, phase in self.waves:
+            z = z + amplitude * np.sin(frequency * s + phase)
+        beyond = np.abs(d) - self.half_road - self._side(d, "parking") - self._side(d, "sidewalk")
+        yard = np.maximum(beyond, 0)
+        z = z + self._side(d, "bank") * np.minimum(yard, self._side(d, "bank_length"))
+        z = z - self.camber * np.minimum(np.abs(d), self.half_road)
+        bumps = np.sin(0.9 * s + 0.35 * d) * np.sin(0.75 * d - 0.2 * s)
+        grown = ~(self._drive(s, d) | (self._side(d, "paved_yard") > 0))
+        return np.asarray(z + grown * self.relief * np.minimum(yard * 0.3, 1) * bumps)
+
+    def height(self, s: Array, d: Array) -> Array:
+        """Height of the ground, kerb included, m."""
+        return self.base(s, d) + self.kerb * (self.outside(s, d) >= 0)
+
+    def raw(self, s: Array, d: Array) -> NDArray[np.int64]:
+        """Raw class id at street coordinates."""
+        crossing = self._beyond_crossing(s)
+        along_street = np.abs(d) - self.half_road
+        beyond = self.outside(s, d) - self._side(d, "sidewalk")
+        # A wide drive is for cars, a narrow one for feet.
+        drive_raw = np.where(self._side(d, "drive_width") > 2.2, PARKING, SIDEWALK)
+        yard_raw = np.where(self._side(d, "paved_yard") > 0, SIDEWALK, TERRAIN)
+        raw = np.where(beyond >= 0, np.where(self._drive(s, d), drive_raw, yard_raw), SIDEWALK)
+        raw = np.where(np.abs(d) < self.median_half, OTHER_GROUND, raw)
+        strip = (along_street > 0) & (crossing > 4.0)
+        return np.asarray(np.where(self.outside(s, d) < 0, np.where(strip, PARKING, ROAD), raw), np.int64)
+
+    def _drive(self, s: Array, d: Array) -> NDArray[np.bool_]:
+        return np.asarray(np.mod(s, self._side(d, "drive_period")) < self._side(d, "drive_width"))
+
+    def _beyond_crossing(self, s: Array) -> Array:
+        return np.abs(s - self.cross_s) - self.cross_half if self.cross_half else np.full_like(s, np.inf)
+
+    def _side(self, d: Array, name: str) -> Array:
+        return np.where(d > 0, float(getattr(self.left, name)), float(getattr(self.right, name)))
+
+
+def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float) -> tuple[Array, NDArray[np.int64]]:
+    """Where rays first meet the ground.
+
+    Two smooth surfaces are met, road level and kerb level. A ray that meets kerb level outside the road
+    stops there; otherwise it stops at road level, or before it at the face of the kerb.
+
+    Args:
+        ground: the ground.
+        origin: world position of the sensor [3], above the ground.
+        direction: unit rays in the world frame [N, 3].
+        max_range: search no farther, m.
+
+    Returns:
+        range [N] in metres, infinite where there is none, and raw class id [N].
+    """
+    def at(t: Array, rays: Array) -> tuple[Array, Array, Array]:
+        x, y, z = (origin[i] + t * rays[:, i] for i in range(3))
+        s, d = ground.to_street(x, y)
+        return s, d, z - ground.base(s, d)
+
+    upper = _first_below(at, direction, ground.kerb, max_range)
+    hit, raw = upper.copy(), np.zeros(len(direction), np.int64)
+    met = np.flatnonzero(np.isfinite(upper))
+    s, d, _ = at(upper[met], direction[met])
+    low = met[ground.outside(s, d) < 0]
+    hit[low] = _onto_road(ground, at, direction[low], upper[low])
+    found = np.flatnonzero(np.isfinite(hit))
+    # A hair farther, so that the face of a kerb counts as what it bounds.
+    s, d, _ = at(hit[found] + 1e-3, direction[found])
+    raw[found] = ground.raw(s, d)
+    hit[hit > max_range] = np.inf
+    return hit, raw
+
+
+def _first_below(at: Along, rays: Array, level: float, max_range: float) -> Array:
+    # March outwards in growing steps until below the surface, then halve the bracket by regula falsi.
+    steps = np.concatenate([[0.5], np.geomspace(3.0, max_range + 1.0, 26)])
+    hit = np.full(len(rays), np.inf)
+    active = np.arange(len(rays))
+    before = at(np.full(len(rays), steps[0]), rays)[2] - level
+    for near, far in pairwise(steps):
+        after = at(np.full(len(active), far), rays[active])[2] - level
+        below = after <= 0
+        which = active[below]
+        if len(which):
+            hit[which] = _root(at, rays[which], level, near, far, before[below], after[below])
+        active, before = active[~below], after[~below]
+    return hit
+
+
+def _root(at: Along, rays: Array, level: float, near: float, far: float, above: Array, below: Array) -> Array:
+    lo, hi = np.full(len(rays), near), np.full(len(rays), far)
+    f_lo, f_hi = np.maximum(above, 1e-9), np.minimum(below, -1e-9)
+    middle = lo
+    for _ in range(5):
+        middle = lo + (hi - lo) * f_lo / (f_lo - f_hi)
+        f = at(middle, rays)[2] - level
+        up = f > 0
+        # The Illinois rule: the end that stays put loses half its weight.
+        lo, hi = np.where(up, middle, lo), np.where(up, hi, middle)
+        f_lo, f_hi = np.where(up, f, f_lo * 0.5), np.where(up, f_hi * 0.5, f)
+    return middle
+
+
+def _onto_road(ground: Ground, at: Along, rays: Array, start: Array) -> Array:
+    # From kerb level over the road, go on down to road level unless the kerb's face is in the way.
+    road = start.copy()
+    for _ in range(5):
+        gap = at(road, rays)[2]
+        fall = gap - at(road + 0.05, rays)[2]
+        road = road + np.clip(gap / np.maximum(fall / 0.05, 0.002), -2.0, 8.0)
+    road = np.maximum(road, start)
+    before, after = start.copy(), np.full(len(rays), np.inf)
+    for share in np.linspace(0.125, 1.0, 8):
+        t = start + share * (road - start)
+        s, d, _ = at(t, rays)
+        raised = (ground.outside(s, d) >= 0) & np.isinf(after)
+        after = np.where(raised, t, after)
+        before = np.where(np.isinf(after), t, before)
+    face = np.flatnonzero(np.isfinite(after))
+    lo, hi = before[face], after[face]
+    for _ in range(10):
+        middle = (lo + hi) / 2
+        s, d, _ = at(middle, rays[face])
+        inside = ground.outside(s, d) < 0
+        lo, hi = np.where(inside, middle, lo), np.where(inside, hi, middle)
+    road[face] = hi
+    return road

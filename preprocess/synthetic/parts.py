@@ -1,0 +1,100 @@
+"""The primitives that objects are made of.
+
+Each is a unit solid, stretched, turned and placed: all three kinds are convex, so a ray meets one in
+a single interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRUSTUM: Final = 0
+"""|z| <= 1, |x| <= 1 - taper_x (z+1)/2, |y| <= 1 - taper_y (z+1)/2; without taper a box."""
+ELLIPSOID: Final = 1
+"""x² + y² + z² <= 1."""
+CYLINDER: Final = 2
+"""|z| <= 1, x² + y² <= (1 - taper_x (z+1)/2)²; tapered a cone."""
+
+Vector = Sequence[float] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One primitive in its object's frame (x forward, y left, z up, origin on the ground).
+
+    Attributes:
+        shape: FRUSTUM, ELLIPSOID or CYLINDER.
+        centre: metres [3].
+        half: half sizes along its own axes, metres [3].
+        raw: SemanticKITTI raw class id at rest.
+        rotation: object_R_part, float64 [3, 3].
+        taper: how much narrower the top is than the bottom in x and y, 0 to 1.
+        mean_free_path_m: 0 for a solid surface; else a ray travels an exponential length of this mean
+            inside before it returns, and may pass: foliage, wire mesh, glass.
+    """
+
+    shape: int
+    centre: NDArray[np.float64]
+    half: NDArray[np.float64]
+    raw: int
+    rotation: NDArray[np.float64]
+    taper: tuple[float, float] = (0.0, 0.0)
+    mean_free_path_m: float = 0.0
+
+
+def box(centre: Vector, size: Vector, raw: int, taper: tuple[float, float] = (0.0, 0.0),
+        fuzzy: float = 0.0, rotation: NDArray[np.float64] | None = None) -> Part:
+    """Make a box, or a frustum, from its full size [3] in metres."""
+    return Part(FRUSTUM, np.array(centre, float), np.array(size, float) / 2, raw,
+                np.eye(3) if rotation is None else rotation, taper, fuzzy)
+
+
+def ball(centre: Vector, radii: Vector, raw: int, fuzzy: float = 0.0,
+         rotation: NDArray[np.float64] | None = None) -> Part:
+    """Make an ellipsoid from its three radii in metres."""
+    return Part(ELLIPSOID, np.array(centre, float), np.array(radii, float), raw,
+                np.eye(3) if rotation is None else rotation, (0.0, 0.0), fuzzy)
+
+
+def bar(start: Vector, end: Vector, radius: float, raw: int, taper: float = 0.0, fuzzy: float = 0.0) -> Part:
+    """Make a round bar between two points; with a taper it is thinner at its end."""
+    a, b = np.array(start, float), np.array(end, float)
+    length = float(np.linalg.norm(b - a))
+    return Part(CYLINDER, (a + b) / 2, np.array([radius, radius, length / 2]), raw,
+                _rotation_to((b - a) / length), (taper, taper), fuzzy)
+
+
+def turn(roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0) -> NDArray[np.float64]:
+    """Rotation matrix Rz(yaw) Ry(pitch) Rx(roll), angles in radians."""
+    (cr, cp, cy), (sr, sp, sy) = np.cos([roll, pitch, yaw]), np.sin([roll, pitch, yaw])
+    rx = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    return np.asarray(rz @ ry @ rx)
+
+
+def moved(parts: list[Part], offset: Vector, rotation: NDArray[np.float64] | None = None) -> list[Part]:
+    """Turn parts about the origin, then shift them by offset [3]."""
+    R = np.eye(3) if rotation is None else rotation
+    return [Part(p.shape, R @ p.centre + np.asarray(offset, float), p.half, p.raw, R @ p.rotation, p.taper,
+                 p.mean_free_path_m) for p in parts]
+
+
+def footprint(parts: list[Part]) -> tuple[float, float, float, float]:
+    """Extent of an object in its own frame: x_min, x_max, y_min, y_max, metres."""
+    centre = np.array([p.centre for p in parts])
+    reach = np.array([np.abs(p.rotation) @ p.half for p in parts])
+    low, high = (centre - reach).min(axis=0), (centre + reach).max(axis=0)
+    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
+
+
+def _rotation_to(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    helper = np.array([0.0, 1.0, 0.0]) if abs(axis[1]) < 0.9 else np.array([1.0, 0.0, 0.0])
+    x = np.cross(helper, axis)
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(axis, x), axis], axis=1)

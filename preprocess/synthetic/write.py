@@ -1,0 +1,114 @@
+"""Write the procedural data set in SemanticKITTI's own layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.preprocess.synthetic.config import SynthConfig
+from iscc_lidar.preprocess.synthetic.parts import turn
+from iscc_lidar.preprocess.synthetic.sensor import sweep
+from iscc_lidar.preprocess.synthetic.street import build_street
+from iscc_lidar.shared.config import to_dict
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.geometry import inverse
+
+WORLD_VERSION = 1
+"""Counts up whenever the same configuration gives other bytes than before."""
+
+
+def sequence_name(config: SynthConfig, index: int) -> str:
+    """Folder name of a sequence: two digits as in KITTI, more where there are more than 100."""
+    return f"{index:0{max(2, len(str(config.sequences - 1)))}d}"
+
+
+def write_synthetic(root: Path, config: SynthConfig) -> list[Path]:
+    """Write all sequences below root, one after the other; returns their folders. See ``write_sequence``."""
+    return [write_sequence(root, config, index) for index in range(config.sequences)]
+
+
+def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
+    """Write ``root/sequences/NN/{velodyne,labels,poses.txt,calib.txt,times.txt}`` for one street.
+
+    Sequences do not depend on each other: write them in as many processes as you like. One that is there
+    already, made by the same options, is left alone. It is written beside its place and renamed, so that
+    an interrupted one is never taken for finished.
+
+    Returns:
+        The sequence's folder.
+
+    Raises:
+        UserError: the folder holds something else than this configuration's sequence.
+    """
+    folder = root / "sequences" / sequence_name(config, index)
+    stamp = {"world_version": WORLD_VERSION, "sequence": index, "config": _that_matters(config)}
+    if folder.exists():
+        _refuse_other(folder, stamp)
+        return folder
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    _write(aside, config, index)
+    (aside / "synthetic.json").write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+    try:
+        aside.rename(folder)
+    except OSError:  # another process was faster
+        shutil.rmtree(aside)
+        _refuse_other(folder, stamp)
+    return folder
+
+
+def _that_matters(config: SynthConfig) -> dict[str, object]:
+    # A street is the same whether or not more streets follow it.
+    return {key: value for key, value in to_dict(config).items() if key != "sequences"}
+
+
+def _refuse_other(folder: Path, stamp: dict[str, object]) -> None:
+    try:
+        found = json.loads((folder / "synthetic.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        found = None
+    if found != stamp:
+        raise UserError(f"{folder}: holds a sequence that was not made by these options; "
+                        "give an empty folder, or remove it")
+
+
+def _write(folder: Path, config: SynthConfig, index: int) -> None:
+    (folder / "velodyne").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    street, poses = build_street(config, index), []
+    for number in range(config.sweeps):
+        made = sweep(street, config, index, number)
+        made.points.astype("<f4").tofile(folder / "velodyne" / f"{number:06d}.bin")
+        made.label.astype("<u4").tofile(folder / "labels" / f"{number:06d}.label")
+        poses.append(made.world_SE3_sensor)
+    camera_SE3_velo = _camera_SE3_velo(np.random.default_rng([config.seed, index, 4]))
+    first_SE3_world = inverse(poses[0])
+    rows = [camera_SE3_velo @ first_SE3_world @ pose @ inverse(camera_SE3_velo) for pose in poses]
+    (folder / "poses.txt").write_text("".join(_row(pose) + "\n" for pose in rows))
+    (folder / "calib.txt").write_text(_calibration(camera_SE3_velo))
+    (folder / "times.txt").write_text("".join(f"{n / config.sweep_rate_hz:.6e}\n" for n in range(config.sweeps)))
+
+
+def _camera_SE3_velo(rng: np.random.Generator) -> NDArray[np.float64]:
+    # Camera axes are right, down, forward; a mounting is never exact.
+    camera_SE3_velo = np.eye(4)
+    axes = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+    camera_SE3_velo[:3, :3] = turn(*rng.normal(0, 0.01, 3)) @ axes
+    camera_SE3_velo[:3, 3] = rng.normal((0.0, -0.08, -0.27), 0.01)
+    return camera_SE3_velo
+
+
+def _calibration(camera_SE3_velo: NDArray[np.float64]) -> str:
+    # There is no camera: four equal projections stand in, because readers of KITTI expect them.
+    projection = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]])
+    lines = [f"P{i}: {_row(projection)}" for i in range(4)]
+    return "\n".join([*lines, f"Tr: {_row(camera_SE3_velo)}"]) + "\n"
+
+
+def _row(matrix: NDArray[np.float64]) -> str:
+    return " ".join(f"{value:.12e}" for value in matrix[:3].ravel())
