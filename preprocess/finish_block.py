@@ -52,14 +52,17 @@ class FinishedSweep:
 
 @dataclass(frozen=True)
 class _PlacedSweep:
-    """A sweep of the window, in the window's frame (the world's axes, another origin)."""
+    """A sweep in the block's frame: the world's axes, with the block's first sensor as the origin.
+
+    Far from the world's origin float32 would not do; within a block of some hundred metres it does.
+    """
 
     index: int
     sweep: Sweep
     label: NDArray[np.int32]
     xyz: NDArray[np.float32]
-    image: RayImage
     origin: NDArray[np.float32]
+    image: RayImage
 
 
 def finish_sweeps(
@@ -67,36 +70,33 @@ def finish_sweeps(
 ) -> list[FinishedSweep]:
     """Finish the sweeps that a block's windows own, given the sequence's labels of all sweeps they hold."""
     finished: list[FinishedSweep] = []
-    sweeps: dict[int, Sweep] = {}
+    world_origin = dataset.read(sequence, windows[0].start).world_SE3_sensor[:3, 3]
+    held: dict[int, _PlacedSweep] = {}
     for window in windows:
-        sweeps = {i: sweeps.get(i) or dataset.read(sequence, i) for i in range(window.start, window.stop)}
-        finished.extend(_finish_window(window, sweeps, labels, config))
+        held = {
+            i: held.get(i) or _place(i, dataset.read(sequence, i), labels[i], world_origin)
+            for i in range(window.start, window.stop)
+        }
+        placed = list(held.values())
+        rays = _group_rays(placed)
+        moving = _moving_ids(rays, window.start, config)
+        own = placed[window.own_start - window.start : window.own_stop - window.start]
+        finished.extend(_finish_sweep(sweep, placed, rays, moving, world_origin, config) for sweep in own)
     return finished
-
-
-def _finish_window(
-    window: Window, sweeps: dict[int, Sweep], labels: SweepLabels, config: PreprocessConfig
-) -> list[FinishedSweep]:
-    origin = sweeps[window.start].world_SE3_sensor[:3, 3]
-    placed = [_place(index, sweep, labels[index], origin) for index, sweep in sweeps.items()]
-    moving = _moving_ids(placed, config)
-    rays = _group_rays(placed)
-    own = [p for p in placed if window.own_start <= p.index < window.own_stop]
-    return [_finish_sweep(sweep, placed, rays, moving, origin, config) for sweep in own]
 
 
 def _place(index: int, sweep: Sweep, label: NDArray[np.int32], world_origin: NDArray[np.float64]) -> _PlacedSweep:
     valid = label != NOT_CONSIDERED
-    window_SE3_sensor = sweep.world_SE3_sensor.copy()
-    window_SE3_sensor[:3, 3] -= world_origin
+    block_SE3_sensor = sweep.world_SE3_sensor.copy()
+    block_SE3_sensor[:3, 3] -= world_origin
     xyz = np.zeros((len(sweep), 3), dtype=np.float32)
-    xyz[valid] = transform(window_SE3_sensor, sweep.xyz[valid])
-    origin = np.broadcast_to(transform(window_SE3_sensor, sweep.origin).astype(np.float32), xyz.shape)
-    return _PlacedSweep(index, sweep, label, xyz, make_ray_image(origin[valid], xyz[valid]), origin)
+    xyz[valid] = transform(block_SE3_sensor, sweep.xyz[valid])
+    origin = np.broadcast_to(transform(block_SE3_sensor, sweep.origin).astype(np.float32), xyz.shape)
+    return _PlacedSweep(index, sweep, label, xyz, origin, make_ray_image(origin[valid], xyz[valid]))
 
 
 def _group_rays(placed: list[_PlacedSweep]) -> WindowRays:
-    """The rays of a window that ended on groups."""
+    """The rays of some sweeps that ended on groups."""
     masks = [p.label >= 0 for p in placed]
     return sort_rays(
         np.concatenate([p.xyz[m] for p, m in zip(placed, masks, strict=True)]),
@@ -106,12 +106,10 @@ def _group_rays(placed: list[_PlacedSweep]) -> WindowRays:
     )
 
 
-def _moving_ids(placed: list[_PlacedSweep], config: PreprocessConfig) -> NDArray[np.int32]:
+def _moving_ids(rays: WindowRays, start: int, config: PreprocessConfig) -> NDArray[np.int32]:
     """Ids of the groups that move during the window, sorted."""
-    rays = _group_rays(placed)
     dense = np.repeat(np.arange(len(rays.group), dtype=np.int32), np.diff(rays.start))
-    moving = moving_groups(rays.end, rays.sweep, dense, config.motion)
-    return rays.group[moving]
+    return rays.group[moving_groups(rays.end, rays.sweep - start, dense, config.motion)]
 
 
 def _finish_sweep(
@@ -126,17 +124,17 @@ def _finish_sweep(
     moves = np.isin(rows.group, moving)
     # The sequence's name enters by its checksum: a string's own hash differs between processes.
     rng = np.random.default_rng([config.seed, zlib.crc32(own.sweep.sequence.encode()), own.index])
-    own_rays = _group_rays([own])
     still = sample_queries(_probed(rows, ~moves, config.queries), rays, config.queries, rng)
     still = drop_contradicted(still, [p.image for p in placed], config.queries)
-    in_motion = sample_queries(_probed(rows, moves, config.queries), own_rays, config.queries, rng)
+    in_motion = sample_queries(_probed(rows, moves, config.queries), _group_rays([own]), config.queries, rng)
     in_motion = drop_contradicted(in_motion, [own.image], config.queries)
-    sensor_SE3_window = inverse(own.sweep.world_SE3_sensor)
-    sensor_SE3_window[:3, 3] += sensor_SE3_window[:3, :3] @ world_origin
-    queries = _merge_by_group(still, in_motion, sensor_SE3_window)
+    sensor_SE3_block = inverse(own.sweep.world_SE3_sensor)
+    sensor_SE3_block[:3, 3] += sensor_SE3_block[:3, :3] @ world_origin
     world = GroupRows(rows.group, rows.points, rows.centroid + world_origin, rows.box_min + world_origin,
                       rows.box_max + world_origin)  # fmt: skip
-    return FinishedSweep(own.index, own.sweep, own.label, world, moves, queries)
+    return FinishedSweep(
+        own.index, own.sweep, own.label, world, moves, _merge_by_group(still, in_motion, sensor_SE3_block)
+    )
 
 
 def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QueryConfig) -> ProbedGroups:
@@ -147,10 +145,10 @@ def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QueryConfig) -> 
     return ProbedGroups(rows.group[keep], rows.points[keep], rows.box_min[keep] - margin, rows.box_max[keep] + margin)
 
 
-def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_window: NDArray[np.float64]) -> QuerySet:
+def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_block: NDArray[np.float64]) -> QuerySet:
     group = np.concatenate([a.group, b.group])
     order = np.argsort(group, kind="stable")
-    xyz = transform(sensor_SE3_window, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
+    xyz = transform(sensor_SE3_block, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
     kind, source = np.concatenate([a.kind, b.kind])[order], np.concatenate([a.source, b.source])[order]
     return QuerySet(xyz, kind, group[order], source)
 

@@ -36,7 +36,7 @@ class QueryConfig:
 
 @dataclass(frozen=True)
 class WindowRays:
-    """Returns in groups of a window, sorted by group, in the window's frame.
+    """Returns in groups of a window, sorted by group, in one frame.
 
     Attributes:
         end: float32 [N, 3], where each ray ended, metres.
@@ -55,7 +55,7 @@ class WindowRays:
 
 @dataclass(frozen=True)
 class ProbedGroups:
-    """Groups to probe in one sweep: id, own points, enlarged box in the window's frame; G rows."""
+    """Groups to probe in one sweep: id, own points, enlarged box in one frame; G rows."""
 
     group: NDArray[np.int32]
     points: NDArray[np.int32]
@@ -65,7 +65,7 @@ class ProbedGroups:
 
 @dataclass(frozen=True)
 class QuerySet:
-    """Queries in the window's frame, sorted by group: xyz float32 [M, 3], kind, group, source sweep [M]."""
+    """Queries in one frame, sorted by group: xyz float32 [M, 3], kind, group, source sweep [M]."""
 
     xyz: NDArray[np.float32]
     kind: NDArray[np.uint8]

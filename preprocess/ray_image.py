@@ -13,7 +13,7 @@ _ROWS = 512  # 0.18 degrees of elevation over half a turn, half the spacing of t
 
 @dataclass(frozen=True)
 class RayImage:
-    """Rays of one sweep, at most one a cell of direction, in the window's frame.
+    """Rays of one sweep, at most one a cell of direction, all in one frame.
 
     Attributes:
         centre: float64 [3], metres: where directions are counted from, the mean of the rays' origins.
@@ -33,9 +33,9 @@ def make_ray_image(origin: NDArray[np.float32], end: NDArray[np.float32]) -> Ray
     centre = origin.mean(axis=0, dtype=np.float64) if len(origin) else np.zeros(3)
     ray = np.full((_ROWS, _COLUMNS), -1, dtype=np.int32)
     length = np.linalg.norm(end - origin, axis=1)
-    order = np.argsort(length, kind="stable")
-    row, column = _cell(end[order] - centre)
-    ray[row, column] = order
+    order = np.argsort(length)
+    row, column = _cell((end - centre.astype(np.float32))[order])
+    ray[row, column] = order  # of several rays in a cell the last assigned stays, the longest
     return RayImage(centre, ray, origin, end)
 
 
@@ -47,7 +47,7 @@ def contradicted(
     A ray that goes on beyond an ``occupied`` place saw through it; one that ended at most delta_m
     before a free place says that there is matter. A place further behind the surface is hidden from it.
     """
-    row, column = _cell(xyz - image.centre)
+    row, column = _cell(xyz - image.centre.astype(np.float32))
     ray = image.ray[row, column]
     seen = ray >= 0
     result = np.zeros(len(xyz), dtype=bool)

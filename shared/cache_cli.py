@@ -1,0 +1,130 @@
+"""The door to a finished cache: ``iscc-cache``."""
+
+from __future__ import annotations
+
+import enum
+import math
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow.compute as pc
+import typer
+from tqdm import tqdm
+
+from iscc_lidar.shared.birdseye import draw_sweep
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cli_errors import friendly
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.export_labels import export_semantickitti
+from iscc_lidar.shared.verify import verify_cache
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Look at, check and export a cache of group labels.",
+)
+
+CachePath = Annotated[Path, typer.Argument(metavar="CACHE", help="folder of the cache")]
+
+
+class Layout(enum.StrEnum):
+    """Layouts that labels can be exported to."""
+
+    SEMANTICKITTI = "semantickitti"
+
+
+@app.command()
+@friendly
+def info(path: CachePath) -> None:
+    """Tell what a cache holds.
+
+    Example:
+
+        iscc-cache info cache/synthetic
+    """
+    cache = Cache(path)
+    print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(path):.1f} MB")
+    print(f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
+          f"{'groups':>8}{'moving':>8}{'queries':>11}")  # fmt: skip
+    for name in tqdm(cache.sequence_names, unit="sequence", leave=False, disable=len(cache.sequence_names) < 50):
+        print(_sequence_line(cache, name))
+
+
+@app.command()
+@friendly
+def verify(path: CachePath) -> None:
+    """Check every file against its checksum. Exit status 1 if any is damaged, missing or foreign.
+
+    Example:
+
+        iscc-cache verify cache/synthetic
+    """
+    problems = verify_cache(path)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise UserError(f"{path}: {len(problems)} problems; remove the folders of the blocks that are named and run "
+                        "iscc-preprocess again: only what is missing is redone")  # fmt: skip
+    print(f"{path}: whole")
+
+
+@app.command()
+@friendly
+def show(
+    path: CachePath,
+    sequence: Annotated[str, typer.Argument(help="name of the sequence")],
+    sweep: Annotated[int, typer.Argument(help="index of the sweep within it, from 0")],
+    out: Annotated[Path | None, typer.Option(help="PNG to write. Default: SEQUENCE_SWEEP.png here")] = None,
+    reach: Annotated[float, typer.Option(help="half the width of what is shown, metres", min=1)] = 40.0,
+) -> None:
+    """Draw a sweep from above: raw, ground, groups in colours that persist over time, queries.
+
+    Example:
+
+        iscc-cache show cache/synthetic 00 5 --out sweep.png
+    """
+    target = out or Path(f"{sequence}_{sweep:06d}.png")
+    draw_sweep(Cache(path).sweep(sequence, sweep), target, reach)
+    print(f"picture: {target}")
+
+
+@app.command()
+@friendly
+def export(
+    path: CachePath,
+    out: Annotated[Path, typer.Argument(help="folder to write into")],
+    to: Annotated[Layout, typer.Option(help="layout to write")] = Layout.SEMANTICKITTI,
+) -> None:
+    """Write the group labels in another layout; semantickitti: one .label file a sweep, instance = group.
+
+    Example:
+
+        iscc-cache export cache/synthetic labels --to semantickitti
+    """
+    files = export_semantickitti(Cache(path), out)
+    print(f"{to.value}: {files} label files below {out}")
+
+
+def _sequence_line(cache: Cache, name: str) -> str:
+    entry = cache.sequence(name)
+    totals = {"points": 0, "grouped": 0, "ground": 0, "noise": 0, "queries": 0}
+    groups: set[int] = set()
+    moving: set[int] = set()
+    for block in cache.blocks(name):
+        for column in totals:
+            totals[column] += pc.sum(block.sweeps[column]).as_py() or 0
+        table = block.groups()
+        ids = table["group"].to_numpy()
+        groups.update(np.unique(ids).tolist())
+        moving.update(np.unique(ids[table["moving"].to_numpy()]).tolist())
+    points = totals["points"]
+    share = {key: totals[key] / points if points else math.nan for key in totals}
+    return (f"{name:<12}{entry.sweeps:>8}{len(entry.windows):>9}{points:>13,}{share['grouped']:>9.1%}"
+            f"{share['ground']:>8.1%}{share['noise']:>7.1%}{len(groups):>8}{len(moving):>8}{totals['queries']:>11,}")  # fmt: skip
+
+
+def _megabytes(path: Path) -> float:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
