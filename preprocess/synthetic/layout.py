@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from iscc_lidar.preprocess.synthetic import people, plants, structures, vehicles
 from iscc_lidar.preprocess.synthetic.ground import Ground, Side
-from iscc_lidar.preprocess.synthetic.parts import Part, footprint, moved, turn
+from iscc_lidar.preprocess.synthetic.parts import Part, footprint
 from iscc_lidar.preprocess.synthetic.style import SideStyle, Style
 
 Maker = Callable[[Generator], list[Part]]
@@ -147,7 +147,8 @@ def _walkers(rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb:
     for s in _scatter(rng, style.persons, s_min, s_max):
         place = rng.choice(["walks", "stands", "wall", "crosses", "rides"], p=[0.45, 0.2, 0.18, 0.09, 0.08])
         if place == "rides":
-            yield Placed(people.bicyclist(rng), s, float(kerb + sign * 0.8), rng.choice([0, np.pi]))
+            rider = people.bicyclist if rng.random() < 0.7 else people.motorcyclist
+            yield Placed(rider(rng), s, float(kerb - sign * rng.uniform(-0.8, 1.5)), rng.choice([0, np.pi]))
             continue
         if place == "crosses":
             yield Placed(people.person(rng), s, float(kerb - sign * rng.uniform(0, abs(kerb))), -sign * np.pi / 2,
@@ -177,11 +178,16 @@ def _fronts(rng: Generator, ground: Ground, style: SideStyle, border: float, s_m
     for s in _scatter(rng, 16.0, s_min, s_max):  # what shows between and behind the houses
         far = border + sign * (style.setback + rng.uniform(12, 45))
         if _clear_of_crossing(ground, s, 3.0) and abs(far * ground.curvature) < 0.8:
-            wide = rng.uniform(8, 20)
-            house = moved(structures.building(rng, wide, 2), (0, 0, 0), turn(yaw=rng.uniform(-0.5, 0.5)))
-            kind = rng.choice(["house", "tree", "bush", "hedge"], p=[0.12, 0.5, 0.2, 0.18])
-            green = {"tree": plants.tree, "bush": plants.bush, "hedge": lambda r: plants.hedge(r, wide)}
-            yield Placed(house if kind == "house" else green[str(kind)](rng), s, far, away)
+            yield Placed(_backdrop(rng), s, far, away + rng.uniform(-0.5, 0.5))
+
+
+def _backdrop(rng: Generator) -> list[Part]:
+    kind = rng.choice(["house", "tree", "bush", "hedge"], p=[0.12, 0.5, 0.2, 0.18])
+    if kind == "house":
+        return structures.building(rng, rng.uniform(8, 20), 2)
+    if kind == "hedge":
+        return plants.hedge(rng, rng.uniform(4, 20))
+    return plants.tree(rng) if kind == "tree" else plants.bush(rng)
 
 
 def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:

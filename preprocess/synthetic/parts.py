@@ -78,13 +78,6 @@ def turn(roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0) -> NDArray[np.
     return np.asarray(rz @ ry @ rx)
 
 
-def moved(parts: list[Part], offset: Vector, rotation: NDArray[np.float64] | None = None) -> list[Part]:
-    """Turn parts about the origin, then shift them by offset [3]."""
-    R = np.eye(3) if rotation is None else rotation
-    return [Part(p.shape, R @ p.centre + np.asarray(offset, float), p.half, p.raw, R @ p.rotation, p.taper,
-                 p.mean_free_path_m) for p in parts]
-
-
 def footprint(parts: list[Part]) -> tuple[float, float, float, float]:
     """Extent of an object in its own frame: x_min, x_max, y_min, y_max, metres."""
     centre = np.array([p.centre for p in parts])

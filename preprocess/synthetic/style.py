@@ -76,7 +76,7 @@ def _ground(rng: Generator) -> Ground:
     waves = np.stack([rng.uniform(0.05, [0.9, 0.25]), 2 * np.pi / rng.uniform([60, 18], [160, 40]),
                       rng.uniform(0, 2 * np.pi, 2)], axis=1)
     crossing = rng.random() < 0.6
-    half_road = float(rng.uniform(3.0, 7.5))
+    half_road = float(rng.uniform(2.8, 6.8))
     median = half_road > 5 and rng.random() < 0.55
     return Ground(
         curvature=float(rng.choice([-1, 1]) * rng.uniform(1e-5, 1 / 160)),
@@ -117,7 +117,7 @@ def _side_style(rng: Generator) -> SideStyle:
         trees=float(rng.gamma(1.6, 4.5)),
         poles=float(rng.uniform(1.5, 6.0)),
         signs=float(rng.uniform(1.5, 9.0)),
-        persons=float(rng.gamma(1.2, 4.0)),
+        persons=float(rng.gamma(1.2, 5.5)),
         clutter=float(rng.gamma(1.0, 1.5)),
         two_wheelers=float(rng.gamma(1.2, 3.5)),
         parked=float(rng.beta(1.0, 1.3)),
