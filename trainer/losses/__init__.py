@@ -1,0 +1,1 @@
+"""Losses of the ISCC step: global clustering, local contrast, occupancy."""

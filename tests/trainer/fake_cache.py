@@ -1,0 +1,139 @@
+"""A small cache whose truth is known: boxes (cars, walls, poles) on flat ground, seen from a moving sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas import manifest as manifests
+from iscc_lidar.data_schemas import tables
+from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, FREE_NEAR, OCCUPIED, POSITION_QUANTUM_M
+from iscc_lidar.data_schemas.labels import GROUND
+from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.shared.geometry import inverse, transform
+
+CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
+SENSOR_HEIGHT_M = 1.7
+_SIZES = {1: (4.0, 1.8, 1.5), 2: (10.0, 0.6, 3.5), 3: (0.4, 0.4, 4.0)}
+
+
+@dataclass(frozen=True)
+class Box:
+    """An upright, axis-aligned solid standing on the ground, world frame."""
+
+    kind: int
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def street(rng: np.random.Generator) -> list[Box]:
+    boxes = []
+    for place in range(14):
+        kind = 1 + place % 3
+        size = np.array(_SIZES[kind]) * rng.uniform(0.8, 1.2, 3)
+        side = 1 if place % 2 else -1
+        middle = np.array([place * 3.0 - 18 + rng.uniform(-0.5, 0.5), side * {1: 4.0, 2: 9.0, 3: 6.0}[kind], 0.0])
+        boxes.append(Box(kind, middle - size * [0.5, 0.5, 0], middle + size * [0.5, 0.5, 1]))
+    return boxes
+
+
+def hits(box: Box, sensor: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random points on those sides of a box that face the sensor."""
+    sides = [(axis, end) for axis in range(3) for end in (0, 1)
+             if (sensor[axis] > box.high[axis] if end else sensor[axis] < box.low[axis])]
+    size = box.high - box.low
+    areas = np.array([size.prod() / size[axis] for axis, _ in sides])
+    pick = rng.choice(len(sides), count, p=areas / areas.sum())
+    points = rng.uniform(box.low, box.high, (count, 3))
+    for index, (axis, end) in enumerate(sides):
+        points[pick == index, axis] = (box.high if end else box.low)[axis]
+    return points
+
+
+def probe_queries(
+    xyz: NDArray[np.float64], count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Occupied, free near and free far in turn, along rays from the sensor at the origin of ``xyz``."""
+    hit = xyz[rng.integers(len(xyz), size=count)]
+    ray = hit / np.linalg.norm(hit, axis=1, keepdims=True)
+    kind = (np.arange(count) % 3).astype(np.uint8)
+    depth = rng.uniform(0, 0.3, count)
+    step = np.select([kind == OCCUPIED, kind == FREE_NEAR, kind == FREE_FAR],
+                     [depth, -depth, -rng.uniform(0.3, 1.5, count)])
+    return hit + ray * step[:, None], kind
+
+
+def write_block(folder: Path, sweeps: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = street(rng)
+    columns: dict[str, list[NDArray[np.generic]]] = {spec.name: [] for spec in BLOCK_ARRAYS}
+    rows, starts, query_starts = [], [0], [0]
+    for index in range(sweeps):
+        yaw = 0.02 * index
+        world_SE3_sensor = np.eye(4)
+        world_SE3_sensor[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
+        world_SE3_sensor[:3, 3] = [index, 0.1 * index, SENSOR_HEIGHT_M]
+        sensor_SE3_world = inverse(world_SE3_sensor)
+        ground = np.stack([rng.uniform(-20, 25, 600), rng.uniform(-12, 12, 600), np.zeros(600)], axis=1)
+        xyz, label, semantic = [transform(sensor_SE3_world, ground)], [np.full(600, GROUND)], [np.full(600, 4)]
+        queries, kinds, owners = [], [], []
+        for group, box in enumerate(boxes):
+            count = 40 if box.kind == 3 else 150
+            seen = transform(sensor_SE3_world, hits(box, world_SE3_sensor[:3, 3], count, rng))
+            xyz.append(seen)
+            label.append(np.full(count, group))
+            semantic.append(np.full(count, box.kind))
+            query, kind = probe_queries(seen, 60, rng)
+            queries.append(query)
+            kinds.append(kind)
+            owners.append(np.full(60, group))
+        points = np.concatenate(xyz)
+        order = rng.permutation(len(points))
+        columns["xyz"].append(_planes(points[order]))
+        columns["intensity"].append(rng.integers(0, 255, len(points)).astype(np.uint8))
+        columns["label"].append(np.concatenate(label)[order].astype(np.int32))
+        columns["semantic"].append(np.concatenate(semantic)[order].astype(np.uint8))
+        columns["query_xyz"].append(_planes(np.concatenate(queries)))
+        columns["query_kind"].append(np.concatenate(kinds))
+        columns["query_group"].append(np.concatenate(owners).astype(np.int32))
+        columns["query_source"].append(np.full(len(boxes) * 60, index, np.int32))
+        starts.append(starts[-1] + len(points))
+        query_starts.append(query_starts[-1] + len(boxes) * 60)
+        rows.append({
+            "sweep": index, "name": f"{index:06d}", "timestamp_ns": index * 10**8, "points": len(points),
+            "grouped": len(points) - 600, "noise": 0, "ground": 600, "not_considered": 0,
+            "queries": len(boxes) * 60, "world_SE3_sensor": world_SE3_sensor.reshape(-1).tolist()})
+    arrays = {name: np.concatenate(parts, axis=-1) for name, parts in columns.items() if parts}
+    arrays |= {"point_start": np.array(starts), "query_start": np.array(query_starts)}
+    store = zarr.open_group(folder / manifests.ARRAYS_FOLDER, mode="w")
+    for spec in BLOCK_ARRAYS:
+        array = store.create_array(spec.name, shape=arrays[spec.name].shape, dtype=spec.dtype, fill_value=spec.fill)
+        array[...] = arrays[spec.name].astype(spec.dtype)
+    pq.write_table(pa.Table.from_pylist(rows, tables.SWEEPS), folder / manifests.SWEEPS_FILE)
+    pq.write_table(tables.GROUPS.empty_table(), folder / manifests.GROUPS_FILE)
+
+
+def write_cache(path: Path, sequences: int, sweeps: int, seed: int) -> Path:
+    entries = []
+    for number in range(sequences):
+        name = f"{number:02d}"
+        folder = path / name
+        folder.mkdir(parents=True)
+        write_block(folder, sweeps, seed * 1000 + number)
+        half = sweeps // 2
+        windows = (Window(0, half + 1, 0, half), Window(half - 1, sweeps, half, sweeps))
+        entries.append(manifests.SequenceEntry(
+            name, sweeps, windows, (manifests.BlockEntry(name, 0, sweeps, digest="0" * 64),)))
+    manifest = manifests.Manifest("fake", "0" * 64, CLASSES, tuple(entries))
+    (path / manifests.MANIFEST_FILE).write_text(manifests.to_json(manifest), encoding="utf-8")
+    return path
+
+
+def _planes(xyz: NDArray[np.float64]) -> NDArray[np.int16]:
+    return np.rint(xyz.T / POSITION_QUANTUM_M).astype(np.int16)

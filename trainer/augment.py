@@ -1,0 +1,79 @@
+"""Random views of a sweep. The linear part is one matrix, so that occupancy queries move exactly with the points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentations of method.md, each with its own switch: 0 or false turns it off."""
+
+    rotate_deg: float = option(180.0, "rotation about z, uniform within +-this; streets have no preferred heading")
+    flip: bool = option(True, "mirror x, and y, each with probability one half")
+    scale: float = option(0.05, "scale factor uniform in 1 +- this; the peers' value")
+    jitter_m: float = option(0.01, "standard deviation of noise on each point, metres, cut at 3; below sensor noise")
+    drop: float = option(0.1, "share of points left out is uniform in 0..this; mimics lost returns")
+
+
+@dataclass(frozen=True)
+class View:
+    """A sweep as augmented.
+
+    Attributes:
+        xyz: float32 [N, 3], metres, view frame; the sensor is at its origin.
+        intensity: float32 [N].
+        label: int32 [N], group id or code.
+        view_T_sensor: float64 [4, 4], affine map from the sensor frame to the view frame.
+    """
+
+    xyz: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+    label: NDArray[np.int32]
+    view_T_sensor: NDArray[np.float64]
+
+    def select(self, keep: NDArray[np.bool_]) -> View:
+        """The same view with only some of its points."""
+        return View(self.xyz[keep], self.intensity[keep], self.label[keep], self.view_T_sensor)
+
+
+def augment(
+    xyz: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    label: NDArray[np.int32],
+    config: AugmentConfig,
+    rng: np.random.Generator,
+) -> View:
+    """Draw one view of points [N, 3] in the sensor frame."""
+    view_T_sensor = draw_transform(config, rng)
+    moved = apply_affine(view_T_sensor, xyz)
+    if config.jitter_m > 0:
+        noise = np.clip(rng.standard_normal(moved.shape, dtype=np.float32), -3, 3)
+        moved += noise * np.float32(config.jitter_m)
+    view = View(moved, intensity, label, view_T_sensor)
+    if config.drop > 0:
+        view = view.select(rng.random(len(xyz)) >= rng.uniform(0, config.drop))
+    return view
+
+
+def draw_transform(config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw rotation about z, flips and scale as one affine matrix, float64 [4, 4]."""
+    angle = np.deg2rad(rng.uniform(-config.rotate_deg, config.rotate_deg))
+    mirror = np.where(rng.random(2) < 0.5, -1.0, 1.0) if config.flip else np.ones(2)
+    factor = rng.uniform(1 - config.scale, 1 + config.scale)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    view_T_sensor = np.eye(4)
+    view_T_sensor[:2, :2] = factor * rotation @ np.diag(mirror)
+    view_T_sensor[2, 2] = factor
+    return view_T_sensor
+
+
+def apply_affine(dst_T_src: NDArray[np.float64], xyz: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take points [N, 3] from frame src to frame dst."""
+    moved: NDArray[np.float32] = (xyz @ dst_T_src[:3, :3].T + dst_T_src[:3, 3]).astype(np.float32)
+    return moved

@@ -1,0 +1,111 @@
+"""Several samples as one frozen set of tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iscc_lidar.trainer.neighbours import NONE
+from iscc_lidar.trainer.sample import Sample
+from iscc_lidar.trainer.voxelize import Members, Voxels
+
+# Dimensions: B scenes, V voxels, K groups, P (voxel, group) entries, Q queries, k neighbours; all over the batch.
+
+
+@dataclass(frozen=True)
+class GroupedView:
+    """One view of every scene.
+
+    Attributes:
+        coords: int32 [V, 4], (scene, x, y, z).
+        feats: float32 [V, 4].
+        member_voxel, member_group: int64 [P]; member_points: float32 [P], see voxelize.Members.
+    """
+
+    coords: Tensor
+    feats: Tensor
+    member_voxel: Tensor
+    member_group: Tensor
+    member_points: Tensor
+
+    def to(self, device: torch.device) -> GroupedView:
+        """Copy all tensors to a device."""
+        return GroupedView(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Input of one training step.
+
+    Attributes:
+        names: for each scene the names of x_i and x_j.
+        view1, view2: augmented x_i with crops hidden, augmented x_j.
+        scene: int64 [K], the scene of each group.
+        neighbour: int64 [Q, k], rows of view1, NONE where there are fewer.
+        offset: float32 [Q, k, 3], query to neighbour, metres.
+        occupied: float32 [Q], 1 behind a surface, 0 in free space.
+    """
+
+    names: tuple[tuple[str, str], ...]
+    view1: GroupedView
+    view2: GroupedView
+    scene: Tensor
+    neighbour: Tensor
+    offset: Tensor
+    occupied: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy all tensors to a device."""
+        return Batch(self.names, self.view1.to(device), self.view2.to(device), *(
+            t.to(device) for t in (self.scene, self.neighbour, self.offset, self.occupied)))
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Join samples; rows and groups are renumbered over the batch."""
+    groups = [s.groups for s in samples]
+    first_voxel = _starts([len(s.voxels1.coords) for s in samples])
+    neighbour = [
+        np.where(s.queries.neighbour == NONE, NONE, s.queries.neighbour + start)
+        for s, start in zip(samples, first_voxel, strict=True)
+    ]
+    return Batch(
+        names=tuple(s.names for s in samples),
+        view1=_join_views([s.voxels1 for s in samples], [s.members1 for s in samples], groups),
+        view2=_join_views([s.voxels2 for s in samples], [s.members2 for s in samples], groups),
+        scene=torch.from_numpy(np.repeat(np.arange(len(samples)), groups)),
+        neighbour=_tensor(neighbour),
+        offset=_tensor([s.queries.offset for s in samples]),
+        occupied=_tensor([s.queries.occupied.astype(np.float32) for s in samples]),
+    )
+
+
+def join_voxels(voxels: Sequence[Voxels]) -> tuple[Tensor, Tensor]:
+    """Join the voxels of scenes: coordinates int32 [V, 4] (scene, x, y, z), features float32 [V, 4]."""
+    coords = [np.pad(v.coords, ((0, 0), (1, 0)), constant_values=scene) for scene, v in enumerate(voxels)]
+    return _tensor(coords), _tensor([v.feats for v in voxels])
+
+
+def _join_views(voxels: Sequence[Voxels], members: Sequence[Members], groups: Sequence[int]) -> GroupedView:
+    coords, feats = join_voxels(voxels)
+    first_voxel, first_group = _starts([len(v.coords) for v in voxels]), _starts(groups)
+    return GroupedView(
+        coords,
+        feats,
+        member_voxel=_tensor([m.voxel + start for m, start in zip(members, first_voxel, strict=True)]),
+        member_group=_tensor([m.group + start for m, start in zip(members, first_group, strict=True)]),
+        member_points=_tensor([m.points for m in members]),
+    )
+
+
+def _starts(counts: Sequence[int]) -> list[int]:
+    return [0, *np.cumsum(counts)[:-1].tolist()]
+
+
+def _tensor(arrays: Sequence[NDArray[np.generic]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays))

@@ -1,0 +1,59 @@
+"""``iscc-train``: pre-train on a cache, and look at what was learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iscc_lidar.shared.cli_errors import friendly
+from iscc_lidar.shared.config import resolve, to_toml
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Pre-train on a cache, and probe the result.")
+
+Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
+Recipe = Annotated[str | None, typer.Option(help="a recipe's name, for example occ_only_8, or a TOML file")]
+
+
+@app.command()
+@friendly
+def pretrain(
+    cache: Annotated[Path | None, typer.Option(help="a cache made by iscc-preprocess")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
+    recipe: Recipe = None,
+    set_: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
+) -> None:
+    """Pre-train an encoder by ISCC."""
+    from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+
+    config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    if cache is None or out is None:
+        raise typer.BadParameter("--cache and --out are both needed")
+    from iscc_lidar.trainer.pretrain import pretrain as run
+
+    trained = run(cache, out, config, resume=resume, overwrite=overwrite)
+    state = "finished" if trained else "was finished already, nothing done"
+    typer.echo(f"{state}: encoder {out / 'encoder.safetensors'}, metrics {out / 'metrics.jsonl'}")
+
+
+@app.command()
+@friendly
+def probe(
+    run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
+    train_cache: Annotated[Path, typer.Option(help="cache whose labels fit the probes")],
+    val_cache: Annotated[Path, typer.Option(help="cache of unseen streets that scores them")],
+    out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/probe.json")] = None,
+    set_: Sets = None,
+) -> None:
+    """Score frozen features: linear probe against the untrained network, occupancy against two floors."""
+    from iscc_lidar.trainer.evaluation.probe import ProbeConfig, probe_run, report
+
+    config = resolve(ProbeConfig, None, set_ or ())
+    typer.echo(report(probe_run(run, train_cache, val_cache, config, out or run / "probe.json")), nl=False)

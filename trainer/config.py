@@ -1,0 +1,80 @@
+"""All options of a pre-training run, section by section; each section is declared beside its code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from iscc_lidar.shared.config import option, section
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.augment import AugmentConfig
+from iscc_lidar.trainer.crops import CropConfig
+from iscc_lidar.trainer.iscc_step import LossConfig
+from iscc_lidar.trainer.losses.local_contrast import LocalConfig
+from iscc_lidar.trainer.losses.prototypes import GlobalConfig
+from iscc_lidar.trainer.model.heads import HeadConfig
+from iscc_lidar.trainer.model.unet import ModelConfig
+from iscc_lidar.trainer.sample import DataConfig
+from iscc_lidar.trainer.teacher import TeacherConfig
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation and the running of it."""
+
+    steps: int = option(1500, "optimiser steps; the length of warm-up, cosine and teacher schedule follow from it")
+    batch_size: int = option(2, "pairs of sweeps a step")
+    learning_rate: float = option(4e-3, "peak of AdamW's rate; occupancy needs it this high in short runs")
+    weight_decay: float = option(1e-2, "AdamW's decoupled decay")
+    clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
+    seed: int = option(0, "seed of weights, order, pairs, augmentations and crops")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes CUDA where there is one")
+    loader_workers: int = option(1, "processes that make samples; 0 makes them in the training process; same result")
+    log_every: int = option(10, "steps between two lines of metrics.jsonl")
+    checkpoint_every: int = option(200, "steps between two checkpoints")
+    tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+
+
+FREE_TO_CHANGE: Final = frozenset(
+    {"device", "loader_workers", "log_every", "checkpoint_every", "tensorboard"})
+"""Options of the train section that do not change what is learnt, so that a resumed run may change them."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Configuration of ``iscc-train pretrain``."""
+
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    augment: AugmentConfig = section(AugmentConfig)
+    crops: CropConfig = section(CropConfig)
+    heads: HeadConfig = section(HeadConfig)
+    loss: LossConfig = section(LossConfig)
+    clustering: GlobalConfig = section(GlobalConfig)
+    local: LocalConfig = section(LocalConfig)
+    teacher: TeacherConfig = section(TeacherConfig)
+    train: TrainConfig = section(TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.loss.occupancy_weight > 0 and self.crops.per_sweep == 0:
+            raise ValueError("loss.occupancy_weight needs crops: set crops.per_sweep above 0, or the weight to 0")
+
+
+def find_recipe(name: str) -> Path:
+    """Find a recipe by the path of a TOML file or by the name of one that comes with the program."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    shipped = RECIPES / f"{name}.toml"
+    if not shipped.exists():
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise UserError(f"--recipe {name}: neither a file nor a recipe that comes with the program ({names})")
+    return shipped

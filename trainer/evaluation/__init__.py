@@ -1,0 +1,1 @@
+"""What frozen features are worth: linear probe and occupancy, on streets never seen."""

@@ -1,0 +1,60 @@
+"""A frozen network over whole sweeps, without augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.trainer.batch import join_voxels
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.sample import considered
+from iscc_lidar.trainer.voxelize import Voxels, voxelize
+
+
+def spread_sweeps(cache: Cache, count: int, seed: int) -> list[tuple[str, int]]:
+    """Choose sweeps evenly over the sequences of a cache, each at a random place; 0 takes all."""
+    entries = cache.manifest.sequences
+    every = [(entry.name, index) for entry in entries for index in range(entry.sweeps)]
+    if count == 0 or count >= len(every):
+        return every
+    rng = np.random.default_rng(seed)
+    # One draw from each of `count` equal stretches of all sweeps laid end to end.
+    edges = np.linspace(0, len(every), count + 1).astype(int)
+    return [every[int(rng.integers(low, high))] for low, high in pairwise(edges)]
+
+
+def see(sweep: CachedSweep, config: PretrainConfig) -> Voxels:
+    """Voxels of a sweep's considered points, as the network sees them."""
+    keep = considered(sweep, config.data.max_range_m)
+    return voxelize(sweep.xyz[keep], sweep.intensity[keep], config.model.voxel_size)
+
+
+@torch.no_grad()
+def voxel_features(encoder: nn.Module, voxels: Voxels) -> Tensor:
+    """Features of one sweep's voxels, float [V, D]."""
+    features: Tensor = encoder(*join_voxels([voxels]))
+    return features
+
+
+@torch.no_grad()
+def calibrate(encoder: nn.Module, voxels: Sequence[Voxels]) -> None:
+    """Set batch-norm statistics to the average over given sweeps, and switch to evaluation.
+
+    An untrained network has none of its own; both networks of a comparison get theirs in this same way.
+    """
+    norms = [m for m in encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+    encoder.train()
+    for each in voxels:
+        voxel_features(encoder, each)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    encoder.eval()

@@ -1,0 +1,113 @@
+"""Occupancy on unseen streets against floors that know no shape: the commoner class, and distance alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.augment import AugmentConfig
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.crops import Crops, draw_crops
+from iscc_lidar.trainer.evaluation.frozen import spread_sweeps, voxel_features
+from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
+from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.sample import draw_view, hidden_queries
+from iscc_lidar.trainer.voxelize import voxelize
+
+_NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
+_RANKS = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Queries over many sweeps: bool [Q] truth and answer, float [Q, 5] distances to the n-th nearest visible point."""
+
+    occupied: NDArray[np.bool_]
+    answer: NDArray[np.bool_]
+    distance: NDArray[np.float64]
+
+
+def occupancy_probe(
+    student: Student, config: PretrainConfig, train: Cache, val: Cache, sweeps: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Accuracy and balanced accuracy on ``val`` of the decoder and of the floors; floors are fitted on ``train``.
+
+    ``student`` must be in evaluation mode.
+    """
+    fitted, scored = (ask(student, config, cache, sweeps, seed) for cache in (train, val))
+    common = bool(fitted.occupied.mean() > 0.5)
+    threshold, below = best_threshold(fitted.distance[:, 0], fitted.occupied)
+    return {
+        "decoder": score(scored.answer, scored.occupied),
+        "commoner class": score(np.full(len(scored.occupied), common), scored.occupied),
+        "distance threshold": score((scored.distance[:, 0] <= threshold) == below, scored.occupied),
+        "distance logistic": score(_logistic(fitted, scored), scored.occupied),
+    }
+
+
+def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, seed: int) -> Answers:
+    """Hide crops in sweeps spread over a cache and ask the decoder the queries inside them."""
+    parts: list[Answers] = []
+    for number, place in enumerate(spread_sweeps(cache, sweeps, seed)):
+        rng = np.random.default_rng([seed, number])
+        sweep = cache.sweep(*place)
+        full = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
+        crops = draw_crops(full, sweep.queries, config.crops, rng)
+        view = full.select(crops.visible)
+        voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
+        queries = hidden_queries(crops, voxels, config.data)
+        with torch.no_grad():
+            logit = student.decoder(voxel_features(student.encoder, voxels),
+                                    torch.from_numpy(queries.neighbour), torch.from_numpy(queries.offset))
+        asked = queries.asked
+        parts.append(Answers(queries.occupied, logit.numpy() > 0, nearest_points(crops, view.xyz)[asked]))
+    answers = Answers(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("occupied", "answer", "distance")))
+    if len(answers.occupied) == 0:
+        raise UserError(f"{cache.path}: no occupancy query lies in any crop; preprocess with queries")
+    return answers
+
+
+def nearest_points(crops: Crops, xyz: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Distances of queries [Q] to their 1st, 2nd, 4th, 8th and 16th nearest points [N, 3], metres, float [Q, 5]."""
+    found = np.zeros((len(crops.xyz), len(_RANKS)))
+    for crop in range(len(crops.centre)):
+        query = np.flatnonzero(crops.crop == crop)
+        box = (np.abs(xyz - crops.centre[crop]) <= crops.radius[crop] + 3.0).all(axis=1)
+        near = xyz[box] if box.sum() >= max(_RANKS) else xyz
+        distance = np.linalg.norm(crops.xyz[query][:, None] - near[None], axis=2)
+        ranks = np.minimum(np.array(_RANKS), len(near)) - 1
+        found[query] = np.partition(distance, np.unique(ranks), axis=1)[:, ranks]
+    return found
+
+
+def best_threshold(distance: NDArray[np.float64], occupied: NDArray[np.bool_]) -> tuple[float, bool]:
+    """The threshold t and the side (true: d <= t is occupied) that answer most of [Q] queries rightly."""
+    order = np.argsort(distance)
+    # After the first n in order: occupied among them plus free among the rest are right if near means occupied.
+    ranked = occupied[order]
+    right = np.concatenate([[0], np.cumsum(ranked)]) + np.concatenate([np.cumsum(~ranked[::-1])[::-1], [0]])
+    edges = np.concatenate([[-np.inf], distance[order]])
+    best, worst = int(right.argmax()), int(right.argmin())
+    below = bool(right[best] >= len(occupied) - right[worst])
+    return float(edges[best if below else worst]), below
+
+
+def score(answer: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> dict[str, float]:
+    """Accuracy, and the mean of the accuracies on occupied and on free queries."""
+    right = answer == occupied
+    return {"accuracy": float(right.mean()),
+            "balanced": float((right[occupied].mean() + right[~occupied].mean()) / 2)}
+
+
+def _logistic(fitted: Answers, scored: Answers) -> NDArray[np.bool_]:
+    mean, std = fitted.distance.mean(axis=0), fitted.distance.std(axis=0) + 1e-6
+    x, unseen = (torch.from_numpy((a.distance - mean) / std).float() for a in (fitted, scored))
+    linear = fit_logistic(x, torch.from_numpy(fitted.occupied.astype(np.int64)), 2)
+    with torch.no_grad():
+        occupied: NDArray[np.bool_] = linear(unseen).argmax(dim=1).numpy() == 1
+    return occupied

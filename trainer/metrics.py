@@ -1,0 +1,60 @@
+"""metrics.jsonl: one JSON object a logged step; TensorBoard on request."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from iscc_lidar.shared import files
+from iscc_lidar.shared.errors import UserError
+
+METRICS_FILE: Final = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends figures to metrics.jsonl; what an interrupted run wrote beyond its checkpoint is cut off first."""
+
+    def __init__(self, out: Path, first_step: int, tensorboard: bool) -> None:
+        path = out / METRICS_FILE
+        files.write_text(path, "".join(line + "\n" for line in _lines_before(path, first_step)))
+        self._file = path.open("a", encoding="utf-8")
+        self._board = _tensorboard(out, first_step) if tensorboard else None
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Write one line. A figure that does not exist (NaN: a mean over nothing) is null."""
+        row: dict[str, Any] = {"step": step} | {k: v if math.isfinite(v) else None for k, v in figures.items()}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _lines_before(path: Path, step: int) -> list[str]:
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] < step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):  # the torn last line of a killed run
+            break
+    return kept
+
+
+def _tensorboard(out: Path, first_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("train.tensorboard needs TensorBoard: pip install 'iscc-lidar[tensorboard]'") from None
+    return SummaryWriter(str(out / "tensorboard"), purge_step=first_step)

@@ -1,0 +1,74 @@
+"""What sits on the encoder during pre-training: group pooling, projection head, occupancy decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.batch import GroupedView
+from iscc_lidar.trainer.neighbours import NONE
+
+# Dimensions: V voxels, K groups, D encoder channels, E projected channels, Q queries, k neighbours, H hidden.
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Sizes of the heads; neither is kept for fine-tuning."""
+
+    project_hidden: int = option(128, "hidden width of the projection head [choice]")
+    project_channels: int = option(128, "channels of f1, f2 and F_g [choice, SegContrast]")
+    decoder_hidden: int = option(64, "width of the occupancy decoder [choice]; small, so that the encoder must know")
+
+
+def average_pool(voxel_feats: Tensor, view: GroupedView, groups: int) -> Tensor:
+    """avg_pool(h, V): mean over each group's points of their voxels' features, [V, D] -> [K, D]."""
+    weighted = voxel_feats[view.member_voxel] * view.member_points[:, None]
+    total = voxel_feats.new_zeros(groups, voxel_feats.shape[1]).index_add(0, view.member_group, weighted)
+    points = voxel_feats.new_zeros(groups).index_add(0, view.member_group, view.member_points)
+    return total / points.clamp(min=1)[:, None]
+
+
+class ProjectionHead(nn.Module):
+    """Two layers and L2 normalisation, [K, D] -> unit rows [K, E]."""
+
+    def __init__(self, channels: int, config: HeadConfig) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(channels, config.project_hidden), nn.ReLU(),
+            nn.Linear(config.project_hidden, config.project_channels))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Project pooled group features."""
+        return functional.normalize(self.layers(pooled), dim=1)
+
+
+class OccupancyDecoder(nn.Module):
+    """A small MLP on [h_v, relative position] of each neighbour, pooled by maximum, to one logit a query."""
+
+    def __init__(self, channels: int, config: HeadConfig) -> None:
+        super().__init__()
+        hidden = config.decoder_hidden
+        self.each = nn.Sequential(
+            nn.Linear(channels + 3, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.joined = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    def forward(self, voxel_feats: Tensor, neighbour: Tensor, offset: Tensor) -> Tensor:
+        """Logits [Q], positive for occupied.
+
+        Args:
+            voxel_feats: float [V, D].
+            neighbour: int64 [Q, k], rows of voxel_feats, NONE where there is none; each query has at least one.
+            offset: float [Q, k, 3], query to neighbour, metres.
+        """
+        exists = neighbour != NONE
+        seen = torch.cat([voxel_feats[neighbour[exists]], offset[exists]], dim=1)
+        each = self.each(seen)
+        spread = each.new_zeros(*neighbour.shape, each.shape[1])
+        spread[exists] = each
+        pooled = spread.amax(dim=1)  # behind a ReLU a missing neighbour's 0 never wins
+        logit: Tensor = self.joined(pooled).squeeze(1)
+        return logit

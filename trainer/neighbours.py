@@ -1,0 +1,45 @@
+"""The visible voxels around each occupancy query, found on the CPU by the loader."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.trainer.crops import Crops
+
+NONE = -1
+"""Fills the places of neighbours that do not exist."""
+
+
+def nearest_voxels(crops: Crops, voxel_xyz: NDArray[np.float32], k: int, reach_m: float) -> NDArray[np.int64]:
+    """Find the k nearest voxels within ``reach_m`` of each query.
+
+    Only voxels in a box around a query's crop are compared, so that cost grows with crops, not with sweeps.
+
+    Args:
+        crops: crops and their queries, Q in all.
+        voxel_xyz: float32 [V, 3], metres, same frame.
+        k: neighbours wanted.
+        reach_m: greatest distance, metres.
+
+    Returns:
+        int64 [Q, k], rows of ``voxel_xyz`` from near to far, then NONE.
+    """
+    found = np.full((len(crops.xyz), k), NONE, np.int64)
+    bounds = np.searchsorted(crops.crop, np.arange(len(crops.centre) + 1))
+    for crop, (start, stop) in enumerate(pairwise(bounds)):
+        offset = np.abs(voxel_xyz - crops.centre[crop])
+        near = np.flatnonzero((offset <= crops.radius[crop] + reach_m).all(axis=1))
+        found[start:stop] = _nearest(crops.xyz[start:stop], voxel_xyz[near], near, k, reach_m)
+    return found
+
+
+def _nearest(
+    query: NDArray[np.float32], xyz: NDArray[np.float32], row: NDArray[np.int64], k: int, reach_m: float
+) -> NDArray[np.int64]:
+    distance = np.linalg.norm(query[:, None] - xyz[None], axis=2)
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    rows = np.where(np.take_along_axis(distance, order, axis=1) <= reach_m, row[order], NONE)
+    return np.pad(rows, ((0, 0), (0, k - rows.shape[1])), constant_values=NONE)

@@ -1,0 +1,99 @@
+"""Which two sweeps a step learns from: an index of sweeps, and an order that is a pure function.
+
+Order and pairs depend on (seed, epoch, rank, world size) alone: neither the number of loader
+workers nor an interruption changes them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from iscc_lidar.data_schemas.manifest import Manifest
+from iscc_lidar.shared.errors import UserError
+
+# Leading words of the random seeds: numpy pads seeds with zeros, so [s, e] and [s, e, 0] would agree.
+_ORDER: Final = 1
+_SAMPLE: Final = 2
+
+
+@dataclass(frozen=True)
+class SweepRef:
+    """A sweep that has a partner: its sequence, its index, and the (start, stop) of the windows around it."""
+
+    sequence: str
+    index: int
+    windows: tuple[tuple[int, int], ...]
+
+
+class SampleKey(NamedTuple):
+    """A sweep, by its place in the index, in a given epoch."""
+
+    epoch: int
+    place: int
+
+
+def index_sweeps(manifest: Manifest) -> tuple[SweepRef, ...]:
+    """List every sweep that shares a window with another; an epoch visits each once."""
+    refs: list[SweepRef] = []
+    for entry in manifest.sequences:
+        spans = [(w.start, w.stop) for w in entry.windows if w.stop - w.start > 1]
+        for index in range(entry.sweeps):
+            around = tuple(s for s in spans if s[0] <= index < s[1])
+            if around:
+                refs.append(SweepRef(entry.name, index, around))
+    if not refs:
+        raise UserError(f"the cache of {manifest.dataset} has no window of two sweeps or more: nothing to pair; "
+                        "preprocess with longer windows")
+    return tuple(refs)
+
+
+def sample_rng(seed: int, key: SampleKey) -> np.random.Generator:
+    """Random numbers of one sample, the same in whatever process it is made."""
+    return np.random.default_rng([_SAMPLE, seed, key.epoch, key.place])
+
+
+def draw_partner(ref: SweepRef, rng: np.random.Generator) -> int:
+    """Draw x_j: another sweep of a window that holds x_i."""
+    start, stop = ref.windows[int(rng.integers(len(ref.windows)))]
+    other = int(rng.integers(start, stop - 1))
+    return other + (other >= ref.index)
+
+
+def keys_of_step(step: int, count: int, seed: int, batch_size: int, rank: int, world_size: int) -> list[SampleKey]:
+    """Samples of one step on one rank; steps run through the epochs without a gap or a repetition."""
+    first = (step * world_size + rank) * batch_size
+    places = (divmod(n, count) for n in range(first, first + batch_size))
+    return [SampleKey(epoch, int(_order(count, seed, epoch)[position])) for epoch, position in places]
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([_ORDER, seed, epoch]).permutation(count)
+
+
+@dataclass(frozen=True)
+class StepSampler(Sampler[list[SampleKey]]):
+    """Batches of steps ``start`` up to ``stop``, for torch's DataLoader."""
+
+    count: int
+    seed: int
+    batch_size: int
+    start: int
+    stop: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        """Yield the samples of each step in turn."""
+        for step in range(self.start, self.stop):
+            yield keys_of_step(step, self.count, self.seed, self.batch_size, self.rank, self.world_size)
+
+    def __len__(self) -> int:
+        return self.stop - self.start

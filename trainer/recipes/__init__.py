@@ -1,0 +1,1 @@
+"""Recipes that come with the program: the rows of the ISCC paper's tables as configurations."""

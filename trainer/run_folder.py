@@ -1,0 +1,85 @@
+"""The output folder of a run: what may be in it, and when a run may start or go on there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
+from iscc_lidar.shared import config as configs
+from iscc_lidar.shared import files
+from iscc_lidar.shared.cache_reader import Cache, read_json
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.provenance import versions
+from iscc_lidar.trainer import checkpoint
+from iscc_lidar.trainer.config import FREE_TO_CHANGE, PretrainConfig
+
+CONFIG_FILE: Final = "config.json"
+
+
+def prepare(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overwrite: bool) -> int:
+    """Make the folder ready and say at which step training (re)starts; ``train.steps`` means it is finished.
+
+    Raises UserError where the folder holds something else, or an unfinished run and neither option is given.
+    """
+    if overwrite and (out / CONFIG_FILE).exists():
+        shutil.rmtree(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; --out must name a folder")
+    if not (out / CONFIG_FILE).exists():
+        if out.exists() and any(out.iterdir()):
+            raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
+        _write_config(out, config, cache)
+        return 0
+    _refuse_differences(out, config, cache)
+    step = checkpoint.saved_step(out)
+    if step < config.train.steps and not resume:
+        raise UserError(f"{out}: holds an unfinished run (checkpoint at step {step} of {config.train.steps}); "
+                        "add --resume to go on, or --overwrite to start anew")
+    return step
+
+
+def read_config(out: Path) -> PretrainConfig:
+    """Read the configuration that a run was made with. Raises UserError where there is none."""
+    if not (out / CONFIG_FILE).exists():
+        raise UserError(f"{out}: no run here ({CONFIG_FILE} is missing); make one with: iscc-train pretrain")
+    stored = read_json(out / CONFIG_FILE)
+    stored.pop("provenance", None)
+    # JSON scalars and arrays are TOML values as well, so the ordinary checks apply.
+    items = [f"{section}.{key}={json.dumps(value)}" for section, values in _loss_first(stored)
+             for key, value in values.items()]
+    return configs.resolve(PretrainConfig, overrides=items)
+
+
+def _loss_first(stored: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    # A run without crops is only valid once the occupancy weight is 0.
+    return sorted(stored.items(), key=lambda item: item[0] != "loss")
+
+
+def _write_config(out: Path, config: PretrainConfig, cache: Cache) -> None:
+    content = configs.to_dict(config) | {"provenance": {
+        "cache": str(cache.path), "cache_manifest_sha256": _digest(cache), "versions": versions()}}
+    files.write_text(out / CONFIG_FILE, json.dumps(content, indent=1) + "\n")
+
+
+def _refuse_differences(out: Path, config: PretrainConfig, cache: Cache) -> None:
+    stored = read_json(out / CONFIG_FILE)
+    if stored.get("provenance", {}).get("cache_manifest_sha256") != _digest(cache):
+        raise UserError(f"{out}: its run reads another cache ({stored.get('provenance', {}).get('cache')}) than "
+                        f"{cache.path}; choose another --out, or add --overwrite")
+    wanted = json.loads(json.dumps(configs.to_dict(config)))
+    changed = [
+        f"{section}.{key} is {stored.get(section, {}).get(key)!r} there, {value!r} here"
+        for section, values in wanted.items() for key, value in values.items()
+        if stored.get(section, {}).get(key) != value and not (section == "train" and key in FREE_TO_CHANGE)
+    ]
+    if changed:
+        raise UserError(f"{out}: holds a run with other options ({'; '.join(changed)}); choose another --out, "
+                        "set them alike, or add --overwrite")
+
+
+def _digest(cache: Cache) -> str:
+    return files.sha256(cache.path / MANIFEST_FILE)

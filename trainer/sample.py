@@ -1,0 +1,106 @@
+"""One sample: two augmented sweeps of a window, their shared groups, and queries about what was hidden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.augment import AugmentConfig, View, augment
+from iscc_lidar.trainer.crops import CropConfig, Crops, draw_crops
+from iscc_lidar.trainer.neighbours import NONE, nearest_voxels
+from iscc_lidar.trainer.voxelize import Members, Voxels, group_members, shared_groups, voxelize
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What of a sweep is used."""
+
+    min_group_points: int = option(10, "a shared group has more points than this in both views [choice]")
+    max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
+    neighbours: int = option(16, "visible voxels that an occupancy query sees at most")
+    neighbour_reach_m: float = option(1.0, "and how far they may lie, metres [choice, ALSO]")
+
+
+@dataclass(frozen=True)
+class HiddenQueries:
+    """Occupancy queries in the hidden regions of view 1.
+
+    Attributes:
+        neighbour: int64 [Q, k], rows of view 1's voxels, NONE where there are fewer.
+        offset: float32 [Q, k, 3], from the query to each neighbour, metres; 0 where there is none.
+        occupied: bool [Q].
+        asked: int64 [Q], position of each query among those of the crops.
+    """
+
+    neighbour: NDArray[np.int64]
+    offset: NDArray[np.float32]
+    occupied: NDArray[np.bool_]
+    asked: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the step needs of one pair of sweeps; ``names`` are those of x_i and x_j, for messages."""
+
+    names: tuple[str, str]
+    voxels1: Voxels
+    voxels2: Voxels
+    groups: int
+    members1: Members
+    members2: Members
+    queries: HiddenQueries
+
+
+def considered(sweep: CachedSweep, max_range_m: float) -> NDArray[np.bool_]:
+    """Points that the network sees: bool [N]."""
+    seen: NDArray[np.bool_] = sweep.label != NOT_CONSIDERED
+    seen &= np.linalg.norm(sweep.xyz, axis=1) <= max_range_m
+    return seen
+
+
+def draw_view(sweep: CachedSweep, data: DataConfig, config: AugmentConfig, rng: np.random.Generator) -> View:
+    """Draw an augmented view of a sweep's considered points."""
+    keep = considered(sweep, data.max_range_m)
+    return augment(sweep.xyz[keep], sweep.intensity[keep], sweep.label[keep], config, rng)
+
+
+def make_sample(
+    sweep_i: CachedSweep,
+    sweep_j: CachedSweep,
+    voxel_size: float,
+    data: DataConfig,
+    augmentation: AugmentConfig,
+    cropping: CropConfig,
+    rng: np.random.Generator,
+) -> Sample:
+    """Make x^_i, x^_j, V and Q1 of method.md from two sweeps of one window."""
+    full_view1 = draw_view(sweep_i, data, augmentation, rng)
+    view2 = draw_view(sweep_j, data, augmentation, rng)
+    crops = draw_crops(full_view1, sweep_i.queries, cropping, rng)
+    view1 = full_view1.select(crops.visible)
+    voxels1 = voxelize(view1.xyz, view1.intensity, voxel_size)
+    voxels2 = voxelize(view2.xyz, view2.intensity, voxel_size)
+    groups = shared_groups(view1.label, view2.label, data.min_group_points)
+    return Sample(
+        names=(f"{sweep_i.sequence}/{sweep_i.name}", f"{sweep_j.sequence}/{sweep_j.name}"),
+        voxels1=voxels1,
+        voxels2=voxels2,
+        groups=len(groups),
+        members1=group_members(view1.label, groups, voxels1),
+        members2=group_members(view2.label, groups, voxels2),
+        queries=hidden_queries(crops, voxels1, data),
+    )
+
+
+def hidden_queries(crops: Crops, voxels1: Voxels, data: DataConfig) -> HiddenQueries:
+    """Join queries with what is visible around them; those without any neighbour are left out."""
+    neighbour = nearest_voxels(crops, voxels1.xyz, data.neighbours, data.neighbour_reach_m)
+    asked = np.flatnonzero(neighbour[:, 0] != NONE)
+    neighbour, xyz = neighbour[asked], crops.xyz[asked]
+    offset = np.where(neighbour[..., None] == NONE, np.float32(0), voxels1.xyz[neighbour] - xyz[:, None])
+    return HiddenQueries(neighbour, offset, crops.occupied[asked], asked)

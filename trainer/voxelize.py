@@ -1,0 +1,87 @@
+"""Points to sparse voxels, and which groups lie in which voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+POSITION_SCALE: Final = np.array([1 / 50, 1 / 50, 1 / 3], np.float32)
+"""Brings x, y and z of a street to order one. Position is an input because height above the sensor tells
+ground from roof, and because x and y tell the side from which a surface is seen, hence what lies behind it."""
+
+INPUT_CHANNELS: Final = 4
+"""Mean x, y, z (scaled) and intensity of a voxel's points."""
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Occupied voxels of one view, sorted by coordinate.
+
+    Attributes:
+        coords: int32 [V, 3], unique, >= 0, in voxels from the view's lower corner.
+        feats: float32 [V, 4], the network's input, see INPUT_CHANNELS.
+        xyz: float32 [V, 3], mean of each voxel's points, metres, view frame.
+        of_point: int64 [N], row of the voxel that holds each point.
+    """
+
+    coords: NDArray[np.int32]
+    feats: NDArray[np.float32]
+    xyz: NDArray[np.float32]
+    of_point: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Members:
+    """How groups spread over voxels: entry p says that ``points[p]`` points of a group lie in a voxel.
+
+    Attributes:
+        voxel: int64 [P]; group: int64 [P], position in the list of groups; points: float32 [P].
+    """
+
+    voxel: NDArray[np.int64]
+    group: NDArray[np.int64]
+    points: NDArray[np.float32]
+
+
+def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_size: float) -> Voxels:
+    """Gather points [N, 3] in metres into cubes of ``voxel_size`` metres."""
+    cell = np.floor(xyz / np.float32(voxel_size)).astype(np.int64)
+    cell -= cell.min(axis=0, initial=0) if len(cell) == 0 else cell.min(axis=0)
+    size = cell.max(axis=0, initial=0) + 1
+    key = (cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2]
+    unique, of_point = np.unique(key, return_inverse=True)
+    coords = np.stack([unique // (size[1] * size[2]), unique // size[2] % size[1], unique % size[2]], axis=1)
+    count = np.bincount(of_point, minlength=len(unique))
+    mean = np.stack([_mean(column, of_point, count) for column in (*xyz.T, intensity)], axis=1)
+    feats = mean.copy()
+    feats[:, :3] *= POSITION_SCALE
+    return Voxels(coords.astype(np.int32), feats, mean[:, :3], of_point)
+
+
+def shared_groups(
+    first: NDArray[np.int32], second: NDArray[np.int32], min_points: int
+) -> NDArray[np.int32]:
+    """Group ids, ascending, with more than ``min_points`` points in both of two label arrays."""
+    return np.intersect1d(_large_groups(first, min_points), _large_groups(second, min_points))
+
+
+def group_members(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: Voxels) -> Members:
+    """Spread the groups (ascending ids [K]) of labelled points [N] over their voxels."""
+    point = np.flatnonzero(np.isin(label, groups))
+    slot = np.searchsorted(groups, label[point]).astype(np.int64)
+    total = max(len(voxels.coords), 1)
+    pair, points = np.unique(slot * total + voxels.of_point[point], return_counts=True)
+    return Members(pair % total, pair // total, points.astype(np.float32))
+
+
+def _mean(column: NDArray[np.float32], of_point: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.float32]:
+    total = np.bincount(of_point, weights=column, minlength=len(count))
+    return (total / count).astype(np.float32)
+
+
+def _large_groups(label: NDArray[np.int32], min_points: int) -> NDArray[np.int32]:
+    ids, counts = np.unique(label[label >= 0], return_counts=True)
+    return ids[counts > min_points]
