@@ -1,0 +1,165 @@
+"""Which input row meets which output row under which kernel offset.
+
+Offsets are numbered as TorchSparse numbers them, so that weights exchange one to one:
+``in = out * stride + offset``; kernel 3: ``(dx+1) + 3 (dy+1) + 9 (dz+1)``; kernel 2: ``dz + 2 dy + 4 dx``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from iscc_lidar.trainer.engine.coordinates import Coordinates, halved
+
+CENTRE = 13
+"""Index of the zero offset in a kernel of 3: there each voxel meets itself."""
+
+# On a CPU a chunk's gathered rows and products should stay in cache and in the allocator's arenas
+# (below 32 MB, or every call pays the page faults again); a GPU wants few large launches.
+_CPU_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The pairs of a range of output rows, grouped by offset and then sorted by output row.
+
+    Attributes:
+        start, stop: the output rows.
+        sources: int64 [M], input row of each pair.
+        targets: int64 [M], output row of each pair.
+        parts: (offset index, number of pairs) in order; the numbers add up to M.
+        by_target: int64 [M], the pairs ordered by output row.
+        bag_starts: int64 [stop - start + 1], where each output row's pairs start in by_target.
+    """
+
+    start: int
+    stop: int
+    sources: Tensor
+    targets: Tensor
+    parts: tuple[tuple[int, int], ...]
+    by_target: Tensor
+    bag_starts: Tensor
+
+
+@dataclass(frozen=True)
+class KernelMap:
+    """A convolution's pairs, laid out for its forward pass and for its gradient.
+
+    Attributes:
+        forward: chunks over the output rows.
+        backward: the same pairs with input and output swapped: chunks over the input rows.
+        n_in, n_out: numbers of rows.
+        n_offsets: number of kernel offsets, K.
+        has_identity: offset CENTRE pairs every row with itself, and is in no chunk.
+    """
+
+    forward: tuple[Chunk, ...]
+    backward: tuple[Chunk, ...]
+    n_in: int
+    n_out: int
+    n_offsets: int
+    has_identity: bool
+
+    def transposed(self) -> KernelMap:
+        """The map of the transposed convolution: same offset indices, input and output swapped."""
+        return KernelMap(self.backward, self.forward, self.n_out, self.n_in, self.n_offsets, self.has_identity)
+
+
+class MapCache:
+    """Coordinates and kernel maps of one forward pass, made when first asked for.
+
+    Level 0 is the resolution of the input, level l has cells 2**l times as large.
+    """
+
+    def __init__(self, coordinates: Coordinates) -> None:
+        self._levels = [coordinates]
+        self._parent_rows: list[Tensor] = []
+        self._submanifold: dict[int, KernelMap] = {}
+        self._downsampling: dict[int, KernelMap] = {}
+
+    def coordinates(self, level: int) -> Coordinates:
+        """The occupied voxels of a level."""
+        while len(self._levels) <= level:
+            coarse, parent_row = halved(self._levels[-1])
+            self._levels.append(coarse)
+            self._parent_rows.append(parent_row)
+        return self._levels[level]
+
+    def submanifold(self, level: int) -> KernelMap:
+        """Kernel 3, stride 1, outputs at the inputs' voxels only."""
+        if level not in self._submanifold:
+            self._submanifold[level] = submanifold_map(self.coordinates(level))
+        return self._submanifold[level]
+
+    def downsampling(self, level: int) -> KernelMap:
+        """Kernel 2, stride 2, from level to level + 1."""
+        if level not in self._downsampling:
+            coarse = self.coordinates(level + 1)
+            self._downsampling[level] = downsampling_map(
+                self.coordinates(level), self._parent_rows[level], len(coarse))
+        return self._downsampling[level]
+
+
+def submanifold_map(coordinates: Coordinates) -> KernelMap:
+    """Find the neighbours of every voxel: half of the offsets are searched, the others are their mirror."""
+    keys = coordinates.keys
+    offsets = torch.arange(CENTRE + 1, 27, device=keys.device)
+    digits = (offsets % 3 - 1, offsets // 3 % 3 - 1, offsets // 9 - 1)
+    shift = sum(d * step for d, step in zip(digits, coordinates.key_steps, strict=True))
+    wanted = keys + torch.as_tensor(shift)[:, None]
+    found = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
+    half, here = torch.nonzero(keys[found] == wanted, as_tuple=True)
+    there = found[half, here]
+    upper = half + CENTRE + 1
+    offset = torch.cat([upper, 26 - upper])
+    sources, targets = torch.cat([there, here]), torch.cat([here, there])
+    n = len(keys)
+    forward = _chunks(offset, sources, targets, n, 27)
+    return KernelMap(forward, tuple(_mirrored(c) for c in forward), n, n, 27, has_identity=True)
+
+
+def downsampling_map(fine: Coordinates, parent_row: Tensor, n_coarse: int) -> KernelMap:
+    """Pair every voxel with the coarser one that holds it, parent_row int64 [N]."""
+    dx, dy, dz = (fine.bxyz[:, 1:] & 1).long().unbind(1)
+    offset = dz + 2 * dy + 4 * dx
+    rows = torch.arange(len(fine), device=parent_row.device)
+    forward = _chunks(offset, rows, parent_row, n_coarse, 8)
+    backward = _chunks(offset, parent_row, rows, len(fine), 8)
+    return KernelMap(forward, backward, len(fine), n_coarse, 8, has_identity=False)
+
+
+def _mirrored(chunk: Chunk) -> Chunk:
+    # The gradient sends row j's share back to i under o wherever the layer sent i's to j: that pair is
+    # the map's own pair (j, i) under the opposite offset.
+    parts = tuple((26 - offset, count) for offset, count in chunk.parts)
+    return Chunk(chunk.start, chunk.stop, chunk.sources, chunk.targets, parts, chunk.by_target, chunk.bag_starts)
+
+
+def _chunks(offset: Tensor, sources: Tensor, targets: Tensor, n_out: int, n_offsets: int) -> tuple[Chunk, ...]:
+    rows = _CPU_CHUNK_ROWS if targets.device.type == "cpu" else n_out
+    group = targets // rows * n_offsets + offset
+    order = torch.argsort(group * n_out + targets)
+    sources, targets = sources[order], targets[order]
+    n_chunks = -(-n_out // rows)
+    counts = torch.bincount(group, minlength=n_chunks * n_offsets).view(n_chunks, n_offsets).tolist()
+    by_target = torch.argsort(targets, stable=True)
+    row_starts = torch.zeros(n_out + 1, dtype=torch.int64, device=targets.device)
+    torch.cumsum(torch.bincount(targets, minlength=n_out), 0, out=row_starts[1:])
+    ends = [0]
+    for chunk_counts in counts:
+        ends.append(ends[-1] + sum(chunk_counts))
+    return tuple(
+        Chunk(
+            start=k * rows,
+            stop=min((k + 1) * rows, n_out),
+            sources=sources[a:b],
+            targets=targets[a:b],
+            parts=tuple((o, count) for o, count in enumerate(counts[k]) if count),
+            by_target=by_target[a:b] - a,
+            bag_starts=row_starts[k * rows : min((k + 1) * rows, n_out) + 1] - a,
+        )
+        for k, (a, b) in enumerate(pairwise(ends))
+    )

@@ -1,0 +1,166 @@
+"""Sparse residual U-Net after MinkUNet (Choy et al., CVPR 2019), the encoder F_theta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.engine import PLAIN, Engine
+from iscc_lidar.trainer.engine.coordinates import sort_order
+
+# N voxels of the input's level, C channels, D features
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Voxel size and shape of the U-Net. The depth is the length of encoder_widths.
+
+    The defaults are for two cores (0.72 M parameters). MinkUNet at full width (21.7 M, as trained by
+    the peers on SemanticKITTI) is voxel_size 0.05 or 0.1, stem_width 32, encoder_widths
+    [32, 64, 128, 256], decoder_widths [256, 128, 96, 96], blocks 2.
+    """
+
+    voxel_size: float = option(0.2, "metres, edge of a voxel; 0.2 keeps a sweep near 30 k voxels, peers use 0.05 to 0.1")
+    in_channels: int = option(4, "features of a voxel: mean x, y, z (scaled) and intensity")
+    stem_width: int = option(32, "channels of the two convolutions at full resolution")
+    encoder_widths: tuple[int, ...] = option((32, 32, 48, 64), "channels at strides 2, 4, 8, ...; as many as the depth")
+    decoder_widths: tuple[int, ...] = option((48, 32, 32, 32), "channels on the way up, coarsest first; the last is D")
+    blocks: int = option(1, "residual blocks of each stage; 1 for two cores, MinkUNet uses 2")
+
+    def __post_init__(self) -> None:
+        if self.voxel_size <= 0:
+            raise ValueError(f"model.voxel_size must be > 0 metres, not {self.voxel_size}")
+        if not self.encoder_widths or len(self.encoder_widths) != len(self.decoder_widths):
+            raise ValueError("model.encoder_widths and model.decoder_widths must be equally long, at least 1, not "
+                             f"{len(self.encoder_widths)} and {len(self.decoder_widths)}")
+        sizes = (self.in_channels, self.stem_width, self.blocks, *self.encoder_widths, *self.decoder_widths)
+        if min(sizes) < 1:
+            raise ValueError("model: every width and the number of blocks must be at least 1")
+
+    @property
+    def out_channels(self) -> int:
+        """Features that the U-Net gives each voxel, D."""
+        return self.decoder_widths[-1]
+
+
+class SparseUNet(nn.Module):
+    """Features for every voxel, with the context of its surroundings."""
+
+    def __init__(self, config: ModelConfig, engine: Engine = PLAIN) -> None:
+        super().__init__()
+        self.config = config
+        self._engine = engine
+        stem = config.stem_width
+        self.stem = nn.Sequential(
+            ConvNormReLU(engine, config.in_channels, stem, 3), ConvNormReLU(engine, stem, stem, 3))
+        widths = (stem, *config.encoder_widths)
+        self.encoder = nn.ModuleList(
+            DownStage(engine, wide, deep, config.blocks)
+            for wide, deep in zip(widths[:-1], widths[1:], strict=True))
+        below = (widths[-1], *config.decoder_widths)
+        self.decoder = nn.ModuleList(
+            UpStage(engine, deep, width, skip, config.blocks)
+            for deep, width, skip in zip(below[:-1], below[1:], widths[-2::-1], strict=True))
+
+    @property
+    def out_channels(self) -> int:
+        """Features per voxel, D."""
+        return self.config.out_channels
+
+    def forward(self, bxyz: Tensor, feats: Tensor) -> Tensor:
+        """Compute the features of every voxel.
+
+        Args:
+            bxyz: int32 [N, 4], (batch, x, y, z) in voxels, >= 0, unique, in any order.
+            feats: [N, in_channels], float32 or float64.
+
+        Returns:
+            [N, D], row for row those of the input.
+
+        Raises:
+            ValueError: the voxels are empty, negative or repeated. In training mode BatchNorm too
+                refuses a batch that leaves a single voxel at the coarsest level.
+            UserError: the voxels lie too far apart for the engine to number.
+        """
+        order = sort_order(bxyz)
+        x = self._engine.sparse_tensor(bxyz[order], feats[order])
+        skips = [x := self.stem(x)]
+        for down in self.encoder:
+            skips.append(x := down(x))
+        skips.pop()
+        for up in self.decoder:
+            x = up(x, skips.pop())
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order), device=order.device)
+        result: Tensor = x.feats[back]
+        return result
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution, batch norm, and ReLU unless switched off."""
+
+    def __init__(self, engine: Engine, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
+                 *, transposed: bool = False, activate: bool = True) -> None:
+        super().__init__()
+        self.conv = engine.SparseConv3d(in_channels, out_channels, kernel_size, stride, transposed=transposed)
+        self.norm = nn.BatchNorm1d(out_channels)
+        self._activate = activate
+
+    def forward(self, x: Any) -> Any:
+        """Map a sparse tensor to a sparse tensor."""
+        x = self.conv(x)
+        feats = self.norm(x.feats)
+        return x.with_feats(relu(feats, inplace=True) if self._activate else feats)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip, which is a 1x1 convolution where the width changes."""
+
+    def __init__(self, engine: Engine, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormReLU(engine, in_channels, out_channels, 3)
+        self.conv2 = ConvNormReLU(engine, out_channels, out_channels, 3, activate=False)
+        self.skip = (nn.Identity() if in_channels == out_channels
+                     else ConvNormReLU(engine, in_channels, out_channels, 1, activate=False))
+
+    def forward(self, x: Any) -> Any:
+        """Map a sparse tensor to a sparse tensor of the same level."""
+        y = self.conv2(self.conv1(x))
+        return y.with_feats(relu(y.feats + self.skip(x).feats, inplace=True))
+
+
+class DownStage(nn.Module):
+    """Halve the resolution, then residual blocks."""
+
+    def __init__(self, engine: Engine, in_channels: int, out_channels: int, blocks: int) -> None:
+        super().__init__()
+        self.down = ConvNormReLU(engine, in_channels, in_channels, 2, 2)
+        self.blocks = _residual_blocks(engine, in_channels, out_channels, blocks)
+
+    def forward(self, x: Any) -> Any:
+        """Go one level coarser."""
+        return self.blocks(self.down(x))
+
+
+class UpStage(nn.Module):
+    """Double the resolution, append the encoder's features of that level, then residual blocks."""
+
+    def __init__(self, engine: Engine, in_channels: int, out_channels: int, skip_channels: int, blocks: int) -> None:
+        super().__init__()
+        self.up = ConvNormReLU(engine, in_channels, out_channels, 2, 2, transposed=True)
+        self.blocks = _residual_blocks(engine, out_channels + skip_channels, out_channels, blocks)
+
+    def forward(self, x: Any, skip: Any) -> Any:
+        """Go one level finer; skip is the encoder's tensor of that level."""
+        y = self.up(x)
+        return self.blocks(y.with_feats(torch.cat([y.feats, skip.feats], dim=1)))
+
+
+def _residual_blocks(engine: Engine, in_channels: int, out_channels: int, count: int) -> nn.Sequential:
+    widths = [in_channels] + [out_channels] * count
+    return nn.Sequential(*(ResidualBlock(engine, a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
