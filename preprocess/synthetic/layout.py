@@ -148,11 +148,13 @@ def _walkers(rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb:
         place = rng.choice(["walks", "stands", "wall", "crosses", "rides"], p=[0.45, 0.2, 0.18, 0.09, 0.08])
         if place == "rides":
             rider = people.bicyclist if rng.random() < 0.7 else people.motorcyclist
-            yield Placed(rider(rng), s, float(kerb - sign * rng.uniform(-0.8, 1.5)), rng.choice([0, np.pi]))
+            yield Placed(rider(rng), s, float(kerb - sign * rng.uniform(-0.8, 0.5)), rng.choice([0, np.pi]))
             continue
         if place == "crosses":
-            yield Placed(people.person(rng), s, float(kerb - sign * rng.uniform(0, abs(kerb))), -sign * np.pi / 2,
-                         v_d=float(-sign * rng.uniform(0.6, 1.6)))
+            # Not before the own car: it would drive through them.
+            onto = rng.uniform(0, abs(kerb)) if s < -6 else (rng.uniform(0, 1.5) if sign > 0 else 0.0)
+            yield Placed(people.person(rng), s, float(kerb - sign * onto), -sign * np.pi / 2,
+                         v_d=float(-sign * rng.uniform(0.6, 1.6)) if onto else 0.0)
             continue
         for _ in range(int(rng.choice([1, 2, 3], p=[0.65, 0.25, 0.1]))):
             # Against a wall means the back of the sidewalk, where houses without a front yard stand.
@@ -177,7 +179,7 @@ def _fronts(rng: Generator, ground: Ground, style: SideStyle, border: float, s_m
         s += length + (rng.uniform(0.0, 1.0) if rng.random() < style.built else rng.uniform(2, 18))
     for s in _scatter(rng, 16.0, s_min, s_max):  # what shows between and behind the houses
         far = border + sign * (style.setback + rng.uniform(12, 45))
-        if _clear_of_crossing(ground, s, 3.0) and abs(far * ground.curvature) < 0.8:
+        if _clear_of_crossing(ground, s, 11.0) and abs(far * ground.curvature) < 0.8:
             yield Placed(_backdrop(rng), s, far, away + rng.uniform(-0.5, 0.5))
 
 
@@ -191,13 +193,29 @@ def _backdrop(rng: Generator) -> list[Part]:
 
 
 def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
+    yield from _house_or_thicket(rng, style, border, s, length, away)
+    yield from _borders(rng, style, border, s, length, away)
+    yield from _yard(rng, style, border, s, length)
+
+
+def _house_or_thicket(rng: Generator, style: SideStyle, border: float, s: float, length: float,
+                      away: float) -> Iterator[Placed]:
     sign = float(np.sign(border))
     if rng.random() < 0.25 + 0.75 * style.built:
         storeys = int(np.clip(round(rng.normal(style.storeys, 0.6)), 1, 6))
         small = rng.random() < 0.12
         house = structures.shed(rng) if small else structures.building(rng, length, storeys)
         yield Placed(house, s, border + sign * style.setback, away)
-    if style.setback > 1.2 or rng.random() < 0.3:
+    else:  # a gap between the houses grows over
+        for x in _scatter(rng, rng.uniform(10, 70), s - length / 2, s + length / 2):
+            maker = plants.bush if rng.random() < 0.6 else plants.tree
+            yield Placed(maker(rng), x, border + sign * (style.setback + rng.uniform(1, 12)), rng.uniform(0, 2 * np.pi))
+
+
+def _borders(rng: Generator, style: SideStyle, border: float, s: float, length: float,
+             away: float) -> Iterator[Placed]:
+    sign = float(np.sign(border))
+    if style.setback > 1.2 or rng.random() < 0.5:
         kind = rng.choice(["fence", "hedge", "open"], p=style.border)
         gate = rng.uniform(0.0, 3.0)
         span = max(2.0, length - gate)
@@ -208,7 +226,6 @@ def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: floa
             maker = structures.fence if rng.random() < 0.5 else plants.hedge
             deep = max(1.5, style.setback)
             yield Placed(maker(rng, deep), s + length / 2, border + sign * (0.4 + deep / 2), away + np.pi / 2)
-    yield from _yard(rng, style, border, s, length)
 
 
 def _yard(rng: Generator, style: SideStyle, border: float, s: float, length: float) -> Iterator[Placed]:

@@ -15,7 +15,7 @@ from iscc_lidar.preprocess.synthetic.semantics import TRUNK, VEGETATION
 def tree(rng: Generator) -> list[Part]:
     """Make a broad-leaved tree, a conifer or a bare tree; trunks bend, lean and fork."""
     kind = rng.choice(["broad", "conifer", "bare"], p=[0.68, 0.14, 0.18])
-    radius, stem = rng.uniform(0.06, 0.32), rng.uniform(1.0, 3.8)
+    radius, stem = rng.uniform(0.06, 0.32), rng.uniform(0.8, 3.5)
     if kind == "conifer":
         return _conifer(rng, radius)
     parts, top = _stem(rng, radius, stem)

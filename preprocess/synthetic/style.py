@@ -107,14 +107,14 @@ def _side(rng: Generator) -> Side:
 
 
 def _side_style(rng: Generator) -> SideStyle:
-    density = rng.choice([0.15, 0.6, 0.9], p=[0.2, 0.4, 0.4])
+    density = rng.choice([0.1, 0.5, 0.85], p=[0.3, 0.35, 0.35])
     return SideStyle(
-        setback=float(rng.choice([0.0, 1.0]) * rng.uniform(0.0, 14.0)) + float(rng.uniform(0, 1.5)),
+        setback=float(rng.choice([0.0, 1.0], p=[0.35, 0.65]) * rng.uniform(0.0, 14.0)) + float(rng.uniform(0, 1.5)),
         built=float(density),
         house=float(rng.uniform(8, 26)),
         storeys=float(rng.uniform(1, 5)),
-        border=rng.dirichlet([1.5, 1.8, 0.6]),
-        trees=float(rng.gamma(1.6, 4.5)),
+        border=rng.dirichlet([2.2, 2.0, 0.6]),
+        trees=float(rng.gamma(1.6, 5.5)),
         poles=float(rng.uniform(1.5, 6.0)),
         signs=float(rng.uniform(1.5, 9.0)),
         persons=float(rng.gamma(1.2, 5.5)),
