@@ -131,4 +131,5 @@ def _entry(
     with np.errstate(divide="ignore", invalid="ignore"):
         enter = np.minimum((box_min - origin) / step, (box_max - origin) / step)
     # A ray along a face has no crossing of that pair of faces (0/0 or +-inf): it is inside them throughout.
-    return np.clip(np.where(step == 0, 0.0, enter).max(axis=1), 0.0, 1.0)
+    share: NDArray[np.float64] = np.clip(np.where(step == 0, 0.0, enter).max(axis=1), 0.0, 1.0)
+    return share

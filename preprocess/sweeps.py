@@ -36,7 +36,8 @@ def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
     exists = finite & sweep.xyz.any(axis=1)
     with np.errstate(invalid="ignore", over="ignore"):
         range_m = np.linalg.norm(sweep.xyz - sweep.origin, axis=1)
-    return exists & (range_m >= config.min_m) & (range_m <= config.max_m)
+    considered: NDArray[np.bool_] = exists & (range_m >= config.min_m) & (range_m <= config.max_m)
+    return considered
 
 
 def remove_ground(sweep: Sweep, ranges: RangeConfig, ground: GroundConfig) -> GroundedSweep:

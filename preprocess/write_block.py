@@ -61,7 +61,8 @@ def _block_arrays(sweeps: list[FinishedSweep]) -> dict[str, NDArray[Any]]:
 def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
     limit = np.iinfo(np.int16).max  # what is clipped or not finite is out of range and labelled so
     steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)
-    return np.rint(np.clip(steps, -limit, limit)).astype(np.int16)
+    quantised: NDArray[np.int16] = np.rint(np.clip(steps, -limit, limit)).astype(np.int16)
+    return quantised
 
 
 def _semantic(sweep: FinishedSweep) -> NDArray[np.uint8]:

@@ -75,8 +75,8 @@ def verify(path: CachePath) -> None:
 @friendly
 def show(
     path: CachePath,
-    sequence: Annotated[str, typer.Argument(help="name of the sequence")],
-    sweep: Annotated[int, typer.Argument(help="index of the sweep within it, from 0")],
+    sequence: Annotated[str | None, typer.Argument(help="name of the sequence. Default: the first")] = None,
+    sweep: Annotated[int | None, typer.Argument(help="index of the sweep, from 0. Default: the middle one")] = None,
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: SEQUENCE_SWEEP.png here")] = None,
     reach: Annotated[float, typer.Option(help="half the width of what is shown, metres", min=1)] = 40.0,
 ) -> None:
@@ -86,8 +86,13 @@ def show(
 
         iscc-cache show cache/synthetic 00 5 --out sweep.png
     """
-    target = out or Path(f"{sequence}_{sweep:06d}.png")
-    draw_sweep(Cache(path).sweep(sequence, sweep), target, reach)
+    cache = Cache(path)
+    if not cache.sequence_names:
+        raise UserError(f"{path}: holds no sequence")
+    name = cache.sequence_names[0] if sequence is None else sequence
+    index = cache.sequence(name).sweeps // 2 if sweep is None else sweep
+    target = out or Path(f"{name}_{index:06d}.png")
+    draw_sweep(cache.sweep(name, index), target, reach)
     print(f"picture: {target}")
 
 
@@ -128,3 +133,7 @@ def _sequence_line(cache: Cache, name: str) -> str:
 
 def _megabytes(path: Path) -> float:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+
+
+if __name__ == "__main__":
+    app()

@@ -34,17 +34,29 @@ def section(kind: type[T]) -> T:
 def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] = ()) -> T:
     """Build a configuration from its defaults, then a TOML recipe, then ``section.key=value`` items.
 
-    Raises UserError for an unreadable recipe, an unknown key or a value of the wrong type.
+    All changes are made at once, so that options which only fit together can be given in any order.
+
+    Raises:
+        UserError: an unreadable recipe, an unknown key, a value of the wrong type, or values that do
+            not fit together.
     """
-    config = kind()
+    changes: dict[str, Any] = {}
     if recipe is not None:
-        config = _merge(config, read_toml(recipe), source=str(recipe), prefix="")
+        _overlay(changes, _given(read_toml(recipe), str(recipe)))
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
             raise UserError(f"--set {item}: expected section.key=value")
-        config = _merge(config, _nest(key.strip(), _parse_value(text.strip())), f"--set {item}", "")
-    return config
+        _overlay(changes, _given(_nest(key.strip(), _parse_value(text.strip())), f"--set {item}"))
+    return _merge(kind(), changes, prefix="")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """A value that the user gave, and where."""
+
+    value: Any
+    source: str
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -103,24 +115,45 @@ def _nest(dotted: str, value: Any) -> dict[str, Any]:
     return {head: _nest(rest, value) if dot else value}
 
 
-def _merge(config: T, changes: Mapping[str, Any], source: str, prefix: str) -> T:
+def _given(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return {k: _given(v, source) if isinstance(v, Mapping) else _Given(v, source) for k, v in content.items()}
+
+
+def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _overlay(below[key], value)
+        else:
+            below[key] = value
+
+
+def _sources(changes: Mapping[str, Any]) -> list[str]:
+    leaves = [_sources(v) if isinstance(v, dict) else [v.source] for v in changes.values()]
+    return list(dict.fromkeys(source for sources in leaves for source in sources))
+
+
+def _merge(config: T, changes: Mapping[str, Any], prefix: str) -> T:
     hints = get_type_hints(type(config))
     updates: dict[str, Any] = {}
-    for name, value in changes.items():
+    for name, given in changes.items():
+        source = given.source if isinstance(given, _Given) else ", ".join(_sources(given))
+        key = f"{prefix}{name}"
         if name not in hints:
-            raise UserError(_unknown_key(config, f"{prefix}{name}", source))
+            raise UserError(_unknown_key(config, key, source))
         current = getattr(config, name)
         if dataclasses.is_dataclass(current):
-            if not isinstance(value, Mapping):
-                raise UserError(f"{source}: {prefix}{name} is a section; set one of its keys, "
-                                f"for example {prefix}{name}.{dataclasses.fields(current)[0].name}")
-            updates[name] = _merge(current, value, source, f"{prefix}{name}.")
+            if isinstance(given, _Given):
+                raise UserError(f"{source}: {key} is a section; set one of its keys, "
+                                f"for example {key}.{dataclasses.fields(current)[0].name}")  # fmt: skip
+            updates[name] = _merge(current, given, f"{key}.")
+        elif isinstance(given, _Given):
+            updates[name] = _typed(given.value, hints[name], key, source)
         else:
-            updates[name] = _typed(value, hints[name], f"{prefix}{name}", source)
+            raise UserError(f"{source}: {key} is an option, not a section")
     try:
         return cast(T, dataclasses.replace(cast(Any, config), **updates))
     except ValueError as error:  # a dataclass's own __post_init__ refuses the combination
-        raise UserError(f"{source}: {error}") from None
+        raise UserError(f"{', '.join(_sources(changes))}: {error}") from None
 
 
 def _unknown_key(config: Any, key: str, source: str) -> str:

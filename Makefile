@@ -1,0 +1,64 @@
+# Everything a newcomer needs: `make pretrain` and `make test` set up what they use.
+#   make pretrain                                             embedded synthetic streets, any machine
+#   make pretrain DATASET=semantickitti ROOT=/data/semantickitti
+# DATASET  data set to read (make datasets lists them)   ROOT  its folder     CACHE  where the labels go
+# OUT      where the run goes                            ARGS  more options for the target's last command
+DATASET ?= synthetic
+ROOT    ?= data/$(DATASET)
+CACHE   ?= cache/$(DATASET)
+OUT     ?= runs/$(DATASET)
+ARGS    ?=
+SYNTH_ARGS      ?=
+PREPROCESS_ARGS ?=
+PYTHON  ?= python3
+VENV    ?= .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+
+.PHONY: help setup datasets synth preprocess pretrain check format test test-all bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@echo "Targets (DATASET=$(DATASET) ROOT=$(ROOT) CACHE=$(CACHE) OUT=$(OUT)):"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@echo "Options go to the target's last command by ARGS, to an earlier one by SYNTH_ARGS or PREPROCESS_ARGS:"
+	@echo "  make pretrain ARGS='--set train.steps=2000' PREPROCESS_ARGS='--workers 4'"
+
+setup: $(READY) ## make the environment in $(VENV)
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+datasets: $(READY) ## list the data sets that can be read
+	@$(BIN)/iscc-preprocess datasets
+
+synth: $(READY) ## write the synthetic streets
+	$(BIN)/iscc-preprocess synth $(ROOT) $(SYNTH_ARGS) $(if $(filter synth,$(MAKECMDGOALS)),$(ARGS))
+
+preprocess: $(READY) $(if $(filter synthetic,$(DATASET)),synth) ## sweeps -> cache of groups and occupancy queries
+	$(BIN)/iscc-preprocess run $(DATASET) --root $(ROOT) --cache $(CACHE) $(PREPROCESS_ARGS) $(if $(filter preprocess,$(MAKECMDGOALS)),$(ARGS))
+	@$(BIN)/iscc-cache show $(CACHE) --out $(CACHE)-groups.png
+
+pretrain: preprocess ## cache -> pre-trained encoder
+	$(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT) --resume $(ARGS)
+
+check: $(READY) ## lint, types, import boundaries
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(READY) ## the tests, within 10 minutes on 2 cores
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY) ## all tests, the long ones too
+	$(BIN)/python -m pytest $(ARGS)
+
+clean: ## remove the environment; data, caches and runs stay
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info

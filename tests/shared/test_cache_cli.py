@@ -1,0 +1,70 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from iscc_lidar.shared.cache_reader import Cache
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "iscc_lidar.shared.cache_cli", *(str(a) for a in arguments)]
+    return subprocess.run(call, capture_output=True, text=True, check=False)
+
+
+def test_info_tells_what_a_cache_holds(tiny_cache: Path) -> None:
+    done = command("info", tiny_cache)
+    assert done.returncode == 0
+    assert "synthetic, 2 sequences" in done.stdout
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_verify_ends_with_one_on_damage(tiny_cache: Path, tmp_path: Path) -> None:
+    assert command("verify", tiny_cache).returncode == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_cache, copy)
+    (copy / "sequences/01/block_0001/groups.parquet").write_bytes(b"")
+    done = command("verify", copy)
+    assert done.returncode == 1
+    assert "block_0001/groups.parquet: damaged" in done.stdout
+    assert "remove the folders" in done.stderr
+
+
+def test_show_draws_a_picture(tiny_cache: Path, tmp_path: Path) -> None:
+    assert command("show", tiny_cache, "01", 2, "--out", tmp_path / "a.png").returncode == 0
+    assert command("show", tiny_cache, "--out", tmp_path / "b.png").returncode == 0
+    for name in ("a.png", "b.png"):
+        data = (tmp_path / name).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert len(data) > 20_000
+
+
+def test_export_gives_instances_that_map_back_to_groups(tiny_cache: Path, tmp_path: Path) -> None:
+    assert command("export", tiny_cache, tmp_path / "out", "--to", "semantickitti").returncode == 0
+    folder = tmp_path / "out" / "sequences" / "00"
+    with (folder / "groups.csv").open() as file:
+        group_of = {int(row["instance"]): int(row["group"]) for row in csv.DictReader(file)}
+    for index in range(6):
+        label = Cache(tiny_cache).sweep("00", index).label
+        raw = np.fromfile(folder / "labels" / f"{index:06d}.label", "<u4")
+        assert (raw & 0xFFFF == 0).all()
+        groups = [group_of.get(instance, -1) for instance in (raw >> 16).tolist()]
+        np.testing.assert_array_equal(groups, np.where(label >= 0, label, -1))
+
+
+def test_mistakes_are_one_line_without_a_stack_trace(tiny_cache: Path, tmp_path: Path) -> None:
+    for arguments, says in [
+        (("info", tmp_path), "no finished cache here"),
+        (("show", tiny_cache, "77", 0), "no sequence '77'; it holds 00, 01"),
+        (("show", tiny_cache, "00", 99), "sequence 00 has sweeps 0 to 5, not 99"),
+    ]:
+        done = command(*arguments)
+        assert done.returncode == 1
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
