@@ -83,9 +83,9 @@ def test_unreadable_recipes_are_named(tmp_path: Path) -> None:
 
 
 def test_toml_comes_back_as_the_same_configuration(tmp_path: Path) -> None:
-    config = resolve(Outer, overrides=["inner.size=0.125", 'inner.name="a \\"b\\" \\\\ c"', "inner.widths=[]"])
+    config = resolve(Outer, overrides=["inner.size=0.25", 'inner.name="a \\"b\\" \\\\ c"', "inner.widths=[]"])
     path = tmp_path / "recipe.toml"
     path.write_text(to_toml(config))
     assert resolve(Outer, path) == config
     assert "# metres" in path.read_text()
-    assert to_dict(config)["inner"]["size"] == 0.125
+    assert to_dict(config)["inner"]["size"] == 0.25

@@ -1,0 +1,52 @@
+"""What is shipped, and what each part can do without the other's packages."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PARTS = ("preprocess", "trainer", "shared", "data_schemas")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("build")
+    source = folder / "source"
+    ignore = shutil.ignore_patterns(".*", "data", "runs", "cache", "build", "dist", "*.egg-info", "__pycache__", "tests")
+    shutil.copytree(REPOSITORY, source, symlinks=True, ignore=ignore)
+    call = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(source)]
+    subprocess.run(call, check=True, capture_output=True)
+    return zipfile.ZipFile(next((folder / "dist").glob("*.whl")))
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"iscc_lidar"}
+
+
+def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> None:
+    shipped = {name.removeprefix("iscc_lidar/") for name in wheel.namelist()}
+    for part in PARTS:
+        files = [f for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".toml")]
+        assert files
+        assert {str(f.relative_to(REPOSITORY)) for f in files} <= shipped
+    assert "py.typed" in shipped
+
+
+@pytest.mark.parametrize(
+    ("module", "blocked"),
+    [
+        ("iscc_lidar.trainer.cli", ["dask", "distributed", "hdbscan", "pypatchworkpp"]),
+        ("iscc_lidar.preprocess.cli", ["torch", "safetensors"]),
+        ("iscc_lidar.shared.cache_cli", ["torch", "dask", "distributed", "hdbscan", "scipy", "matplotlib"]),
+    ],
+)
+def test_each_door_opens_without_the_other_parts_packages(module: str, blocked: list[str]) -> None:
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True)
