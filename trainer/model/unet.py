@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,16 +21,16 @@ from iscc_lidar.trainer.engine.coordinates import sort_order
 class ModelConfig:
     """Voxel size and shape of the U-Net. The depth is the length of encoder_widths.
 
-    The defaults are for two cores (0.72 M parameters). MinkUNet at full width (21.7 M, as trained by
+    The defaults are for two cores (0.78 M parameters). MinkUNet at full width (21.7 M, as trained by
     the peers on SemanticKITTI) is voxel_size 0.05 or 0.1, stem_width 32, encoder_widths
     [32, 64, 128, 256], decoder_widths [256, 128, 96, 96], blocks 2.
     """
 
-    voxel_size: float = option(0.2, "metres, edge of a voxel; 0.2 keeps a sweep near 30 k voxels, peers use 0.05 to 0.1")
+    voxel_size: float = option(0.2, "metres, edge of a voxel; 0.2 keeps a sweep near 30 k, peers use 0.05 to 0.1")
     in_channels: int = option(4, "features of a voxel: mean x, y, z (scaled) and intensity")
-    stem_width: int = option(32, "channels of the two convolutions at full resolution")
-    encoder_widths: tuple[int, ...] = option((32, 32, 48, 64), "channels at strides 2, 4, 8, ...; as many as the depth")
-    decoder_widths: tuple[int, ...] = option((48, 32, 32, 32), "channels on the way up, coarsest first; the last is D")
+    stem_width: int = option(24, "channels of the two convolutions at full resolution")
+    encoder_widths: tuple[int, ...] = option((32, 32, 48, 48), "channels at strides 2, 4, 8, ...; as many as the depth")
+    decoder_widths: tuple[int, ...] = option((32, 32, 32, 32), "channels on the way up, coarsest first; the last is D")
     blocks: int = option(1, "residual blocks of each stage; 1 for two cores, MinkUNet uses 2")
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class SparseUNet(nn.Module):
         widths = (stem, *config.encoder_widths)
         self.encoder = nn.ModuleList(
             DownStage(engine, wide, deep, config.blocks)
-            for wide, deep in zip(widths[:-1], widths[1:], strict=True))
+            for wide, deep in pairwise(widths))
         below = (widths[-1], *config.decoder_widths)
         self.decoder = nn.ModuleList(
             UpStage(engine, deep, width, skip, config.blocks)
@@ -163,4 +164,4 @@ class UpStage(nn.Module):
 
 def _residual_blocks(engine: Engine, in_channels: int, out_channels: int, count: int) -> nn.Sequential:
     widths = [in_channels] + [out_channels] * count
-    return nn.Sequential(*(ResidualBlock(engine, a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
+    return nn.Sequential(*(ResidualBlock(engine, a, b) for a, b in pairwise(widths)))

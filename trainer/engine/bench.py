@@ -1,0 +1,150 @@
+"""How fast the engine is: a training pass of a U-Net against the same matrix products alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
+from iscc_lidar.trainer.engine.kernel_map import KernelMap, MapCache
+from iscc_lidar.trainer.engine.layers import SparseConv3d, SparseTensor
+
+# N voxels, M pairs of one offset
+
+
+def bench_engine(network: nn.Module, bxyz: Tensor, in_channels: int, repeats: int = 3) -> dict[str, float]:
+    """Time a network's training pass, its sparse convolutions, and the matrix products they consist of.
+
+    Everything is measured in one run, as the best of ``repeats``, on the device of ``bxyz``.
+
+    Args:
+        network: called as network(bxyz, feats), built of SparseConv3d.
+        bxyz: int32 [N, 4], sorted voxels, see synthetic_voxels.
+        in_channels: channels of the features to make up.
+        repeats: timed passes after one to warm up.
+
+    Returns:
+        voxels, parameters, threads; seconds: network_s (forward + backward), maps_s (all kernel maps),
+        convolutions_s (forward + backward of every convolution with kernel 2 or 3), matmul_floor_s
+        (their products without gather and sum); ratio = convolutions_s / matmul_floor_s.
+    """
+    feats = torch.randn((len(bxyz), in_channels), device=bxyz.device)
+    calls = _record_convolutions(network, bxyz, feats)
+    maps = calls[0][1].maps
+    depth = max(x.level for _, x in calls)
+    convolutions = sum(_best(partial(_pass, layer, x), repeats, bxyz) for layer, x in calls)
+    floor = sum(_best(_products(layer, _map_of(layer, x)), repeats, bxyz) for layer, x in calls)
+    return {
+        "voxels": len(maps.coordinates(0)),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "threads": torch.get_num_threads(),
+        "network_s": _best(lambda: network(bxyz, feats).square().mean().backward(), repeats, bxyz),
+        "maps_s": _best(lambda: _all_maps(bxyz, depth), repeats, bxyz),
+        "convolutions_s": convolutions,
+        "matmul_floor_s": floor,
+        "ratio": convolutions / floor,
+    }
+
+
+def synthetic_voxels(n_sweeps: int = 2, voxels_per_sweep: int = 30_000, seed: int = 0) -> Tensor:
+    """Sorted voxels int32 [N, 4] of wavy ground with boxes on it: surfaces, denser near the middle.
+
+    A sweep keeps the voxels_per_sweep (at most about 40 k) nearest the middle.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    sweeps = []
+    for sweep in range(n_sweeps):
+        n = 6 * voxels_per_sweep
+        radius = 250 * torch.rand(n, generator=generator)
+        angle = 2 * torch.pi * torch.rand(n, generator=generator)
+        x, y = radius * angle.cos() + 256, radius * angle.sin() + 256
+        ground = 4 + 2 * torch.sin(x / 40)
+        on_box = (x % 48 < 20) & (y % 32 < 9)
+        edge = on_box & ((x % 48 < 1.5) | (y % 32 < 1.5))
+        height = torch.where(edge, 9 * torch.rand(n, generator=generator), torch.where(on_box, 9.0, 0.0))
+        xyz = torch.stack([x, y, ground + height], dim=1).int()
+        cells = torch.unique(xyz, dim=0)
+        from_middle = (cells[:, :2] - 256).square().sum(1)
+        keep = torch.argsort(from_middle, stable=True)[:voxels_per_sweep].sort().values
+        batch = torch.full((len(keep), 1), sweep, dtype=torch.int32)
+        sweeps.append(torch.cat([batch, cells[keep]], dim=1))
+    return torch.cat(sweeps)
+
+
+def _record_convolutions(network: nn.Module, bxyz: Tensor, feats: Tensor) -> list[tuple[SparseConv3d, SparseTensor]]:
+    calls: list[tuple[SparseConv3d, SparseTensor]] = []
+
+    def note(layer: SparseConv3d, inputs: tuple[SparseTensor], _: Any) -> None:
+        x = inputs[0]
+        calls.append((layer, x.with_feats(x.feats.detach().clone())))
+
+    layers = [m for m in network.modules() if isinstance(m, SparseConv3d) and m.kernel_size > 1]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    with torch.no_grad():
+        network(bxyz, feats)
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def _pass(layer: SparseConv3d, x: SparseTensor) -> None:
+    out = layer(x.with_feats(x.feats.requires_grad_())).feats
+    out.backward(torch.ones_like(out))
+
+
+def _map_of(layer: SparseConv3d, x: SparseTensor) -> KernelMap:
+    if layer.kernel_size == 3:
+        return x.maps.submanifold(x.level)
+    return x.maps.downsampling(x.level - 1).transposed() if layer.transposed else x.maps.downsampling(x.level)
+
+
+def _products(layer: SparseConv3d, kernel_map: KernelMap) -> Callable[[], None]:
+    """The forward product and both products of the backward pass, per offset, on operands at hand."""
+    sizes = [0] * kernel_map.n_offsets
+    for chunk in kernel_map.forward:
+        for offset, m in chunk.parts:
+            sizes[offset] += m
+    if kernel_map.has_identity:
+        sizes[len(sizes) // 2] = kernel_map.n_in
+    kernel = layer.kernel.detach()
+    # Random, because denormal numbers left in fresh memory multiply slowly.
+    x = torch.randn((max(sizes), layer.in_channels), device=kernel.device)
+    y = torch.randn((max(sizes), layer.out_channels), device=kernel.device)
+    out, grad_x = torch.empty_like(y), torch.empty_like(x)
+
+    def run() -> None:
+        for offset, m in enumerate(sizes):
+            torch.mm(x[:m], kernel[offset], out=out[:m])
+            torch.mm(y[:m], kernel[offset].t(), out=grad_x[:m])
+            torch.mm(x[:m].t(), y[:m])
+
+    return run
+
+
+def _all_maps(bxyz: Tensor, depth: int) -> None:
+    maps = MapCache(sorted_coordinates(bxyz))
+    for level in range(depth + 1):
+        maps.submanifold(level)
+        if level < depth:
+            maps.downsampling(level)
+
+
+def _best(run: Callable[[], object], repeats: int, on: Tensor) -> float:
+    seconds = []
+    for _ in range(repeats + 1):
+        _wait(on)
+        start = time.perf_counter()
+        run()
+        _wait(on)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def _wait(on: Tensor) -> None:
+    if on.is_cuda:
+        torch.cuda.synchronize(on.device)
