@@ -49,7 +49,8 @@ def new_state(config: PretrainConfig, device: torch.device) -> TrainState:
 
 def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
     """Write the weights, then the resume state, each in one step."""
-    about = {"model": json.dumps(asdict(config.model)), "step": str(state.step)}
+    # One entry only: safetensors writes several in no fixed order, and equal runs should give equal files.
+    about = {"iscc_lidar": json.dumps({"step": state.step, "model": asdict(config.model)})}
     heads = {k: v for k, v in state.student.state_dict().items() if not k.startswith("encoder.")}
     _write_weights(out / ENCODER_FILE, state.student.encoder.state_dict(), about)
     _write_weights(out / HEADS_FILE, heads, about)

@@ -23,6 +23,7 @@ class CropConfig:
     max_removed_share: float = option(0.5, "a ball shrinks until it holds at most this share of its group's points, "
                                            "so that small objects stay recognisable")
     min_group_points: int = option(20, "smaller groups are not cropped: nothing would be left to predict from")
+    balance: bool = option(True, "as many occupied as free queries a crop, so that neither answer pays blindly [choice]")
     remove: bool = option(True, "false keeps the points: occupancy is then trivial and teaches nothing (measured .90)")
 
     def __post_init__(self) -> None:
@@ -54,6 +55,7 @@ class Crops:
 def draw_crops(view: View, queries: Queries, config: CropConfig, rng: np.random.Generator) -> Crops:
     """Draw crops in groups of a view; ``queries`` are those of its sweep, in the sensor frame."""
     query_xyz = apply_affine(view.view_T_sensor, queries.xyz)
+    occupied = queries.kind == OCCUPIED
     visible = np.ones(len(view.xyz), dtype=np.bool_)
     centre: list[NDArray[np.float32]] = []
     radius: list[float] = []
@@ -61,7 +63,7 @@ def draw_crops(view: View, queries: Queries, config: CropConfig, rng: np.random.
     for group in _pick_groups(view.label, queries.group, config, rng):
         members = np.flatnonzero(view.label == group)
         middle, reach, hidden = _pick_ball(view.xyz[members], config, rng)
-        asked = _pick_queries(query_xyz, np.flatnonzero(queries.group == group), middle, reach, config, rng)
+        asked = _pick_queries(query_xyz, occupied, np.flatnonzero(queries.group == group), middle, reach, config, rng)
         if len(asked) == 0:
             continue
         visible[members[hidden]] = not config.remove
@@ -74,7 +76,7 @@ def draw_crops(view: View, queries: Queries, config: CropConfig, rng: np.random.
         radius=np.array(radius, np.float32),
         visible=visible,
         xyz=query_xyz[pick],
-        occupied=queries.kind[pick] == OCCUPIED,
+        occupied=occupied[pick],
         crop=np.repeat(np.arange(len(chosen)), [len(c) for c in chosen]).astype(np.int64),
     )
 
@@ -99,11 +101,16 @@ def _pick_ball(
 
 def _pick_queries(
     xyz: NDArray[np.float32],
+    occupied: NDArray[np.bool_],
     candidates: NDArray[np.int64],
     middle: NDArray[np.float32],
     reach: float,
     config: CropConfig,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    inside = candidates[np.linalg.norm(xyz[candidates] - middle, axis=1) <= reach]
-    return rng.permutation(inside)[: config.queries_per_crop]
+    inside = rng.permutation(candidates[np.linalg.norm(xyz[candidates] - middle, axis=1) <= reach])
+    if not config.balance:
+        return inside[: config.queries_per_crop]
+    full, free = inside[occupied[inside]], inside[~occupied[inside]]
+    each = min(len(full), len(free), config.queries_per_crop // 2)
+    return np.concatenate([full[:each], free[:each]])

@@ -51,6 +51,7 @@ def batches(cache: Cache, config: PretrainConfig, start: int) -> Iterable[Batch]
         worker_init_fn=_start_worker if workers else None,
         # zarrs deadlocks in a child forked after the parent has decoded.
         multiprocessing_context="spawn" if workers else None,
+        generator=torch.Generator(),  # else it draws from the global one, and a resumed run draws once more
         prefetch_factor=4 if workers else None,
     )
     return cast(Iterable[Batch], loader)  # collate has turned samples into batches

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.shared import config as configs
@@ -18,6 +17,9 @@ from iscc_lidar.trainer import checkpoint
 from iscc_lidar.trainer.config import FREE_TO_CHANGE, PretrainConfig
 
 CONFIG_FILE: Final = "config.json"
+"""Every option and where the run comes from, for scripts."""
+RECIPE_FILE: Final = "config.toml"
+"""The same options as a recipe, for another run alike."""
 
 
 def prepare(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overwrite: bool) -> int:
@@ -46,22 +48,13 @@ def read_config(out: Path) -> PretrainConfig:
     """Read the configuration that a run was made with. Raises UserError where there is none."""
     if not (out / CONFIG_FILE).exists():
         raise UserError(f"{out}: no run here ({CONFIG_FILE} is missing); make one with: iscc-train pretrain")
-    stored = read_json(out / CONFIG_FILE)
-    stored.pop("provenance", None)
-    # JSON scalars and arrays are TOML values as well, so the ordinary checks apply.
-    items = [f"{section}.{key}={json.dumps(value)}" for section, values in _loss_first(stored)
-             for key, value in values.items()]
-    return configs.resolve(PretrainConfig, overrides=items)
-
-
-def _loss_first(stored: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    # A run without crops is only valid once the occupancy weight is 0.
-    return sorted(stored.items(), key=lambda item: item[0] != "loss")
+    return configs.resolve(PretrainConfig, out / RECIPE_FILE)
 
 
 def _write_config(out: Path, config: PretrainConfig, cache: Cache) -> None:
     content = configs.to_dict(config) | {"provenance": {
         "cache": str(cache.path), "cache_manifest_sha256": _digest(cache), "versions": versions()}}
+    files.write_text(out / RECIPE_FILE, configs.to_toml(config))
     files.write_text(out / CONFIG_FILE, json.dumps(content, indent=1) + "\n")
 
 

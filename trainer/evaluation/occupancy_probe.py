@@ -92,6 +92,8 @@ def best_threshold(distance: NDArray[np.float64], occupied: NDArray[np.bool_]) -
     ranked = occupied[order]
     right = np.concatenate([[0], np.cumsum(ranked)]) + np.concatenate([np.cumsum(~ranked[::-1])[::-1], [0]])
     edges = np.concatenate([[-np.inf], distance[order]])
+    apart = np.append(edges[:-1] < edges[1:], True)  # no threshold parts equal distances
+    right, edges = right[apart], edges[apart]
     best, worst = int(right.argmax()), int(right.argmin())
     below = bool(right[best] >= len(occupied) - right[worst])
     return float(edges[best if below else worst]), below

@@ -1,0 +1,1 @@
+"""Networks: the encoder, and the heads that pre-training puts on it."""

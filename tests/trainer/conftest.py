@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import zarr
 from numpy.typing import NDArray
 
@@ -16,10 +17,40 @@ from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, FREE_NEAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.trainer.batch import Batch, collate
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.dataset import PairDataset
+from iscc_lidar.trainer.pairs import SampleKey
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
 SENSOR_HEIGHT_M = 1.7
+TINY = """
+[model]
+voxel_size = 0.5
+stem_width = 8
+encoder_widths = [8, 8]
+decoder_widths = [8, 8]
+
+[heads]
+project_hidden = 8
+project_channels = 8
+decoder_hidden = 8
+
+[clustering]
+prototypes = 10
+recent = 128
+reseed_after = 2
+
+[train]
+steps = 6
+log_every = 1
+checkpoint_every = 3
+loader_workers = 0
+device = "cpu"
+"""
 _SIZES = {1: (4.0, 1.8, 1.5), 2: (10.0, 0.6, 3.5), 3: (0.4, 0.4, 4.0)}
 
 
@@ -137,3 +168,32 @@ def write_cache(path: Path, sequences: int, sweeps: int, seed: int) -> Path:
 
 def _planes(xyz: NDArray[np.float64]) -> NDArray[np.int16]:
     return np.rint(xyz.T / POSITION_QUANTUM_M).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cache(tmp_path_factory.mktemp("fake") / "cache", sequences=2, sweeps=6, seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cache(tmp_path_factory.mktemp("fake") / "other", sequences=1, sweeps=4, seed=1)
+
+
+@pytest.fixture(scope="session")
+def cache(cache_path: Path) -> Cache:
+    return Cache(cache_path)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
+    """A configuration whose steps take milliseconds."""
+    recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    recipe.write_text(TINY, encoding="utf-8")
+    return resolve(PretrainConfig, recipe)
+
+
+@pytest.fixture(scope="session")
+def batch(cache: Cache, tiny: PretrainConfig) -> Batch:
+    dataset = PairDataset(cache, tiny)
+    return collate([dataset[SampleKey(0, place)] for place in (0, 7)])

@@ -1,0 +1,58 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from iscc_lidar.trainer.losses.global_clustering import global_loss
+from iscc_lidar.trainer.losses.local_contrast import LocalConfig, local_loss
+from iscc_lidar.trainer.losses.occupancy import occupancy_accuracy, occupancy_loss
+
+
+def unit(seed: int, *shape: int) -> torch.Tensor:
+    return normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+
+
+@pytest.mark.parametrize("negatives", ["scene", "batch"])
+def test_local_loss_agrees_with_loops(negatives):
+    f1, f2, scene = unit(0, 9, 5), unit(1, 9, 5), torch.tensor([0, 0, 0, 0, 1, 1, 1, 2, 2])
+    total = 0.0
+    for k in range(9):
+        rivals = [n for n in range(9) if negatives == "batch" or scene[n] == scene[k]]
+        total -= math.log(math.exp(float(f1[k] @ f2[k]) / 0.1)
+                          / sum(math.exp(float(f1[k] @ f2[n]) / 0.1) for n in rivals))
+    assert float(local_loss(f1, f2, scene, LocalConfig(negatives=negatives))) == pytest.approx(total / 9)
+
+
+def test_global_loss_agrees_with_loops():
+    f1, centres, target = unit(0, 6, 5), unit(1, 4, 5), torch.softmax(unit(2, 6, 4), dim=1)
+    total = 0.0
+    for k in range(6):
+        scale = sum(math.exp(float(f1[k] @ centres[c]) / 0.2) for c in range(4))
+        for c in range(4):
+            total -= float(target[k, c]) * math.log(math.exp(float(f1[k] @ centres[c]) / 0.2) / scale)
+    assert float(global_loss(f1, centres, target, 0.2)) == pytest.approx(total / 6)
+
+
+@given(st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=1, max_size=20))
+def test_occupancy_loss_and_accuracy_agree_with_loops(answers):
+    logit = torch.tensor([a for a, _ in answers], dtype=torch.float64)
+    truth = torch.tensor([float(t) for _, t in answers], dtype=torch.float64)
+    expected = sum(math.log1p(math.exp(-a if t else a)) for a, t in answers) / len(answers)
+    assert float(occupancy_loss(logit, truth)) == pytest.approx(expected, abs=1e-9)
+    for name, wanted in (("occupied", True), ("free", False)):
+        right = [(a > 0) == t for a, t in answers if t is wanted]
+        share = float(occupancy_accuracy(logit, truth)[f"occupancy_accuracy_{name}"])
+        assert math.isnan(share) if not right else share == pytest.approx(sum(right) / len(right))
+
+
+def test_losses_over_nothing_are_zero_and_can_be_differentiated():
+    empty = torch.zeros(0, 5, requires_grad=True)
+    none = torch.zeros(0, dtype=torch.int64)
+    loss = (local_loss(empty, empty.detach(), none, LocalConfig())
+            + global_loss(empty, unit(0, 4, 5).float(), torch.zeros(0, 4), 0.1)
+            + occupancy_loss(empty.sum(dim=1), torch.zeros(0)))
+    loss.backward()
+    assert float(loss.detach()) == 0.0

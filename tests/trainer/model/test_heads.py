@@ -1,0 +1,33 @@
+import torch
+
+from iscc_lidar.trainer.batch import Batch
+from iscc_lidar.trainer.model.heads import HeadConfig, OccupancyDecoder, ProjectionHead, average_pool
+from iscc_lidar.trainer.neighbours import NONE
+
+
+def test_pooling_is_the_mean_over_points(batch: Batch):
+    view, groups = batch.view1, len(batch.scene)
+    feats = torch.randn(len(view.coords), 5, generator=torch.Generator().manual_seed(0))
+    pooled = average_pool(feats, view, groups)
+    for group in range(groups):
+        rows = [feats[v] for v, g, p in zip(view.member_voxel, view.member_group, view.member_points, strict=True)
+                if g == group for _ in range(int(p))]
+        torch.testing.assert_close(pooled[group], torch.stack(rows).mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
+def test_projection_gives_unit_rows():
+    f = ProjectionHead(5, HeadConfig())(torch.randn(7, 5))
+    assert f.shape == (7, 128)
+    torch.testing.assert_close(f.norm(dim=1), torch.ones(7))
+
+
+def test_decoder_ignores_missing_neighbours_and_the_order_of_the_rest():
+    torch.manual_seed(0)
+    decoder = OccupancyDecoder(5, HeadConfig(decoder_hidden=16))
+    feats, offset = torch.randn(9, 5), torch.randn(1, 3, 3)
+    few = decoder(feats, torch.tensor([[2, 7, 4]]), offset)
+    padded = decoder(feats, torch.tensor([[4, NONE, 2, 7, NONE]]),
+                     torch.cat([offset[:, [2]], torch.ones(1, 1, 3), offset[:, [0, 1]], torch.ones(1, 1, 3)], dim=1))
+    torch.testing.assert_close(few, padded)
+    assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 5]]), offset))
+    assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 4]]), -offset))

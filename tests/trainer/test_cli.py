@@ -1,0 +1,86 @@
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.trainer.cli import app
+from iscc_lidar.trainer.config import RECIPES, PretrainConfig, find_recipe
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
+    path.write_text(to_toml(tiny), encoding="utf-8")
+    return path
+
+
+def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    done = runner.invoke(app, ["pretrain", "--cache", str(cache_path), "--out", str(out), "--recipe", str(recipe)])
+    assert done.exit_code == 0, done.output
+    assert str(out / "encoder.safetensors") in done.output
+    again = runner.invoke(app, ["pretrain", "--cache", str(cache_path), "--out", str(out), "--recipe", str(recipe)])
+    assert "finished already" in again.output
+    probed = runner.invoke(app, ["probe", "--run", str(out), "--train-cache", str(cache_path),
+                                 "--val-cache", str(other_cache_path)])
+    assert probed.exit_code == 0, probed.output
+    written = json.loads((out / "probe.json").read_text())
+    assert set(written["linear_probe"]) == {"untrained", "pre-trained"}
+    assert set(written["linear_probe"]["untrained"]) == {"car", "wall", "pole", "ground", "mIoU"}
+    assert set(written["occupancy"]) == {"decoder", "commoner class", "distance threshold", "distance logistic"}
+    assert "mIoU" in probed.output
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--cache", "nowhere", "--out", "x"], "no finished cache here"),
+    (["--cache", "nowhere", "--out", "x", "--recipe", "nothing_8"], "occ_only_8"),
+    (["--cache", "nowhere", "--out", "x", "--set", "train.stepss=3"], "train.steps"),
+    (["--cache", "nowhere", "--out", "x", "--set", "train.steps=0"], "at least 1"),
+    (["--cache", "nowhere", "--out", "x", "--set", "crops.per_sweep=0"], "loss.occupancy_weight"),
+])
+def test_mistakes_get_one_line(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]):
+    result = runner.invoke(app, ["pretrain", *arguments])
+    assert result.exit_code == 1
+    assert said in result.output + capfd.readouterr().err
+    assert "Traceback" not in result.output
+
+
+def test_show_config_is_a_recipe_that_gives_the_same_configuration(tmp_path: Path):
+    shown = runner.invoke(app, ["pretrain", "--recipe", "occ_only_8", "--set", "train.steps=7", "--show-config"])
+    path = tmp_path / "shown.toml"
+    path.write_text(shown.output, encoding="utf-8")
+    config = resolve(PretrainConfig, path)
+    assert config.crops.queries_per_crop == 8
+    assert config.train.steps == 7
+    assert config.loss.global_weight == config.loss.local_weight == 0
+
+
+@pytest.mark.parametrize(("name", "losses", "extra"), [
+    ("iscc", (True, True, True), {}),
+    ("occ_only_8", (False, False, True), {"crops.queries_per_crop": 8}),
+    ("occ_only_16", (False, False, True), {"crops.queries_per_crop": 16}),
+    ("occ_only_32", (False, False, True), {"crops.queries_per_crop": 32}),
+    ("local_only", (False, True, False), {"crops.per_sweep": 0}),
+    ("global_only", (True, False, False), {"crops.per_sweep": 0}),
+    ("full_100", (True, True, False), {"clustering.prototypes": 100}),
+    ("full_200", (True, True, False), {"clustering.prototypes": 200}),
+])
+def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
+    path = find_recipe(name)
+    config = resolve(PretrainConfig, path)
+    loss = config.loss
+    assert (loss.global_weight > 0, loss.local_weight > 0, loss.occupancy_weight > 0) == losses
+    for key, value in extra.items():
+        section, option = key.split(".")
+        assert getattr(getattr(config, section), option) == value
+    assert sum(len(v) for v in tomllib.loads(path.read_text()).values()) <= 4
+
+
+def test_every_shipped_recipe_is_tested_above():
+    assert {p.stem for p in RECIPES.glob("*.toml")} == {
+        "iscc", "occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"}

@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import torch
+
+from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.trainer.batch import Batch
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.dataset import PairDataset, batches
+from iscc_lidar.trainer.neighbours import NONE
+from iscc_lidar.trainer.pairs import SampleKey
+from iscc_lidar.trainer.sample import considered
+
+
+def tensors(batch: Batch) -> list[torch.Tensor]:
+    flat = []
+    for field in dataclasses.fields(batch):
+        value = getattr(batch, field.name)
+        if dataclasses.is_dataclass(value):
+            flat += [getattr(value, f.name) for f in dataclasses.fields(value)]
+        elif isinstance(value, torch.Tensor):
+            flat.append(value)
+    return flat
+
+
+def test_worker_processes_and_a_late_start_change_nothing(cache: Cache, tiny: PretrainConfig):
+    with_workers = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, loader_workers=2))
+    here, there = list(batches(cache, tiny, 0)), list(batches(cache, with_workers, 0))
+    late = list(batches(cache, tiny, 4))
+    assert len(here) == tiny.train.steps
+    for a, b in zip(here, there, strict=True):
+        assert a.names == b.names
+        assert all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+    assert [b.names for b in late] == [b.names for b in here[4:]]
+    assert all(torch.equal(x, y) for x, y in zip(tensors(late[0]), tensors(here[4]), strict=True))
+
+
+def test_a_sample_pairs_two_sweeps_of_one_window(cache: Cache, tiny: PretrainConfig):
+    dataset = PairDataset(cache, tiny)
+    for place in range(len(dataset)):
+        sample = dataset[SampleKey(1, place)]
+        (one, i), (other, j) = (name.split("/") for name in sample.names)
+        assert one == other
+        assert i != j
+        assert any(w.start <= int(i) < w.stop and w.start <= int(j) < w.stop for w in cache.sequence(one).windows)
+
+
+def test_groups_line_up_between_the_views(cache: Cache, tiny: PretrainConfig):
+    # Without rotation the same group lies at about the same place in both sweeps.
+    still = dataclasses.replace(tiny.augment, rotate_deg=0.0, flip=False, scale=0.0)
+    sample = PairDataset(cache, dataclasses.replace(tiny, augment=still))[SampleKey(0, 2)]
+    assert sample.groups >= 10
+    for group in range(sample.groups):
+        first, second = (
+            v.xyz[m.voxel[m.group == group]].mean(axis=0)
+            for v, m in ((sample.voxels1, sample.members1), (sample.voxels2, sample.members2)))
+        assert np.linalg.norm(first - second) < 6.0  # the sensor moves a metre a sweep, and sees other sides
+
+
+def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, batch: Batch):
+    dataset = PairDataset(cache, tiny)
+    samples = [dataset[SampleKey(0, place)] for place in (0, 7)]
+    first = len(samples[0].voxels1.coords)
+    assert batch.scene.tolist() == [0] * samples[0].groups + [1] * samples[1].groups
+    assert torch.equal(batch.view1.coords[:, 0] == 1, torch.arange(len(batch.view1.coords)) >= first)
+    second = batch.neighbour[len(samples[0].queries.occupied):].numpy()
+    np.testing.assert_array_equal(np.where(second == NONE, NONE, second - first), samples[1].queries.neighbour)
+    assert int(batch.view2.member_group.max()) + 1 == len(batch.scene)
+
+
+def test_offsets_lead_from_queries_to_neighbours_within_reach(cache: Cache, tiny: PretrainConfig):
+    sample = PairDataset(cache, tiny)[SampleKey(0, 3)]
+    exists = sample.queries.neighbour != NONE
+    length = np.linalg.norm(sample.queries.offset, axis=2)
+    assert exists[:, 0].all()
+    assert (length[exists] <= tiny.data.neighbour_reach_m + 1e-5).all()
+    assert (length[~exists] == 0).all()
+    query = sample.voxels1.xyz[sample.queries.neighbour] - sample.queries.offset
+    spread = np.abs(query - query[:, :1])[exists]
+    assert spread.max() < 1e-4  # all neighbours of a query point back to the same place
+
+
+def test_points_out_of_range_or_not_considered_are_not_seen(cache: Cache):
+    sweep = cache.sweep("00", 0)
+    label = sweep.label.copy()
+    label[:100] = NOT_CONSIDERED
+    keep = considered(dataclasses.replace(sweep, label=label), 10.0)
+    assert not keep[:100].any()
+    assert (np.linalg.norm(sweep.xyz[keep], axis=1) <= 10.0).all()
+    assert keep.sum() == ((np.linalg.norm(sweep.xyz, axis=1) <= 10.0) & (label != NOT_CONSIDERED)).sum()
