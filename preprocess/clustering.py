@@ -1,8 +1,9 @@
-"""Groups: HDBSCAN over the voxels of a stacked window, again inside what came out too wide.
+"""Groups: HDBSCAN over the voxels of a stacked window, choosing among the clusters narrow enough for an object.
 
 Voxels first: a surface seen by twelve sweeps is as dense as one seen by one, which is both far cheaper and
-closer to objects than clustering all returns. One pass joins a street's houses and hedges into one
-group, so a group that is too wide for an object within one sweep is clustered again by itself.
+closer to objects than clustering all returns. HDBSCAN's own choice then joins a street's houses and hedges
+into one group; a cluster that is too wide within one sweep is therefore not a candidate, and its
+parts are. One tree serves for that, where clustering wide clusters again takes two to three times as long.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.preprocess.density_tree import ClusterTree, cluster_tree, select_clusters
 from iscc_lidar.shared.config import option
 
 NOISE: Final = -1
@@ -22,11 +24,13 @@ NOISE: Final = -1
 class ClusteringConfig:
     """Options of clustering."""
 
-    voxel_size_m: float = option(0.15, "edge of a voxel, m; at .2 poles suffer")
-    min_cluster_size: int = option(20, "HDBSCAN: voxels of the smallest cluster")
-    min_samples: int = option(10, "HDBSCAN: neighbours that measure density; half of TARL's 20, as voxels are fewer")
-    split_width_m: float = option(15.0, "a cluster wider than this within one sweep is clustered again, m; 0 = never")
-    max_levels: int = option(3, "how often a cluster is clustered again at most")
+    voxel_size_m: float = option(0.15, "edge of a voxel, m; at .2 poles and far objects suffer")
+    min_cluster_size: int = option(15, "HDBSCAN: voxels of the smallest cluster; a person is about 100, a far one 20")
+    min_samples: int = option(8, "HDBSCAN: neighbours that measure density; below TARL's 20, as voxels are fewer")
+    neighbours: int = option(16, "voxels that each voxel is joined with; more is closer to exact HDBSCAN and slower")
+    max_width_m: float = option(
+        20.0, "a wider cluster within one sweep is no object but its parts may be, m; a bus is 18. 0 = no limit")
+    attach_m: float = option(0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise")
 
 
 def cluster_window(
@@ -40,17 +44,18 @@ def cluster_window(
         config: options.
 
     Returns:
-        int32 [N]: dense ids from 0, -1 for noise. Same points in another order get the same partition.
+        int32 [N]: dense ids from 0, -1 for noise. The same points in another order get the same groups.
     """
     if len(xyz) == 0:
         return np.zeros(0, dtype=np.int32)
     voxel_xyz, voxel = voxelize(xyz, config.voxel_size_m)
-    label = _hdbscan(voxel_xyz, config, allow_single_cluster=False)
-    for _ in range(config.max_levels if config.split_width_m > 0 else 0):
-        wide = np.flatnonzero(widths_in_one_sweep(xyz, sweep, label[voxel]) > config.split_width_m)
-        if not _split(voxel_xyz, label, wide, config):
-            break
-    return _dense(label)[voxel]
+    tree = cluster_tree(voxel_xyz, config.min_cluster_size, config.min_samples, config.neighbours)
+    if len(tree.parent) == 0:
+        return np.full(len(xyz), NOISE, dtype=np.int32)
+    limit = config.max_width_m if config.max_width_m > 0 else np.inf
+    allowed = widths_in_one_sweep(xyz, sweep, voxel, tree) <= limit
+    label = select_clusters(tree, allowed)[tree.owner]
+    return _dense(_attach(voxel_xyz, label, config.attach_m))[voxel]
 
 
 def voxelize(
@@ -67,55 +72,38 @@ def voxelize(
 
 
 def widths_in_one_sweep(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], label: NDArray[np.integer],
+    xyz: NDArray[np.floating], sweep: NDArray[np.integer], voxel: NDArray[np.int64], tree: ClusterTree,
 ) -> NDArray[np.float64]:
-    """Return the largest side in plan that each label's points have within any one sweep, [labels], metres.
+    """Return the largest side in plan that each cluster's points have within any one sweep, [clusters], metres.
 
     Over the stack a moving car is as long as its way; within a sweep it is as long as it is.
     """
-    labels = int(label.max(initial=NOISE)) + 1
-    sweeps = int(sweep.max(initial=0)) + 1
-    inside = np.flatnonzero(label >= 0)
-    cell = label[inside].astype(np.int64) * sweeps + sweep[inside]
-    width = np.zeros(labels)
-    for axis in range(2):
-        low, high = np.full(labels * sweeps, np.inf), np.full(labels * sweeps, -np.inf)
-        np.minimum.at(low, cell, xyz[inside, axis])
-        np.maximum.at(high, cell, xyz[inside, axis])
-        side = np.maximum(high - low, 0.0).reshape(labels, sweeps)
-        width = np.maximum(width, side.max(axis=1, initial=0.0))
+    clusters, sweeps = len(tree.parent), int(sweep.max()) + 1
+    cell = tree.owner[voxel] * sweeps + sweep
+    low = np.full((4, clusters * sweeps), np.inf)
+    for row, values in enumerate((xyz[:, 0], xyz[:, 1], -xyz[:, 0], -xyz[:, 1])):
+        np.minimum.at(low[row], cell, values)
+    box = low.reshape(4, clusters, sweeps)
+    for cluster in range(clusters - 1, 0, -1):  # children first: a cluster holds its children's points
+        parent = tree.parent[cluster]
+        box[:, parent] = np.minimum(box[:, parent], box[:, cluster])
+    side = np.maximum(-box[2:] - box[:2], 0.0)  # minus infinity where a sweep holds none of it
+    width: NDArray[np.float64] = side.max(axis=(0, 2))
     return width
 
 
-def _split(
-    voxel_xyz: NDArray[np.float64], label: NDArray[np.int64], wide: NDArray[np.int64], config: ClusteringConfig,
-) -> bool:
-    """Cluster the members of each wide label again, in place; what is noise there keeps the wide label."""
-    changed = False
-    used = int(label.max(initial=NOISE)) + 1
-    for parent in wide.tolist():
-        members = np.flatnonzero(label == parent)
-        parts = _hdbscan(voxel_xyz[members], config, allow_single_cluster=False)
-        if parts.max(initial=NOISE) < 1:
-            continue
-        found = parts >= 0
-        label[members[found]] = used + parts[found]
-        used += int(parts.max()) + 1
-        changed = True
-    return changed
+def _attach(voxel_xyz: NDArray[np.float64], label: NDArray[np.int64], reach_m: float) -> NDArray[np.int64]:
+    """Give each voxel without a label the nearest one's that has, up to ``reach_m`` away."""
+    from scipy.spatial import cKDTree
 
-
-def _hdbscan(
-    voxel_xyz: NDArray[np.float64], config: ClusteringConfig, allow_single_cluster: bool,
-) -> NDArray[np.int64]:
-    import hdbscan
-
-    if len(voxel_xyz) < max(config.min_cluster_size, config.min_samples + 1):
-        return np.full(len(voxel_xyz), NOISE, dtype=np.int64)
-    fit = hdbscan.HDBSCAN(
-        min_cluster_size=config.min_cluster_size, min_samples=config.min_samples,
-        algorithm="boruvka_kdtree", core_dist_n_jobs=1, allow_single_cluster=allow_single_cluster)
-    return np.asarray(fit.fit_predict(voxel_xyz), dtype=np.int64)
+    lost, kept = np.flatnonzero(label < 0), np.flatnonzero(label >= 0)
+    if len(lost) == 0 or len(kept) == 0 or reach_m <= 0:
+        return label
+    distance, nearest = cKDTree(voxel_xyz[kept]).query(voxel_xyz[lost], distance_upper_bound=reach_m)
+    found = np.isfinite(distance)
+    attached = label.copy()
+    attached[lost[found]] = label[kept[nearest[found]]]
+    return attached
 
 
 def _dense(label: NDArray[np.int64]) -> NDArray[np.int32]:

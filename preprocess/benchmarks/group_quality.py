@@ -1,0 +1,205 @@
+"""Quality and cost of the groups on instance-labelled sweeps in SemanticKITTI's layout, beside opponents.
+
+Every method gets the same points: above ground and in range. Scores are over true objects of 50 or more of
+those; see ``object_metrics``. Instance labels serve for scoring only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.labels import NOISE
+from iscc_lidar.preprocess.benchmarks.controls import connected_components, plain_hdbscan
+from iscc_lidar.preprocess.benchmarks.object_metrics import ObjectScores, object_scores, width_shares
+from iscc_lidar.preprocess.clustering import ClusteringConfig, cluster_window
+from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
+from iscc_lidar.preprocess.ground import GroundConfig
+from iscc_lidar.preprocess.linking import LinkingConfig, assign_sequence_ids, link_windows
+from iscc_lidar.preprocess.motion import MotionConfig, moving_groups
+from iscc_lidar.preprocess.sweeps import RangeConfig, remove_ground
+from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
+from iscc_lidar.shared.geometry import transform
+
+Method = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points above ground of successive sweeps, in one frame: [N, 3], [N], [N], [N]."""
+
+    xyz: NDArray[np.float64]
+    sweep: NDArray[np.int64]
+    truth: NDArray[np.int32]
+    semantic: NDArray[np.uint8]
+
+    def part(self, start: int, stop: int) -> Points:
+        """Sweeps ``start`` up to ``stop``, counted from 0 again."""
+        rows = slice(*np.searchsorted(self.sweep, [start, stop]))
+        return Points(self.xyz[rows], self.sweep[rows] - start, self.truth[rows], self.semantic[rows])
+
+
+def bench_group_quality(
+    root: Path, sequence: str, starts: Sequence[int] = (0, 8, 20, 32, 40), plain_starts: Sequence[int] = (0, 20),
+    clustering: ClusteringConfig | None = None, ground: GroundConfig | None = None,
+) -> tuple[dict[str, float], str]:
+    """Score this package's groups and its opponents' on one sequence.
+
+    Args:
+        root: folder in SemanticKITTI's layout, with instance ids in the labels.
+        sequence: its name below ``sequences/``.
+        starts: first sweeps of the windows to score; those that do not fit are left out.
+        plain_starts: those of them on which plain ``hdbscan`` runs too, which takes minutes each.
+        clustering: options, by default the product's.
+        ground: options, by default the product's.
+
+    Returns:
+        figures by name (``ours.w20.coverage``), and the same as a table to print.
+    """
+    config = clustering or ClusteringConfig()
+    dataset = open_dataset("semantickitti", root)
+    points, ground_s = _read(dataset, sequence, ground or GroundConfig())
+    sweeps = len(dataset.sweep_names(sequence))
+    methods: dict[str, Method] = {
+        "ours": lambda xyz, sweep: cluster_window(xyz, sweep, config),
+        "components_.45": lambda xyz, sweep: connected_components(xyz, 0.3),
+        "components_.3": lambda xyz, sweep: connected_components(xyz, 0.2),
+        "plain_hdbscan": lambda xyz, sweep: plain_hdbscan(xyz),
+    }
+    length = WindowConfig().sweeps
+    fitting = [s for s in starts if s == 0 or s + length <= sweeps]
+    figures: dict[str, float] = {"ground.cpu_s_a_sweep": ground_s}
+    for name, method in methods.items():
+        pooled: list[tuple[Points, ObjectScores]] = []
+        for start in fitting if name != "plain_hdbscan" else [s for s in fitting if s in plain_starts]:
+            window = points.part(start, min(start + length, sweeps))
+            scores, values = _score_window(window, method)
+            figures |= {f"{name}.w{start}.{key}": value for key, value in values.items()}
+            pooled.append((window, scores))
+        figures |= {f"{name}.{key}": value for key, value in _by_class(pooled, dataset.class_names).items()}
+    for name in ("ours", "components_.45"):
+        figures |= {f"{name}.sequence.{key}": value
+                    for key, value in _score_sequence(points, sweeps, methods[name]).items()}
+    figures |= _score_motion(points, fitting, length, methods["ours"],
+                             dataset.input_files(sequence, 0)[0].parents[1] / "instances.json")
+    return figures, _table(figures)
+
+
+def _read(dataset: Dataset, sequence: str, ground: GroundConfig) -> tuple[Points, float]:
+    """Read a sequence's points above ground; and the CPU seconds a sweep that finding them took."""
+    xyz, truth, semantic, sizes, spent = [], [], [], [], 0.0
+    for index in range(len(dataset.sweep_names(sequence))):
+        sweep = dataset.read(sequence, index)
+        began = time.process_time()
+        above = remove_ground(sweep, RangeConfig(), ground).label == NOISE
+        spent += time.process_time() - began
+        xyz.append(transform(sweep.world_SE3_sensor, sweep.xyz[above]))
+        sizes.append(int(above.sum()))
+        truth.append(sweep.instance[above] if sweep.instance is not None else np.zeros(sizes[-1], np.int32))
+        semantic.append(sweep.semantic[above] if sweep.semantic is not None else np.zeros(sizes[-1], np.uint8))
+    points = Points(np.concatenate(xyz), np.repeat(np.arange(len(sizes)), sizes), np.concatenate(truth),
+                    np.concatenate(semantic))
+    return points, spent / len(sizes)
+
+
+def _score_window(window: Points, method: Method) -> tuple[ObjectScores, dict[str, float]]:
+    began = time.process_time()
+    group = method(window.xyz, window.sweep)
+    spent = time.process_time() - began
+    scores = object_scores(group, window.truth, window.sweep)
+    wide, narrow = width_shares(window.xyz, group)
+    return scores, {
+        "cpu_s": spent, "objects": len(scores.points), "coverage": _mean(scores.best_iou),
+        "recall_.5": _mean(scores.best_iou >= 0.5), "link": _mean(scores.link), "share_wide": wide,
+        "share_object_size": narrow, "groups": float(group.max(initial=-1) + 1)}
+
+
+def _by_class(pooled: list[tuple[Points, ObjectScores]], class_names: Sequence[str]) -> dict[str, float]:
+    """Coverage by semantic class over all windows; a class is an object's commonest."""
+    found: dict[str, list[float]] = {}
+    for window, scores in pooled:
+        for object_id, iou in zip(scores.object_id, scores.best_iou, strict=True):
+            kind = int(np.bincount(window.semantic[window.truth == object_id]).argmax())
+            found.setdefault(class_names[kind], []).append(float(iou))
+    return {f"class.{name}.{key}": value for name, ious in sorted(found.items())
+            for key, value in (("coverage", float(np.mean(ious))), ("objects", float(len(ious))))}
+
+
+def label_sequence(points: Points, sweeps: int, method: Method) -> NDArray[np.int32]:
+    """Label a whole sequence as the product does: windows, links, each sweep from the window that owns it."""
+    labels = np.full(len(points.xyz), -1, dtype=np.int32)
+    found = []
+    for window in plan_windows(sweeps, WindowConfig()):
+        part = points.part(window.start, window.stop)
+        found.append((window, method(part.xyz, part.sweep)))
+    links = []
+    for (a, labels_a), (b, labels_b) in itertools.pairwise(found):
+        shared_a = np.searchsorted(points.part(a.start, a.stop).sweep + a.start, b.start)
+        shared = len(labels_a) - shared_a
+        links.append(link_windows(labels_a[shared_a:], labels_b[:shared], LinkingConfig()))
+    ids = assign_sequence_ids([int(group.max(initial=-1)) + 1 for _, group in found], links)
+    for (window, group), sequence_id in zip(found, ids, strict=True):
+        own = slice(*np.searchsorted(points.sweep, [window.own_start, window.own_stop]))
+        first = np.searchsorted(points.sweep, window.start)
+        local = group[own.start - first:own.stop - first]
+        labels[own] = np.where(local >= 0, np.append(sequence_id, -1)[local], -1)
+    return labels
+
+
+def _score_sequence(points: Points, sweeps: int, method: Method) -> dict[str, float]:
+    began = time.process_time()
+    labels = label_sequence(points, sweeps, method)
+    spent = time.process_time() - began
+    scores = object_scores(labels, points.truth, points.sweep, min_sweep_points=10)
+    return {"cpu_s_a_sweep": spent / sweeps, "objects": float(len(scores.points)),
+            "coverage": _mean(scores.best_iou), "recall_.5": _mean(scores.best_iou >= 0.5),
+            "link": _mean(scores.link), "id_switches": float(scores.switches.sum()),
+            "objects_with_a_switch": float((scores.switches > 0).sum())}
+
+
+def _score_motion(points: Points, starts: Sequence[int], length: int, method: Method, truth_file: Path,
+                  ) -> dict[str, float]:
+    """Score the test for motion on objects found at IoU .5; truth is metres moved in the whole sequence."""
+    if not truth_file.exists():
+        return {}
+    moved_m = {int(k): float(v["moved_m"]) for k, v in json.loads(truth_file.read_text(encoding="utf-8")).items()}
+    hits = said = real = others = 0
+    for start in starts:
+        window = points.part(start, start + length)
+        group = method(window.xyz, window.sweep)
+        moving = moving_groups(window.xyz, window.sweep, group, MotionConfig())
+        scores = object_scores(group, window.truth, window.sweep)
+        found = scores.best_iou >= 0.5
+        truth = np.array([moved_m.get(int(i), 0.0) > 1.0 for i in scores.object_id[found]], dtype=np.bool_)
+        call = moving[scores.main_group[found]]
+        hits, said, real = hits + int((truth & call).sum()), said + int(call.sum()), real + int(truth.sum())
+        others += int(moving.sum()) - len(set(scores.main_group[found][call].tolist()))
+    return {"motion.precision": hits / max(said, 1), "motion.recall": hits / max(real, 1),
+            "motion.objects_moving": float(real),
+            "motion.other_groups_called_moving_a_window": others / max(len(starts), 1)}
+
+
+def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _table(figures: dict[str, float]) -> str:
+    columns = ("cpu_s", "objects", "coverage", "recall_.5", "link", "share_wide", "share_object_size", "groups")
+    rows = [name.removesuffix(".cpu_s") for name in figures if name.endswith(".cpu_s")]
+    lines = [f"{'':24}" + "".join(f"{c:>18}" for c in columns)]
+    lines += [f"{row:24}" + "".join(f"{figures[f'{row}.{c}']:18.3f}" for c in columns) for row in rows]
+    shown = tuple(f"{row}." for row in rows)
+    lines += [f"{key:60}{value:10.3f}" for key, value in figures.items() if not key.startswith(shown)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(bench_group_quality(Path(sys.argv[1]), sys.argv[2])[1])

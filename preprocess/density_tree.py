@@ -1,0 +1,160 @@
+"""The cluster tree of HDBSCAN (Campello et al. 2013; McInnes and Healy 2017), on a neighbour graph.
+
+Points are joined in order of mutual reachability distance; a branch with fewer than
+``min_cluster_size`` points is points falling out of a cluster, a fork into two larger ones is two new
+clusters. With a graph of all pairs this is HDBSCAN exactly. Here each point keeps its nearest
+neighbours only: a fifth of the time, and parts that are not connected at all meet at distance infinity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ClusterTree:
+    """Clusters of a data set, nested. Cluster 0 is the whole; a parent comes before its children.
+
+    Attributes:
+        parent: int64 [clusters], -1 for cluster 0.
+        stability: float64 [clusters], excess of mass: sum over its points of 1/distance gone through.
+        owner: int64 [N], the innermost cluster of each point; -1 if N is below the least size.
+    """
+
+    parent: NDArray[np.int64]
+    stability: NDArray[np.float64]
+    owner: NDArray[np.int64]
+
+
+def cluster_tree(
+    xyz: NDArray[np.float64], min_cluster_size: int, min_samples: int, neighbours: int,
+) -> ClusterTree:
+    """Build the cluster tree of points [N, 3].
+
+    Args:
+        xyz: float64 [N, 3].
+        min_cluster_size: points of the smallest cluster, at least 2.
+        min_samples: the core distance is that to this many-th other point.
+        neighbours: other points that each point is joined with; raised to ``min_samples`` if below.
+
+    Returns:
+        the tree; without clusters where N is below ``min_cluster_size`` or not above ``min_samples``.
+    """
+    if len(xyz) < max(min_cluster_size, min_samples + 1, 2):
+        none = np.zeros(0, dtype=np.int64)
+        return ClusterTree(none, np.zeros(0), np.full(len(xyz), -1, dtype=np.int64))
+    first, second, distance = _spanning_tree(xyz, min_samples, min(max(neighbours, min_samples), len(xyz) - 1))
+    children, size = _join(first, second, len(xyz))
+    return _condense(children, size, distance, min_cluster_size)
+
+
+def _spanning_tree(
+    xyz: NDArray[np.float64], min_samples: int, neighbours: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the edges of a minimum spanning tree by mutual reachability, shortest first."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+    from scipy.spatial import cKDTree
+
+    n = len(xyz)
+    distance, near = cKDTree(xyz).query(xyz, k=neighbours + 1, workers=1)
+    core = distance[:, min_samples]
+    reach = np.maximum(np.maximum(distance, core[:, None]), core[near])[:, 1:]
+    reach = np.maximum(reach, np.finfo(np.float64).tiny)  # csgraph takes a stored zero for no edge
+    graph = csr_matrix((reach.ravel(), near[:, 1:].ravel(), np.arange(n + 1) * neighbours), shape=(n, n))
+    tree = minimum_spanning_tree(graph).tocoo()
+    parts, part = connected_components(tree, directed=False)
+    heads = np.unique(part, return_index=True)[1]
+    first = np.concatenate([tree.row, np.full(parts - 1, heads[0])]).astype(np.int64)
+    second = np.concatenate([tree.col, heads[1:]]).astype(np.int64)
+    length = np.concatenate([tree.data, np.full(parts - 1, np.inf)])
+    order = np.argsort(length, kind="stable")
+    return first[order], second[order], length[order]
+
+
+def _join(
+    first: NDArray[np.int64], second: NDArray[np.int64], n: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Join along edges in order: the two nodes of each join [n - 1, 2], and every node's size [2n - 1].
+
+    Nodes below n are points, node n + i is the i-th join. The one loop here over as many items as there
+    are points: union-find has no array form, and on plain lists it takes .1 s for 100 k points.
+    """
+    above = list(range(2 * n - 1))
+    size = [1] * n
+    left: list[int] = []
+    right: list[int] = []
+    for node, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True), start=n):
+        while above[a] != a:
+            above[a] = a = above[above[a]]
+        while above[b] != b:
+            above[b] = b = above[above[b]]
+        above[a] = above[b] = node
+        left.append(a)
+        right.append(b)
+        size.append(size[a] + size[b])
+    return np.stack([np.array(left), np.array(right)], axis=1), np.array(size)
+
+
+def _condense(
+    children: NDArray[np.int64], size: NDArray[np.int64], distance: NDArray[np.float64], min_cluster_size: int,
+) -> ClusterTree:
+    n, nodes = len(children) + 1, len(size)
+    up = np.full(nodes, nodes - 1)
+    up[children[:, 0]] = up[children[:, 1]] = np.arange(n, nodes)
+    density = np.zeros(nodes)
+    density[n:] = 1 / np.maximum(distance, 1e-9)
+    large = size >= min_cluster_size
+    fork = np.flatnonzero(large[children].all(axis=1))
+    starts = np.zeros(nodes, dtype=np.bool_)  # nodes at which a cluster is born
+    starts[children[fork].ravel()] = True
+    starts[nodes - 1] = True
+    own = np.arange(nodes)
+    start_of = _follow(np.where(starts, own, up))
+    leaves_at = _follow(np.where(large, own, up))[:n]
+
+    start = np.flatnonzero(starts)[::-1]
+    number = np.zeros(nodes, dtype=np.int64)
+    number[start] = np.arange(len(start))
+    owner = number[start_of[:n]]
+    parent = number[start_of[up[start]]]
+    parent[0] = -1
+    birth = density[up[start]]
+    birth[0] = 0.0
+    fallen = np.bincount(owner, weights=density[leaves_at] - birth[owner], minlength=len(start))
+    handed_on = np.bincount(parent[1:], weights=size[start[1:]] * (birth[1:] - birth[parent[1:]]),
+                            minlength=len(start))
+    return ClusterTree(parent, (fallen + handed_on).astype(np.float64), owner)
+
+
+def _follow(pointer: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Follow each pointer to its end, doubling the stride; an end points to itself."""
+    while True:
+        further = pointer[pointer]
+        if np.array_equal(further, pointer):
+            return pointer
+        pointer = further
+
+
+def select_clusters(tree: ClusterTree, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Choose the nested clusters with the greatest total stability, only among those ``allowed``.
+
+    Cluster 0 is never chosen. With all allowed these are HDBSCAN's "excess of mass" clusters.
+
+    Returns:
+        int64 [clusters]: the chosen cluster that each cluster lies in or is, -1 where none.
+    """
+    clusters = len(tree.parent)
+    below = np.zeros(clusters)
+    chosen = np.zeros(clusters, dtype=np.bool_)
+    for cluster in range(clusters - 1, 0, -1):
+        chosen[cluster] = allowed[cluster] and tree.stability[cluster] >= below[cluster]
+        below[tree.parent[cluster]] += tree.stability[cluster] if chosen[cluster] else below[cluster]
+    within = np.full(clusters, -1, dtype=np.int64)
+    for cluster in range(1, clusters):
+        above = within[tree.parent[cluster]]
+        within[cluster] = above if above >= 0 else (cluster if chosen[cluster] else -1)
+    return within
