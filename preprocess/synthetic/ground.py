@@ -99,7 +99,7 @@ class Ground:
         z = z + self._side(d, "bank") * np.minimum(yard, self._side(d, "bank_length"))
         z = z - self.camber * np.minimum(np.abs(d), self.half_road)
         bumps = np.sin(0.9 * s + 0.35 * d) * np.sin(0.75 * d - 0.2 * s)
-        grown = ~(self._drive(s, d) | (self._side(d, "paved_yard") > 0))
+        grown = np.where(self._side(d, "paved_yard") > 0, 0.0, np.clip(self._beyond_drive(s, d) / 0.6, 0, 1))
         return np.asarray(z + grown * self.relief * np.minimum(yard * 0.3, 1) * bumps)
 
     def height(self, s: Array, d: Array) -> Array:
@@ -114,13 +114,15 @@ class Ground:
         # A wide drive is for cars, a narrow one for feet.
         drive_raw = np.where(self._side(d, "drive_width") > 2.2, PARKING, SIDEWALK)
         yard_raw = np.where(self._side(d, "paved_yard") > 0, SIDEWALK, TERRAIN)
-        raw = np.where(beyond >= 0, np.where(self._drive(s, d), drive_raw, yard_raw), SIDEWALK)
+        raw = np.where(beyond >= 0, np.where(self._beyond_drive(s, d) < 0, drive_raw, yard_raw), SIDEWALK)
         raw = np.where(np.abs(d) < self.median_half, OTHER_GROUND, raw)
         strip = (along_street > 0) & (crossing > 4.0)
         return np.asarray(np.where(self.outside(s, d) < 0, np.where(strip, PARKING, ROAD), raw), np.int64)
 
-    def _drive(self, s: Array, d: Array) -> NDArray[np.bool_]:
-        return np.asarray(np.mod(s, self._side(d, "drive_period")) < self._side(d, "drive_width"))
+    def _beyond_drive(self, s: Array, d: Array) -> Array:
+        period = self._side(d, "drive_period")
+        along = np.mod(s, period)
+        return np.minimum(along - self._side(d, "drive_width"), period - along)
 
     def _beyond_crossing(self, s: Array) -> Array:
         return np.abs(s - self.cross_s) - self.cross_half if self.cross_half else np.full_like(s, np.inf)
@@ -154,7 +156,7 @@ def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float)
     met = np.flatnonzero(np.isfinite(upper))
     s, d, _ = at(upper[met], direction[met])
     low = met[ground.outside(s, d) < 0]
-    hit[low] = _onto_road(ground, at, direction[low], upper[low])
+    hit[low] = _onto_road(ground, at, direction[low], upper[low], max_range)
     found = np.flatnonzero(np.isfinite(hit))
     # A hair farther, so that the face of a kerb counts as what it bounds.
     s, d, _ = at(hit[found] + 1e-3, direction[found])
@@ -165,7 +167,7 @@ def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float)
 
 def _first_below(at: Along, rays: Array, level: float, max_range: float) -> Array:
     # March outwards in growing steps until below the surface, then halve the bracket by regula falsi.
-    steps = np.concatenate([[0.5], np.geomspace(3.0, max_range + 1.0, 26)])
+    steps = np.concatenate([[0.5], np.geomspace(3.2, max_range + 1.0, 28)])
     hit = np.full(len(rays), np.inf)
     active = np.arange(len(rays))
     before = at(np.full(len(rays), steps[0]), rays)[2] - level
@@ -183,7 +185,7 @@ def _root(at: Along, rays: Array, level: float, near: float, far: float, above: 
     lo, hi = np.full(len(rays), near), np.full(len(rays), far)
     f_lo, f_hi = np.maximum(above, 1e-9), np.minimum(below, -1e-9)
     middle = lo
-    for _ in range(5):
+    for _ in range(6):
         middle = lo + (hi - lo) * f_lo / (f_lo - f_hi)
         f = at(middle, rays)[2] - level
         up = f > 0
@@ -193,17 +195,13 @@ def _root(at: Along, rays: Array, level: float, near: float, far: float, above: 
     return middle
 
 
-def _onto_road(ground: Ground, at: Along, rays: Array, start: Array) -> Array:
+def _onto_road(ground: Ground, at: Along, rays: Array, start: Array, max_range: float) -> Array:
     # From kerb level over the road, go on down to road level unless the kerb's face is in the way.
-    road = start.copy()
-    for _ in range(5):
-        gap = at(road, rays)[2]
-        fall = gap - at(road + 0.05, rays)[2]
-        road = road + np.clip(gap / np.maximum(fall / 0.05, 0.002), -2.0, 8.0)
-    road = np.maximum(road, start)
+    road = np.maximum(_first_below(at, rays, 0.0, max_range), start)
+    stop = np.minimum(road, max_range)
     before, after = start.copy(), np.full(len(rays), np.inf)
     for share in np.linspace(0.125, 1.0, 8):
-        t = start + share * (road - start)
+        t = start + share * (stop - start)
         s, d, _ = at(t, rays)
         raised = (ground.outside(s, d) >= 0) & np.isinf(after)
         after = np.where(raised, t, after)

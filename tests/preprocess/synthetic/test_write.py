@@ -134,8 +134,10 @@ def test_still_points_line_up_between_sweeps(streets: list[list[Read]]) -> None:
         first, last = (s.world_xyz[s.raw == BUILDING] for s in (sweeps[0], sweeps[-1]))
         if len(first) < 500 or len(last) < 500:
             continue
-        checked += 1
         near = last[np.linalg.norm(last, axis=1) < 20]
+        if len(near) < 200:
+            continue
+        checked += 1
         gap, match = cKDTree(first).query(near)
         # Surfaces, not points, coincide: what is left along the local surface is the spacing of rays.
         local = cKDTree(first).query(near, k=12)[1]
@@ -177,7 +179,7 @@ def test_movers_move_and_the_parked_stay(streets: list[list[Read]]) -> None:
                 stayed.append(float(np.median(cKDTree(a).query(b)[0])))
     assert len(moved) >= 2
     assert min(moved) > 0.8  # half a second at no less than 3 m/s, seen from changing sides
-    assert len(stayed) >= 5
+    assert len(stayed) >= 3
     assert np.median(stayed) < 0.2
 
 
