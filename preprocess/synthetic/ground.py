@@ -31,6 +31,7 @@ class Side:
         paved_yard: whether the ground behind the sidewalk is paved like it, rather than grown over.
         bank, bank_length: slope of that ground, and how far it goes on.
         drive_period, drive_width: paved drives or paths through the yard, one every so many metres.
+
     """
 
     parking: float
@@ -55,6 +56,7 @@ class Ground:
         relief: amplitude of the unpaved yards' bumps, m.
         cross_s, cross_half: where a crossing road lies and half its width; half width 0 for none.
         left, right: the two sides, d > 0 and d < 0.
+
     """
 
     curvature: float
@@ -145,6 +147,7 @@ def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float)
 
     Returns:
         range [N] in metres, infinite where there is none, and raw class id [N].
+
     """
     def at(t: Array, rays: Array) -> tuple[Array, Array, Array]:
         x, y, z = (origin[i] + t * rays[:, i] for i in range(3))

@@ -26,6 +26,7 @@ class Placed:
         yaw: heading relative to the street's, radians.
         v_s, v_d: velocity in street coordinates, m/s.
         tilts: whether it stands square to the ground (vehicles) or upright (all else).
+
     """
 
     parts: list[Part]

@@ -36,6 +36,7 @@ class Part:
         taper: how much narrower the top is than the bottom in x and y, 0 to 1.
         mean_free_path_m: 0 for a solid surface; else a ray travels an exponential length of this mean
             inside before it returns, and may pass: foliage, wire mesh, glass.
+
     """
 
     shape: int

@@ -24,6 +24,7 @@ class Solids:
     Attributes:
         shape [P], centre [P, 3], rotation [P, 3, 3] (frame_R_part), half [P, 3], taper [P, 2],
         mean_free_path_m [P].
+
     """
 
     shape: NDArray[np.int64]
@@ -42,6 +43,7 @@ class RayGrid:
         direction: unit vectors [beams, columns, 3]; azimuth grows with the column from -pi, and strays
             from its column's centre by at most one column.
         elevation: of each beam [beams], radians, descending.
+
     """
 
     direction: Array
@@ -65,6 +67,7 @@ def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[A
 
     Returns:
         range [H, W] in metres (``limit`` where no primitive is nearer) and primitive index [H, W], -1 for none.
+
     """
     best, which = limit.copy(), np.full(limit.shape, -1, np.int64)
     nearest, windows = _windows(rays, solids)

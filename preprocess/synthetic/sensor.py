@@ -27,6 +27,7 @@ class SynthSweep:
             intensity 0..0.99; beam by beam, as in KITTI, without rays that met nothing.
         label: uint32 [N], SemanticKITTI class in the low, instance in the high 16 bits.
         world_SE3_sensor: float64 [4, 4].
+
     """
 
     points: NDArray[np.float32]

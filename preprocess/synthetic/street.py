@@ -33,6 +33,7 @@ class Street:
         reflectance: mean intensity of each primitive before range and noise [P].
         ego_speed: own speed, m/s. ego_d: lateral offset of the own path, m.
         sway: phases of the own car's sway [2].
+
     """
 
     ground: Ground

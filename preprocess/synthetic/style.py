@@ -21,6 +21,7 @@ class SideStyle:
         border: probabilities of fence, hedge and nothing along the sidewalk.
         trees, poles, signs, persons, clutter, two_wheelers: per 100 m of sidewalk.
         parked: share of the parking strip that is taken. bushes: per 100 m of yard.
+
     """
 
     setback: float
@@ -48,6 +49,7 @@ class Style:
         lane_gap: mean free length between moving vehicles of a lane, m.
         lane_speed: speed of the other traffic, m/s. ego_speed: own speed, m/s.
         vehicle_mix: probabilities of car, truck, other vehicle, bicyclist, motorcyclist in traffic.
+
     """
 
     ground: Ground

@@ -44,6 +44,7 @@ def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
 
     Raises:
         UserError: the folder holds something else than this configuration's sequence.
+
     """
     folder = root / "sequences" / sequence_name(config, index)
     stamp = {"world_version": WORLD_VERSION, "sequence": index, "config": _that_matters(config)}
