@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.density_tree import ClusterTree, cluster_tree, select_clusters
+from iscc_lidar.preprocess.split_trails import split_trails
 from iscc_lidar.shared.config import option
 
 NOISE: Final = -1
@@ -26,11 +27,14 @@ class ClusteringConfig:
 
     voxel_size_m: float = option(0.15, "edge of a voxel, m; at .2 poles and far objects suffer")
     min_cluster_size: int = option(15, "HDBSCAN: voxels of the smallest cluster; a person is about 100, a far one 20")
-    min_samples: int = option(8, "HDBSCAN: neighbours that measure density; below TARL's 20, as voxels are fewer")
+    min_samples: int = option(9, "HDBSCAN: neighbours that measure density; below TARL's 20, as voxels are fewer")
     neighbours: int = option(16, "voxels that each voxel is joined with; more is closer to exact HDBSCAN and slower")
     max_width_m: float = option(
         20.0, "a wider cluster within one sweep is no object but its parts may be, m; a bus is 18. 0 = no limit")
     attach_m: float = option(0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise")
+    trail_cell_m: float = option(
+        0.7, "parts of a moving group that never touch from sweep to sweep, in cells this wide, m, are two groups; "
+             "0 = leave them one")
 
 
 def cluster_window(
@@ -55,7 +59,8 @@ def cluster_window(
     limit = config.max_width_m if config.max_width_m > 0 else np.inf
     allowed = widths_in_one_sweep(xyz, sweep, voxel, tree) <= limit
     label = select_clusters(tree, allowed)[tree.owner]
-    return _dense(_attach(voxel_xyz, label, config.attach_m))[voxel]
+    group = _dense(_attach(voxel_xyz, label, config.attach_m))[voxel]
+    return split_trails(xyz, sweep, group, config.trail_cell_m) if config.trail_cell_m > 0 else group
 
 
 def voxelize(

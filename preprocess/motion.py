@@ -32,7 +32,8 @@ def moving_groups(
     """Tell which groups move during a window.
 
     Along the direction in which a group's centroid drifts, straight lines are fitted to its lower and
-    upper ends over the sweeps; the group moves if both rise by ``min_shift_m`` or more.
+    upper ends over the sweeps; the group moves if both rise by ``min_shift_m`` or more, and the centroid by
+    half of that.
 
     Args:
         xyz_world: float [N, 3], metres, a frame that is fixed during the window.
@@ -57,13 +58,18 @@ def moving_groups(
     size = count[cell]
     centre = np.stack([np.bincount(compact, weights=xy[:, axis]) for axis in range(2)], axis=1) / size[:, None]
     drift = np.stack([_way(centre[:, axis], owner, time, groups) for axis in range(2)], axis=1)
-    heading = drift / np.maximum(np.linalg.norm(drift, axis=1, keepdims=True), 1e-9)
+    length = np.linalg.norm(drift, axis=1)
+    drifts = length >= config.min_shift_m / 2  # the ends of the others need not be looked at
+    near, cell_drifts = drifts[owner[compact]], drifts[owner]
+    xy, compact = xy[near], (np.cumsum(cell_drifts) - 1)[compact[near]]
+    owner, time, size = owner[cell_drifts], time[cell_drifts], size[cell_drifts]
+    heading = drift / np.maximum(length, 1e-9)[:, None]
     along = (xy * heading[owner[compact]]).sum(axis=1)
     low, high = _ends(along, compact, size, config.edge_quantile)
     shift = np.minimum(_way(low, owner, time, groups), _way(high, owner, time, groups))
     seen = np.bincount(owner, minlength=groups)
     width = np.zeros(groups)
-    np.maximum.at(width, owner, _plan_widths(xy, compact, len(cell)))
+    np.maximum.at(width, owner, _plan_widths(xy, compact, len(owner)))
     moves: NDArray[np.bool_] = (
         (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m))
     return moves

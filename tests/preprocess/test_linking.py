@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,7 +51,7 @@ def test_ids_travel_along_links_and_new_groups_get_new_ones() -> None:
 def test_sequence_ids_are_dense_and_unique_within_a_window(counts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     links = []
-    for a, b in zip(counts, counts[1:], strict=False):
+    for a, b in itertools.pairwise(counts):
         n = int(rng.integers(0, min(a, b) + 1))
         links.append(np.stack([rng.permutation(a)[:n], rng.permutation(b)[:n]], axis=1).astype(np.int32))
     out = assign_sequence_ids(counts, links)
