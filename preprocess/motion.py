@@ -22,8 +22,10 @@ class MotionConfig:
     min_points: int = option(5, "points that a group needs in a sweep for its ends to count there")
     min_sweeps: int = option(3, "such sweeps that a group needs, or it counts as static")
     edge_quantile: float = option(0.05, "share of a sweep's points beyond an end; against stray returns")
-    max_width_m: float = option(20.0, "a group that is wider in plan within one sweep is static, m; walls come into "
-                                      "view as the sensor passes")
+    max_width_m: float = option(12.0, "a group that is wider in plan within one sweep is static, m; walls come into "
+                                      "view as the sensor passes, and look as if they moved")
+    min_rigidity: float = option(0.4, "the shorter of the two ends' ways over the longer; what comes into view "
+                                      "behind other things does so unevenly")
 
 
 def moving_groups(
@@ -66,12 +68,15 @@ def moving_groups(
     heading = drift / np.maximum(length, 1e-9)[:, None]
     along = (xy * heading[owner[compact]]).sum(axis=1)
     low, high = _ends(along, compact, size, config.edge_quantile)
-    shift = np.minimum(_way(low, owner, time, groups), _way(high, owner, time, groups))
+    ways = np.stack([_way(low, owner, time, groups), _way(high, owner, time, groups)])
+    shift = ways.min(axis=0)
+    rigid = shift >= config.min_rigidity * ways.max(axis=0)
     seen = np.bincount(owner, minlength=groups)
     width = np.zeros(groups)
     np.maximum.at(width, owner, _plan_widths(xy, compact, len(owner)))
     moves: NDArray[np.bool_] = (
-        (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m))
+        (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m)
+        & rigid)
     return moves
 
 

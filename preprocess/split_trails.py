@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.motion import MotionConfig, moving_groups
 
+_LOOSE: Final = MotionConfig(max_width_m=20.0, min_rigidity=0.0)  # two cars in one group are wide and uneven
 _MIN_PART_POINTS: Final = 20
 _MIN_PART_SHARE: Final = 0.1  # of the group; a smaller part is a stray piece of the same object
 _METRES_A_SWEEP: Final = 1.0  # weight of time when stray pieces look for the nearest part
@@ -33,7 +34,7 @@ def split_trails(
     Returns:
         int32 [N]: as ``group``, with new ids for all but the first part of a split group.
     """
-    moving = moving_groups(xyz, sweep, group, MotionConfig())
+    moving = moving_groups(xyz, sweep, group, _LOOSE)
     points = np.flatnonzero((group >= 0) & np.append(moving, False)[group])
     split = group.copy()
     if len(points) == 0:

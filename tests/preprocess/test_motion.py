@@ -36,6 +36,12 @@ def test_one_end_that_comes_into_view_is_no_motion() -> None:
     assert call(*window(-growing, growing)) == [False]
 
 
+def test_ends_that_move_unevenly_are_no_motion() -> None:
+    begin = np.linspace(0.0, 1.0, 12)
+    assert call(*window(begin, 2.0 + 6 * begin)) == [False]
+    assert call(*window(begin, 2.0 + 6 * begin), MotionConfig(min_rigidity=0.0)) == [True]
+
+
 def test_what_is_too_wide_too_short_seen_or_too_thin_is_static() -> None:
     assert call(*window(np.arange(12) * 1.0, 30.0)) == [False]
     assert call(*window(np.arange(2) * 1.0)) == [False]
