@@ -17,7 +17,7 @@ from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QUANTUM_M, ArraySpec
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, GROUPS_FILE, SWEEPS_FILE
-from iscc_lidar.preprocess.finish_block import FinishedSweep
+from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
 from iscc_lidar.shared.files import new_folder, sha256
 
 

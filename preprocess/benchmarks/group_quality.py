@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.benchmarks.controls import connected_components, plain_hdbscan
 from iscc_lidar.preprocess.benchmarks.object_metrics import ObjectScores, object_scores, width_shares
-from iscc_lidar.preprocess.clustering import ClusteringConfig, cluster_window
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
-from iscc_lidar.preprocess.ground import GroundConfig
-from iscc_lidar.preprocess.linking import LinkingConfig, assign_sequence_ids, link_windows
-from iscc_lidar.preprocess.motion import MotionConfig, moving_groups
-from iscc_lidar.preprocess.sweeps import RangeConfig, remove_ground
+from iscc_lidar.preprocess.segment.ground import GroundConfig
+from iscc_lidar.preprocess.segment.linking import LinkingConfig, assign_sequence_ids, link_windows
+from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
+from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
 from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
 from iscc_lidar.shared.geometry import transform
 

@@ -1,14 +1,13 @@
 """Ground removal: which returns of one sweep lie on the ground.
 
-Two methods. Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The
-fallback needs numpy alone: the lowest return of each grid cell, and under those minima the highest
-surface that nowhere rises faster than a given slope.
+Two methods. The grid needs numpy alone: the lowest return of each grid cell, and under those minima the
+highest surface that nowhere rises faster than a given slope. Patchwork++ (Lee et al., IROS 2022; package
+pypatchworkpp) fits planes to concentric patches.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import sys
 import threading
@@ -35,9 +34,9 @@ _stdout_lock = threading.Lock()
 class GroundConfig:
     """Options of ground removal."""
 
-    method: Literal["grid", "patchwork", "auto"] = option(
-        "grid", "grid = slope-limited surface under cell minima, on real streets as good as patchwork or better and "
-                "faster; patchwork = Patchwork++; auto = patchwork where installed")
+    method: Literal["grid", "patchwork"] = option(
+        "grid", "grid = slope-limited surface under cell minima, measured level with patchwork on KITTI and better on "
+                "PandaSet; patchwork = Patchwork++")
     sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
     max_range_m: float = option(80.0, "returns further away horizontally are not called ground, m")
     plane_distance_m: float = option(
@@ -67,18 +66,9 @@ def ground_mask(
         UserError: patchwork is asked for and not installed.
 
     """
-    if resolved_method(config) == "patchwork":
+    if config.method == "patchwork":
         return _patchwork_mask(xyz, intensity, config)
     return _grid_mask(xyz, config)
-
-
-def resolved_method(config: GroundConfig) -> Literal["patchwork", "grid"]:
-    """Name the method that ``config`` leads to on this machine. Raises UserError as ``ground_mask`` does."""
-    installed = importlib.util.find_spec("pypatchworkpp") is not None
-    if config.method == "patchwork" and not installed:
-        raise UserError("ground.method=patchwork needs the package pypatchworkpp, which is not installed: "
-                        "pip install pypatchworkpp, or set ground.method=grid")
-    return "patchwork" if installed and config.method != "grid" else "grid"
 
 
 def sensor_height(xyz: NDArray[np.float32], config: GroundConfig) -> float:
@@ -101,8 +91,11 @@ def sensor_height(xyz: NDArray[np.float32], config: GroundConfig) -> float:
 def _patchwork_mask(
     xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundConfig,
 ) -> NDArray[np.bool_]:
-    import pypatchworkpp
-
+    try:
+        import pypatchworkpp
+    except ImportError:
+        raise UserError("ground.method=patchwork needs the package pypatchworkpp, which is not installed: "
+                        "pip install pypatchworkpp, or set ground.method=grid") from None
     mask = np.zeros(len(xyz), dtype=np.bool_)
     if len(xyz) == 0:
         return mask

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from iscc_lidar.preprocess.clustering import ClusteringConfig, cluster_window, voxelize
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window, voxelize
 
 CONFIG = ClusteringConfig()
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hdbscan._hdbscan_tree import compute_stability
 
-from iscc_lidar.preprocess.density_tree import cluster_tree, select_clusters
+from iscc_lidar.preprocess.segment.density_tree import cluster_tree, select_clusters
 
 
 def blobs(seed: int, n: int = 400) -> np.ndarray:
@@ -32,6 +32,15 @@ def test_equals_hdbscan_with_all_neighbours(seed: int, min_cluster_size: int, mi
     assert strays <= 4
     assert len(theirs) == len(tree.stability)
     np.testing.assert_allclose(np.sort(tree.stability), np.sort(list(theirs.values())), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_packages_spanning_tree_gives_the_tree_of_all_neighbours(seed: int) -> None:
+    xyz = blobs(seed)
+    exact, all_pairs = (cluster_tree(xyz, 15, 8, neighbours) for neighbours in (None, len(xyz)))
+    assert len(exact.parent) == len(all_pairs.parent)
+    np.testing.assert_allclose(np.sort(exact.stability), np.sort(all_pairs.stability), rtol=0.02, atol=0.02)
+    assert (exact.owner == all_pairs.owner).mean() > 0.95
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.motion import MotionConfig, moving_groups
+from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 
 _LOOSE: Final = MotionConfig(max_width_m=20.0, min_rigidity=0.0)  # two cars in one group are wide and uneven
 _MIN_PART_POINTS: Final = 20

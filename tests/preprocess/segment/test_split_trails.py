@@ -1,7 +1,7 @@
 import numpy as np
 
-from iscc_lidar.preprocess.clustering import ClusteringConfig, cluster_window
-from iscc_lidar.preprocess.split_trails import split_trails
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
+from iscc_lidar.preprocess.segment.split_trails import split_trails
 
 
 def follow(gap: float, sweeps: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from iscc_lidar.preprocess.motion import MotionConfig, moving_groups
+from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 
 CONFIG = MotionConfig()
 

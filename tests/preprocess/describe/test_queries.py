@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
-from iscc_lidar.preprocess.queries import ProbedGroups, QueryConfig, WindowRays, sample_queries, sort_rays
+from iscc_lidar.preprocess.describe.queries import ProbedGroups, QueryConfig, WindowRays, sample_queries, sort_rays
 
 
 def rays_of(seed: int, groups: int = 3, rays: int = 50) -> WindowRays:

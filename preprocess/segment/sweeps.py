@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.ground import GroundConfig, ground_mask
+from iscc_lidar.preprocess.segment.ground import GroundConfig, ground_mask
 from iscc_lidar.shared.config import option
 
 

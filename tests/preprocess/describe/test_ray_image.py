@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.preprocess.ray_image import contradicted, make_ray_image
+from iscc_lidar.preprocess.describe.ray_image import contradicted, make_ray_image
 
 ORIGIN = np.zeros((1, 3), np.float32)
 WALL = np.array([[10, 0, 0]], np.float32)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from iscc_lidar.preprocess.linking import LinkingConfig, assign_sequence_ids, link_windows
+from iscc_lidar.preprocess.segment.linking import LinkingConfig, assign_sequence_ids, link_windows
 
 ids = st.integers(1, 60).flatmap(lambda n: st.tuples(
     hnp.arrays(np.int32, n, elements=st.integers(-1, 5)), hnp.arrays(np.int32, n, elements=st.integers(-1, 5))))

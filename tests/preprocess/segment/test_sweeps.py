@@ -2,8 +2,8 @@ import numpy as np
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.ground import GroundConfig
-from iscc_lidar.preprocess.sweeps import RangeConfig, considered_mask, remove_ground
+from iscc_lidar.preprocess.segment.ground import GroundConfig
+from iscc_lidar.preprocess.segment.sweeps import RangeConfig, considered_mask, remove_ground
 
 
 def sweep_of(xyz: list[list[float]], origin: tuple[float, float, float] = (0, 0, 0)) -> Sweep:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.linking import assign_sequence_ids
-from iscc_lidar.preprocess.segment_block import SegmentedBlock, link_shared_sweeps, load_segmented
+from iscc_lidar.preprocess.segment.linking import assign_sequence_ids
+from iscc_lidar.preprocess.segment.segment_block import SegmentedBlock, link_shared_sweeps, load_segmented
 from iscc_lidar.shared.files import write_bytes
 
 

@@ -13,9 +13,9 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.groups import GroupRows, describe_groups
-from iscc_lidar.preprocess.motion import moving_groups
-from iscc_lidar.preprocess.queries import (
+from iscc_lidar.preprocess.describe.groups import GroupRows, describe_groups
+from iscc_lidar.preprocess.segment.motion import moving_groups
+from iscc_lidar.preprocess.describe.queries import (
     ProbedGroups,
     QueryConfig,
     QuerySet,
@@ -24,8 +24,8 @@ from iscc_lidar.preprocess.queries import (
     sample_queries,
     sort_rays,
 )
-from iscc_lidar.preprocess.ray_image import RayImage, make_ray_image
-from iscc_lidar.preprocess.segment_block import SweepLabels
+from iscc_lidar.preprocess.describe.ray_image import RayImage, make_ray_image
+from iscc_lidar.preprocess.segment.segment_block import SweepLabels
 from iscc_lidar.shared.geometry import inverse, transform
 
 

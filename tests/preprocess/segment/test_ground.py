@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iscc_lidar.preprocess.ground import GroundConfig, ground_mask, sensor_height
+from iscc_lidar.preprocess.segment.ground import GroundConfig, ground_mask, sensor_height
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "semantickitti_labeled_frame" / "sequences" / "00"
 METHODS = ("grid", "patchwork")
@@ -80,7 +80,7 @@ def test_sensor_height_is_estimated() -> None:
 
 def test_patchwork_prints_nothing() -> None:
     pytest.importorskip("pypatchworkpp")
-    code = ("import numpy as np; from iscc_lidar.preprocess.ground import *; "
+    code = ("import numpy as np; from iscc_lidar.preprocess.segment.ground import *; "
             "ground_mask(np.random.default_rng(0).normal(size=(99, 3)).astype('f4'), np.zeros(99, 'f4'), "
             "GroundConfig(method='patchwork')); print('end')")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
