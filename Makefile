@@ -7,6 +7,7 @@ DATASET ?= synthetic
 ROOT    ?= data/$(DATASET)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
+REAL    ?= ../shared/data/semantickitti_from_pandaset
 ARGS    ?=
 SYNTH_ARGS      ?=
 PREPROCESS_ARGS ?=
@@ -59,6 +60,10 @@ test: $(READY) ## the tests, within 10 minutes on 2 cores
 
 test-all: $(READY) ## all tests, the long ones too
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) synth ## benchmarks: tables, and the figures flat in OUT/bench.json (REAL= instance-labelled sweeps)
+	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(ARGS)
+	$(BIN)/iscc-train bench --out $(OUT)
 
 clean: ## remove the environment; data, caches and runs stay
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from iscc_lidar.preprocess.benchmarks.bench import bench_groups
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
+from iscc_lidar.shared.bench_file import BENCH_FILE
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
 from iscc_lidar.shared.errors import UserError
@@ -103,6 +105,28 @@ def datasets() -> None:
     """List the data sets that can be read, with the layout that is expected of each."""
     for name in registry.names():
         print(f"{name:<16}{registry.description(name)}")
+
+
+@app.command()
+@friendly
+def bench(
+    streets: Annotated[Path, typer.Argument(help="synthetic streets, made by: iscc-preprocess synth")],
+    out: Annotated[Path, typer.Option(help="folder of bench.json")],
+    real: Annotated[Path | None, typer.Option(help="instance-labelled real sweeps, SemanticKITTI layout")] = None,
+    plain: Annotated[bool, typer.Option(help="also run plain hdbscan on all points, minutes a window")] = True,
+) -> None:
+    """Score the groups beside other methods, on simulated and on real streets.
+
+    Example:
+
+        iscc-preprocess bench data/synthetic --real data/semantickitti --out runs/bench
+    """
+    bench_groups(out, "synthetic", streets, sequences=3, plain=plain)
+    if real is None or not real.is_dir():
+        print(f"\nno instance-labelled real sweeps at {real}: groups on real streets are not scored")
+    else:
+        bench_groups(out, "real", real, sequences=1, plain=plain)
+    print(f"\nfigures: {out / BENCH_FILE}")
 
 
 def _cores() -> int:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.benchmarks.controls import connected_components, plain_hdbscan
@@ -70,10 +70,12 @@ def bench_group_quality(
     sweeps = len(dataset.sweep_names(sequence))
     methods: dict[str, Method] = {
         "ours": lambda xyz, sweep: cluster_window(xyz, sweep, config),
+        "ours_exact": lambda xyz, sweep: cluster_window(xyz, sweep, replace(config, spanning_tree="hdbscan")),
         "components_.45": lambda xyz, sweep: connected_components(xyz, 0.3),
         "components_.3": lambda xyz, sweep: connected_components(xyz, 0.2),
         "plain_hdbscan": lambda xyz, sweep: plain_hdbscan(xyz),
     }
+    progress = tqdm(desc=f"scoring {sequence}", unit="window", leave=False)
     length = WindowConfig().sweeps
     fitting = [s for s in starts if s == 0 or s + length <= sweeps]
     figures: dict[str, float] = {"ground.cpu_s_a_sweep": ground_s}
@@ -84,12 +86,14 @@ def bench_group_quality(
             scores, values = _score_window(window, method)
             figures |= {f"{name}.w{start}.{key}": value for key, value in values.items()}
             pooled.append((window, scores))
+            progress.update()
         figures |= {f"{name}.{key}": value for key, value in _by_class(pooled, dataset.class_names).items()}
     for name in ("ours", "components_.45"):
         figures |= {f"{name}.sequence.{key}": value
                     for key, value in _score_sequence(points, sweeps, methods[name]).items()}
     figures |= _score_motion(points, fitting, length, methods["ours"],
                              dataset.input_files(sequence, 0)[0].parents[1] / "instances.json")
+    progress.close()
     return figures, _table(figures)
 
 
@@ -199,7 +203,3 @@ def _table(figures: dict[str, float]) -> str:
     shown = tuple(f"{row}." for row in rows)
     lines += [f"{key:60}{value:10.3f}" for key, value in figures.items() if not key.startswith(shown)]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(bench_group_quality(Path(sys.argv[1]), sys.argv[2])[1])

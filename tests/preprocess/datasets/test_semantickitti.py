@@ -119,7 +119,7 @@ def near_share(root: Path, poses: bool) -> float:
 
 @pytest.mark.parametrize(
     ("name", "at_least"),
-    [("semantickitti", 0.7), ("kitti_raw_as_odometry", 0.4)],  # the latter is not motion-compensated
+    [("semantickitti", 0.6), ("kitti_raw_as_odometry", 0.4)],  # the latter is not motion-compensated
 )
 def test_real_sweeps_line_up_by_their_poses(real_data: Path, name: str, at_least: float) -> None:
     with_poses, without = near_share(real_data / name, True), near_share(real_data / name, False)
