@@ -29,6 +29,7 @@ from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
 from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
 from iscc_lidar.shared.geometry import transform
 
+_METHODS = ("ours", "ours_exact", "components_.45", "components_.3", "plain_hdbscan")
 Method = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.int32]]
 
 
@@ -196,10 +197,27 @@ def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
 
 
 def _table(figures: dict[str, float]) -> str:
-    columns = ("cpu_s", "objects", "coverage", "recall_.5", "link", "share_wide", "share_object_size", "groups")
-    rows = [name.removesuffix(".cpu_s") for name in figures if name.endswith(".cpu_s")]
-    lines = [f"{'':24}" + "".join(f"{c:>18}" for c in columns)]
-    lines += [f"{row:24}" + "".join(f"{figures[f'{row}.{c}']:18.3f}" for c in columns) for row in rows]
-    shown = tuple(f"{row}." for row in rows)
-    lines += [f"{key:60}{value:10.3f}" for key, value in figures.items() if not key.startswith(shown)]
-    return "\n".join(lines)
+    """Three tables, windows, classes and sequence, and what fits in none of them."""
+    methods = [name for name in _METHODS if any(key.startswith(f"{name}.") for key in figures)]
+    windows = _rows(figures, ("cpu_s", "objects", "coverage", "recall_.5", "link", "share_wide", "share_object_size",
+                              "groups"), [f"{m}.w" for m in methods])  # fmt: skip
+    sequence = _rows(figures, ("cpu_s_a_sweep", "objects", "coverage", "recall_.5", "link", "id_switches",
+                               "objects_with_a_switch"), [f"{m}.sequence" for m in methods])  # fmt: skip
+    names = dict.fromkeys(k.split(".class.")[1].split(".")[0] for k in figures if ".class." in k)
+    classes = [f"{'coverage by class (objects)':28}" + "".join(f"{m:>18}" for m in methods)]
+    for name in names:
+        cells = [_class_cell(figures, f"{m}.class.{name}") for m in methods]
+        classes.append(f"{name:28}" + "".join(f"{cell:>18}" for cell in cells))
+    rest = [f"{k:44}{v:10.3f}" for k, v in figures.items() if k.startswith(("ground.", "motion."))]
+    return "\n".join([*windows, "", *classes, "", *sequence, "", *rest])
+
+
+def _class_cell(figures: dict[str, float], key: str) -> str:
+    return f"{figures[f'{key}.coverage']:.3f} ({figures[f'{key}.objects']:.0f})" if f"{key}.coverage" in figures else "-"
+
+
+def _rows(figures: dict[str, float], columns: tuple[str, ...], prefixes: list[str]) -> list[str]:
+    keys = (key.removesuffix(f".{columns[0]}") for key in figures if key.endswith(f".{columns[0]}"))
+    rows = [key for key in keys if key.startswith(tuple(prefixes))]
+    lines = [" " * 28 + "".join(f"{c:>22}" for c in columns)]
+    return lines + [f"{row:28}" + "".join(f"{figures[f'{row}.{c}']:22.3f}" for c in columns) for row in rows]
