@@ -79,8 +79,8 @@ def restore(out: Path, state: TrainState) -> None:
 
 
 def saved_step(out: Path) -> int:
-    """Step of the checkpoint in ``out``, 0 where there is none. Raises UserError where it is damaged."""
-    return int(_read(out / RESUME_FILE)["step"]) if (out / RESUME_FILE).exists() else 0
+    """Step of the checkpoint in ``out``. Raises UserError where there is none, or a damaged one."""
+    return int(_read(out / RESUME_FILE)["step"])
 
 
 def _read(path: Path) -> dict[str, Any]:

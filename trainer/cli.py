@@ -10,7 +10,13 @@ import typer
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Pre-train on a cache, and probe the result.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Pre-train an encoder on a cache, and probe what it has learnt.",
+)
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
 Recipe = Annotated[str | None, typer.Option(help="a recipe's name, for example occ_only_8, or a TOML file")]
@@ -27,7 +33,16 @@ def pretrain(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
 ) -> None:
-    """Pre-train an encoder by ISCC."""
+    """Pre-train an encoder by ISCC.
+
+    OUT holds `encoder.safetensors`, `metrics.jsonl`, `config.json`, and the same options as a recipe, `config.toml`.
+
+    Examples:
+
+        iscc-train pretrain --cache cache/synthetic --out runs/iscc
+
+        iscc-train pretrain --cache cache/synthetic --out runs/local --recipe local_only --set train.steps=600
+    """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
 
     config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
@@ -52,7 +67,12 @@ def probe(
     out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/probe.json")] = None,
     set_: Sets = None,
 ) -> None:
-    """Score frozen features: linear probe against the untrained network, occupancy against two floors."""
+    """Score frozen features on unseen streets: linear probe against the untrained network, occupancy against floors.
+
+    Example:
+
+        iscc-train probe --run runs/iscc --train-cache cache/synthetic --val-cache cache/unseen
+    """
     from iscc_lidar.trainer.evaluation.probe import ProbeConfig, probe_run, report
 
     config = resolve(ProbeConfig, None, set_ or ())

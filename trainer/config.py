@@ -17,6 +17,7 @@ from iscc_lidar.trainer.model.heads import HeadConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.sample import DataConfig
 from iscc_lidar.trainer.teacher import TeacherConfig
+from iscc_lidar.trainer.voxelize import INPUT_CHANNELS
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 
@@ -64,6 +65,8 @@ class PretrainConfig:
     train: TrainConfig = section(TrainConfig)
 
     def __post_init__(self) -> None:
+        if self.model.in_channels != INPUT_CHANNELS:
+            raise ValueError(f"model.in_channels must be {INPUT_CHANNELS}, the features that voxelize.py makes")
         if self.loss.occupancy_weight > 0 and self.crops.per_sweep == 0:
             raise ValueError("loss.occupancy_weight needs crops: set crops.per_sweep above 0, or the weight to 0")
 

@@ -23,7 +23,7 @@ class CropConfig:
     max_removed_share: float = option(0.5, "a ball shrinks until it holds at most this share of its group's points, "
                                            "so that small objects stay recognisable")
     min_group_points: int = option(20, "smaller groups are not cropped: nothing would be left to predict from")
-    balance: bool = option(True, "as many occupied as free queries a crop, so that neither answer pays blindly [choice]")
+    balance: bool = option(True, "as many occupied as free queries a crop, so that neither pays blindly [choice]")
     remove: bool = option(True, "false keeps the points: occupancy is then trivial and teaches nothing (measured .90)")
 
     def __post_init__(self) -> None:

@@ -31,9 +31,9 @@ def prepare(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overw
         shutil.rmtree(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out must name a folder")
-    if not (out / CONFIG_FILE).exists():
-        if out.exists() and any(out.iterdir()):
-            raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
+    if not (out / CONFIG_FILE).exists() and out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
+    if not (out / checkpoint.RESUME_FILE).exists():  # nothing there that could be lost
         _write_config(out, config, cache)
         return 0
     _refuse_differences(out, config, cache)
@@ -46,8 +46,8 @@ def prepare(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overw
 
 def read_config(out: Path) -> PretrainConfig:
     """Read the configuration that a run was made with. Raises UserError where there is none."""
-    if not (out / CONFIG_FILE).exists():
-        raise UserError(f"{out}: no run here ({CONFIG_FILE} is missing); make one with: iscc-train pretrain")
+    if not (out / RECIPE_FILE).exists():
+        raise UserError(f"{out}: no run here ({RECIPE_FILE} is missing); make one with: iscc-train pretrain")
     return configs.resolve(PretrainConfig, out / RECIPE_FILE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,12 @@ class DataConfig:
 
     min_group_points: int = option(10, "a shared group has more points than this in both views [choice]")
     max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
-    neighbours: int = option(16, "visible voxels that an occupancy query sees at most")
+    neighbours: int = option(4, "visible voxels that an occupancy query sees at most [choice]; with 16 the decoder "
+                                "answers from their positions alone (.79 without any encoder, .75 with 4, .70 with 1)")
     neighbour_reach_m: float = option(1.0, "and how far they may lie, metres [choice, ALSO]")
+    offset_frame: Literal["ray", "view"] = option(
+        "ray", "axes of a query's relative positions: ray turns x into the line of sight, so that in front of and "
+               "behind a surface differ; in the rotated view's own axes runs of 300 steps stay at chance [choice]")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class HiddenQueries:
 
     Attributes:
         neighbour: int64 [Q, k], rows of view 1's voxels, NONE where there are fewer.
-        offset: float32 [Q, k, 3], from the query to each neighbour, metres; 0 where there is none.
+        offset: float32 [Q, k, 3], from the query to each neighbour, metres, in the axes of
+            DataConfig.offset_frame; 0 where there is none.
         occupied: bool [Q].
         asked: int64 [Q], position of each query among those of the crops.
     """
@@ -103,4 +109,14 @@ def hidden_queries(crops: Crops, voxels1: Voxels, data: DataConfig) -> HiddenQue
     asked = np.flatnonzero(neighbour[:, 0] != NONE)
     neighbour, xyz = neighbour[asked], crops.xyz[asked]
     offset = np.where(neighbour[..., None] == NONE, np.float32(0), voxels1.xyz[neighbour] - xyz[:, None])
+    if data.offset_frame == "ray":
+        offset = to_ray_axes(offset, xyz)
     return HiddenQueries(neighbour, offset, crops.occupied[asked], asked)
+
+
+def to_ray_axes(offset: NDArray[np.float32], xyz: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn offsets [Q, k, 3] about z so that x points away from the sensor, which is the origin of ``xyz`` [Q, 3]."""
+    distance = np.maximum(np.linalg.norm(xyz[:, :2], axis=1, keepdims=True), np.float32(1e-6))
+    ahead_x, ahead_y = (xyz[:, :2] / distance).T[:, :, None]
+    x, y, z = np.moveaxis(offset, 2, 0)
+    return np.stack([x * ahead_x + y * ahead_y, y * ahead_x - x * ahead_y, z], axis=2)

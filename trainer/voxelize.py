@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 POSITION_SCALE: Final = np.array([1 / 50, 1 / 50, 1 / 3], np.float32)
 """Brings x, y and z of a street to order one. Position is an input because height above the sensor tells
-ground from roof, and because x and y tell the side from which a surface is seen, hence what lies behind it."""
+ground from roof. Directions (x / r, y / r) and range instead made contrast slower in a run of 300 steps."""
 
 INPUT_CHANNELS: Final = 4
 """Mean x, y, z (scaled) and intensity of a voxel's points."""
-
 
 @dataclass(frozen=True)
 class Voxels:

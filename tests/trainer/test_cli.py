@@ -32,7 +32,8 @@ def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: P
     written = json.loads((out / "probe.json").read_text())
     assert set(written["linear_probe"]) == {"untrained", "pre-trained"}
     assert set(written["linear_probe"]["untrained"]) == {"car", "wall", "pole", "ground", "mIoU"}
-    assert set(written["occupancy"]) == {"decoder", "commoner class", "distance threshold", "distance logistic"}
+    assert set(written["occupancy"]) == {"decoder", "commoner class", "distance threshold", "distance logistic",
+                                         "line-of-sight logistic"}
     assert "mIoU" in probed.output
 
 
@@ -81,6 +82,12 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
     assert sum(len(v) for v in tomllib.loads(path.read_text()).values()) <= 4
 
 
+def test_quick_is_the_whole_method_made_short():
+    config = resolve(PretrainConfig, find_recipe("quick"))
+    assert min(config.loss.global_weight, config.loss.local_weight, config.loss.occupancy_weight) > 0
+    assert config.train.steps * config.train.batch_size <= 600
+
+
 def test_every_shipped_recipe_is_tested_above():
-    assert {p.stem for p in RECIPES.glob("*.toml")} == {
-        "iscc", "occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"}
+    rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
+    assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", *rows}

@@ -10,7 +10,7 @@ from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.dataset import PairDataset, batches
 from iscc_lidar.trainer.neighbours import NONE
 from iscc_lidar.trainer.pairs import SampleKey
-from iscc_lidar.trainer.sample import considered
+from iscc_lidar.trainer.sample import considered, to_ray_axes
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -76,9 +76,18 @@ def test_offsets_lead_from_queries_to_neighbours_within_reach(cache: Cache, tiny
     assert exists[:, 0].all()
     assert (length[exists] <= tiny.data.neighbour_reach_m + 1e-5).all()
     assert (length[~exists] == 0).all()
-    query = sample.voxels1.xyz[sample.queries.neighbour] - sample.queries.offset
+    in_view = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, offset_frame="view"))
+    offset = PairDataset(cache, in_view)[SampleKey(0, 3)].queries.offset
+    query = sample.voxels1.xyz[sample.queries.neighbour] - offset
     spread = np.abs(query - query[:, :1])[exists]
     assert spread.max() < 1e-4  # all neighbours of a query point back to the same place
+
+
+def test_ray_axes_point_away_from_the_sensor():
+    xyz = np.array([[3.0, 4.0, 1.0], [0.0, -2.0, 0.0]], np.float32)
+    offset = np.array([[[0.6, 0.8, 0.5], [-0.8, 0.6, 0.0]], [[0.0, 1.0, 0.0], [1.0, 0.0, -1.0]]], np.float32)
+    expected = [[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]], [[-1.0, 0.0, 0.0], [0.0, 1.0, -1.0]]]
+    np.testing.assert_allclose(to_ray_axes(offset, xyz), expected, atol=1e-6)
 
 
 def test_points_out_of_range_or_not_considered_are_not_seen(cache: Cache):

@@ -116,6 +116,13 @@ def test_overwrite_starts_anew_but_spares_what_is_not_a_run(cache_path: Path, ti
     assert (tmp_path / "thesis/only_copy.tex").exists()
 
 
+def test_a_run_that_left_no_checkpoint_begins_anew(cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text("{}")
+    assert pretrain(cache_path, tmp_path / "run", tiny)
+    assert (tmp_path / "run/encoder.safetensors").read_bytes() == (whole / "encoder.safetensors").read_bytes()
+
+
 def test_a_damaged_checkpoint_is_named(cache_path: Path, tiny: PretrainConfig, tmp_path: Path):
     pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1))
     path = tmp_path / "run/resume.pt"

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.voxelize import POSITION_SCALE, group_members, shared_groups, voxelize
+from iscc_lidar.trainer.voxelize import INPUT_CHANNELS, POSITION_SCALE, group_members, shared_groups, voxelize
 
 
 def slow_voxelize(xyz, intensity, size):
@@ -32,7 +32,7 @@ def test_agrees_with_a_slow_twin(seed, count, size):
 def test_a_sweep_without_points_has_no_voxels():
     voxels = voxelize(np.zeros((0, 3), np.float32), np.zeros(0, np.float32), 0.2)
     assert voxels.coords.shape == (0, 3)
-    assert voxels.feats.shape == (0, 4)
+    assert voxels.feats.shape == (0, INPUT_CHANNELS)
 
 
 def test_shared_groups_have_more_than_the_wanted_points_in_both():

@@ -1,7 +1,8 @@
-"""Occupancy on unseen streets against floors that know no shape: the commoner class, and distance alone."""
+"""Occupancy on unseen streets against floors that need no encoder: the commoner class, distance, line of sight."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ from iscc_lidar.trainer.crops import Crops, draw_crops
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps, voxel_features
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
 from iscc_lidar.trainer.model.student import Student
-from iscc_lidar.trainer.sample import draw_view, hidden_queries
+from iscc_lidar.trainer.neighbours import NONE
+from iscc_lidar.trainer.sample import HiddenQueries, draw_view, hidden_queries
 from iscc_lidar.trainer.voxelize import voxelize
 
 _NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
@@ -25,11 +27,19 @@ _RANKS = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Answers:
-    """Queries over many sweeps: bool [Q] truth and answer, float [Q, 5] distances to the n-th nearest visible point."""
+    """Queries over many sweeps.
+
+    Attributes:
+        occupied: bool [Q], the truth; answer: bool [Q], the decoder's.
+        distance: float [Q, 5], to the n-th nearest visible points, metres.
+        sight: float [Q, 6], offset to the nearest voxel and mean offset to all neighbours, along, across and
+            above the line of sight, metres.
+    """
 
     occupied: NDArray[np.bool_]
     answer: NDArray[np.bool_]
     distance: NDArray[np.float64]
+    sight: NDArray[np.float64]
 
 
 def occupancy_probe(
@@ -46,13 +56,15 @@ def occupancy_probe(
         "decoder": score(scored.answer, scored.occupied),
         "commoner class": score(np.full(len(scored.occupied), common), scored.occupied),
         "distance threshold": score((scored.distance[:, 0] <= threshold) == below, scored.occupied),
-        "distance logistic": score(_logistic(fitted, scored), scored.occupied),
+        "distance logistic": score(_logistic(fitted.occupied, fitted.distance, scored.distance), scored.occupied),
+        "line-of-sight logistic": score(_logistic(fitted.occupied, fitted.sight, scored.sight), scored.occupied),
     }
 
 
 def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, seed: int) -> Answers:
     """Hide crops in sweeps spread over a cache and ask the decoder the queries inside them."""
     parts: list[Answers] = []
+    in_ray_axes = dataclasses.replace(config.data, offset_frame="ray")
     for number, place in enumerate(spread_sweeps(cache, sweeps, seed)):
         rng = np.random.default_rng([seed, number])
         sweep = cache.sweep(*place)
@@ -64,12 +76,20 @@ def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, see
         with torch.no_grad():
             logit = student.decoder(voxel_features(student.encoder, voxels),
                                     torch.from_numpy(queries.neighbour), torch.from_numpy(queries.offset))
-        asked = queries.asked
-        parts.append(Answers(queries.occupied, logit.numpy() > 0, nearest_points(crops, view.xyz)[asked]))
-    answers = Answers(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("occupied", "answer", "distance")))
+        parts.append(Answers(queries.occupied, logit.numpy() > 0, nearest_points(crops, view.xyz)[queries.asked],
+                             line_of_sight(hidden_queries(crops, voxels, in_ray_axes))))
+    answers = Answers(*(np.concatenate([getattr(p, field.name) for p in parts])
+                        for field in dataclasses.fields(Answers)))
     if len(answers.occupied) == 0:
         raise UserError(f"{cache.path}: no occupancy query lies in any crop; preprocess with queries")
     return answers
+
+
+def line_of_sight(queries: HiddenQueries) -> NDArray[np.float64]:
+    """Offsets to the nearest and to the mean neighbour, in ray axes: float [Q, 6]."""
+    exists = (queries.neighbour != NONE)[..., None]
+    mean = queries.offset.sum(axis=1, where=exists) / exists.sum(axis=1)
+    return np.concatenate([queries.offset[:, 0], mean], axis=1).astype(np.float64)
 
 
 def nearest_points(crops: Crops, xyz: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -106,10 +126,12 @@ def score(answer: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> dict[str, f
             "balanced": float((right[occupied].mean() + right[~occupied].mean()) / 2)}
 
 
-def _logistic(fitted: Answers, scored: Answers) -> NDArray[np.bool_]:
-    mean, std = fitted.distance.mean(axis=0), fitted.distance.std(axis=0) + 1e-6
-    x, unseen = (torch.from_numpy((a.distance - mean) / std).float() for a in (fitted, scored))
-    linear = fit_logistic(x, torch.from_numpy(fitted.occupied.astype(np.int64)), 2)
+def _logistic(
+    occupied: NDArray[np.bool_], known: NDArray[np.float64], unknown: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    mean, std = known.mean(axis=0), known.std(axis=0) + 1e-6
+    x, unseen = (torch.from_numpy((values - mean) / std).float() for values in (known, unknown))
+    linear = fit_logistic(x, torch.from_numpy(occupied.astype(np.int64)), 2)
     with torch.no_grad():
-        occupied: NDArray[np.bool_] = linear(unseen).argmax(dim=1).numpy() == 1
-    return occupied
+        answer: NDArray[np.bool_] = linear(unseen).argmax(dim=1).numpy() == 1
+    return answer
