@@ -32,20 +32,35 @@ class ArraySpec:
 
 
 BLOCK_ARRAYS: Final = (
-    ArraySpec("xyz", "int16", "points", "position of the return; 0 where it does not exist",
-              unit=f"{POSITION_QUANTUM_M} m", frame="sensor frame of its sweep", planes=3),
+    ArraySpec(
+        "xyz",
+        "int16",
+        "points",
+        "position of the return; 0 where it does not exist",
+        unit=f"{POSITION_QUANTUM_M} m",
+        frame="sensor frame of its sweep",
+        planes=3,
+    ),
     ArraySpec("intensity", "uint8", "points", "intensity, normalised by the data set's rule", unit="1/255"),
-    ArraySpec("label", "int32", "points", "group id (>= 0, stable within the sequence) or a negative code",
-              fill=-(2**31)),
-    ArraySpec("semantic", "uint8", "points", "class index into the manifest's class names, 0 unlabelled",
-              optional=True),
+    ArraySpec(
+        "label", "int32", "points", "group id (>= 0, stable within the sequence) or a negative code", fill=-(2**31)
+    ),
+    ArraySpec(
+        "semantic", "uint8", "points", "class index into the manifest's class names, 0 unlabelled", optional=True
+    ),
     ArraySpec("point_start", "int64", "sweeps + 1", "row of each sweep's first point, then the row count"),
-    ArraySpec("query_xyz", "int16", "queries", "position of the occupancy query",
-              unit=f"{POSITION_QUANTUM_M} m", frame="sensor frame of the sweep that it belongs to", planes=3),
+    ArraySpec(
+        "query_xyz",
+        "int16",
+        "queries",
+        "position of the occupancy query",
+        unit=f"{POSITION_QUANTUM_M} m",
+        frame="sensor frame of the sweep that it belongs to",
+        planes=3,
+    ),
     ArraySpec("query_kind", "uint8", "queries", "0 occupied (behind a surface), 1 free near, 2 free far", fill=255),
     ArraySpec("query_group", "int32", "queries", "group whose surface the query probes", fill=-(2**31)),
-    ArraySpec("query_source", "int32", "queries", "index within the sequence of the sweep whose ray saw it",
-              fill=-1),
+    ArraySpec("query_source", "int32", "queries", "index within the sequence of the sweep whose ray saw it", fill=-1),
     ArraySpec("query_start", "int64", "sweeps + 1", "row of each sweep's first query, then the row count"),
 )
 

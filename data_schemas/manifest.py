@@ -75,8 +75,10 @@ def from_json(text: str) -> Manifest:
         if content.get("format") != FORMAT_NAME:
             raise ManifestError(f"its format is {content.get('format')!r}, expected {FORMAT_NAME!r}")
         if int(str(content["version"]).split(".")[0]) != FORMAT_MAJOR:
-            raise ManifestError(f"its format version is {content['version']}, this program reads "
-                                f"{FORMAT_MAJOR}.x; preprocess again, or use the release that wrote it")
+            raise ManifestError(
+                f"its format version is {content['version']}, this program reads "
+                f"{FORMAT_MAJOR}.x; preprocess again, or use the release that wrote it"
+            )
         sequences = tuple(_sequence(s) for s in content["sequences"])
         return Manifest(content["dataset"], content["config_key"], tuple(content["class_names"]), sequences)
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError, IndexError) as error:

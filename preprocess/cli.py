@@ -66,8 +66,10 @@ def run(
     count = _cores() if workers is None else workers
     manifest = preprocess(source, target, config, workers=count, scheduler=scheduler)
     sweeps = sum(sequence.sweeps for sequence in manifest.sequences)
-    print(f"cache: {target} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
-          f"iscc-cache info {target}")  # fmt: skip
+    print(
+        f"cache: {target} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
+        f"iscc-cache info {target}"
+    )
 
 
 @app.command()

@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
+from iscc_lidar.preprocess.describe.queries import QueryConfig
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig
 from iscc_lidar.preprocess.segment.ground import GroundConfig
 from iscc_lidar.preprocess.segment.linking import LinkingConfig
 from iscc_lidar.preprocess.segment.motion import MotionConfig
-from iscc_lidar.preprocess.describe.queries import QueryConfig
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig
 from iscc_lidar.preprocess.windows import WindowConfig
 from iscc_lidar.shared.config import option, section, to_dict

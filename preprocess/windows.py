@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from iscc_lidar.data_schemas.window import Window
@@ -19,8 +20,9 @@ class WindowConfig:
     def __post_init__(self) -> None:
         """Refuse windows that leave sweeps out. Raises ValueError."""
         if self.sweeps < 1 or not 1 <= self.stride <= self.sweeps or self.block_sweeps < 1:
-            raise ValueError("window.sweeps and window.block_sweeps must be at least 1, and window.stride from 1 to "
-                             "window.sweeps")  # fmt: skip
+            raise ValueError(
+                "window.sweeps and window.block_sweeps must be at least 1, and window.stride from 1 to window.sweeps"
+            )
 
 
 def plan_windows(sweeps: int, config: WindowConfig) -> tuple[Window, ...]:
@@ -35,7 +37,7 @@ def plan_windows(sweeps: int, config: WindowConfig) -> tuple[Window, ...]:
     starts = [*range(0, last, config.stride), last]
     stops = [min(start + config.sweeps, sweeps) for start in starts]
     # Middles of successive windows meet half-way; every window keeps at least one sweep of its own.
-    borders = [(a + b + config.sweeps) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+    borders = [(a + b + config.sweeps) // 2 for a, b in itertools.pairwise(starts)]
     own = [0, *borders, sweeps]
     return tuple(Window(*w) for w in zip(starts, stops, own, own[1:], strict=False))
 

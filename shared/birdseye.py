@@ -90,7 +90,9 @@ def _ground(panel: Axes, sweep: CachedSweep) -> None:
 def _groups(panel: Axes, sweep: CachedSweep) -> None:
     _dots(panel, sweep.xyz[sweep.label == NOISE], _GREY)
     grouped = sweep.label >= 0
-    panel.scatter(sweep.xyz[grouped, 0], sweep.xyz[grouped, 1], s=0.8, c=group_colors(sweep.label[grouped]), linewidths=0)
+    panel.scatter(
+        sweep.xyz[grouped, 0], sweep.xyz[grouped, 1], s=0.8, c=group_colors(sweep.label[grouped]), linewidths=0
+    )
 
 
 def _queries(panel: Axes, sweep: CachedSweep) -> None:

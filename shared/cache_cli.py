@@ -47,8 +47,10 @@ def info(path: CachePath) -> None:
     """
     cache = Cache(path)
     print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(path):.1f} MB")
-    print(f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
-          f"{'groups':>8}{'moving':>8}{'queries':>11}")  # fmt: skip
+    print(
+        f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
+        f"{'groups':>8}{'moving':>8}{'queries':>11}"
+    )
     for name in tqdm(cache.sequence_names, unit="sequence", leave=False, disable=len(cache.sequence_names) < 50):
         print(_sequence_line(cache, name))
 
@@ -66,8 +68,10 @@ def verify(path: CachePath) -> None:
     for problem in problems:
         print(problem)
     if problems:
-        raise UserError(f"{path}: {len(problems)} problems; remove the folders of the blocks that are named and run "
-                        "iscc-preprocess again: only what is missing is redone")  # fmt: skip
+        raise UserError(
+            f"{path}: {len(problems)} problems; remove the folders of the blocks that are named and run "
+            "iscc-preprocess again: only what is missing is redone"
+        )
     print(f"{path}: whole")
 
 
@@ -127,8 +131,9 @@ def _sequence_line(cache: Cache, name: str) -> str:
         moving.update(np.unique(ids[table["moving"].to_numpy()]).tolist())
     points = totals["points"]
     share = {key: totals[key] / points if points else math.nan for key in totals}
-    return (f"{name:<12}{entry.sweeps:>8}{len(entry.windows):>9}{points:>13,}{share['grouped']:>9.1%}"
-            f"{share['ground']:>8.1%}{share['noise']:>7.1%}{len(groups):>8}{len(moving):>8}{totals['queries']:>11,}")  # fmt: skip
+    counts = f"{name:<12}{entry.sweeps:>8}{len(entry.windows):>9}{points:>13,}"
+    shares = f"{share['grouped']:>9.1%}{share['ground']:>8.1%}{share['noise']:>7.1%}"
+    return f"{counts}{shares}{len(groups):>8}{len(moving):>8}{totals['queries']:>11,}"
 
 
 def _megabytes(path: Path) -> float:

@@ -131,8 +131,10 @@ class Block:
         except KeyError:
             raise UserError(f"{self.folder}: array {name} is missing; run: iscc-cache verify CACHE") from None
         except Exception as error:  # codecs raise whatever they like for damaged bytes
-            raise UserError(f"{self.folder}/{manifests.ARRAYS_FOLDER}/{name}: cannot be read, probably damaged "
-                            f"({type(error).__name__}: {error}); run: iscc-cache verify CACHE") from None
+            raise UserError(
+                f"{self.folder}/{manifests.ARRAYS_FOLDER}/{name}: cannot be read, probably damaged "
+                f"({type(error).__name__}: {error}); run: iscc-cache verify CACHE"
+            ) from None
         return np.asarray(rows)
 
     def sweep(self, index: int) -> CachedSweep:
@@ -185,8 +187,10 @@ def read_manifest(cache: Path) -> Manifest:
     try:
         return manifests.from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{cache}: no finished cache here ({manifests.MANIFEST_FILE} is missing); make one "
-                        f"with: iscc-preprocess run DATASET --root ROOT --cache {cache}") from None
+        raise UserError(
+            f"{cache}: no finished cache here ({manifests.MANIFEST_FILE} is missing); make one "
+            f"with: iscc-preprocess run DATASET --root ROOT --cache {cache}"
+        ) from None
     except (OSError, UnicodeDecodeError, manifests.ManifestError) as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -143,8 +143,10 @@ def _merge(config: T, changes: Mapping[str, Any], prefix: str) -> T:
         current = getattr(config, name)
         if dataclasses.is_dataclass(current):
             if isinstance(given, _Given):
-                raise UserError(f"{source}: {key} is a section; set one of its keys, "
-                                f"for example {key}.{dataclasses.fields(current)[0].name}")  # fmt: skip
+                raise UserError(
+                    f"{source}: {key} is a section; set one of its keys, "
+                    f"for example {key}.{dataclasses.fields(current)[0].name}"
+                )
             updates[name] = _merge(current, given, f"{key}.")
         elif isinstance(given, _Given):
             updates[name] = _typed(given.value, hints[name], key, source)

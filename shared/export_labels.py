@@ -31,8 +31,10 @@ def export_semantickitti(cache: Cache, out: Path) -> int:
         folder = out / "sequences" / entry.name
         groups = _groups_of(cache, entry.name)
         if len(groups) > _MAX_INSTANCE:
-            raise UserError(f"{cache.path}: sequence {entry.name} has {len(groups)} groups; SemanticKITTI's label files "
-                            f"hold {_MAX_INSTANCE} at most")  # fmt: skip
+            raise UserError(
+                f"{cache.path}: sequence {entry.name} has {len(groups)} groups; SemanticKITTI's labels "
+                f"hold {_MAX_INSTANCE} at most"
+            )
         for index in range(entry.sweeps):
             sweep = cache.sweep(entry.name, index)
             write_bytes(folder / "labels" / f"{sweep.name}.label", _label_file(sweep.label, groups))

@@ -18,7 +18,9 @@ PARTS = ("preprocess", "trainer", "shared", "data_schemas")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("build")
     source = folder / "source"
-    ignore = shutil.ignore_patterns(".*", "data", "runs", "cache", "build", "dist", "*.egg-info", "__pycache__", "tests")
+    ignore = shutil.ignore_patterns(
+        ".*", "data", "runs", "cache", "build", "dist", "*.egg-info", "__pycache__", "tests"
+    )
     shutil.copytree(REPOSITORY, source, symlinks=True, ignore=ignore)
     call = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(source)]
     subprocess.run(call, check=True, capture_output=True)

@@ -43,7 +43,8 @@ def new_state(config: PretrainConfig, device: torch.device) -> TrainState:
     start_teacher(teacher, student)
     prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed).to(device)
     optimizer = torch.optim.AdamW(
-        student.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
+        student.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay
+    )
     return TrainState(0, student, teacher, prototypes, optimizer)
 
 
@@ -55,14 +56,17 @@ def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
     _write_weights(out / ENCODER_FILE, state.student.encoder.state_dict(), about)
     _write_weights(out / HEADS_FILE, heads, about)
     buffer = io.BytesIO()
-    torch.save({
-        "step": state.step,
-        "student": state.student.state_dict(),
-        "teacher": state.teacher.state_dict(),
-        "prototypes": state.prototypes.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-    }, buffer)
+    torch.save(
+        {
+            "step": state.step,
+            "student": state.student.state_dict(),
+            "teacher": state.teacher.state_dict(),
+            "prototypes": state.prototypes.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+        },
+        buffer,
+    )
     files.write_bytes(out / RESUME_FILE, buffer.getvalue())
 
 
@@ -87,8 +91,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
-        raise UserError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error}); "
-                        "start anew with --overwrite") from None
+        raise UserError(
+            f"{path}: not a readable checkpoint ({type(error).__name__}: {error}); start anew with --overwrite"
+        ) from None
     return cast(dict[str, Any], content)
 
 

@@ -8,16 +8,16 @@ from typing import Final, Literal
 
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.augment import AugmentConfig
-from iscc_lidar.trainer.crops import CropConfig
+from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.data.crops import CropConfig
+from iscc_lidar.trainer.data.sample import DataConfig
+from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.iscc_step import LossConfig
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig
 from iscc_lidar.trainer.model.heads import HeadConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
-from iscc_lidar.trainer.sample import DataConfig
 from iscc_lidar.trainer.teacher import TeacherConfig
-from iscc_lidar.trainer.voxelize import INPUT_CHANNELS
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 
@@ -44,8 +44,7 @@ class TrainConfig:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
 
 
-FREE_TO_CHANGE: Final = frozenset(
-    {"device", "loader_workers", "log_every", "checkpoint_every", "tensorboard"})
+FREE_TO_CHANGE: Final = frozenset({"device", "loader_workers", "log_every", "checkpoint_every", "tensorboard"})
 """Options of the train section that do not change what is learnt, so that a resumed run may change them."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.batch import Batch
+from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.losses.global_clustering import global_loss
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.losses.occupancy import occupancy_accuracy, occupancy_loss
@@ -65,9 +65,9 @@ def iscc_step(
     loss_local = local_loss(f1, f2, batch.scene, local)
     occupied = student.decoder(h1, batch.neighbour, batch.offset)
     loss_occupancy = occupancy_loss(occupied, batch.occupied)
-    loss = (weight.global_weight * loss_global
-            + weight.local_weight * loss_local
-            + weight.occupancy_weight * loss_occupancy)
+    loss = (
+        weight.global_weight * loss_global + weight.local_weight * loss_local + weight.occupancy_weight * loss_occupancy
+    )
 
     losses = {"loss": loss, "loss_global": loss_global, "loss_local": loss_local, "loss_occupancy": loss_occupancy}
     health = agreement(f1, f2, prototypes) | occupancy_accuracy(occupied, batch.occupied)

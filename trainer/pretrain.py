@@ -20,10 +20,10 @@ from tqdm import tqdm
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer import checkpoint, run_folder
-from iscc_lidar.trainer.batch import Batch
 from iscc_lidar.trainer.checkpoint import TrainState
 from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
-from iscc_lidar.trainer.dataset import batches
+from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.data.dataset import batches
 from iscc_lidar.trainer.iscc_step import StepResult, iscc_step
 from iscc_lidar.trainer.metrics import MetricsLog
 from iscc_lidar.trainer.schedule import learning_rate
@@ -97,8 +97,10 @@ def _stop_if_not_finite(step: int, result: StepResult, gradient: torch.Tensor, b
         return
     losses = ", ".join(f"{k} {float(v):.4g}" for k, v in result.parts.items() if k.startswith("loss"))
     sweeps = "; ".join(f"{i} with {j}" for i, j in batch.names)
-    raise UserError(f"step {step}: {losses}, gradient norm {float(gradient):.4g}: not finite. Sweeps of this step: "
-                    f"{sweeps}. Look at those sweeps, or lower train.learning_rate; the last checkpoint is whole")
+    raise UserError(
+        f"step {step}: {losses}, gradient norm {float(gradient):.4g}: not finite. Sweeps of this step: "
+        f"{sweeps}. Look at those sweeps, or lower train.learning_rate; the last checkpoint is whole"
+    )
 
 
 def _told_plainly(loader: Iterable[Batch]) -> Iterator[Batch]:
@@ -110,5 +112,11 @@ def _told_plainly(loader: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def _progress(train: TrainConfig, start: int) -> tqdm[NoReturn]:
-    return tqdm(total=train.steps * train.batch_size, initial=start * train.batch_size, unit=" samples",
-                desc="pretrain", dynamic_ncols=True, mininterval=0.5)
+    return tqdm(
+        total=train.steps * train.batch_size,
+        initial=start * train.batch_size,
+        unit=" samples",
+        desc="pretrain",
+        dynamic_ncols=True,
+        mininterval=0.5,
+    )

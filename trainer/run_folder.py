@@ -39,8 +39,10 @@ def prepare(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overw
     _refuse_differences(out, config, cache)
     step = checkpoint.saved_step(out)
     if step < config.train.steps and not resume:
-        raise UserError(f"{out}: holds an unfinished run (checkpoint at step {step} of {config.train.steps}); "
-                        "add --resume to go on, or --overwrite to start anew")
+        raise UserError(
+            f"{out}: holds an unfinished run (checkpoint at step {step} of {config.train.steps}); "
+            "add --resume to go on, or --overwrite to start anew"
+        )
     return step
 
 
@@ -52,8 +54,9 @@ def read_config(out: Path) -> PretrainConfig:
 
 
 def _write_config(out: Path, config: PretrainConfig, cache: Cache) -> None:
-    content = configs.to_dict(config) | {"provenance": {
-        "cache": str(cache.path), "cache_manifest_sha256": _digest(cache), "versions": versions()}}
+    content = configs.to_dict(config) | {
+        "provenance": {"cache": str(cache.path), "cache_manifest_sha256": _digest(cache), "versions": versions()}
+    }
     files.write_text(out / RECIPE_FILE, configs.to_toml(config))
     files.write_text(out / CONFIG_FILE, json.dumps(content, indent=1) + "\n")
 
@@ -61,17 +64,22 @@ def _write_config(out: Path, config: PretrainConfig, cache: Cache) -> None:
 def _refuse_differences(out: Path, config: PretrainConfig, cache: Cache) -> None:
     stored = read_json(out / CONFIG_FILE)
     if stored.get("provenance", {}).get("cache_manifest_sha256") != _digest(cache):
-        raise UserError(f"{out}: its run reads another cache ({stored.get('provenance', {}).get('cache')}) than "
-                        f"{cache.path}; choose another --out, or add --overwrite")
+        raise UserError(
+            f"{out}: its run reads another cache ({stored.get('provenance', {}).get('cache')}) than "
+            f"{cache.path}; choose another --out, or add --overwrite"
+        )
     wanted = json.loads(json.dumps(configs.to_dict(config)))
     changed = [
         f"{section}.{key} is {stored.get(section, {}).get(key)!r} there, {value!r} here"
-        for section, values in wanted.items() for key, value in values.items()
+        for section, values in wanted.items()
+        for key, value in values.items()
         if stored.get(section, {}).get(key) != value and not (section == "train" and key in FREE_TO_CHANGE)
     ]
     if changed:
-        raise UserError(f"{out}: holds a run with other options ({'; '.join(changed)}); choose another --out, "
-                        "set them alike, or add --overwrite")
+        raise UserError(
+            f"{out}: holds a run with other options ({'; '.join(changed)}); choose another --out, "
+            "set them alike, or add --overwrite"
+        )
 
 
 def _digest(cache: Cache) -> str:

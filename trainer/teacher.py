@@ -15,8 +15,11 @@ from iscc_lidar.shared.config import option
 class TeacherConfig:
     """Momentum of the teacher over the run."""
 
-    momentum_start: float = option(0.99, "share kept at each step at the start; .999 leaves 67 % of the initial "
-                                         "weights after 400 steps, too slow for short runs [choice]")
+    momentum_start: float = option(
+        0.99,
+        "share kept at each step at the start; .999 leaves 67 % of the initial "
+        "weights after 400 steps, too slow for short runs [choice]",
+    )
     momentum_end: float = option(1.0, "share kept at the end, reached by a half cosine [choice, BYOL]")
 
 

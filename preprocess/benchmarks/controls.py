@@ -11,7 +11,9 @@ _HALF_OF_NEIGHBOURS: Final = 13  # of 27 offsets, without the middle, one of eac
 
 
 def plain_hdbscan(
-    xyz: NDArray[np.floating], min_cluster_size: int = 20, min_samples: int = 20,
+    xyz: NDArray[np.floating],
+    min_cluster_size: int = 20,
+    min_samples: int = 20,
 ) -> NDArray[np.int32]:
     """Cluster all points [N, 3] with the package ``hdbscan``, as TARL (CVPR 2023) calls it; -1 is noise."""
     import hdbscan

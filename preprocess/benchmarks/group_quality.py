@@ -20,8 +20,8 @@ from tqdm import tqdm
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.benchmarks.controls import connected_components, plain_hdbscan
 from iscc_lidar.preprocess.benchmarks.object_metrics import ObjectScores, object_scores, width_shares
-from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.segment.ground import GroundConfig
 from iscc_lidar.preprocess.segment.linking import LinkingConfig, assign_sequence_ids, link_windows
 from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
@@ -49,8 +49,12 @@ class Points:
 
 
 def bench_group_quality(
-    root: Path, sequence: str, starts: Sequence[int] = (0, 8, 20, 32, 40), plain_starts: Sequence[int] = (0, 20),
-    clustering: ClusteringConfig | None = None, ground: GroundConfig | None = None,
+    root: Path,
+    sequence: str,
+    starts: Sequence[int] = (0, 8, 20, 32, 40),
+    plain_starts: Sequence[int] = (0, 20),
+    clustering: ClusteringConfig | None = None,
+    ground: GroundConfig | None = None,
 ) -> tuple[dict[str, float], str]:
     """Score this package's groups and its opponents' on one sequence.
 
@@ -90,10 +94,12 @@ def bench_group_quality(
             progress.update()
         figures |= {f"{name}.{key}": value for key, value in _by_class(pooled, dataset.class_names).items()}
     for name in ("ours", "components_.45"):
-        figures |= {f"{name}.sequence.{key}": value
-                    for key, value in _score_sequence(points, sweeps, methods[name]).items()}
-    figures |= _score_motion(points, fitting, length, methods["ours"],
-                             dataset.input_files(sequence, 0)[0].parents[1] / "instances.json")
+        figures |= {
+            f"{name}.sequence.{key}": value for key, value in _score_sequence(points, sweeps, methods[name]).items()
+        }
+    figures |= _score_motion(
+        points, fitting, length, methods["ours"], dataset.input_files(sequence, 0)[0].parents[1] / "instances.json"
+    )
     progress.close()
     return figures, _table(figures)
 
@@ -110,8 +116,9 @@ def _read(dataset: Dataset, sequence: str, ground: GroundConfig) -> tuple[Points
         sizes.append(int(above.sum()))
         truth.append(sweep.instance[above] if sweep.instance is not None else np.zeros(sizes[-1], np.int32))
         semantic.append(sweep.semantic[above] if sweep.semantic is not None else np.zeros(sizes[-1], np.uint8))
-    points = Points(np.concatenate(xyz), np.repeat(np.arange(len(sizes)), sizes), np.concatenate(truth),
-                    np.concatenate(semantic))
+    points = Points(
+        np.concatenate(xyz), np.repeat(np.arange(len(sizes)), sizes), np.concatenate(truth), np.concatenate(semantic)
+    )
     return points, spent / len(sizes)
 
 
@@ -122,9 +129,15 @@ def _score_window(window: Points, method: Method) -> tuple[ObjectScores, dict[st
     scores = object_scores(group, window.truth, window.sweep)
     wide, narrow = width_shares(window.xyz, group)
     return scores, {
-        "cpu_s": spent, "objects": len(scores.points), "coverage": _mean(scores.best_iou),
-        "recall_.5": _mean(scores.best_iou >= 0.5), "link": _mean(scores.link), "share_wide": wide,
-        "share_object_size": narrow, "groups": float(group.max(initial=-1) + 1)}
+        "cpu_s": spent,
+        "objects": len(scores.points),
+        "coverage": _mean(scores.best_iou),
+        "recall_.5": _mean(scores.best_iou >= 0.5),
+        "link": _mean(scores.link),
+        "share_wide": wide,
+        "share_object_size": narrow,
+        "groups": float(group.max(initial=-1) + 1),
+    }
 
 
 def _by_class(pooled: list[tuple[Points, ObjectScores]], class_names: Sequence[str]) -> dict[str, float]:
@@ -134,8 +147,11 @@ def _by_class(pooled: list[tuple[Points, ObjectScores]], class_names: Sequence[s
         for object_id, iou in zip(scores.object_id, scores.best_iou, strict=True):
             kind = int(np.bincount(window.semantic[window.truth == object_id]).argmax())
             found.setdefault(class_names[kind], []).append(float(iou))
-    return {f"class.{name}.{key}": value for name, ious in sorted(found.items())
-            for key, value in (("coverage", float(np.mean(ious))), ("objects", float(len(ious))))}
+    return {
+        f"class.{name}.{key}": value
+        for name, ious in sorted(found.items())
+        for key, value in (("coverage", float(np.mean(ious))), ("objects", float(len(ious))))
+    }
 
 
 def label_sequence(points: Points, sweeps: int, method: Method) -> NDArray[np.int32]:
@@ -154,7 +170,7 @@ def label_sequence(points: Points, sweeps: int, method: Method) -> NDArray[np.in
     for (window, group), sequence_id in zip(found, ids, strict=True):
         own = slice(*np.searchsorted(points.sweep, [window.own_start, window.own_stop]))
         first = np.searchsorted(points.sweep, window.start)
-        local = group[own.start - first:own.stop - first]
+        local = group[own.start - first : own.stop - first]
         labels[own] = np.where(local >= 0, np.append(sequence_id, -1)[local], -1)
     return labels
 
@@ -164,14 +180,24 @@ def _score_sequence(points: Points, sweeps: int, method: Method) -> dict[str, fl
     labels = label_sequence(points, sweeps, method)
     spent = time.process_time() - began
     scores = object_scores(labels, points.truth, points.sweep, min_sweep_points=10)
-    return {"cpu_s_a_sweep": spent / sweeps, "objects": float(len(scores.points)),
-            "coverage": _mean(scores.best_iou), "recall_.5": _mean(scores.best_iou >= 0.5),
-            "link": _mean(scores.link), "id_switches": float(scores.switches.sum()),
-            "objects_with_a_switch": float((scores.switches > 0).sum())}
+    return {
+        "cpu_s_a_sweep": spent / sweeps,
+        "objects": float(len(scores.points)),
+        "coverage": _mean(scores.best_iou),
+        "recall_.5": _mean(scores.best_iou >= 0.5),
+        "link": _mean(scores.link),
+        "id_switches": float(scores.switches.sum()),
+        "objects_with_a_switch": float((scores.switches > 0).sum()),
+    }
 
 
-def _score_motion(points: Points, starts: Sequence[int], length: int, method: Method, truth_file: Path,
-                  ) -> dict[str, float]:
+def _score_motion(
+    points: Points,
+    starts: Sequence[int],
+    length: int,
+    method: Method,
+    truth_file: Path,
+) -> dict[str, float]:
     """Score the test for motion on objects found at IoU .5; truth is metres moved in the whole sequence."""
     if not truth_file.exists():
         return {}
@@ -187,9 +213,12 @@ def _score_motion(points: Points, starts: Sequence[int], length: int, method: Me
         call = moving[scores.main_group[found]]
         hits, said, real = hits + int((truth & call).sum()), said + int(call.sum()), real + int(truth.sum())
         others += int(moving.sum()) - len(set(scores.main_group[found][call].tolist()))
-    return {"motion.precision": hits / max(said, 1), "motion.recall": hits / max(real, 1),
-            "motion.objects_moving": float(real),
-            "motion.other_groups_called_moving_a_window": others / max(len(starts), 1)}
+    return {
+        "motion.precision": hits / max(said, 1),
+        "motion.recall": hits / max(real, 1),
+        "motion.objects_moving": float(real),
+        "motion.other_groups_called_moving_a_window": others / max(len(starts), 1),
+    }
 
 
 def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
@@ -199,10 +228,16 @@ def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
 def _table(figures: dict[str, float]) -> str:
     """Three tables, windows, classes and sequence, and what fits in none of them."""
     methods = [name for name in _METHODS if any(key.startswith(f"{name}.") for key in figures)]
-    windows = _rows(figures, ("cpu_s", "objects", "coverage", "recall_.5", "link", "share_wide", "share_object_size",
-                              "groups"), [f"{m}.w" for m in methods])  # fmt: skip
-    sequence = _rows(figures, ("cpu_s_a_sweep", "objects", "coverage", "recall_.5", "link", "id_switches",
-                               "objects_with_a_switch"), [f"{m}.sequence" for m in methods])  # fmt: skip
+    windows = _rows(
+        figures,
+        ("cpu_s", "objects", "coverage", "recall_.5", "link", "share_wide", "share_object_size", "groups"),
+        [f"{m}.w" for m in methods],
+    )
+    sequence = _rows(
+        figures,
+        ("cpu_s_a_sweep", "objects", "coverage", "recall_.5", "link", "id_switches", "objects_with_a_switch"),
+        [f"{m}.sequence" for m in methods],
+    )
     names = dict.fromkeys(k.split(".class.")[1].split(".")[0] for k in figures if ".class." in k)
     classes = [f"{'coverage by class (objects)':28}" + "".join(f"{m:>18}" for m in methods)]
     for name in names:
@@ -213,7 +248,9 @@ def _table(figures: dict[str, float]) -> str:
 
 
 def _class_cell(figures: dict[str, float], key: str) -> str:
-    return f"{figures[f'{key}.coverage']:.3f} ({figures[f'{key}.objects']:.0f})" if f"{key}.coverage" in figures else "-"
+    return (
+        f"{figures[f'{key}.coverage']:.3f} ({figures[f'{key}.objects']:.0f})" if f"{key}.coverage" in figures else "-"
+    )
 
 
 def _rows(figures: dict[str, float], columns: tuple[str, ...], prefixes: list[str]) -> list[str]:

@@ -35,8 +35,13 @@ class ObjectScores:
     switches: NDArray[np.int64]
 
 
-def object_scores(group: Ids, truth: Ids, sweep: Ids, min_points: int = 50, min_sweep_points: int = 1,
-                  ) -> ObjectScores:
+def object_scores(
+    group: Ids,
+    truth: Ids,
+    sweep: Ids,
+    min_points: int = 50,
+    min_sweep_points: int = 1,
+) -> ObjectScores:
     """Score the true objects of at least ``min_points`` points.
 
     A sweep counts for ``link`` and ``switches`` where it holds at least ``min_sweep_points`` of the object.
@@ -50,8 +55,12 @@ def object_scores(group: Ids, truth: Ids, sweep: Ids, min_points: int = 50, min_
     return ObjectScores(object_id, size, best, main, link, switches)
 
 
-def _best_iou(group: Ids, truth: Ids, ids: NDArray[np.int64], points: NDArray[np.int64],
-              ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _best_iou(
+    group: Ids,
+    truth: Ids,
+    ids: NDArray[np.int64],
+    points: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     best, main = np.zeros(len(ids)), np.full(len(ids), -1, dtype=np.int64)
     row, known = _rows(truth, ids)
     inside = known & (group >= 0)
@@ -66,8 +75,9 @@ def _best_iou(group: Ids, truth: Ids, ids: NDArray[np.int64], points: NDArray[np
     return best, main
 
 
-def _through_time(group: Ids, truth: Ids, sweep: Ids, ids: NDArray[np.int64], main: NDArray[np.int64],
-                  min_sweep_points: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _through_time(
+    group: Ids, truth: Ids, sweep: Ids, ids: NDArray[np.int64], main: NDArray[np.int64], min_sweep_points: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     link, switches = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int64)
     row, known = _rows(truth, ids)
     if not known.any():

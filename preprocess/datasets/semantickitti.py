@@ -22,17 +22,61 @@ from iscc_lidar.shared.geometry import inverse
 DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
 
 CLASS_NAMES: Final = (
-    "unlabelled", "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist",
-    "road", "parking", "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole",
+    "unlabelled",
+    "car",
+    "bicycle",
+    "motorcycle",
+    "truck",
+    "other-vehicle",
+    "person",
+    "bicyclist",
+    "motorcyclist",
+    "road",
+    "parking",
+    "sidewalk",
+    "other-ground",
+    "building",
+    "fence",
+    "vegetation",
+    "trunk",
+    "terrain",
+    "pole",
     "traffic-sign",
-)  # fmt: skip
+)
 
 # The benchmark's learning map, raw id -> class; ids that are not listed are unlabelled.
 _CLASS_OF_RAW: Final = {
-    10: 1, 252: 1, 11: 2, 15: 3, 18: 4, 258: 4, 13: 5, 16: 5, 20: 5, 256: 5, 257: 5, 259: 5, 30: 6, 254: 6,
-    31: 7, 253: 7, 32: 8, 255: 8, 40: 9, 60: 9, 44: 10, 48: 11, 49: 12, 50: 13, 51: 14, 70: 15, 71: 16, 72: 17,
-    80: 18, 81: 19,
-}  # fmt: skip
+    10: 1,
+    252: 1,
+    11: 2,
+    15: 3,
+    18: 4,
+    258: 4,
+    13: 5,
+    16: 5,
+    20: 5,
+    256: 5,
+    257: 5,
+    259: 5,
+    30: 6,
+    254: 6,
+    31: 7,
+    253: 7,
+    32: 8,
+    255: 8,
+    40: 9,
+    60: 9,
+    44: 10,
+    48: 11,
+    49: 12,
+    50: 13,
+    51: 14,
+    70: 15,
+    71: 16,
+    72: 17,
+    80: 18,
+    81: 19,
+}
 _CLASS_LUT: Final = np.zeros(2**16, dtype=np.uint8)
 _CLASS_LUT[list(_CLASS_OF_RAW)] = list(_CLASS_OF_RAW.values())
 
@@ -63,8 +107,13 @@ class SemanticKitti:
         """Files whose content the sweep depends on, those that exist of them."""
         folder = self.root / "sequences" / sequence
         name = self.sweep_names(sequence)[index]
-        files = (folder / "velodyne" / f"{name}.bin", folder / "labels" / f"{name}.label",
-                 folder / "poses.txt", folder / "calib.txt", folder / "times.txt")  # fmt: skip
+        files = (
+            folder / "velodyne" / f"{name}.bin",
+            folder / "labels" / f"{name}.label",
+            folder / "poses.txt",
+            folder / "calib.txt",
+            folder / "times.txt",
+        )
         return tuple(file for file in files if file.exists())
 
     def read(self, sequence: str, index: int) -> Sweep:
@@ -94,8 +143,10 @@ def open_dataset(root: Path) -> SemanticKitti:
         if dataset.sequences():
             return dataset
     found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
-    raise UserError(f"{root}: looked for sequences/NN/velodyne/*.bin and found: {found or 'an empty folder'}. "
-                    "Pass the folder that holds 'sequences' as --root (ROOT= with make)")  # fmt: skip
+    raise UserError(
+        f"{root}: looked for sequences/NN/velodyne/*.bin and found: {found or 'an empty folder'}. "
+        "Pass the folder that holds 'sequences' as --root (ROOT= with make)"
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -112,8 +163,10 @@ def _sweep_names(folder: Path) -> tuple[str, ...]:
 def _read_points(path: Path) -> NDArray[np.float32]:
     size = path.stat().st_size
     if size % 16:
-        raise UserError(f"{path}: {size} bytes is no whole number of points of 16 bytes; the file is cut short or "
-                        "damaged, fetch it again")  # fmt: skip
+        raise UserError(
+            f"{path}: {size} bytes is no whole number of points of 16 bytes; the file is cut short or "
+            "damaged, fetch it again"
+        )
     return np.fromfile(path, dtype="<f4").reshape(-1, 4)
 
 
@@ -122,16 +175,20 @@ def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
         return None
     raw = np.fromfile(path, dtype="<u4")
     if path.stat().st_size != 4 * points:
-        raise UserError(f"{path}: {path.stat().st_size} bytes, expected 4 for each of the sweep's {points} points; "
-                        "the label or the .bin file is damaged or of another sweep")  # fmt: skip
+        raise UserError(
+            f"{path}: {path.stat().st_size} bytes, expected 4 for each of the sweep's {points} points; "
+            "the label or the .bin file is damaged or of another sweep"
+        )
     return raw
 
 
 def _pose(folder: Path, frame: int) -> NDArray[np.float64]:
     poses = _read_matrices(folder / "poses.txt")
     if frame >= len(poses):
-        raise UserError(f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; rows go by frame "
-                        "number from 0. Fetch the file again, or remove the sweeps that have no pose")  # fmt: skip
+        raise UserError(
+            f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; rows go by frame "
+            "number from 0. Fetch the file again, or remove the sweeps that have no pose"
+        )
     camera_SE3_sensor = _read_calibration(folder / "calib.txt")
     world: NDArray[np.float64] = inverse(camera_SE3_sensor) @ poses[frame] @ camera_SE3_sensor
     return world
@@ -142,8 +199,10 @@ def _read_matrices(path: Path) -> NDArray[np.float64]:
     try:
         rows = np.loadtxt(path, ndmin=2)
     except FileNotFoundError:
-        raise UserError(f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt is "
-                        "not the same and does not fit the first sweeps of sequence 00") from None  # fmt: skip
+        raise UserError(
+            f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt is "
+            "not the same and does not fit the first sweeps of sequence 00"
+        ) from None
     except ValueError as error:
         raise UserError(f"{path}: expected 12 numbers a row: {error}") from None
     if rows.shape[1:] != (12,) or not np.isfinite(rows).all():

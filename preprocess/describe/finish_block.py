@@ -14,7 +14,6 @@ from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.describe.groups import GroupRows, describe_groups
-from iscc_lidar.preprocess.segment.motion import moving_groups
 from iscc_lidar.preprocess.describe.queries import (
     ProbedGroups,
     QueryConfig,
@@ -25,6 +24,7 @@ from iscc_lidar.preprocess.describe.queries import (
     sort_rays,
 )
 from iscc_lidar.preprocess.describe.ray_image import RayImage, make_ray_image
+from iscc_lidar.preprocess.segment.motion import moving_groups
 from iscc_lidar.preprocess.segment.segment_block import SweepLabels
 from iscc_lidar.shared.geometry import inverse, transform
 
@@ -130,8 +130,9 @@ def _finish_sweep(
     in_motion = drop_contradicted(in_motion, [own.image], config.queries)
     sensor_SE3_block = inverse(own.sweep.world_SE3_sensor)
     sensor_SE3_block[:3, 3] += sensor_SE3_block[:3, :3] @ world_origin
-    world = GroupRows(rows.group, rows.points, rows.centroid + world_origin, rows.box_min + world_origin,
-                      rows.box_max + world_origin)  # fmt: skip
+    world = GroupRows(
+        rows.group, rows.points, rows.centroid + world_origin, rows.box_min + world_origin, rows.box_max + world_origin
+    )
     return FinishedSweep(
         own.index, own.sweep, own.label, world, moves, _merge_by_group(still, in_motion, sensor_SE3_block)
     )

@@ -24,8 +24,11 @@ _KINDS = np.array([OCCUPIED, FREE_NEAR, FREE_FAR], dtype=np.uint8)
 class QueryConfig:
     """Where occupancy is asked."""
 
-    delta_m: float = option(0.3, "depth probed before and behind a surface; ALSO's 0.1 m suits voxels of 0.05-0.1 m, "
-                                 "with voxels of 0.2 m it stays near chance")  # fmt: skip
+    delta_m: float = option(
+        0.3,
+        "depth probed before and behind a surface; ALSO's 0.1 m suits voxels of 0.05-0.1 m, "
+        "with voxels of 0.2 m it stays near chance",
+    )
     per_point: float = option(0.5, "queries for each of a group's points in the sweep; crops need some in every part")
     per_group_max: int = option(1024, "queries of one group in one sweep at most")
     group_points_min: int = option(10, "smaller groups are not probed, as they are not pooled")
@@ -83,9 +86,7 @@ def sort_rays(
     return WindowRays(end[order], origin[order], sweep[order], ids, np.append(start, len(order)))
 
 
-def sample_queries(
-    groups: ProbedGroups, rays: WindowRays, config: QueryConfig, rng: np.random.Generator
-) -> QuerySet:
+def sample_queries(groups: ProbedGroups, rays: WindowRays, config: QueryConfig, rng: np.random.Generator) -> QuerySet:
     """Draw a sweep's queries from the rays that ended on its groups, one third of each kind."""
     wanted = np.minimum(np.ceil(groups.points * config.per_point), config.per_group_max).astype(np.int64)
     row = np.repeat(np.arange(len(groups.group)), wanted)

@@ -29,19 +29,26 @@ class ClusteringConfig:
     min_cluster_size: int = option(15, "HDBSCAN: voxels of the smallest cluster; a person is about 100, a far one 20")
     min_samples: int = option(9, "HDBSCAN: neighbours that measure density; below TARL's 20, as voxels are fewer")
     spanning_tree: Literal["neighbours", "hdbscan"] = option(
-        "neighbours", "what the cluster tree is built on: each voxel's nearest neighbours, or the hdbscan package's "
-                      "exact spanning tree, as good on real streets at three times the time")
+        "neighbours",
+        "what the cluster tree is built on: each voxel's nearest neighbours, or the hdbscan package's "
+        "exact spanning tree, as good on real streets at three times the time",
+    )
     neighbours: int = option(16, "neighbours: voxels that each voxel is joined with; more is closer to exact")
     max_width_m: float = option(
-        20.0, "a wider cluster within one sweep is no object but its parts may be, m; a bus is 18. 0 = no limit")
+        20.0, "a wider cluster within one sweep is no object but its parts may be, m; a bus is 18. 0 = no limit"
+    )
     attach_m: float = option(0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise")
     trail_cell_m: float = option(
-        0.7, "parts of a moving group that never touch from sweep to sweep, in cells this wide, m, are two groups; "
-             "0 = leave them one")
+        0.7,
+        "parts of a moving group that never touch from sweep to sweep, in cells this wide, m, are two groups; "
+        "0 = leave them one",
+    )
 
 
 def cluster_window(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], config: ClusteringConfig,
+    xyz: NDArray[np.floating],
+    sweep: NDArray[np.integer],
+    config: ClusteringConfig,
 ) -> NDArray[np.int32]:
     """Group the points of a window.
 
@@ -68,7 +75,8 @@ def cluster_window(
 
 
 def voxelize(
-    xyz: NDArray[np.floating], voxel_size_m: float,
+    xyz: NDArray[np.floating],
+    voxel_size_m: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the mean point of each occupied voxel, float64 [V, 3], and each point's voxel, int64 [N]."""
     cell = np.floor(xyz / voxel_size_m).astype(np.int64)
@@ -81,7 +89,10 @@ def voxelize(
 
 
 def widths_in_one_sweep(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], voxel: NDArray[np.int64], tree: ClusterTree,
+    xyz: NDArray[np.floating],
+    sweep: NDArray[np.integer],
+    voxel: NDArray[np.int64],
+    tree: ClusterTree,
 ) -> NDArray[np.float64]:
     """Return the largest side in plan that each cluster's points have within any one sweep, [clusters], metres.
 

@@ -33,7 +33,10 @@ class ClusterTree:
 
 
 def cluster_tree(
-    xyz: NDArray[np.float64], min_cluster_size: int, min_samples: int, neighbours: int | None,
+    xyz: NDArray[np.float64],
+    min_cluster_size: int,
+    min_samples: int,
+    neighbours: int | None,
 ) -> ClusterTree:
     """Build the cluster tree of points [N, 3].
 
@@ -84,9 +87,13 @@ def _exact_spanning_tree(xyz: NDArray[np.float64], min_samples: int) -> Edges:
 
     # Only its spanning tree is of use here, which does not depend on the cluster size.
     fitted = HDBSCAN(
-        min_cluster_size=len(xyz), min_samples=min_samples, algorithm="boruvka_kdtree", core_dist_n_jobs=1,
-        gen_min_span_tree=True, approx_min_span_tree=False,
-    ).fit(xyz)  # fmt: skip
+        min_cluster_size=len(xyz),
+        min_samples=min_samples,
+        algorithm="boruvka_kdtree",
+        core_dist_n_jobs=1,
+        gen_min_span_tree=True,
+        approx_min_span_tree=False,
+    ).fit(xyz)
     edges = fitted._min_spanning_tree
     return _shortest_first(edges[:, 0].astype(np.int64), edges[:, 1].astype(np.int64), edges[:, 2])
 
@@ -97,7 +104,9 @@ def _shortest_first(first: NDArray[np.int64], second: NDArray[np.int64], length:
 
 
 def _join(
-    first: NDArray[np.int64], second: NDArray[np.int64], n: int,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    n: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Join along edges in order: the two nodes of each join [n - 1, 2], and every node's size [2n - 1].
 
@@ -121,7 +130,10 @@ def _join(
 
 
 def _condense(
-    children: NDArray[np.int64], size: NDArray[np.int64], distance: NDArray[np.float64], min_cluster_size: int,
+    children: NDArray[np.int64],
+    size: NDArray[np.int64],
+    distance: NDArray[np.float64],
+    min_cluster_size: int,
 ) -> ClusterTree:
     n, nodes = len(children) + 1, len(size)
     up = np.full(nodes, nodes - 1)
@@ -146,8 +158,7 @@ def _condense(
     birth = density[up[start]]
     birth[0] = 0.0
     fallen = np.bincount(owner, weights=density[leaves_at] - birth[owner], minlength=len(start))
-    handed_on = np.bincount(parent[1:], weights=size[start[1:]] * (birth[1:] - birth[parent[1:]]),
-                            minlength=len(start))
+    handed_on = np.bincount(parent[1:], weights=size[start[1:]] * (birth[1:] - birth[parent[1:]]), minlength=len(start))
     return ClusterTree(parent, (fallen + handed_on).astype(np.float64), owner)
 
 

@@ -35,19 +35,24 @@ class GroundConfig:
     """Options of ground removal."""
 
     method: Literal["grid", "patchwork"] = option(
-        "grid", "grid = slope-limited surface under cell minima, measured level with patchwork on KITTI and better on "
-                "PandaSet; patchwork = Patchwork++")
+        "grid",
+        "grid = slope-limited surface under cell minima, measured level with patchwork on KITTI and better on "
+        "PandaSet; patchwork = Patchwork++",
+    )
     sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
     max_range_m: float = option(80.0, "returns further away horizontally are not called ground, m")
     plane_distance_m: float = option(
-        0.08, "patchwork: half thickness of a patch's plane, m; at .125, its default, more of the objects' feet go")
+        0.08, "patchwork: half thickness of a patch's plane, m; at .125, its default, more of the objects' feet go"
+    )
     cell_m: float = option(0.5, "grid: edge of a cell, m; finer than a wheel base, coarser than the ring spacing")
     max_slope: float = option(0.2, "grid: steepest ground relative to the sensor's own plane, rise over run")
     grid_distance_m: float = option(0.12, "grid: returns up to this far above the surface are ground, m")
 
 
 def ground_mask(
-    xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundConfig,
+    xyz: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    config: GroundConfig,
 ) -> NDArray[np.bool_]:
     """Mark the returns of one sweep that lie on the ground.
 
@@ -89,13 +94,17 @@ def sensor_height(xyz: NDArray[np.float32], config: GroundConfig) -> float:
 
 
 def _patchwork_mask(
-    xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundConfig,
+    xyz: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    config: GroundConfig,
 ) -> NDArray[np.bool_]:
     try:
         import pypatchworkpp
     except ImportError:
-        raise UserError("ground.method=patchwork needs the package pypatchworkpp, which is not installed: "
-                        "pip install pypatchworkpp, or set ground.method=grid") from None
+        raise UserError(
+            "ground.method=patchwork needs the package pypatchworkpp, which is not installed: "
+            "pip install pypatchworkpp, or set ground.method=grid"
+        ) from None
     mask = np.zeros(len(xyz), dtype=np.bool_)
     if len(xyz) == 0:
         return mask
@@ -148,7 +157,10 @@ def _cells(xyz: NDArray[np.float32], cell_m: float) -> tuple[NDArray[np.int64], 
 
 
 def _surface(
-    z: NDArray[np.float32], cell: NDArray[np.int64], shape: tuple[int, int], config: GroundConfig,
+    z: NDArray[np.float32],
+    cell: NDArray[np.int64],
+    shape: tuple[int, int],
+    config: GroundConfig,
 ) -> NDArray[np.float64]:
     """Lay the highest surface of limited slope under the cells' lowest returns: [rows, columns], metres."""
     lowest = np.full(shape[0] * shape[1], np.inf)
@@ -168,8 +180,7 @@ def _without_pits(lowest: NDArray[np.float64]) -> NDArray[np.float64]:
     z = lowest[row, column]
     block = (row // _BLOCK_CELLS) * (lowest.shape[1] // _BLOCK_CELLS + 1) + column // _BLOCK_CELLS
     order = np.lexsort((z, block))
-    _, start, member, count = np.unique(
-        block[order], return_index=True, return_inverse=True, return_counts=True)
+    _, start, member, count = np.unique(block[order], return_index=True, return_inverse=True, return_counts=True)
     reference = z[order][start + count // 5][member]
     pit = (z[order] < reference - _PIT_DEPTH_M) | (count[member] < _MIN_BLOCK_CELLS)
     kept = lowest.copy()

@@ -22,7 +22,9 @@ class LinkingConfig:
 
 
 def link_windows(
-    labels_a: NDArray[np.int32], labels_b: NDArray[np.int32], config: LinkingConfig,
+    labels_a: NDArray[np.int32],
+    labels_b: NDArray[np.int32],
+    config: LinkingConfig,
 ) -> NDArray[np.int32]:
     """Match the groups of two windows one to one, the largest overlap first.
 
@@ -46,7 +48,8 @@ def link_windows(
 
 
 def assign_sequence_ids(
-    group_counts: Sequence[int], links: Sequence[NDArray[np.int32]],
+    group_counts: Sequence[int],
+    links: Sequence[NDArray[np.int32]],
 ) -> list[NDArray[np.int32]]:
     """Turn the windows' own ids into ids that are stable through the sequence.
 
@@ -61,8 +64,9 @@ def assign_sequence_ids(
         ValueError: there is not one link table between each two windows.
     """
     if len(links) != max(len(group_counts) - 1, 0):
-        raise ValueError(f"{len(group_counts)} windows need {max(len(group_counts) - 1, 0)} link tables, "
-                         f"not {len(links)}")
+        raise ValueError(
+            f"{len(group_counts)} windows need {max(len(group_counts) - 1, 0)} link tables, not {len(links)}"
+        )
     ids: list[NDArray[np.int32]] = []
     used = 0
     for k, count in enumerate(group_counts):

@@ -22,14 +22,22 @@ class MotionConfig:
     min_points: int = option(5, "points that a group needs in a sweep for its ends to count there")
     min_sweeps: int = option(3, "such sweeps that a group needs, or it counts as static")
     edge_quantile: float = option(0.05, "share of a sweep's points beyond an end; against stray returns")
-    max_width_m: float = option(12.0, "a group that is wider in plan within one sweep is static, m; walls come into "
-                                      "view as the sensor passes, and look as if they moved")
-    min_rigidity: float = option(0.4, "the shorter of the two ends' ways over the longer; what comes into view "
-                                      "behind other things does so unevenly")
+    max_width_m: float = option(
+        12.0,
+        "a group that is wider in plan within one sweep is static, m; walls come into "
+        "view as the sensor passes, and look as if they moved",
+    )
+    min_rigidity: float = option(
+        0.4,
+        "the shorter of the two ends' ways over the longer; what comes into view behind other things does so unevenly",
+    )
 
 
 def moving_groups(
-    xyz_world: NDArray[np.floating], sweep: NDArray[np.integer], group: NDArray[np.int32], config: MotionConfig,
+    xyz_world: NDArray[np.floating],
+    sweep: NDArray[np.integer],
+    group: NDArray[np.int32],
+    config: MotionConfig,
 ) -> NDArray[np.bool_]:
     """Tell which groups move during a window.
 
@@ -75,13 +83,16 @@ def moving_groups(
     width = np.zeros(groups)
     np.maximum.at(width, owner, _plan_widths(xy, compact, len(owner)))
     moves: NDArray[np.bool_] = (
-        (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m)
-        & rigid)
+        (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m) & rigid
+    )
     return moves
 
 
 def _way(
-    position: NDArray[np.float64], owner: NDArray[np.int64], time: NDArray[np.int64], groups: int,
+    position: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    time: NDArray[np.int64],
+    groups: int,
 ) -> NDArray[np.float64]:
     """Fit position = a + b * time for each group; return b times the group's time span, [groups]."""
     n = np.maximum(np.bincount(owner, minlength=groups), 1)
@@ -96,7 +107,10 @@ def _way(
 
 
 def _ends(
-    along: NDArray[np.float64], cell: NDArray[np.int64], size: NDArray[np.int64], quantile: float,
+    along: NDArray[np.float64],
+    cell: NDArray[np.int64],
+    size: NDArray[np.int64],
+    quantile: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ``quantile`` and 1 - ``quantile`` of ``along`` in each cell, both [cells], nearest rank."""
     ordered = along[np.lexsort((along, cell))]

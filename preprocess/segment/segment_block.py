@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.window import Window
-from iscc_lidar.preprocess.segment.clustering import cluster_window
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.segment.clustering import cluster_window
 from iscc_lidar.preprocess.segment.linking import link_windows
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, SweepBuffer
 from iscc_lidar.shared.files import write_bytes

@@ -21,7 +21,10 @@ _METRES_A_SWEEP: Final = 1.0  # weight of time when stray pieces look for the ne
 
 
 def split_trails(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], group: NDArray[np.int32], cell_m: float,
+    xyz: NDArray[np.floating],
+    sweep: NDArray[np.integer],
+    group: NDArray[np.int32],
+    cell_m: float,
 ) -> NDArray[np.int32]:
     """Split moving groups into the parts that stay apart from sweep to sweep.
 
@@ -51,7 +54,10 @@ def split_trails(
 
 
 def _connected_in_space_and_time(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], group: NDArray[np.int32], cell_m: float,
+    xyz: NDArray[np.floating],
+    sweep: NDArray[np.integer],
+    group: NDArray[np.int32],
+    cell_m: float,
 ) -> NDArray[np.int64]:
     from scipy.sparse import coo_matrix, csgraph
 
@@ -76,7 +82,9 @@ def _connected_in_space_and_time(
 
 
 def _assign_to_large_parts(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], part: NDArray[np.int64],
+    xyz: NDArray[np.floating],
+    sweep: NDArray[np.integer],
+    part: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Number the large parts of one group from 0, the largest first; other points join the nearest of them."""
     from scipy.spatial import cKDTree

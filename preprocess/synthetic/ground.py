@@ -149,6 +149,7 @@ def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float)
         range [N] in metres, infinite where there is none, and raw class id [N].
 
     """
+
     def at(t: Array, rays: Array) -> tuple[Array, Array, Array]:
         x, y, z = (origin[i] + t * rays[:, i] for i in range(3))
         s, d = ground.to_street(x, y)

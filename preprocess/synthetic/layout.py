@@ -68,8 +68,14 @@ def _traffic(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: fl
             drift = -heading * rng.uniform(0.6, 1.4) if two_wheeled and abs(lane) > 1.8 else rng.normal(0, 0.15)
             if heading > 0 and abs(s - (x_max + x_min) / 2) < 9 + (x_max - x_min) / 2:
                 continue  # room for the own car
-            yield Placed(parts, s, lane + drift, (0 if heading > 0 else np.pi) + rng.normal(0, 0.02),
-                         v_s=0.0 if queue else heading * speed, tilts=True)
+            yield Placed(
+                parts,
+                s,
+                lane + drift,
+                (0 if heading > 0 else np.pi) + rng.normal(0, 0.02),
+                v_s=0.0 if queue else heading * speed,
+                tilts=True,
+            )
     yield from _cross_traffic(rng, style.ground, makers)
 
 
@@ -94,18 +100,30 @@ def _cross_traffic(rng: Generator, ground: Ground, makers: list[Maker]) -> Itera
             leaves = rng.random() < 0.3
             yaw = side * np.pi / 2 if leaves else -side * np.pi / 2
             s = s if leaves else 2 * ground.cross_s - s
-            yield Placed(parts, s, side * (d + (x_max - x_min) / 2), yaw, tilts=True,
-                         v_d=side * rng.uniform(2, 6) if leaves else 0.0)
+            yield Placed(
+                parts,
+                s,
+                side * (d + (x_max - x_min) / 2),
+                yaw,
+                tilts=True,
+                v_d=side * rng.uniform(2, 6) if leaves else 0.0,
+            )
             d += x_max - x_min + rng.uniform(1, 10)
 
 
-def _parked(rng: Generator, ground: Ground, side: Side, style: SideStyle, sign: int, s_min: float,
-            s_max: float) -> Iterator[Placed]:
+def _parked(
+    rng: Generator, ground: Ground, side: Side, style: SideStyle, sign: int, s_min: float, s_max: float
+) -> Iterator[Placed]:
     if not side.parking:
         return
     mix = rng.dirichlet([8, 0.9, 1.2, 0.5, 0.5])
-    makers: list[Maker] = [vehicles.car, vehicles.truck, vehicles.other_vehicle, people.motorcycle,
-                           structures.furniture]
+    makers: list[Maker] = [
+        vehicles.car,
+        vehicles.truck,
+        vehicles.other_vehicle,
+        people.motorcycle,
+        structures.furniture,
+    ]
     s = s_min
     while s < s_max:
         parts = makers[int(rng.choice(5, p=mix))](rng)
@@ -122,14 +140,19 @@ def _scatter(rng: Generator, per_100_m: float, s_min: float, s_max: float) -> li
     return [float(s) for s in rng.uniform(s_min, s_max, rng.poisson(per_100_m * (s_max - s_min) / 100))]
 
 
-def _kerbside(rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb: float, s_min: float,
-              s_max: float) -> Iterator[Placed]:
+def _kerbside(
+    rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb: float, s_min: float, s_max: float
+) -> Iterator[Placed]:
     sign = np.sign(kerb)
     outwards = 0.0 if sign > 0 else np.pi
     kinds: list[tuple[Maker, float, bool]] = [
-        (plants.tree, style.trees, False), (structures.pole, style.poles, False), (structures.sign, style.signs, False),
-        (structures.furniture, style.clutter, True), (people.bicycle, style.two_wheelers, True),
-        (people.motorcycle, style.two_wheelers * 0.8, True)]
+        (plants.tree, style.trees, False),
+        (structures.pole, style.poles, False),
+        (structures.sign, style.signs, False),
+        (structures.furniture, style.clutter, True),
+        (people.bicycle, style.two_wheelers, True),
+        (people.motorcycle, style.two_wheelers * 0.8, True),
+    ]
     taken: list[float] = []
     for maker, density, any_way in kinds:
         for s in _scatter(rng, density, s_min, s_max):
@@ -142,8 +165,9 @@ def _kerbside(rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb
             yield Placed(maker(rng), s, float(d), float(yaw))
 
 
-def _walkers(rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb: float, s_min: float,
-             s_max: float) -> Iterator[Placed]:
+def _walkers(
+    rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb: float, s_min: float, s_max: float
+) -> Iterator[Placed]:
     sign = np.sign(kerb)
     for s in _scatter(rng, style.persons, s_min, s_max):
         place = rng.choice(["walks", "stands", "wall", "crosses", "rides"], p=[0.45, 0.2, 0.18, 0.09, 0.08])
@@ -154,21 +178,34 @@ def _walkers(rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb:
         if place == "crosses":
             # Not before the own car: it would drive through them.
             onto = rng.uniform(0, abs(kerb)) if s < -6 else (rng.uniform(0, 1.5) if sign > 0 else 0.0)
-            yield Placed(people.person(rng), s, float(kerb - sign * onto), -sign * np.pi / 2,
-                         v_d=float(-sign * rng.uniform(0.6, 1.6)) if onto else 0.0)
+            yield Placed(
+                people.person(rng),
+                s,
+                float(kerb - sign * onto),
+                -sign * np.pi / 2,
+                v_d=float(-sign * rng.uniform(0.6, 1.6)) if onto else 0.0,
+            )
             continue
         for _ in range(int(rng.choice([1, 2, 3], p=[0.65, 0.25, 0.1]))):
             # Against a wall means the back of the sidewalk, where houses without a front yard stand.
-            reach = side.sidewalk + min(style.setback, 1.0) - 0.3 if place == "wall" else rng.uniform(
-                0.5, max(0.8, side.sidewalk - 0.3))
+            reach = (
+                side.sidewalk + min(style.setback, 1.0) - 0.3
+                if place == "wall"
+                else rng.uniform(0.5, max(0.8, side.sidewalk - 0.3))
+            )
             way = rng.choice([-1, 1])
-            yield Placed(people.person(rng), s + rng.normal(0, 0.6), float(kerb + sign * reach),
-                         (0 if way > 0 else np.pi) if place == "walks" else rng.uniform(0, 2 * np.pi),
-                         v_s=float(way * rng.uniform(0.6, 1.8)) if place == "walks" else 0.0)
+            yield Placed(
+                people.person(rng),
+                s + rng.normal(0, 0.6),
+                float(kerb + sign * reach),
+                (0 if way > 0 else np.pi) if place == "walks" else rng.uniform(0, 2 * np.pi),
+                v_s=float(way * rng.uniform(0.6, 1.8)) if place == "walks" else 0.0,
+            )
 
 
-def _fronts(rng: Generator, ground: Ground, style: SideStyle, border: float, s_min: float,
-            s_max: float) -> Iterator[Placed]:
+def _fronts(
+    rng: Generator, ground: Ground, style: SideStyle, border: float, s_min: float, s_max: float
+) -> Iterator[Placed]:
     sign = float(np.sign(border))
     away = 0.0 if sign > 0 else np.pi  # turns y of a structure away from the street
     s = s_min
@@ -199,8 +236,9 @@ def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: floa
     yield from _yard(rng, style, border, s, length)
 
 
-def _house_or_thicket(rng: Generator, style: SideStyle, border: float, s: float, length: float,
-                      away: float) -> Iterator[Placed]:
+def _house_or_thicket(
+    rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float
+) -> Iterator[Placed]:
     sign = float(np.sign(border))
     if rng.random() < 0.25 + 0.75 * style.built:
         storeys = int(np.clip(round(rng.normal(style.storeys, 0.6)), 1, 6))
@@ -213,8 +251,7 @@ def _house_or_thicket(rng: Generator, style: SideStyle, border: float, s: float,
             yield Placed(maker(rng), x, border + sign * (style.setback + rng.uniform(1, 12)), rng.uniform(0, 2 * np.pi))
 
 
-def _borders(rng: Generator, style: SideStyle, border: float, s: float, length: float,
-             away: float) -> Iterator[Placed]:
+def _borders(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
     sign = float(np.sign(border))
     if style.setback > 1.2 or rng.random() < 0.5:
         kind = rng.choice(["fence", "hedge", "open"], p=style.border)
@@ -233,11 +270,20 @@ def _yard(rng: Generator, style: SideStyle, border: float, s: float, length: flo
     sign, depth = float(np.sign(border)), style.setback
     if depth < 2.5:
         return
-    for maker, per_100_m in ((plants.bush, style.bushes), (plants.tree, style.trees), (people.person, 1.5),
-                             (structures.furniture, style.clutter)):
+    for maker, per_100_m in (
+        (plants.bush, style.bushes),
+        (plants.tree, style.trees),
+        (people.person, 1.5),
+        (structures.furniture, style.clutter),
+    ):
         for x in _scatter(rng, per_100_m, s - length / 2, s + length / 2):
             yield Placed(maker(rng), x, border + sign * rng.uniform(1.0, depth - 0.5), rng.uniform(0, 2 * np.pi))
     if depth > 6 and rng.random() < 0.5:
         maker = vehicles.car if rng.random() < 0.75 else vehicles.other_vehicle
-        yield Placed(maker(rng), s + rng.uniform(-0.3, 0.3) * length, border + sign * (depth / 2 + 0.5),
-                     np.pi / 2 + rng.normal(0, 0.1), tilts=True)
+        yield Placed(
+            maker(rng),
+            s + rng.uniform(-0.3, 0.3) * length,
+            border + sign * (depth / 2 + 0.5),
+            np.pi / 2 + rng.normal(0, 0.1),
+            tilts=True,
+        )

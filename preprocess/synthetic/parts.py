@@ -48,26 +48,54 @@ class Part:
     mean_free_path_m: float = 0.0
 
 
-def box(centre: Vector, size: Vector, raw: int, taper: tuple[float, float] = (0.0, 0.0),
-        fuzzy: float = 0.0, rotation: NDArray[np.float64] | None = None) -> Part:
+def box(
+    centre: Vector,
+    size: Vector,
+    raw: int,
+    taper: tuple[float, float] = (0.0, 0.0),
+    fuzzy: float = 0.0,
+    rotation: NDArray[np.float64] | None = None,
+) -> Part:
     """Make a box, or a frustum, from its full size [3] in metres."""
-    return Part(FRUSTUM, np.array(centre, float), np.array(size, float) / 2, raw,
-                np.eye(3) if rotation is None else rotation, taper, fuzzy)
+    return Part(
+        FRUSTUM,
+        np.array(centre, float),
+        np.array(size, float) / 2,
+        raw,
+        np.eye(3) if rotation is None else rotation,
+        taper,
+        fuzzy,
+    )
 
 
-def ball(centre: Vector, radii: Vector, raw: int, fuzzy: float = 0.0,
-         rotation: NDArray[np.float64] | None = None) -> Part:
+def ball(
+    centre: Vector, radii: Vector, raw: int, fuzzy: float = 0.0, rotation: NDArray[np.float64] | None = None
+) -> Part:
     """Make an ellipsoid from its three radii in metres."""
-    return Part(ELLIPSOID, np.array(centre, float), np.array(radii, float), raw,
-                np.eye(3) if rotation is None else rotation, (0.0, 0.0), fuzzy)
+    return Part(
+        ELLIPSOID,
+        np.array(centre, float),
+        np.array(radii, float),
+        raw,
+        np.eye(3) if rotation is None else rotation,
+        (0.0, 0.0),
+        fuzzy,
+    )
 
 
 def bar(start: Vector, end: Vector, radius: float, raw: int, taper: float = 0.0, fuzzy: float = 0.0) -> Part:
     """Make a round bar between two points; with a taper it is thinner at its end."""
     a, b = np.array(start, float), np.array(end, float)
     length = float(np.linalg.norm(b - a))
-    return Part(CYLINDER, (a + b) / 2, np.array([radius, radius, length / 2]), raw,
-                _rotation_to((b - a) / length), (taper, taper), fuzzy)
+    return Part(
+        CYLINDER,
+        (a + b) / 2,
+        np.array([radius, radius, length / 2]),
+        raw,
+        _rotation_to((b - a) / length),
+        (taper, taper),
+        fuzzy,
+    )
 
 
 def turn(roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0) -> NDArray[np.float64]:

@@ -14,15 +14,24 @@ def person(rng: Generator) -> list[Part]:
     h = rng.uniform(1.05, 1.4) if rng.random() < 0.2 else rng.normal(1.72, 0.09)
     girth, stride = rng.uniform(0.85, 1.3), rng.uniform(0, 0.22) * h
     hip, shoulder = 0.5 * h, 0.82 * h
-    legs = [bar((f * stride, g * 0.06 * h, 0), (0, g * 0.05 * h, hip), 0.045 * h * girth, PERSON)
-            for f, g in ((1, 1), (-1, -1))]
+    legs = [
+        bar((f * stride, g * 0.06 * h, 0), (0, g * 0.05 * h, hip), 0.045 * h * girth, PERSON)
+        for f, g in ((1, 1), (-1, -1))
+    ]
     if rng.random() < 0.2:  # a coat or a skirt
         legs = [bar((0, 0, 0.15 * h), (0, 0, hip), 0.13 * h * girth, PERSON, taper=0.25)]
     return [*legs, *_upper_body(rng, (0, 0, hip), (0, 0, shoulder), h, girth, PERSON), *_luggage(rng, h)]
 
 
-def _upper_body(rng: Generator, hip: tuple[float, ...], shoulder: tuple[float, ...], h: float, girth: float,
-                raw: int, hands: tuple[float, float] | None = None) -> list[Part]:
+def _upper_body(
+    rng: Generator,
+    hip: tuple[float, ...],
+    shoulder: tuple[float, ...],
+    h: float,
+    girth: float,
+    raw: int,
+    hands: tuple[float, float] | None = None,
+) -> list[Part]:
     low, high = np.array(hip), np.array(shoulder)
     along = (high - low) / np.linalg.norm(high - low)
     pitch = float(np.arctan2(along[0], along[2]))
@@ -32,8 +41,11 @@ def _upper_body(rng: Generator, hip: tuple[float, ...], shoulder: tuple[float, .
     arms = []
     for side in (-1, 1):
         swing = rng.uniform(-0.15, 0.3) * h
-        hand = (high[0] + swing, side * 0.17 * h, high[2] - 0.33 * h) if hands is None else (
-            hands[0], side * 0.22, hands[1])
+        hand = (
+            (high[0] + swing, side * 0.17 * h, high[2] - 0.33 * h)
+            if hands is None
+            else (hands[0], side * 0.22, hands[1])
+        )
         arms.append(bar((high[0], side * 0.12 * h, high[2] - 0.02 * h), hand, 0.03 * h * girth, raw))
     return [torso, head, *arms]
 
@@ -43,11 +55,15 @@ def _luggage(rng: Generator, h: float) -> list[Part]:
     if kind == "backpack":
         return [box((-0.13 * h, 0, 0.68 * h), (0.12 * h, 0.2 * h, 0.26 * h), PERSON)]
     if kind == "pram":
-        return [box((0.75, 0, 0.62), (0.75, 0.5, 0.45), PERSON, taper=(0.1, 0)), bar((0.3, 0, 0.95), (0.6, 0, 0.1),
-                                                                                    0.04, PERSON)]
+        return [
+            box((0.75, 0, 0.62), (0.75, 0.5, 0.45), PERSON, taper=(0.1, 0)),
+            bar((0.3, 0, 0.95), (0.6, 0, 0.1), 0.04, PERSON),
+        ]
     if kind == "umbrella":
-        return [ball((0.1, 0, h + 0.15), (0.5, 0.5, 0.12), PERSON), bar((0.1, 0, 0.6 * h), (0.1, 0, h + 0.2), 0.02,
-                                                                        PERSON)]
+        return [
+            ball((0.1, 0, h + 0.15), (0.5, 0.5, 0.12), PERSON),
+            bar((0.1, 0, 0.6 * h), (0.1, 0, h + 0.2), 0.02, PERSON),
+        ]
     if kind == "bag":
         return [box((0, 0.2 * h, 0.3 * h), (0.35, 0.14, 0.35), PERSON)]
     return []
@@ -60,12 +76,15 @@ def bicycle(rng: Generator, raw: int = BICYCLE) -> list[Part]:
     seat, grip = 0.55 + r + rng.uniform(-0.05, 0.1), 0.62 + r + rng.uniform(-0.05, 0.1)
     wheels = [bar((x, -0.025, r), (x, 0.025, r), r, raw, fuzzy=0.06) for x in (-base, base)]
     tube = 0.028
-    frame = [bar((-base, 0, r), (-0.1, 0, r * 0.9), tube, raw), bar((-0.1, 0, r * 0.9), (-0.25, 0, seat), tube, raw),
-             bar((-0.2, 0, seat * 0.85), (base - 0.15, 0, grip * 0.85), tube, raw),
-             bar((-0.1, 0, r * 0.9), (base - 0.12, 0, grip * 0.75), tube, raw),
-             bar((base, 0, r), (base - 0.18, 0, grip), tube, raw),
-             bar((base - 0.2, -0.28, grip), (base - 0.2, 0.28, grip), 0.02, raw),
-             box((-0.27, 0, seat), (0.26, 0.14, 0.07), raw)]
+    frame = [
+        bar((-base, 0, r), (-0.1, 0, r * 0.9), tube, raw),
+        bar((-0.1, 0, r * 0.9), (-0.25, 0, seat), tube, raw),
+        bar((-0.2, 0, seat * 0.85), (base - 0.15, 0, grip * 0.85), tube, raw),
+        bar((-0.1, 0, r * 0.9), (base - 0.12, 0, grip * 0.75), tube, raw),
+        bar((base, 0, r), (base - 0.18, 0, grip), tube, raw),
+        bar((base - 0.2, -0.28, grip), (base - 0.2, 0.28, grip), 0.02, raw),
+        box((-0.27, 0, seat), (0.26, 0.14, 0.07), raw),
+    ]
     if rng.random() < 0.35:
         frame.append(box((rng.choice([base, -base]), 0, 2 * r + 0.18), (0.35, 0.3, 0.25), raw, fuzzy=0.2))
     return [*wheels, *frame]
@@ -77,15 +96,22 @@ def motorcycle(rng: Generator, raw: int = MOTORCYCLE) -> list[Part]:
     base = rng.uniform(0.6, 0.76) * k
     parts = [bar((x, -0.07, r), (x, 0.07, r), r, raw) for x in (-base, base)]
     grip = rng.uniform(0.92, 1.12) * k
-    parts += [bar((base, 0, r), (base - 0.25, 0, grip), 0.06, raw),
-              bar((base - 0.28, -0.36, grip), (base - 0.28, 0.36, grip), 0.025, raw),
-              box((-0.35 * k, 0, 0.74 * k), (0.75 * k, 0.28, 0.14), raw)]
+    parts += [
+        bar((base, 0, r), (base - 0.25, 0, grip), 0.06, raw),
+        bar((base - 0.28, -0.36, grip), (base - 0.28, 0.36, grip), 0.025, raw),
+        box((-0.35 * k, 0, 0.74 * k), (0.75 * k, 0.28, 0.14), raw),
+    ]
     if rng.random() < 0.45:  # a scooter: leg shield, floor and an enclosed rear
-        parts += [box((base - 0.3, 0, 0.62 * k), (0.1, 0.42, 0.6 * k), raw), box((0.1, 0, 0.28), (0.5, 0.3, 0.1), raw),
-                  ball((-0.4 * k, 0, 0.5 * k), (0.45 * k, 0.2, 0.26 * k), raw)]
+        parts += [
+            box((base - 0.3, 0, 0.62 * k), (0.1, 0.42, 0.6 * k), raw),
+            box((0.1, 0, 0.28), (0.5, 0.3, 0.1), raw),
+            ball((-0.4 * k, 0, 0.5 * k), (0.45 * k, 0.2, 0.26 * k), raw),
+        ]
     else:
-        parts += [ball((0.1 * k, 0, 0.8 * k), (0.32 * k, 0.17, 0.16 * k), raw),
-                  box((0, 0, 0.48 * k), (0.6 * k, 0.32, 0.38 * k), raw)]
+        parts += [
+            ball((0.1 * k, 0, 0.8 * k), (0.32 * k, 0.17, 0.16 * k), raw),
+            box((0, 0, 0.48 * k), (0.6 * k, 0.32, 0.38 * k), raw),
+        ]
     if rng.random() < 0.4:
         parts.append(box((-0.8 * k, 0, 0.95 * k), (0.35, 0.4, 0.3), raw))
     return parts
@@ -98,8 +124,10 @@ def bicyclist(rng: Generator) -> list[Part]:
 
 def motorcyclist(rng: Generator) -> list[Part]:
     """Make a motorcycle with its rider."""
-    return [*motorcycle(rng, MOTORCYCLIST),
-            *_rider(rng, MOTORCYCLIST, (-0.3, 0.82), rng.uniform(0.0, 0.3), (0.35, 1.0))]
+    return [
+        *motorcycle(rng, MOTORCYCLIST),
+        *_rider(rng, MOTORCYCLIST, (-0.3, 0.82), rng.uniform(0.0, 0.3), (0.35, 1.0)),
+    ]
 
 
 def _rider(rng: Generator, raw: int, seat: tuple[float, float], lean: float, hands: tuple[float, float]) -> list[Part]:

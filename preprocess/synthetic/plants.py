@@ -29,8 +29,9 @@ def _stem(rng: Generator, radius: float, height: float) -> tuple[list[Part], NDA
         points.append(points[-1] + np.array([lean[0], lean[1], height]))
         height = rng.uniform(0.3, 0.8)
     points[0] = np.array([0.0, 0.0, -0.3])
-    stems = [bar(a, b, radius * 0.9**i, TRUNK, taper=rng.uniform(0.05, 0.25))
-             for i, (a, b) in enumerate(pairwise(points))]
+    stems = [
+        bar(a, b, radius * 0.9**i, TRUNK, taper=rng.uniform(0.05, 0.25)) for i, (a, b) in enumerate(pairwise(points))
+    ]
     if rng.random() < 0.25:  # a fork
         side = rng.normal(0, 0.5, 2)
         stems.append(bar(points[1] * 0.5, points[1] + (side[0], side[1], 0.6), radius * 0.6, TRUNK, taper=0.3))
@@ -61,23 +62,40 @@ def _branches(rng: Generator, top: NDArray[np.float64], radius: float) -> list[P
 def _conifer(rng: Generator, radius: float) -> list[Part]:
     base, tall, wide = rng.uniform(0.1, 1.5), rng.uniform(2.0, 9.0), rng.uniform(0.6, 2.0)
     trunk = bar((0, 0, -0.3), (0, 0, base + 0.3 * tall), radius, TRUNK, taper=0.3)
-    cone = Part(CYLINDER, np.array([0, 0, base + tall / 2]), np.array([wide, wide, tall / 2]), VEGETATION, np.eye(3),
-                (0.95, 0.95), rng.uniform(0.15, 0.5))
+    cone = Part(
+        CYLINDER,
+        np.array([0, 0, base + tall / 2]),
+        np.array([wide, wide, tall / 2]),
+        VEGETATION,
+        np.eye(3),
+        (0.95, 0.95),
+        rng.uniform(0.15, 0.5),
+    )
     return [trunk, cone]
 
 
 def bush(rng: Generator) -> list[Part]:
     """Make a bush of a few overlapping balls that stand on the ground."""
     size, density = rng.uniform(0.35, 1.3), rng.uniform(0.06, 0.3)
-    return [ball((*rng.normal(0, 0.5 * size, 2), 0.5 * size), rng.uniform(0.5, 1.0, 3) * size, VEGETATION,
-                 fuzzy=density) for _ in range(int(rng.integers(2, 5)))]
+    return [
+        ball((*rng.normal(0, 0.5 * size, 2), 0.5 * size), rng.uniform(0.5, 1.0, 3) * size, VEGETATION, fuzzy=density)
+        for _ in range(int(rng.integers(2, 5)))
+    ]
 
 
 def hedge(rng: Generator, length: float) -> list[Part]:
     """Make a hedge along x: trimmed to a box, or grown out of shape."""
     height, depth, density = rng.uniform(0.6, 2.6), rng.uniform(0.4, 1.1), rng.uniform(0.04, 0.2)
-    parts = [box((0, 0, height / 2 - 0.2), (length, depth, height + 0.4), VEGETATION,
-                 taper=(0.0, rng.uniform(0, 0.3)), fuzzy=density, rotation=turn(pitch=rng.normal(0, 0.01)))]
+    parts = [
+        box(
+            (0, 0, height / 2 - 0.2),
+            (length, depth, height + 0.4),
+            VEGETATION,
+            taper=(0.0, rng.uniform(0, 0.3)),
+            fuzzy=density,
+            rotation=turn(pitch=rng.normal(0, 0.01)),
+        )
+    ]
     if rng.random() < 0.6:
         for x in np.arange(-length / 2 + 0.5, length / 2, rng.uniform(0.8, 2.0)):
             lump = rng.uniform(0.3, 0.7, 3) * (1.2, depth, 0.8)

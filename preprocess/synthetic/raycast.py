@@ -174,5 +174,3 @@ def _window(first: int, last: int, start: int, count: int, columns: int) -> _Win
     if stop > columns:
         slices.append(slice(0, stop - columns))
     return _Window(slice(first, last), tuple(slices))
-
-

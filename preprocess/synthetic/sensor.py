@@ -41,8 +41,9 @@ def sweep(street: Street, config: SynthConfig, index: int, number: int) -> Synth
     time_s = number / config.sweep_rate_hz
     pose = world_SE3_sensor(street, config, time_s)
     rays = ray_grid(config, rng)
-    ground_range, ground_raw = first_hit(street.ground, pose[:3, 3], rays.direction.reshape(-1, 3) @ pose[:3, :3].T,
-                                         config.max_range_m)
+    ground_range, ground_raw = first_hit(
+        street.ground, pose[:3, 3], rays.direction.reshape(-1, 3) @ pose[:3, :3].T, config.max_range_m
+    )
     solids = solids_in_sensor(street, inverse(pose), time_s)
     reach, part = cast(rays, solids, ground_range.reshape(rays.direction.shape[:2]), rng)
     reach, part, direction = reach.ravel(), part.ravel(), rays.direction.reshape(-1, 3)
@@ -61,7 +62,7 @@ def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
     hdl64 = np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.33, 32)])
     elevation = np.radians(np.interp(np.linspace(0, 63, config.beams), np.arange(64), hdl64))
     # Beams do not fire in line; a revolution does not start at the same angle twice.
-    shift = (np.random.default_rng([config.seed, 2]).uniform(-0.4, 0.4, config.beams) + rng.uniform(-0.1, 0.1))
+    shift = np.random.default_rng([config.seed, 2]).uniform(-0.4, 0.4, config.beams) + rng.uniform(-0.1, 0.1)
     column = np.arange(config.columns) + 0.5 + shift[:, None]
     azimuth = -np.pi + column * 2 * np.pi / config.columns
     flat = np.cos(elevation)[:, None]
@@ -80,15 +81,17 @@ def _range_error(config: SynthConfig, rng: Generator, reach: Array, raw: NDArray
     return np.asarray(rng.normal(0, 1, len(reach)) * np.hypot(config.range_noise_m, blade))
 
 
-def _kept(config: SynthConfig, rng: Generator, reach: Array, solid: NDArray[np.bool_],
-          albedo: Array) -> NDArray[np.bool_]:
+def _kept(
+    config: SynthConfig, rng: Generator, reach: Array, solid: NDArray[np.bool_], albedo: Array
+) -> NDArray[np.bool_]:
     found = np.isfinite(reach)
     share = np.where(found, reach, 0) / config.max_range_m
     lost = config.dropout + 0.35 * (1 - np.clip(albedo, 0, 1)) ** 2 * share
     grazing = np.where(solid, 0.0, np.clip((share - 0.35) / 0.6, 0, 0.95))
     lost = 1 - (1 - np.clip(lost, 0, 1)) * (1 - grazing)
-    return np.asarray(found & (reach > config.min_range_m) & (reach <= config.max_range_m)
-                      & (rng.random(len(reach)) >= lost))
+    return np.asarray(
+        found & (reach > config.min_range_m) & (reach <= config.max_range_m) & (rng.random(len(reach)) >= lost)
+    )
 
 
 def _intensity(config: SynthConfig, rng: Generator, albedo: Array, reach: Array) -> Array:

@@ -63,8 +63,10 @@ def fence(rng: Generator, length: float) -> list[Part]:
     parts = [bar((x, 0, -0.3), (x, 0, height + 0.05), rng.uniform(0.03, 0.08), FENCE) for x in posts]
     if kind == "rails":
         tube = rng.uniform(0.03, 0.12)
-        return [*parts, *(bar((-length / 2, 0, z), (length / 2, 0, z), tube, FENCE)
-                          for z in (height * 0.45, height * 0.9))]
+        return [
+            *parts,
+            *(bar((-length / 2, 0, z), (length / 2, 0, z), tube, FENCE) for z in (height * 0.45, height * 0.9)),
+        ]
     passing = rng.uniform(0.05, 0.35) if kind == "boards" else rng.uniform(0.45, 0.75)
     return [*parts, box((0, 0, height / 2), (length, 0.05, height), FENCE, fuzzy=-0.05 / np.log(passing))]
 
@@ -77,8 +79,10 @@ def pole(rng: Generator) -> list[Part]:
     parts = [bar((0, 0, -0.3), (*rng.normal(0, 0.01, 2) * height, height), radius, POLE, taper=rng.uniform(0, 0.4))]
     if kind == "lamp":
         reach = rng.uniform(0.2, 2.0)
-        parts += [bar((0, 0, height - 0.1), (0, -reach, height + 0.2), 0.05, POLE),
-                  box((0, -reach, height + 0.2), (0.25, 0.6, 0.15), POLE)]
+        parts += [
+            bar((0, 0, height - 0.1), (0, -reach, height + 0.2), 0.05, POLE),
+            box((0, -reach, height + 0.2), (0.25, 0.6, 0.15), POLE),
+        ]
     if kind == "mast":
         parts.append(box((0.05, 0, rng.uniform(1.5, 3.2)), (0.3, 0.3, rng.uniform(0.4, 0.9)), POLE))
     return parts
@@ -95,8 +99,11 @@ def sign(rng: Generator) -> list[Part]:
         return [*posts, box((-0.07, 0, z + tall / 2), (0.05, wide, tall), TRAFFIC_SIGN)]
     normal = facing @ np.array([-1.0, 0.0, 0.0])
     at = np.array([0.0, 0.0, z + size / 2]) + 0.07 * normal
-    plate = (bar(at - 0.02 * normal, at + 0.02 * normal, size / 2, TRAFFIC_SIGN) if kind == "round"
-             else box(at, (0.04, size, size * rng.uniform(0.6, 1.4)), TRAFFIC_SIGN, rotation=facing))
+    plate = (
+        bar(at - 0.02 * normal, at + 0.02 * normal, size / 2, TRAFFIC_SIGN)
+        if kind == "round"
+        else box(at, (0.04, size, size * rng.uniform(0.6, 1.4)), TRAFFIC_SIGN, rotation=facing)
+    )
     return [bar((0, 0, -0.3), (0, 0, z + size), tube, POLE), plate]
 
 
@@ -110,6 +117,10 @@ def furniture(rng: Generator) -> list[Part]:
     if kind == "container":
         return [box((0, 0, 0.7), (rng.uniform(1.2, 3.5), 1.3, rng.uniform(1.1, 1.6)), OTHER_OBJECT, taper=(0.1, 0.0))]
     if kind == "bench":
-        return [box((0, 0, 0.45), (1.6, 0.45, 0.08), OTHER_OBJECT), box((0, 0.2, 0.7), (1.6, 0.06, 0.4), OTHER_OBJECT),
-                box((-0.6, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT), box((0.6, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT)]
+        return [
+            box((0, 0, 0.45), (1.6, 0.45, 0.08), OTHER_OBJECT),
+            box((0, 0.2, 0.7), (1.6, 0.06, 0.4), OTHER_OBJECT),
+            box((-0.6, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT),
+            box((0.6, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT),
+        ]
     return [ball((0, 0, 0.3), rng.uniform(0.3, 0.9, 3), OTHER_OBJECT)]

@@ -75,8 +75,10 @@ def draw_style(rng: Generator, ego_speed_range: tuple[float, float]) -> Style:
 
 
 def _ground(rng: Generator) -> Ground:
-    waves = np.stack([rng.uniform(0.05, [0.9, 0.25]), 2 * np.pi / rng.uniform([60, 18], [160, 40]),
-                      rng.uniform(0, 2 * np.pi, 2)], axis=1)
+    waves = np.stack(
+        [rng.uniform(0.05, [0.9, 0.25]), 2 * np.pi / rng.uniform([60, 18], [160, 40]), rng.uniform(0, 2 * np.pi, 2)],
+        axis=1,
+    )
     crossing = rng.random() < 0.6
     half_road = float(rng.uniform(2.8, 6.8))
     median = half_road > 5 and rng.random() < 0.55

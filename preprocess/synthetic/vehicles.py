@@ -24,10 +24,24 @@ def car(rng: Generator) -> list[Part]:
     length, width, height, belt, cabin, shift = _CARS[kind]
     length, width, height = length * rng.normal(1, 0.07), width * rng.normal(1, 0.03), height * rng.normal(1, 0.06)
     clearance, belt_z = rng.uniform(0.16, 0.28), height * belt
-    parts = [box((0, 0, (clearance + belt_z) / 2), (length, width, belt_z - clearance), CAR,
-                 taper=(rng.uniform(0.01, 0.06), rng.uniform(0.02, 0.1)))]
-    parts += _cabin(rng, cabin * length, width * 0.94, belt_z, height, shift * length, CAR,
-                    slope=0.1 if kind == "van" else rng.uniform(0.2, 0.42))
+    parts = [
+        box(
+            (0, 0, (clearance + belt_z) / 2),
+            (length, width, belt_z - clearance),
+            CAR,
+            taper=(rng.uniform(0.01, 0.06), rng.uniform(0.02, 0.1)),
+        )
+    ]
+    parts += _cabin(
+        rng,
+        cabin * length,
+        width * 0.94,
+        belt_z,
+        height,
+        shift * length,
+        CAR,
+        slope=0.1 if kind == "van" else rng.uniform(0.2, 0.42),
+    )
     parts += _wheels(length * 0.31, width, rng.uniform(0.28, 0.36), 2, CAR)
     for side in (-1, 1):
         parts.append(box((length * 0.16, side * width * 0.54, belt_z + 0.05), (0.12, 0.16, 0.14), CAR))
@@ -41,9 +55,11 @@ def truck(rng: Generator) -> list[Part]:
     bed_l, bed_z = rng.uniform(2.8, 6.5) * scale, rng.uniform(0.75, 1.1) * scale
     front = (bed_l + cab_l) / 2
     bed_x, cab_x = front - cab_l - bed_l / 2 - 0.15, front - cab_l / 2
-    parts = [box((cab_x, 0, (0.4 + cab_h * 0.6) / 2), (cab_l, width * 0.95, cab_h * 0.6 - 0.4), TRUCK),
-             *_cabin(rng, cab_l, width * 0.93, cab_h * 0.6, cab_h, cab_x, TRUCK, slope=0.12),
-             box((bed_x, 0, bed_z - 0.12), (bed_l, width * 0.8, 0.24), TRUCK)]
+    parts = [
+        box((cab_x, 0, (0.4 + cab_h * 0.6) / 2), (cab_l, width * 0.95, cab_h * 0.6 - 0.4), TRUCK),
+        *_cabin(rng, cab_l, width * 0.93, cab_h * 0.6, cab_h, cab_x, TRUCK, slope=0.12),
+        box((bed_x, 0, bed_z - 0.12), (bed_l, width * 0.8, 0.24), TRUCK),
+    ]
     parts += _cargo(rng, bed_x, bed_l, bed_z, width, scale)
     parts += _wheels(front - 0.9 * scale, width, 0.46 * scale, 1, TRUCK)
     for x in (bed_x - 0.3 * bed_l, bed_x - 0.3 * bed_l + 1.1 * scale)[: 1 + int(rng.random() < 0.5)]:
@@ -60,8 +76,12 @@ def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scal
         radius = 0.45 * width
         return [bar((x - length / 2, 0, z + radius), (x + length / 2, 0, z + radius), radius, TRUCK)]
     sides = [box((x, side * width * 0.49, z + 0.25), (length, 0.08, 0.5), TRUCK) for side in (-1, 1)]
-    load = box((x + rng.uniform(-0.15, 0.15) * length, 0, z + height * 0.25),
-               (length * rng.uniform(0.4, 0.8), width * 0.8, height * 0.5), TRUCK, taper=(0.4, 0.4))
+    load = box(
+        (x + rng.uniform(-0.15, 0.15) * length, 0, z + height * 0.25),
+        (length * rng.uniform(0.4, 0.8), width * 0.8, height * 0.5),
+        TRUCK,
+        taper=(0.4, 0.4),
+    )
     return [*sides, load]
 
 
@@ -74,30 +94,39 @@ def other_vehicle(rng: Generator) -> list[Part]:
 
 def _bus(rng: Generator) -> list[Part]:
     raw, length, width, height = OTHER_VEHICLE, rng.uniform(6, 12), rng.uniform(2.1, 2.5), rng.uniform(2.5, 3.2)
-    return [box((0, 0, 0.3 + 0.35 * height), (length, width, 0.7 * height - 0.6), raw),
-            *_cabin(rng, length, width, 0.55 * height, height, 0, raw, slope=0.03),
-            *_wheels(length * 0.3, width, 0.45, 2, raw)]
+    return [
+        box((0, 0, 0.3 + 0.35 * height), (length, width, 0.7 * height - 0.6), raw),
+        *_cabin(rng, length, width, 0.55 * height, height, 0, raw, slope=0.03),
+        *_wheels(length * 0.3, width, 0.45, 2, raw),
+    ]
 
 
 def _caravan(rng: Generator) -> list[Part]:
     raw, length, width, height = OTHER_VEHICLE, rng.uniform(3.2, 6), rng.uniform(1.9, 2.4), rng.uniform(1.9, 2.7)
-    return [box((0, 0, (0.35 + height) / 2), (length, width, height - 0.35), raw, taper=(0.12, 0.06)),
-            bar((length / 2, 0, 0.45), (length / 2 + 1.1, 0, 0.45), 0.06, raw),
-            *_wheels(-0.2, width, 0.3, 1, raw)]
+    return [
+        box((0, 0, (0.35 + height) / 2), (length, width, height - 0.35), raw, taper=(0.12, 0.06)),
+        bar((length / 2, 0, 0.45), (length / 2 + 1.1, 0, 0.45), 0.06, raw),
+        *_wheels(-0.2, width, 0.3, 1, raw),
+    ]
 
 
 def _trailer(rng: Generator) -> list[Part]:
     raw, length, width, wall = OTHER_VEHICLE, rng.uniform(1.8, 4), rng.uniform(1.3, 2), rng.uniform(0.2, 0.7)
-    return [box((0, 0, 0.55 + wall / 2), (length, width, wall), raw),
-            bar((length / 2, 0, 0.5), (length / 2 + 1.2, 0, 0.5), 0.05, raw),
-            *_wheels(-0.1, width * 1.1, 0.3, 1, raw)]
+    return [
+        box((0, 0, 0.55 + wall / 2), (length, width, wall), raw),
+        bar((length / 2, 0, 0.5), (length / 2 + 1.2, 0, 0.5), 0.05, raw),
+        *_wheels(-0.1, width * 1.1, 0.3, 1, raw),
+    ]
 
 
 def _tractor(rng: Generator) -> list[Part]:
     raw, k = OTHER_VEHICLE, rng.uniform(0.75, 1.15)
-    return [box((0.9 * k, 0, 1.1 * k), (1.9 * k, 0.8 * k, 0.8 * k), raw),
-            *_cabin(rng, 1.4 * k, 1.5 * k, 1.2 * k, 2.6 * k, -0.7 * k, raw, slope=0.1),
-            *_wheels(-0.8 * k, 2.1 * k, 0.8 * k, 1, raw), *_wheels(1.3 * k, 1.7 * k, 0.45 * k, 1, raw)]
+    return [
+        box((0.9 * k, 0, 1.1 * k), (1.9 * k, 0.8 * k, 0.8 * k), raw),
+        *_cabin(rng, 1.4 * k, 1.5 * k, 1.2 * k, 2.6 * k, -0.7 * k, raw, slope=0.1),
+        *_wheels(-0.8 * k, 2.1 * k, 0.8 * k, 1, raw),
+        *_wheels(1.3 * k, 1.7 * k, 0.45 * k, 1, raw),
+    ]
 
 
 def _excavator(rng: Generator) -> list[Part]:
@@ -105,24 +134,39 @@ def _excavator(rng: Generator) -> list[Part]:
     tracks = [box((0, side * k, 0.4 * k), (3 * k, 0.5 * k, 0.8 * k), raw, taper=(0.2, 0)) for side in (-1, 1)]
     body = box((-0.3 * k, 0, 1.5 * k), (2.4 * k, 2.1 * k, 1.2 * k), raw, rotation=turn(yaw=rng.uniform(-0.8, 0.8)))
     elbow, tip = (2.4 * k, 0, rng.uniform(2.8, 3.8) * k), (3.6 * k, 0, rng.uniform(0.6, 2) * k)
-    return [*tracks, body, box((0.2 * k, 0.5 * k, 2.4 * k), (1.2 * k, 0.9 * k, 1.2 * k), raw, taper=(0.1, 0.1)),
-            bar((0.6 * k, 0, 1.6 * k), elbow, 0.18 * k, raw), bar(elbow, tip, 0.15 * k, raw),
-            box(tip, (0.5 * k, 0.9 * k, 0.6 * k), raw, taper=(0.5, 0))]
+    return [
+        *tracks,
+        body,
+        box((0.2 * k, 0.5 * k, 2.4 * k), (1.2 * k, 0.9 * k, 1.2 * k), raw, taper=(0.1, 0.1)),
+        bar((0.6 * k, 0, 1.6 * k), elbow, 0.18 * k, raw),
+        bar(elbow, tip, 0.15 * k, raw),
+        box(tip, (0.5 * k, 0.9 * k, 0.6 * k), raw, taper=(0.5, 0)),
+    ]
 
 
-def _cabin(rng: Generator, length: float, width: float, low: float, high: float, x: float, raw: int,
-           slope: float) -> list[Part]:
+def _cabin(
+    rng: Generator, length: float, width: float, low: float, high: float, x: float, raw: int, slope: float
+) -> list[Part]:
     # Glass lets most beams in; what returns comes from the seats, so from inside the volume.
     roof = max(0.08, 0.12 * (high - low))
-    glass = box((x, 0, (low + high - roof) / 2), (length, width, high - roof - low), raw,
-                taper=(slope, min(0.2, slope)), fuzzy=rng.uniform(0.5, 1.5))
+    glass = box(
+        (x, 0, (low + high - roof) / 2),
+        (length, width, high - roof - low),
+        raw,
+        taper=(slope, min(0.2, slope)),
+        fuzzy=rng.uniform(0.5, 1.5),
+    )
     top = (length * (1 - slope), width * (1 - min(0.2, slope)))
-    pillars = [bar((x + f * length / 2, g * width / 2, low), (x + f * top[0] / 2, g * top[1] / 2, high - roof),
-                   0.06, raw) for f in (-0.98, 0.98) for g in (-0.97, 0.97)]
+    pillars = [
+        bar((x + f * length / 2, g * width / 2, low), (x + f * top[0] / 2, g * top[1] / 2, high - roof), 0.06, raw)
+        for f in (-0.98, 0.98)
+        for g in (-0.97, 0.97)
+    ]
     return [glass, *pillars, box((x, 0, high - roof / 2), (*top, roof), raw, taper=(0.1, 0.1))]
 
 
 def _wheels(x: float, width: float, radius: float, axles: int, raw: int) -> list[Part]:
     places = [(f * x, side) for f in (1, -1)[:axles] for side in (-1, 1)]
-    return [bar((px, side * width * 0.40, radius), (px, side * width * 0.51, radius), radius, raw)
-            for px, side in places]
+    return [
+        bar((px, side * width * 0.40, radius), (px, side * width * 0.51, radius), radius, raw) for px, side in places
+    ]

@@ -74,8 +74,9 @@ def _refuse_other(folder: Path, stamp: dict[str, object]) -> None:
     except (OSError, json.JSONDecodeError):
         found = None
     if found != stamp:
-        raise UserError(f"{folder}: holds a sequence that was not made by these options; "
-                        "give an empty folder, or remove it")
+        raise UserError(
+            f"{folder}: holds a sequence that was not made by these options; give an empty folder, or remove it"
+        )
 
 
 def _write(folder: Path, config: SynthConfig, index: int) -> None:

@@ -147,12 +147,22 @@ def test_changed_options_and_changed_input_are_noticed(
     assert verify_cache(cache) == []
 
 
-def test_killed_at_any_time_a_rerun_gives_the_same_bytes(
-    tiny_streets: Path, tiny_cache: Path, tmp_path: Path
-) -> None:
+def test_killed_at_any_time_a_rerun_gives_the_same_bytes(tiny_streets: Path, tiny_cache: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    command = [sys.executable, "-m", "iscc_lidar.preprocess", "run", "synthetic", "--root", str(tiny_streets),
-               "--cache", str(cache), "--workers", "0", *SET]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "iscc_lidar.preprocess",
+        "run",
+        "synthetic",
+        "--root",
+        str(tiny_streets),
+        "--cache",
+        str(cache),
+        "--workers",
+        "0",
+        *SET,
+    ]
     # Killed when its first files appear, then when its first finished block does.
     for sign in ("**/*.npz", "sequences/*/block_*/block.json"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -233,8 +243,19 @@ def test_other_folders_and_other_caches_are_left_alone(
 def test_real_sequence_by_command_line(real_data: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     root = real_data / "kitti_raw_as_odometry"
-    command = [sys.executable, "-m", "iscc_lidar.preprocess", "run", "semantickitti", "--root", str(root), "--cache",
-               str(cache), "--workers", "1"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "iscc_lidar.preprocess",
+        "run",
+        "semantickitti",
+        "--root",
+        str(root),
+        "--cache",
+        str(cache),
+        "--workers",
+        "1",
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"COLUMNS": "100"})
     assert "Dask dashboard: http" in done.stdout
     assert "8/8 sweeps" in done.stderr

@@ -29,8 +29,15 @@ class Outer:
 
 
 def test_overrides_are_typed() -> None:
-    items = ["seed=7", "inner.size=2", "inner.count=1", "inner.name=two words", "inner.on=false", "inner.mode=slow",
-             "inner.widths=[3, 4, 5]"]  # fmt: skip
+    items = [
+        "seed=7",
+        "inner.size=2",
+        "inner.count=1",
+        "inner.name=two words",
+        "inner.on=false",
+        "inner.mode=slow",
+        "inner.widths=[3, 4, 5]",
+    ]
     config = resolve(Outer, overrides=items)
     assert config == Outer(7, Inner(2.0, 1, "two words", False, "slow", (3, 4, 5)))
     assert type(config.inner.size) is float

@@ -20,10 +20,10 @@ from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.geometry import inverse, transform
-from iscc_lidar.trainer.batch import Batch, collate
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.dataset import PairDataset
-from iscc_lidar.trainer.pairs import SampleKey
+from iscc_lidar.trainer.data.batch import Batch, collate
+from iscc_lidar.trainer.data.dataset import PairDataset
+from iscc_lidar.trainer.data.pairs import SampleKey
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
 SENSOR_HEIGHT_M = 1.7
@@ -76,8 +76,12 @@ def street(rng: np.random.Generator) -> list[Box]:
 
 def hits(box: Box, sensor: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random points on those sides of a box that face the sensor."""
-    sides = [(axis, end) for axis in range(3) for end in (0, 1)
-             if (sensor[axis] > box.high[axis] if end else sensor[axis] < box.low[axis])]
+    sides = [
+        (axis, end)
+        for axis in range(3)
+        for end in (0, 1)
+        if (sensor[axis] > box.high[axis] if end else sensor[axis] < box.low[axis])
+    ]
     size = box.high - box.low
     areas = np.array([size.prod() / size[axis] for axis, _ in sides])
     pick = rng.choice(len(sides), count, p=areas / areas.sum())
@@ -95,8 +99,9 @@ def probe_queries(
     ray = hit / np.linalg.norm(hit, axis=1, keepdims=True)
     kind = (np.arange(count) % 3).astype(np.uint8)
     depth = rng.uniform(0, 0.3, count)
-    step = np.select([kind == OCCUPIED, kind == FREE_NEAR, kind == FREE_FAR],
-                     [depth, -depth, -rng.uniform(0.3, 1.5, count)])
+    step = np.select(
+        [kind == OCCUPIED, kind == FREE_NEAR, kind == FREE_FAR], [depth, -depth, -rng.uniform(0.3, 1.5, count)]
+    )
     return hit + ray * step[:, None], kind
 
 
@@ -136,10 +141,20 @@ def write_block(folder: Path, sweeps: int, seed: int) -> None:
         columns["query_source"].append(np.full(len(boxes) * 60, index, np.int32))
         starts.append(starts[-1] + len(points))
         query_starts.append(query_starts[-1] + len(boxes) * 60)
-        rows.append({
-            "sweep": index, "name": f"{index:06d}", "timestamp_ns": index * 10**8, "points": len(points),
-            "grouped": len(points) - 600, "noise": 0, "ground": 600, "not_considered": 0,
-            "queries": len(boxes) * 60, "world_SE3_sensor": world_SE3_sensor.reshape(-1).tolist()})
+        rows.append(
+            {
+                "sweep": index,
+                "name": f"{index:06d}",
+                "timestamp_ns": index * 10**8,
+                "points": len(points),
+                "grouped": len(points) - 600,
+                "noise": 0,
+                "ground": 600,
+                "not_considered": 0,
+                "queries": len(boxes) * 60,
+                "world_SE3_sensor": world_SE3_sensor.reshape(-1).tolist(),
+            }
+        )
     arrays = {name: np.concatenate(parts, axis=-1) for name, parts in columns.items() if parts}
     arrays |= {"point_start": np.array(starts), "query_start": np.array(query_starts)}
     store = zarr.open_group(folder / manifests.ARRAYS_FOLDER, mode="w")
@@ -159,8 +174,9 @@ def write_cache(path: Path, sequences: int, sweeps: int, seed: int) -> Path:
         write_block(folder, sweeps, seed * 1000 + number)
         half = sweeps // 2
         windows = (Window(0, half + 1, 0, half), Window(half - 1, sweeps, half, sweeps))
-        entries.append(manifests.SequenceEntry(
-            name, sweeps, windows, (manifests.BlockEntry(name, 0, sweeps, digest="0" * 64),)))
+        entries.append(
+            manifests.SequenceEntry(name, sweeps, windows, (manifests.BlockEntry(name, 0, sweeps, digest="0" * 64),))
+        )
     manifest = manifests.Manifest("fake", "0" * 64, CLASSES, tuple(entries))
     (path / manifests.MANIFEST_FILE).write_text(manifests.to_json(manifest), encoding="utf-8")
     return path

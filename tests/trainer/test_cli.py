@@ -26,24 +26,33 @@ def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: P
     assert str(out / "encoder.safetensors") in done.output
     again = runner.invoke(app, ["pretrain", "--cache", str(cache_path), "--out", str(out), "--recipe", str(recipe)])
     assert "finished already" in again.output
-    probed = runner.invoke(app, ["probe", "--run", str(out), "--train-cache", str(cache_path),
-                                 "--val-cache", str(other_cache_path)])
+    probed = runner.invoke(
+        app, ["probe", "--run", str(out), "--train-cache", str(cache_path), "--val-cache", str(other_cache_path)]
+    )
     assert probed.exit_code == 0, probed.output
     written = json.loads((out / "probe.json").read_text())
     assert set(written["linear_probe"]) == {"untrained", "pre-trained"}
     assert set(written["linear_probe"]["untrained"]) == {"car", "wall", "pole", "ground", "mIoU"}
-    assert set(written["occupancy"]) == {"decoder", "commoner class", "distance threshold", "distance logistic",
-                                         "line-of-sight logistic"}
+    assert set(written["occupancy"]) == {
+        "decoder",
+        "commoner class",
+        "distance threshold",
+        "distance logistic",
+        "line-of-sight logistic",
+    }
     assert "mIoU" in probed.output
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["--cache", "nowhere", "--out", "x"], "no finished cache here"),
-    (["--cache", "nowhere", "--out", "x", "--recipe", "nothing_8"], "occ_only_8"),
-    (["--cache", "nowhere", "--out", "x", "--set", "train.stepss=3"], "train.steps"),
-    (["--cache", "nowhere", "--out", "x", "--set", "train.steps=0"], "at least 1"),
-    (["--cache", "nowhere", "--out", "x", "--set", "crops.per_sweep=0"], "loss.occupancy_weight"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cache", "nowhere", "--out", "x"], "no finished cache here"),
+        (["--cache", "nowhere", "--out", "x", "--recipe", "nothing_8"], "occ_only_8"),
+        (["--cache", "nowhere", "--out", "x", "--set", "train.stepss=3"], "train.steps"),
+        (["--cache", "nowhere", "--out", "x", "--set", "train.steps=0"], "at least 1"),
+        (["--cache", "nowhere", "--out", "x", "--set", "crops.per_sweep=0"], "loss.occupancy_weight"),
+    ],
+)
 def test_mistakes_get_one_line(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]):
     result = runner.invoke(app, ["pretrain", *arguments])
     assert result.exit_code == 1
@@ -61,16 +70,19 @@ def test_show_config_is_a_recipe_that_gives_the_same_configuration(tmp_path: Pat
     assert config.loss.global_weight == config.loss.local_weight == 0
 
 
-@pytest.mark.parametrize(("name", "losses", "extra"), [
-    ("iscc", (True, True, True), {}),
-    ("occ_only_8", (False, False, True), {"crops.queries_per_crop": 8}),
-    ("occ_only_16", (False, False, True), {"crops.queries_per_crop": 16}),
-    ("occ_only_32", (False, False, True), {"crops.queries_per_crop": 32}),
-    ("local_only", (False, True, False), {"crops.per_sweep": 0}),
-    ("global_only", (True, False, False), {"crops.per_sweep": 0}),
-    ("full_100", (True, True, False), {"clustering.prototypes": 100}),
-    ("full_200", (True, True, False), {"clustering.prototypes": 200}),
-])
+@pytest.mark.parametrize(
+    ("name", "losses", "extra"),
+    [
+        ("iscc", (True, True, True), {}),
+        ("occ_only_8", (False, False, True), {"crops.queries_per_crop": 8}),
+        ("occ_only_16", (False, False, True), {"crops.queries_per_crop": 16}),
+        ("occ_only_32", (False, False, True), {"crops.queries_per_crop": 32}),
+        ("local_only", (False, True, False), {"crops.per_sweep": 0}),
+        ("global_only", (True, False, False), {"crops.per_sweep": 0}),
+        ("full_100", (True, True, False), {"clustering.prototypes": 100}),
+        ("full_200", (True, True, False), {"clustering.prototypes": 200}),
+    ],
+)
 def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
     path = find_recipe(name)
     config = resolve(PretrainConfig, path)

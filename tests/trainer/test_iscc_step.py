@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from iscc_lidar.trainer.batch import Batch
 from iscc_lidar.trainer.checkpoint import new_state
 from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.iscc_step import LossConfig, agreement, iscc_step
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig, Prototypes
@@ -17,18 +17,28 @@ CPU = torch.device("cpu")
 def gradients(config: PretrainConfig, batch: Batch, **weights: float) -> dict[str, float]:
     off = LossConfig(global_weight=0.0, local_weight=0.0, occupancy_weight=0.0)
     state = new_state(config, CPU)
-    result = iscc_step(state.student, state.teacher, state.prototypes, batch,
-                       dataclasses.replace(off, **weights), LocalConfig())
+    result = iscc_step(
+        state.student, state.teacher, state.prototypes, batch, dataclasses.replace(off, **weights), LocalConfig()
+    )
     result.loss.backward()
-    return {part: sum(float(p.grad.abs().sum()) for n, p in state.student.named_parameters()
-                      if n.startswith(part) and p.grad is not None) for part in ("encoder", "head", "decoder")}
+    return {
+        part: sum(
+            float(p.grad.abs().sum())
+            for n, p in state.student.named_parameters()
+            if n.startswith(part) and p.grad is not None
+        )
+        for part in ("encoder", "head", "decoder")
+    }
 
 
-@pytest.mark.parametrize(("weight", "reached"), [
-    ("global_weight", {"encoder", "head"}),
-    ("local_weight", {"encoder", "head"}),
-    ("occupancy_weight", {"encoder", "decoder"}),
-])
+@pytest.mark.parametrize(
+    ("weight", "reached"),
+    [
+        ("global_weight", {"encoder", "head"}),
+        ("local_weight", {"encoder", "head"}),
+        ("occupancy_weight", {"encoder", "decoder"}),
+    ],
+)
 def test_each_loss_trains_what_it_should(tiny: PretrainConfig, batch: Batch, weight, reached):
     moved = gradients(tiny, batch, **{weight: 1.0})
     assert {part for part, total in moved.items() if total > 0} == reached
@@ -36,8 +46,9 @@ def test_each_loss_trains_what_it_should(tiny: PretrainConfig, batch: Batch, wei
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(tiny: PretrainConfig, batch: Batch):
     state = new_state(tiny, CPU)
-    parts = iscc_step(state.student, state.teacher, state.prototypes, batch,
-                      LossConfig(2.0, 3.0, 5.0), LocalConfig()).parts
+    parts = iscc_step(
+        state.student, state.teacher, state.prototypes, batch, LossConfig(2.0, 3.0, 5.0), LocalConfig()
+    ).parts
     expected = 2 * parts["loss_global"] + 3 * parts["loss_local"] + 5 * parts["loss_occupancy"]
     torch.testing.assert_close(parts["loss"], expected)
 

@@ -46,8 +46,17 @@ def whole(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempP
 def test_a_run_leaves_what_scripts_rely_on(whole: Path, tiny: PretrainConfig):
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(6))
-    for name in ("loss", "loss_global", "loss_local", "loss_occupancy", "prototypes_used", "agreement",
-                 "occupancy_accuracy_occupied", "occupancy_accuracy_free", "occupancy_accuracy_balanced"):
+    for name in (
+        "loss",
+        "loss_global",
+        "loss_local",
+        "loss_occupancy",
+        "prototypes_used",
+        "agreement",
+        "occupancy_accuracy_occupied",
+        "occupancy_accuracy_free",
+        "occupancy_accuracy_balanced",
+    ):
         assert all(isinstance(line[name], float) for line in lines), name
     stored = json.loads((whole / "config.json").read_text())
     assert stored["train"]["steps"] == 6

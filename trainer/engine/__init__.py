@@ -38,8 +38,16 @@ class Engine(Protocol):
     def sparse_tensor(self, bxyz: Tensor, feats: Tensor) -> Any:
         """Put features [N, C] on voxels int32 [N, 4], sorted by (batch, x, y, z): a FeatureTensor."""
 
-    def SparseConv3d(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, *,
-                     transposed: bool = False, bias: bool = False) -> nn.Module:
+    def SparseConv3d(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        transposed: bool = False,
+        bias: bool = False,
+    ) -> nn.Module:
         """Make a layer from FeatureTensor to FeatureTensor with a parameter ``kernel``."""
 
 

@@ -64,13 +64,25 @@ class _SparseConvolution(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             if kernel_map.has_identity:
                 _add_product(sums[CENTRE], x.t(), grad_out)
-            grad_x = _apply(grad_out, kernel.transpose(1, 2), kernel_map.backward, kernel_map.n_in,
-                            kernel_map.has_identity, add_kernel_gradient)
+            grad_x = _apply(
+                grad_out,
+                kernel.transpose(1, 2),
+                kernel_map.backward,
+                kernel_map.n_in,
+                kernel_map.has_identity,
+                add_kernel_gradient,
+            )
         return grad_x, sums.to(kernel.dtype), None
 
 
-def _apply(x: Tensor, kernel: Tensor, chunks: tuple[Chunk, ...], n_out: int, has_identity: bool,
-           on_gathered: Callable[[int, Tensor, Tensor], None] | None = None) -> Tensor:
+def _apply(
+    x: Tensor,
+    kernel: Tensor,
+    chunks: tuple[Chunk, ...],
+    n_out: int,
+    has_identity: bool,
+    on_gathered: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
     """Convolve; on_gathered sees each offset's gathered rows of x and the output rows that they go to."""
     weights = kernel.unbind(0)
     out = x.new_empty(n_out, kernel.shape[2])
@@ -85,8 +97,9 @@ def _apply(x: Tensor, kernel: Tensor, chunks: tuple[Chunk, ...], n_out: int, has
             if on_gathered is not None:
                 on_gathered(offset, rows, chunk.targets[start:stop])
             start = stop
-        summed = embedding_bag(chunk.by_target, products[:start], chunk.bag_starts, mode="sum",
-                               include_last_offset=True)
+        summed = embedding_bag(
+            chunk.by_target, products[:start], chunk.bag_starts, mode="sum", include_last_offset=True
+        )
         block = out[chunk.start : chunk.stop]
         if has_identity:
             torch.addmm(summed, x[chunk.start : chunk.stop], weights[CENTRE], out=block)

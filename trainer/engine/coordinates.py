@@ -88,8 +88,10 @@ def _largest(bxyz: Tensor) -> tuple[int, int, int, int]:
         raise ValueError(f"voxels must be >= 0, found a smallest (batch, x, y, z) of {tuple(low)}")
     b, x, y, z = high
     if (b + 1) * (x + 3) * (y + 3) * (z + 3) > _MAX_KEY:
-        raise UserError(f"a grid of {b + 1} samples x {x + 1} x {y + 1} x {z + 1} voxels is too large to number: "
-                        "crop the points to a range or choose a larger model.voxel_size")
+        raise UserError(
+            f"a grid of {b + 1} samples x {x + 1} x {y + 1} x {z + 1} voxels is too large to number: "
+            "crop the points to a range or choose a larger model.voxel_size"
+        )
     return b, x, y, z
 
 

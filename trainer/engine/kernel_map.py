@@ -98,8 +98,7 @@ class MapCache:
         """Kernel 2, stride 2, from level to level + 1."""
         if level not in self._downsampling:
             coarse = self.coordinates(level + 1)
-            self._downsampling[level] = downsampling_map(
-                self.coordinates(level), self._parent_rows[level], len(coarse))
+            self._downsampling[level] = downsampling_map(self.coordinates(level), self._parent_rows[level], len(coarse))
         return self._downsampling[level]
 
 

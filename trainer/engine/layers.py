@@ -61,12 +61,22 @@ class SparseConv3d(nn.Module):
     [K, C_in, C_out], for kernel 1 [C_in, C_out], in TorchSparse's layout and order of offsets.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, *,
-                 transposed: bool = False, bias: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        transposed: bool = False,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
         if (kernel_size, stride, transposed) not in _SUPPORTED:
-            raise ValueError(f"no sparse convolution of kernel {kernel_size}, stride {stride}, "
-                             f"transposed {transposed}; there are (3, 1), (2, 2), (2, 2, transposed), (1, 1)")
+            raise ValueError(
+                f"no sparse convolution of kernel {kernel_size}, stride {stride}, "
+                f"transposed {transposed}; there are (3, 1), (2, 2), (2, 2, transposed), (1, 1)"
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.transposed = kernel_size, stride, transposed
         offsets = [] if kernel_size == 1 else [kernel_size**3]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
-from iscc_lidar.trainer.batch import join_voxels
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.sample import considered
-from iscc_lidar.trainer.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 
 
 def spread_sweeps(cache: Cache, count: int, seed: int) -> list[tuple[str, int]]:

@@ -14,9 +14,9 @@ from torch.nn import functional
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.trainer.data.voxelize import Voxels
 from iscc_lidar.trainer.evaluation.frozen import calibrate, see, spread_sweeps, voxel_features
-from iscc_lidar.trainer.sample import considered
-from iscc_lidar.trainer.voxelize import Voxels
 
 _LBFGS_ITERATIONS = 100
 _L2 = 1e-4

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.augment import AugmentConfig
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.crops import Crops, draw_crops
+from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.data.crops import Crops, draw_crops
+from iscc_lidar.trainer.data.neighbours import NONE
+from iscc_lidar.trainer.data.sample import HiddenQueries, draw_view, hidden_queries
+from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps, voxel_features
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
 from iscc_lidar.trainer.model.student import Student
-from iscc_lidar.trainer.neighbours import NONE
-from iscc_lidar.trainer.sample import HiddenQueries, draw_view, hidden_queries
-from iscc_lidar.trainer.voxelize import voxelize
 
 _NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
 _RANKS = (1, 2, 4, 8, 16)
@@ -74,12 +74,22 @@ def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, see
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
         queries = hidden_queries(crops, voxels, config.data)
         with torch.no_grad():
-            logit = student.decoder(voxel_features(student.encoder, voxels),
-                                    torch.from_numpy(queries.neighbour), torch.from_numpy(queries.offset))
-        parts.append(Answers(queries.occupied, logit.numpy() > 0, nearest_points(crops, view.xyz)[queries.asked],
-                             line_of_sight(hidden_queries(crops, voxels, in_ray_axes))))
-    answers = Answers(*(np.concatenate([getattr(p, field.name) for p in parts])
-                        for field in dataclasses.fields(Answers)))
+            logit = student.decoder(
+                voxel_features(student.encoder, voxels),
+                torch.from_numpy(queries.neighbour),
+                torch.from_numpy(queries.offset),
+            )
+        parts.append(
+            Answers(
+                queries.occupied,
+                logit.numpy() > 0,
+                nearest_points(crops, view.xyz)[queries.asked],
+                line_of_sight(hidden_queries(crops, voxels, in_ray_axes)),
+            )
+        )
+    answers = Answers(
+        *(np.concatenate([getattr(p, field.name) for p in parts]) for field in dataclasses.fields(Answers))
+    )
     if len(answers.occupied) == 0:
         raise UserError(f"{cache.path}: no occupancy query lies in any crop; preprocess with queries")
     return answers
@@ -122,8 +132,7 @@ def best_threshold(distance: NDArray[np.float64], occupied: NDArray[np.bool_]) -
 def score(answer: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> dict[str, float]:
     """Accuracy, and the mean of the accuracies on occupied and on free queries."""
     right = answer == occupied
-    return {"accuracy": float(right.mean()),
-            "balanced": float((right[occupied].mean() + right[~occupied].mean()) / 2)}
+    return {"accuracy": float(right.mean()), "balanced": float((right[occupied].mean() + right[~occupied].mean()) / 2)}
 
 
 def _logistic(

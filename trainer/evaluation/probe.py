@@ -45,14 +45,14 @@ def probe_run(run: Path, train_cache: Path, val_cache: Path, config: ProbeConfig
     untrained = Student(made_with.model, made_with.heads)
     trained = load_student(run, made_with)
     linear = {
-        name: linear_probe(student.encoder, made_with, train, val,
-                           config.labelled_sweeps, config.val_sweeps, config.seed)
+        name: linear_probe(
+            student.encoder, made_with, train, val, config.labelled_sweeps, config.val_sweeps, config.seed
+        )
         for name, student in (("untrained", untrained), ("pre-trained", trained))
     }
     result: dict[str, Any] = {"probe": to_dict(config), "linear_probe": linear}
     if made_with.loss.occupancy_weight > 0:
-        result["occupancy"] = occupancy_probe(
-            trained, made_with, train, val, config.occupancy_sweeps, config.seed)
+        result["occupancy"] = occupancy_probe(trained, made_with, train, val, config.occupancy_sweeps, config.seed)
     files.write_text(out, json.dumps(result, indent=1) + "\n")
     return result
 
@@ -64,6 +64,7 @@ def report(result: Mapping[str, Any]) -> str:
     lines += [f"{name:<24}{before[name]:>12.3f}{after[name]:>12.3f}" for name in before]
     if "occupancy" in result:
         lines += ["", f"{'occupancy':<24}{'accuracy':>12}{'balanced':>12}"]
-        lines += [f"{name:<24}{row['accuracy']:>12.3f}{row['balanced']:>12.3f}"
-                  for name, row in result["occupancy"].items()]
+        lines += [
+            f"{name:<24}{row['accuracy']:>12.3f}{row['balanced']:>12.3f}" for name, row in result["occupancy"].items()
+        ]
     return "\n".join(lines) + "\n"

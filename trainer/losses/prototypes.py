@@ -21,7 +21,8 @@ class GlobalConfig:
     prototypes: int = option(100, "C, the rows of F_g [choice; 200 as option]")
     temperature: float = option(0.1, "tau of the student's softmax [choice]")
     assign: Literal["sinkhorn", "softmax", "argmax"] = option(
-        "sinkhorn", "how y follows from f2 . F_g: balanced, soft, or nearest [choice: balance prevents collapse]")
+        "sinkhorn", "how y follows from f2 . F_g: balanced, soft, or nearest [choice: balance prevents collapse]"
+    )
     epsilon: float = option(0.05, "entropy weight of sinkhorn and temperature of softmax [choice, SwAV]")
     iterations: int = option(3, "sinkhorn iterations [choice, SwAV]")
     recent: int = option(2048, "recent f2 that take part in sinkhorn, so that small batches stay balanced [choice]")

@@ -1,1 +1,1 @@
-"""Networks: the encoder, and the heads that pre-training puts on it."""
+"""The networks: sparse U-Net, heads, student."""

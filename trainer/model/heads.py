@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.batch import GroupedView
-from iscc_lidar.trainer.neighbours import NONE
+from iscc_lidar.trainer.data.batch import GroupedView
+from iscc_lidar.trainer.data.neighbours import NONE
 
 # Dimensions: V voxels, K groups, D encoder channels, E projected channels, Q queries, k neighbours, H hidden.
 
@@ -38,8 +38,10 @@ class ProjectionHead(nn.Module):
     def __init__(self, channels: int, config: HeadConfig) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(channels, config.project_hidden), nn.ReLU(),
-            nn.Linear(config.project_hidden, config.project_channels))
+            nn.Linear(channels, config.project_hidden),
+            nn.ReLU(),
+            nn.Linear(config.project_hidden, config.project_channels),
+        )
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Project pooled group features."""
@@ -52,8 +54,7 @@ class OccupancyDecoder(nn.Module):
     def __init__(self, channels: int, config: HeadConfig) -> None:
         super().__init__()
         hidden = config.decoder_hidden
-        self.each = nn.Sequential(
-            nn.Linear(channels + 3, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.each = nn.Sequential(nn.Linear(channels + 3, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.joined = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     def forward(self, voxel_feats: Tensor, neighbour: Tensor, offset: Tensor) -> Tensor:

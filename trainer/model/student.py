@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from iscc_lidar.trainer.batch import GroupedView
+from iscc_lidar.trainer.data.batch import GroupedView
 from iscc_lidar.trainer.model.heads import HeadConfig, OccupancyDecoder, ProjectionHead, average_pool
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 

@@ -37,8 +37,10 @@ class ModelConfig:
         if self.voxel_size <= 0:
             raise ValueError(f"model.voxel_size must be > 0 metres, not {self.voxel_size}")
         if not self.encoder_widths or len(self.encoder_widths) != len(self.decoder_widths):
-            raise ValueError("model.encoder_widths and model.decoder_widths must be equally long, at least 1, not "
-                             f"{len(self.encoder_widths)} and {len(self.decoder_widths)}")
+            raise ValueError(
+                "model.encoder_widths and model.decoder_widths must be equally long, at least 1, not "
+                f"{len(self.encoder_widths)} and {len(self.decoder_widths)}"
+            )
         sizes = (self.in_channels, self.stem_width, self.blocks, *self.encoder_widths, *self.decoder_widths)
         if min(sizes) < 1:
             raise ValueError("model: every width and the number of blocks must be at least 1")
@@ -58,15 +60,15 @@ class SparseUNet(nn.Module):
         self._engine = engine
         stem = config.stem_width
         self.stem = nn.Sequential(
-            ConvNormReLU(engine, config.in_channels, stem, 3), ConvNormReLU(engine, stem, stem, 3))
+            ConvNormReLU(engine, config.in_channels, stem, 3), ConvNormReLU(engine, stem, stem, 3)
+        )
         widths = (stem, *config.encoder_widths)
-        self.encoder = nn.ModuleList(
-            DownStage(engine, wide, deep, config.blocks)
-            for wide, deep in pairwise(widths))
+        self.encoder = nn.ModuleList(DownStage(engine, wide, deep, config.blocks) for wide, deep in pairwise(widths))
         below = (widths[-1], *config.decoder_widths)
         self.decoder = nn.ModuleList(
             UpStage(engine, deep, width, skip, config.blocks)
-            for deep, width, skip in zip(below[:-1], below[1:], widths[-2::-1], strict=True))
+            for deep, width, skip in zip(below[:-1], below[1:], widths[-2::-1], strict=True)
+        )
 
     @property
     def out_channels(self) -> int:
@@ -105,8 +107,17 @@ class SparseUNet(nn.Module):
 class ConvNormReLU(nn.Module):
     """Convolution, batch norm, and ReLU unless switched off."""
 
-    def __init__(self, engine: Engine, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
-                 *, transposed: bool = False, activate: bool = True) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        transposed: bool = False,
+        activate: bool = True,
+    ) -> None:
         super().__init__()
         self.conv = engine.SparseConv3d(in_channels, out_channels, kernel_size, stride, transposed=transposed)
         self.norm = nn.BatchNorm1d(out_channels)
@@ -126,8 +137,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = ConvNormReLU(engine, in_channels, out_channels, 3)
         self.conv2 = ConvNormReLU(engine, out_channels, out_channels, 3, activate=False)
-        self.skip = (nn.Identity() if in_channels == out_channels
-                     else ConvNormReLU(engine, in_channels, out_channels, 1, activate=False))
+        self.skip = (
+            nn.Identity()
+            if in_channels == out_channels
+            else ConvNormReLU(engine, in_channels, out_channels, 1, activate=False)
+        )
 
     def forward(self, x: Any) -> Any:
         """Map a sparse tensor to a sparse tensor of the same level."""

@@ -20,8 +20,7 @@ def write_street(root: Path, sweeps: int = 14) -> None:
             xyz.append(np.array([x, 6.0 if i < 3 else -6.0, -1.4]) + rng.random((300, 3)) * [4, 1.8, 1.4])
             label.append(np.full(300, (i << 16) + 10))
         points = np.concatenate(xyz)
-        np.column_stack([points, np.full(len(points), 0.2)]).astype("<f4").tofile(
-            folder / "velodyne" / f"{k:06d}.bin")
+        np.column_stack([points, np.full(len(points), 0.2)]).astype("<f4").tofile(folder / "velodyne" / f"{k:06d}.bin")
         np.concatenate(label).astype("<u4").tofile(folder / "labels" / f"{k:06d}.label")
     (folder / "calib.txt").write_text("Tr: 1 0 0 0 0 1 0 0 0 0 1 0\n")
     (folder / "poses.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n" * sweeps)

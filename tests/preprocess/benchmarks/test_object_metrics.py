@@ -7,9 +7,13 @@ from hypothesis.extra import numpy as hnp
 
 from iscc_lidar.preprocess.benchmarks.object_metrics import group_widths, object_scores, width_shares
 
-points = st.integers(1, 80).flatmap(lambda n: st.tuples(
-    hnp.arrays(np.int32, n, elements=st.integers(-1, 4)), hnp.arrays(np.int32, n, elements=st.integers(0, 4)),
-    hnp.arrays(np.int64, n, elements=st.integers(0, 3))))
+points = st.integers(1, 80).flatmap(
+    lambda n: st.tuples(
+        hnp.arrays(np.int32, n, elements=st.integers(-1, 4)),
+        hnp.arrays(np.int32, n, elements=st.integers(0, 4)),
+        hnp.arrays(np.int64, n, elements=st.integers(0, 3)),
+    )
+)
 
 
 def commonest(ids: np.ndarray) -> int:

@@ -6,8 +6,9 @@ from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_w
 CONFIG = ClusteringConfig()
 
 
-def box(rng: np.random.Generator, centre: tuple[float, float, float], size: tuple[float, float, float],
-        n: int) -> np.ndarray:
+def box(
+    rng: np.random.Generator, centre: tuple[float, float, float], size: tuple[float, float, float], n: int
+) -> np.ndarray:
     return np.array(centre) + (rng.random((n, 3)) - 0.5) * np.array(size)
 
 
@@ -54,9 +55,16 @@ def test_the_order_of_points_does_not_matter() -> None:
     np.testing.assert_array_equal(label, cluster_window(xyz, sweep, CONFIG))
 
 
-@pytest.mark.parametrize("xyz", [np.zeros((0, 3)), np.zeros((1, 3)), np.zeros((500, 3)),
-                                 np.random.default_rng(0).uniform(-40, 40, (30, 3)).astype(np.float32)],
-                         ids=["none", "one", "identical", "scattered"])
+@pytest.mark.parametrize(
+    "xyz",
+    [
+        np.zeros((0, 3)),
+        np.zeros((1, 3)),
+        np.zeros((500, 3)),
+        np.random.default_rng(0).uniform(-40, 40, (30, 3)).astype(np.float32),
+    ],
+    ids=["none", "one", "identical", "scattered"],
+)
 def test_too_little_is_noise(xyz: np.ndarray) -> None:
     label = cluster_window(xyz, np.zeros(len(xyz), dtype=np.int64), CONFIG)
     assert label.shape == (len(xyz),)

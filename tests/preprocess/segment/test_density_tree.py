@@ -11,8 +11,9 @@ def blobs(seed: int, n: int = 400) -> np.ndarray:
     centres = rng.uniform(-10, 10, size=(7, 3))
     spread = rng.uniform(0.2, 1.5, size=7)
     which = rng.integers(0, 7, size=n)
-    return np.concatenate([centres[which] + rng.normal(size=(n, 3)) * spread[which, None],
-                           rng.uniform(-12, 12, size=(n // 8, 3))])
+    return np.concatenate(
+        [centres[which] + rng.normal(size=(n, 3)) * spread[which, None], rng.uniform(-12, 12, size=(n // 8, 3))]
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -21,8 +22,9 @@ def test_equals_hdbscan_with_all_neighbours(seed: int, min_cluster_size: int, mi
     xyz = blobs(seed)
     tree = cluster_tree(xyz, min_cluster_size, min_samples, neighbours=len(xyz))
     ours = select_clusters(tree, np.ones(len(tree.parent), dtype=bool))[tree.owner]
-    fit = hdbscan.HDBSCAN(min_cluster_size=min_cluster_size, min_samples=min_samples, algorithm="prims_kdtree",
-                          approx_min_span_tree=False).fit(xyz)
+    fit = hdbscan.HDBSCAN(
+        min_cluster_size=min_cluster_size, min_samples=min_samples, algorithm="prims_kdtree", approx_min_span_tree=False
+    ).fit(xyz)
     theirs = compute_stability(fit.condensed_tree_._raw_tree)
     # Edges of equal length may be taken in another order, which hands single points to another cluster.
     pairs, count = np.unique(np.stack([ours, fit.labels_]), axis=1, return_counts=True)

@@ -17,8 +17,10 @@ def scene(slope: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np
     r = np.repeat(np.geomspace(4, 60, 40), 600)
     angle = rng.uniform(-np.pi, np.pi, len(r))
     ground = np.stack([r * np.cos(angle), r * np.sin(angle), np.zeros(len(r))], axis=1)
-    cars = [np.array([x, y, 0]) + rng.random((400, 3)) * [4, 1.8, 1.2] + [0, 0, 0.3]
-            for x, y in ((8, 4), (-12, 6), (20, -9), (-25, -15))]
+    cars = [
+        np.array([x, y, 0]) + rng.random((400, 3)) * [4, 1.8, 1.2] + [0, 0, 0.3]
+        for x, y in ((8, 4), (-12, 6), (20, -9), (-25, -15))
+    ]
     wall = np.column_stack([rng.uniform(-30, 30, 3000), np.full(3000, 25.0), rng.uniform(0.3, 6, 3000)])
     xyz = np.concatenate([ground, *cars, wall])
     xyz[:, 2] += slope * xyz[:, 0] - 1.73 + rng.normal(size=len(xyz)) * 0.01
@@ -41,8 +43,9 @@ def test_street_is_ground_and_what_stands_on_it_is_not(method: str, slope: float
 def test_a_reflection_below_the_street_changes_nothing_around_it() -> None:
     xyz, intensity, truth = scene()
     deep = np.array([[6.0, 0.5, -4.0], [10.0, -3.0, -2.6]], dtype=np.float32)
-    mask = ground_mask(np.concatenate([xyz, deep]), np.append(intensity, [0.1, 0.1]).astype(np.float32),
-                       GroundConfig(method="grid"))
+    mask = ground_mask(
+        np.concatenate([xyz, deep]), np.append(intensity, [0.1, 0.1]).astype(np.float32), GroundConfig(method="grid")
+    )
     assert mask[:-2][truth].mean() > 0.95
 
 
@@ -80,9 +83,11 @@ def test_sensor_height_is_estimated() -> None:
 
 def test_patchwork_prints_nothing() -> None:
     pytest.importorskip("pypatchworkpp")
-    code = ("import numpy as np; from iscc_lidar.preprocess.segment.ground import *; "
-            "ground_mask(np.random.default_rng(0).normal(size=(99, 3)).astype('f4'), np.zeros(99, 'f4'), "
-            "GroundConfig(method='patchwork')); print('end')")
+    code = (
+        "import numpy as np; from iscc_lidar.preprocess.segment.ground import *; "
+        "ground_mask(np.random.default_rng(0).normal(size=(99, 3)).astype('f4'), np.zeros(99, 'f4'), "
+        "GroundConfig(method='patchwork')); print('end')"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "end\n"
 

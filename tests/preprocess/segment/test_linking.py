@@ -8,8 +8,11 @@ from hypothesis.extra import numpy as hnp
 
 from iscc_lidar.preprocess.segment.linking import LinkingConfig, assign_sequence_ids, link_windows
 
-ids = st.integers(1, 60).flatmap(lambda n: st.tuples(
-    hnp.arrays(np.int32, n, elements=st.integers(-1, 5)), hnp.arrays(np.int32, n, elements=st.integers(-1, 5))))
+ids = st.integers(1, 60).flatmap(
+    lambda n: st.tuples(
+        hnp.arrays(np.int32, n, elements=st.integers(-1, 5)), hnp.arrays(np.int32, n, elements=st.integers(-1, 5))
+    )
+)
 
 
 def slow_links(a: np.ndarray, b: np.ndarray, min_iou: float) -> list[tuple[int, int]]:

@@ -6,8 +6,9 @@ from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 CONFIG = MotionConfig()
 
 
-def window(position: np.ndarray, length: np.ndarray | float = 4.0, n: int = 80, angle: float = 0.7,
-           seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def window(
+    position: np.ndarray, length: np.ndarray | float = 4.0, n: int = 80, angle: float = 0.7, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """A box that begins at ``position[k]`` and is ``length[k]`` long in sweep k, along a tilted street."""
     rng = np.random.default_rng(seed)
     sweeps = len(position)

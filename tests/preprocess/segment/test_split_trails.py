@@ -26,8 +26,10 @@ def test_cars_that_follow_each_other_are_two() -> None:
 
 def test_clustering_uses_it() -> None:
     xyz, sweep, truth = follow(4.0)
-    main = [[np.bincount(label[(truth == car) & (label >= 0)]).argmax() for car in (0, 1)]
-            for label in (cluster_window(xyz, sweep, ClusteringConfig(trail_cell_m=cell)) for cell in (0.0, 0.7))]
+    main = [
+        [np.bincount(label[(truth == car) & (label >= 0)]).argmax() for car in (0, 1)]
+        for label in (cluster_window(xyz, sweep, ClusteringConfig(trail_cell_m=cell)) for cell in (0.0, 0.7))
+    ]
     assert main[0][0] == main[0][1]
     assert main[1][0] != main[1][1]
 

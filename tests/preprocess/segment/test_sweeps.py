@@ -8,8 +8,9 @@ from iscc_lidar.preprocess.segment.sweeps import RangeConfig, considered_mask, r
 
 def sweep_of(xyz: list[list[float]], origin: tuple[float, float, float] = (0, 0, 0)) -> Sweep:
     points = np.array(xyz, dtype=np.float32).reshape(-1, 3)
-    return Sweep("00", "000000", 0, points, np.zeros(len(points), np.float32),
-                 np.array([origin], np.float32), np.eye(4))  # fmt: skip
+    return Sweep(
+        "00", "000000", 0, points, np.zeros(len(points), np.float32), np.array([origin], np.float32), np.eye(4)
+    )
 
 
 def test_points_that_do_not_exist_or_are_out_of_range_are_not_considered() -> None:

@@ -57,8 +57,11 @@ def test_rays_stop_at_the_first_ground_and_not_before(seed: int) -> None:
 
 
 def test_a_kerb_face_is_met_below_its_top() -> None:
-    ground = next(g for g in map(some_ground, range(100)) if g.kerb > 0.14 and g.median_half == 0
-                  and not g.left.parking and g.cross_half == 0)
+    ground = next(
+        g
+        for g in map(some_ground, range(100))
+        if g.kerb > 0.14 and g.median_half == 0 and not g.left.parking and g.cross_half == 0
+    )
     origin = np.array([0.0, 0.0, ground.height(np.zeros(1), np.zeros(1))[0] + 1.73])
     elevation = -np.linspace(0.1, 0.5, 4000)
     rays = np.stack([np.zeros(4000), np.cos(elevation), np.sin(elevation)], axis=1)

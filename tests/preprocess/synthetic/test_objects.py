@@ -31,24 +31,30 @@ Maker = Callable[[np.random.Generator], list[Part]]
 
 # maker, classes, shortest and longest extent (larger of length and width), lowest and highest top, metres
 KINDS: list[tuple[Maker, set[int], float, float, float, float]] = [
-    (vehicles.car, {CAR}, 2.8, 6.5, 1.2, 2.5), (vehicles.truck, {TRUCK}, 3.0, 11, 1.5, 4.3),
+    (vehicles.car, {CAR}, 2.8, 6.5, 1.2, 2.5),
+    (vehicles.truck, {TRUCK}, 3.0, 11, 1.5, 4.3),
     (vehicles.other_vehicle, {OTHER_VEHICLE}, 1.7, 13, 0.7, 4.8),
-    (people.person, {PERSON}, 0.25, 1.6, 0.95, 2.7), (people.bicycle, {BICYCLE}, 0.9, 2.2, 0.8, 1.5),
-    (people.motorcycle, {MOTORCYCLE}, 1.1, 2.6, 0.7, 1.6), (people.bicyclist, {BICYCLIST}, 0.9, 2.2, 1.4, 2.3),
+    (people.person, {PERSON}, 0.25, 1.6, 0.95, 2.7),
+    (people.bicycle, {BICYCLE}, 0.9, 2.2, 0.8, 1.5),
+    (people.motorcycle, {MOTORCYCLE}, 1.1, 2.6, 0.7, 1.6),
+    (people.bicyclist, {BICYCLIST}, 0.9, 2.2, 1.4, 2.3),
     (people.motorcyclist, {MOTORCYCLIST}, 1.1, 2.6, 1.3, 2.2),
-    (plants.tree, {TRUNK, VEGETATION}, 0.8, 25, 1.2, 25), (plants.bush, {VEGETATION}, 0.3, 9, 0.3, 4),
+    (plants.tree, {TRUNK, VEGETATION}, 0.8, 25, 1.2, 25),
+    (plants.bush, {VEGETATION}, 0.3, 9, 0.3, 4),
     (lambda rng: plants.hedge(rng, 8.0), {VEGETATION}, 7.5, 10.5, 0.5, 4),
     (lambda rng: structures.building(rng, 12.0, 3), {BUILDING}, 11.9, 20, 7.5, 16),
     (structures.shed, {BUILDING}, 2.4, 7, 1.9, 4.2),
     (lambda rng: structures.fence(rng, 8.0), {FENCE}, 7.9, 8.5, 0.6, 2.6),
-    (structures.pole, {POLE}, 0.05, 3.2, 0.6, 9.6), (structures.sign, {POLE, TRAFFIC_SIGN}, 0.4, 3.1, 1.9, 4.5),
+    (structures.pole, {POLE}, 0.05, 3.2, 0.6, 9.6),
+    (structures.sign, {POLE, TRAFFIC_SIGN}, 0.4, 3.1, 1.9, 4.5),
     (structures.furniture, {OTHER_OBJECT}, 0.35, 3.6, 0.4, 1.7),
 ]
 
 
 @pytest.mark.parametrize(("maker", "classes", "short", "long", "low", "high"), KINDS)
-def test_objects_have_their_class_and_size(maker: Maker, classes: set[int], short: float, long: float, low: float,
-                                           high: float) -> None:
+def test_objects_have_their_class_and_size(
+    maker: Maker, classes: set[int], short: float, long: float, low: float, high: float
+) -> None:
     found, shapes = set(), set()
     for seed in range(60):
         parts = maker(np.random.default_rng(seed))

@@ -20,8 +20,12 @@ def random_solids(rng: np.random.Generator, count: int, nearest: float = 3.0, fa
     azimuth, away = rng.uniform(-np.pi, np.pi, count), rng.uniform(nearest, farthest, count)
     shape = rng.integers(0, 3, count)
     half = rng.uniform(0.05, nearest / 2.2, (count, 3))
-    tilt = np.array([turn(*rng.uniform(-3, 3, 3)) if s == ELLIPSOID or t else turn(yaw=rng.uniform(-3, 3))
-                     for s, t in zip(shape, rng.random(count) < 0.5, strict=True)])
+    tilt = np.array(
+        [
+            turn(*rng.uniform(-3, 3, 3)) if s == ELLIPSOID or t else turn(yaw=rng.uniform(-3, 3))
+            for s, t in zip(shape, rng.random(count) < 0.5, strict=True)
+        ]
+    )
     upright = np.abs(tilt[:, 2, 2]) > 0.999
     taper = rng.uniform(0, 0.9, (count, 2)) * ((shape == FRUSTUM) | ((shape == CYLINDER) & upright))[:, None]
     centre = np.stack([away * np.cos(azimuth), away * np.sin(azimuth), rng.uniform(-2, 1.5, count)], axis=1)
@@ -92,8 +96,14 @@ def test_windows_lose_nothing(seed: int) -> None:
 
 
 def wall(x: float, fuzzy: float) -> Solids:
-    return Solids(np.array([FRUSTUM, FRUSTUM]), np.array([[x, 0, 0], [20.0, 0, 0]]), np.stack([np.eye(3)] * 2),
-                  np.array([[0.5, 4, 4], [0.5, 40, 10]]), np.zeros((2, 2)), np.array([fuzzy, 0.0]))
+    return Solids(
+        np.array([FRUSTUM, FRUSTUM]),
+        np.array([[x, 0, 0], [20.0, 0, 0]]),
+        np.stack([np.eye(3)] * 2),
+        np.array([[0.5, 4, 4], [0.5, 40, 10]]),
+        np.zeros((2, 2)),
+        np.array([fuzzy, 0.0]),
+    )
 
 
 def test_what_is_behind_is_hidden() -> None:
@@ -110,8 +120,9 @@ def test_fuzzy_volume_returns_from_its_depth_and_lets_some_pass() -> None:
     rng = np.random.default_rng(0)
     rays = ray_grid(SynthConfig(beams=16, columns=360), rng)
     reach, which = cast(rays, wall(10.0, 1.0), np.full((16, 360), np.inf), rng)
-    ahead = (np.abs(np.arctan2(rays.direction[..., 1], rays.direction[..., 0])) < 0.3) & (
-        np.abs(rays.elevation) < 0.2)[:, None]
+    ahead = (np.abs(np.arctan2(rays.direction[..., 1], rays.direction[..., 0])) < 0.3) & (np.abs(rays.elevation) < 0.2)[
+        :, None
+    ]
     passed = (which[ahead] == 1).mean()
     assert passed == pytest.approx(np.exp(-1.0), abs=0.06)  # 1 m thick, a mean free path of 1 m
     x = (reach * rays.direction[..., 0])[ahead & (which == 0)]

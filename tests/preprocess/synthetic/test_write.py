@@ -19,8 +19,34 @@ SMALL = SynthConfig(sequences=2, sweeps=3, seed=5, beams=16, columns=128)
 FULL = SynthConfig(sequences=6, sweeps=6, seed=1, columns=512)
 
 # SemanticKITTI's learning map for the ids that occur here.
-TRAIN_CLASS = {10: 1, 252: 1, 11: 2, 15: 3, 18: 4, 258: 4, 20: 5, 259: 5, 30: 6, 254: 6, 31: 7, 253: 7, 32: 8, 255: 8,
-               40: 9, 44: 10, 48: 11, 49: 12, 50: 13, 51: 14, 70: 15, 71: 16, 72: 17, 80: 18, 81: 19, 99: 0}
+TRAIN_CLASS = {
+    10: 1,
+    252: 1,
+    11: 2,
+    15: 3,
+    18: 4,
+    258: 4,
+    20: 5,
+    259: 5,
+    30: 6,
+    254: 6,
+    31: 7,
+    253: 7,
+    32: 8,
+    255: 8,
+    40: 9,
+    44: 10,
+    48: 11,
+    49: 12,
+    50: 13,
+    51: 14,
+    70: 15,
+    71: 16,
+    72: 17,
+    80: 18,
+    81: 19,
+    99: 0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +103,9 @@ def test_layout_is_semantickittis(tmp_path: Path) -> None:
     assert [f.relative_to(tmp_path).as_posix() for f in folders] == ["sequences/00", "sequences/01"]
     assert sorted(files(folders[0])) == sorted(
         ["calib.txt", "poses.txt", "times.txt", "synthetic.json"]
-        + [f"velodyne/{n:06d}.bin" for n in range(3)] + [f"labels/{n:06d}.label" for n in range(3)])
+        + [f"velodyne/{n:06d}.bin" for n in range(3)]
+        + [f"labels/{n:06d}.label" for n in range(3)]
+    )
     assert [float(t) for t in (folders[0] / "times.txt").read_text().split()] == pytest.approx([0, 0.1, 0.2])
     points = read(folders[0])[0].points
     assert len(points) > 0.5 * SMALL.beams * SMALL.columns
@@ -99,9 +127,11 @@ def test_a_finished_sequence_is_left_alone_and_another_is_refused(tmp_path: Path
         write_sequence(tmp_path, dataclasses.replace(SMALL, dropout=0.5), 0)
 
 
-def test_an_interrupted_sequence_is_not_taken_for_a_finished_one(tmp_path: Path,
-                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_sequence_is_not_taken_for_a_finished_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from iscc_lidar.preprocess.synthetic import write
+
     real, calls = write.sweep, []
 
     def breaks(*args: object) -> object:
@@ -192,8 +222,9 @@ def test_the_own_car_drives_along_a_street_that_slopes(streets: list[list[Read]]
             assert np.median(road[:, 2]) == pytest.approx(-FULL.sensor_height_m, abs=0.1)
 
 
-@pytest.mark.parametrize("wrong", [{"sweeps": 0}, {"dropout": 1.0}, {"min_range_m": 90.0}, {"seed": -1},
-                                   {"ego_speed_min_mps": 20.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"sweeps": 0}, {"dropout": 1.0}, {"min_range_m": 90.0}, {"seed": -1}, {"ego_speed_min_mps": 20.0}]
+)
 def test_impossible_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SynthConfig(**wrong)  # type: ignore[arg-type]

@@ -77,5 +77,7 @@ def submanifold_pairs(bxyz: Tensor) -> set[tuple[int, int, int]]:
 
 def downsampling_pairs(bxyz: Tensor) -> set[tuple[int, int, int]]:
     row = {tuple(v): i for i, v in enumerate(parents(bxyz).tolist())}
-    return {(z % 2 + 2 * (y % 2) + 4 * (x % 2), i, row[b, x // 2, y // 2, z // 2])
-            for i, (b, x, y, z) in enumerate(bxyz.tolist())}
+    return {
+        (z % 2 + 2 * (y % 2) + 4 * (x % 2), i, row[b, x // 2, y // 2, z // 2])
+        for i, (b, x, y, z) in enumerate(bxyz.tolist())
+    }

@@ -65,11 +65,14 @@ def test_sort_order_sorts_rows() -> None:
     assert torch.equal(shuffled[sort_order(shuffled)], bxyz)
 
 
-@pytest.mark.parametrize(("rows", "message"), [
-    ([[0, 1, 0, 0], [0, 0, 0, 0]], "sorted"),
-    ([[0, 1, 0, 0], [0, 1, 0, 0]], "unique"),
-    ([[0, 0, -1, 0]], ">= 0"),
-])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[0, 1, 0, 0], [0, 0, 0, 0]], "sorted"),
+        ([[0, 1, 0, 0], [0, 1, 0, 0]], "unique"),
+        ([[0, 0, -1, 0]], ">= 0"),
+    ],
+)
 def test_wrong_voxels_are_refused(rows: list[list[int]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sorted_coordinates(torch.tensor(rows, dtype=torch.int32))
@@ -84,8 +87,9 @@ def test_an_empty_batch_and_a_wrong_type_are_refused() -> None:
 
 def test_a_grid_too_large_to_number_is_refused_and_a_just_fitting_one_is_not() -> None:
     far = 2**21 - 4
-    maps = km.MapCache(sorted_coordinates(torch.tensor([[0, far, far, far - 1], [0, far, far, far]],
-                                                       dtype=torch.int32)))
+    maps = km.MapCache(
+        sorted_coordinates(torch.tensor([[0, far, far, far - 1], [0, far, far, far]], dtype=torch.int32))
+    )
     check(maps.submanifold(0), {(22, 1, 0), (4, 0, 1)})
     with pytest.raises(UserError, match="voxel_size"):
         sorted_coordinates(torch.tensor([[0, far + 2, far + 2, far + 2]], dtype=torch.int32))

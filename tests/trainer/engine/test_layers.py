@@ -26,14 +26,21 @@ def run(kind: str, bxyz: Tensor, feats: Tensor, kernel: Tensor, dense: bool) -> 
     """Both engines on the same voxels; for the transposed layer bxyz are the fine ones, feats the coarse ones'."""
     maps = kernel_map.MapCache(sorted_coordinates(bxyz))
     if kind == "submanifold":
-        return (twin.submanifold(bxyz, feats, kernel) if dense
-                else sparse_convolution(feats, kernel, maps.submanifold(0)))
+        return (
+            twin.submanifold(bxyz, feats, kernel) if dense else sparse_convolution(feats, kernel, maps.submanifold(0))
+        )
     coarse = twin.parents(bxyz)
     if kind == "strided":
-        return (twin.strided(bxyz, feats, kernel, coarse) if dense
-                else sparse_convolution(feats, kernel, maps.downsampling(0)))
-    return (twin.transposed(coarse, feats, kernel, bxyz) if dense
-            else sparse_convolution(feats, kernel, maps.downsampling(0).transposed()))
+        return (
+            twin.strided(bxyz, feats, kernel, coarse)
+            if dense
+            else sparse_convolution(feats, kernel, maps.downsampling(0))
+        )
+    return (
+        twin.transposed(coarse, feats, kernel, bxyz)
+        if dense
+        else sparse_convolution(feats, kernel, maps.downsampling(0).transposed())
+    )
 
 
 def inputs(kind: str, bxyz: Tensor, dtype: torch.dtype, c_in: int = 3, c_out: int = 4) -> tuple[Tensor, Tensor]:
@@ -71,8 +78,9 @@ def test_gradients_hold_over_several_chunks(kind: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(kernel_map, "_CPU_CHUNK_ROWS", 8)
     bxyz = twin.random_voxels(4, size=(3, 4, 3))
     feats, kernel = inputs(kind, bxyz, torch.float64, 2, 2)
-    torch.testing.assert_close(run(kind, bxyz, feats, kernel, False), run(kind, bxyz, feats, kernel, True),
-                               rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        run(kind, bxyz, feats, kernel, False), run(kind, bxyz, feats, kernel, True), rtol=0, atol=1e-10
+    )
     assert torch.autograd.gradcheck(lambda f, k: run(kind, bxyz, f, k, dense=False), (feats, kernel))
 
 
@@ -85,8 +93,11 @@ def test_autocast_computes_in_bfloat16_and_gives_float32_gradients(kind: str) ->
     high = run(kind, bxyz, feats, kernel, dense=False)
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), high, rtol=0.05, atol=0.05)
-    for ours, exact in zip(torch.autograd.grad(low.float().sum(), (feats, kernel)),
-                           torch.autograd.grad(high.sum(), (feats, kernel)), strict=True):
+    for ours, exact in zip(
+        torch.autograd.grad(low.float().sum(), (feats, kernel)),
+        torch.autograd.grad(high.sum(), (feats, kernel)),
+        strict=True,
+    ):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, exact, rtol=0.05, atol=0.15)
 

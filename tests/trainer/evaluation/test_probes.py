@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.crops import Crops
+from iscc_lidar.trainer.data.crops import Crops
+from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.evaluation.frozen import calibrate, see, spread_sweeps
 from iscc_lidar.trainer.evaluation.linear_probe import class_iou, fit_logistic, linear_probe, semantic
 from iscc_lidar.trainer.evaluation.occupancy_probe import best_threshold, nearest_points, occupancy_probe, score
 from iscc_lidar.trainer.model.student import Student
-from iscc_lidar.trainer.voxelize import INPUT_CHANNELS
 
 
 class Raw(torch.nn.Module):
@@ -98,8 +98,14 @@ def test_nearest_points_by_rank():
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-2, 2, (500, 3)).astype(np.float32)
     query = rng.uniform(-0.4, 0.4, (6, 3)).astype(np.float32)
-    crops = Crops(np.zeros((1, 3), np.float32), np.ones(1, np.float32), np.ones(500, bool), query,
-                  np.zeros(6, bool), np.zeros(6, np.int64))
+    crops = Crops(
+        np.zeros((1, 3), np.float32),
+        np.ones(1, np.float32),
+        np.ones(500, bool),
+        query,
+        np.zeros(6, bool),
+        np.zeros(6, np.int64),
+    )
     expected = np.sort(np.linalg.norm(query[:, None] - xyz, axis=2), axis=1)[:, [0, 1, 3, 7, 15]]
     np.testing.assert_allclose(nearest_points(crops, xyz), expected, rtol=1e-5)
 
@@ -112,4 +118,6 @@ def test_floors_of_occupancy_are_what_they_say(cache: Cache, tiny: PretrainConfi
     # Scored where they were fitted, distances cannot do worse than the commoner class.
     assert result["distance threshold"]["accuracy"] >= result["commoner class"]["accuracy"] - 1e-9
     assert score(np.array([True, False, False]), np.array([True, True, False])) == {
-        "accuracy": pytest.approx(2 / 3), "balanced": 0.75}
+        "accuracy": pytest.approx(2 / 3),
+        "balanced": 0.75,
+    }

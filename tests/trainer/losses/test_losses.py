@@ -21,8 +21,9 @@ def test_local_loss_agrees_with_loops(negatives):
     total = 0.0
     for k in range(9):
         rivals = [n for n in range(9) if negatives == "batch" or scene[n] == scene[k]]
-        total -= math.log(math.exp(float(f1[k] @ f2[k]) / 0.1)
-                          / sum(math.exp(float(f1[k] @ f2[n]) / 0.1) for n in rivals))
+        total -= math.log(
+            math.exp(float(f1[k] @ f2[k]) / 0.1) / sum(math.exp(float(f1[k] @ f2[n]) / 0.1) for n in rivals)
+        )
     assert float(local_loss(f1, f2, scene, LocalConfig(negatives=negatives))) == pytest.approx(total / 9)
 
 
@@ -51,8 +52,10 @@ def test_occupancy_loss_and_accuracy_agree_with_loops(answers):
 def test_losses_over_nothing_are_zero_and_can_be_differentiated():
     empty = torch.zeros(0, 5, requires_grad=True)
     none = torch.zeros(0, dtype=torch.int64)
-    loss = (local_loss(empty, empty.detach(), none, LocalConfig())
-            + global_loss(empty, unit(0, 4, 5).float(), torch.zeros(0, 4), 0.1)
-            + occupancy_loss(empty.sum(dim=1), torch.zeros(0)))
+    loss = (
+        local_loss(empty, empty.detach(), none, LocalConfig())
+        + global_loss(empty, unit(0, 4, 5).float(), torch.zeros(0, 4), 0.1)
+        + occupancy_loss(empty.sum(dim=1), torch.zeros(0))
+    )
     loss.backward()
     assert float(loss.detach()) == 0.0

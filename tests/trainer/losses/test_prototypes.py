@@ -67,7 +67,7 @@ def test_the_buffer_keeps_the_newest_features_first_in_first_out():
     target = torch.tensor([[1.0, 0.0]])
     seen = unit(0, 12, 4)
     for start in (0, 3, 6, 9):
-        prototypes.refresh(seen[start:start + 3], target.expand(3, 2))
+        prototypes.refresh(seen[start : start + 3], target.expand(3, 2))
     assert int(prototypes.filled) == 5
     kept = {tuple(row.tolist()) for row in prototypes.recent}
     assert kept == {tuple(row.tolist()) for row in seen[7:]}

@@ -1,8 +1,8 @@
 import torch
 
-from iscc_lidar.trainer.batch import Batch
+from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.data.neighbours import NONE
 from iscc_lidar.trainer.model.heads import HeadConfig, OccupancyDecoder, ProjectionHead, average_pool
-from iscc_lidar.trainer.neighbours import NONE
 
 
 def test_pooling_is_the_mean_over_points(batch: Batch):
@@ -10,8 +10,12 @@ def test_pooling_is_the_mean_over_points(batch: Batch):
     feats = torch.randn(len(view.coords), 5, generator=torch.Generator().manual_seed(0))
     pooled = average_pool(feats, view, groups)
     for group in range(groups):
-        rows = [feats[v] for v, g, p in zip(view.member_voxel, view.member_group, view.member_points, strict=True)
-                if g == group for _ in range(int(p))]
+        rows = [
+            feats[v]
+            for v, g, p in zip(view.member_voxel, view.member_group, view.member_points, strict=True)
+            if g == group
+            for _ in range(int(p))
+        ]
         torch.testing.assert_close(pooled[group], torch.stack(rows).mean(dim=0), rtol=1e-4, atol=1e-5)
 
 
@@ -26,8 +30,11 @@ def test_decoder_ignores_missing_neighbours_and_the_order_of_the_rest():
     decoder = OccupancyDecoder(5, HeadConfig(decoder_hidden=16))
     feats, offset = torch.randn(9, 5), torch.randn(1, 3, 3)
     few = decoder(feats, torch.tensor([[2, 7, 4]]), offset)
-    padded = decoder(feats, torch.tensor([[4, NONE, 2, 7, NONE]]),
-                     torch.cat([offset[:, [2]], torch.ones(1, 1, 3), offset[:, [0, 1]], torch.ones(1, 1, 3)], dim=1))
+    padded = decoder(
+        feats,
+        torch.tensor([[4, NONE, 2, 7, NONE]]),
+        torch.cat([offset[:, [2]], torch.ones(1, 1, 3), offset[:, [0, 1]], torch.ones(1, 1, 3)], dim=1),
+    )
     torch.testing.assert_close(few, padded)
     assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 5]]), offset))
     assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 4]]), -offset))

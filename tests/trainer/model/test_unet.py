@@ -111,9 +111,14 @@ def test_state_dict_keys_are_frozen() -> None:
         units = [f"{name}.{move}", f"{block}.conv1", f"{block}.conv2", *([f"{block}.skip"] if skip else [])]
         return [key for u in units for key in unit(u)]
 
-    expected = [*unit("stem.0"), *unit("stem.1"), *stage("encoder.0", "down", skip=False),
-                *stage("encoder.1", "down", skip=True), *stage("decoder.0", "up", skip=True),
-                *stage("decoder.1", "up", skip=True)]
+    expected = [
+        *unit("stem.0"),
+        *unit("stem.1"),
+        *stage("encoder.0", "down", skip=False),
+        *stage("encoder.1", "down", skip=True),
+        *stage("decoder.0", "up", skip=True),
+        *stage("decoder.1", "up", skip=True),
+    ]
     assert list(network().state_dict()) == expected
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iscc_lidar.trainer.neighbours import NONE
-from iscc_lidar.trainer.sample import Sample
-from iscc_lidar.trainer.voxelize import Members, Voxels
+from iscc_lidar.trainer.data.neighbours import NONE
+from iscc_lidar.trainer.data.sample import Sample
+from iscc_lidar.trainer.data.voxelize import Members, Voxels
 
 # Dimensions: B scenes, V voxels, K groups, P (voxel, group) entries, Q queries, k neighbours; all over the batch.
 
@@ -62,8 +62,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Copy all tensors to a device."""
-        return Batch(self.names, self.view1.to(device), self.view2.to(device), *(
-            t.to(device) for t in (self.scene, self.neighbour, self.offset, self.occupied)))
+        return Batch(
+            self.names,
+            self.view1.to(device),
+            self.view2.to(device),
+            *(t.to(device) for t in (self.scene, self.neighbour, self.offset, self.occupied)),
+        )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

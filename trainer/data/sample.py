@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.shared.cache_reader import CachedSweep
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.augment import AugmentConfig, View, augment
-from iscc_lidar.trainer.crops import CropConfig, Crops, draw_crops
-from iscc_lidar.trainer.neighbours import NONE, nearest_voxels
-from iscc_lidar.trainer.voxelize import Members, Voxels, group_members, shared_groups, voxelize
+from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
+from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops
+from iscc_lidar.trainer.data.neighbours import NONE, nearest_voxels
+from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, shared_groups, voxelize
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,17 @@ class DataConfig:
 
     min_group_points: int = option(10, "a shared group has more points than this in both views [choice]")
     max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
-    neighbours: int = option(4, "visible voxels that an occupancy query sees at most [choice]; with 16 the decoder "
-                                "answers from their positions alone (.79 without any encoder, .75 with 4, .70 with 1)")
+    neighbours: int = option(
+        4,
+        "visible voxels that an occupancy query sees at most [choice]; with 16 the decoder "
+        "answers from their positions alone (.79 without any encoder, .75 with 4, .70 with 1)",
+    )
     neighbour_reach_m: float = option(1.0, "and how far they may lie, metres [choice, ALSO]")
     offset_frame: Literal["ray", "view"] = option(
-        "ray", "axes of a query's relative positions: ray turns x into the line of sight, so that in front of and "
-               "behind a surface differ; in the rotated view's own axes runs of 300 steps stay at chance [choice]")
+        "ray",
+        "axes of a query's relative positions: ray turns x into the line of sight, so that in front of and "
+        "behind a surface differ; in the rotated view's own axes runs of 300 steps stay at chance [choice]",
+    )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
-from iscc_lidar.trainer.batch import Batch, collate
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pairs import SampleKey, StepSampler, draw_partner, index_sweeps, sample_rng
-from iscc_lidar.trainer.sample import Sample, make_sample
+from iscc_lidar.trainer.data.batch import Batch, collate
+from iscc_lidar.trainer.data.pairs import SampleKey, StepSampler, draw_partner, index_sweeps, sample_rng
+from iscc_lidar.trainer.data.sample import Sample, make_sample
 
 
 class PairDataset(Dataset[Sample]):
@@ -33,8 +33,7 @@ class PairDataset(Dataset[Sample]):
         ref = self.sweeps[key.place]
         sweep_i = self.cache.sweep(ref.sequence, ref.index)
         sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng))
-        return make_sample(
-            sweep_i, sweep_j, config.model.voxel_size, config.data, config.augment, config.crops, rng)
+        return make_sample(sweep_i, sweep_j, config.model.voxel_size, config.data, config.augment, config.crops, rng)
 
 
 def batches(cache: Cache, config: PretrainConfig, start: int) -> Iterable[Batch]:

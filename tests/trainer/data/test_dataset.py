@@ -5,12 +5,12 @@ import torch
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.batch import Batch
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.dataset import PairDataset, batches
-from iscc_lidar.trainer.neighbours import NONE
-from iscc_lidar.trainer.pairs import SampleKey
-from iscc_lidar.trainer.sample import considered, to_ray_axes
+from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.data.dataset import PairDataset, batches
+from iscc_lidar.trainer.data.neighbours import NONE
+from iscc_lidar.trainer.data.pairs import SampleKey
+from iscc_lidar.trainer.data.sample import considered, to_ray_axes
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -54,7 +54,8 @@ def test_groups_line_up_between_the_views(cache: Cache, tiny: PretrainConfig):
     for group in range(sample.groups):
         first, second = (
             v.xyz[m.voxel[m.group == group]].mean(axis=0)
-            for v, m in ((sample.voxels1, sample.members1), (sample.voxels2, sample.members2)))
+            for v, m in ((sample.voxels1, sample.members1), (sample.voxels2, sample.members2))
+        )
         assert np.linalg.norm(first - second) < 6.0  # the sensor moves a metre a sweep, and sees other sides
 
 
@@ -64,7 +65,7 @@ def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, b
     first = len(samples[0].voxels1.coords)
     assert batch.scene.tolist() == [0] * samples[0].groups + [1] * samples[1].groups
     assert torch.equal(batch.view1.coords[:, 0] == 1, torch.arange(len(batch.view1.coords)) >= first)
-    second = batch.neighbour[len(samples[0].queries.occupied):].numpy()
+    second = batch.neighbour[len(samples[0].queries.occupied) :].numpy()
     np.testing.assert_array_equal(np.where(second == NONE, NONE, second - first), samples[1].queries.neighbour)
     assert int(batch.view2.member_group.max()) + 1 == len(batch.scene)
 

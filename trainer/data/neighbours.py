@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.trainer.crops import Crops
+from iscc_lidar.trainer.data.crops import Crops
 
 NONE = -1
 """Fills the places of neighbours that do not exist."""

@@ -5,9 +5,9 @@ import pytest
 
 from iscc_lidar.data_schemas.arrays import OCCUPIED
 from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.augment import AugmentConfig, apply_affine
-from iscc_lidar.trainer.crops import CropConfig, draw_crops
-from iscc_lidar.trainer.sample import DataConfig, draw_view
+from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
+from iscc_lidar.trainer.data.crops import CropConfig, draw_crops
+from iscc_lidar.trainer.data.sample import DataConfig, draw_view
 
 CONFIG = CropConfig(per_sweep=5, queries_per_crop=8, min_group_points=20)
 

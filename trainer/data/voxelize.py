@@ -15,6 +15,7 @@ ground from roof. Directions (x / r, y / r) and range instead made contrast slow
 INPUT_CHANNELS: Final = 4
 """Mean x, y, z (scaled) and intensity of a voxel's points."""
 
+
 @dataclass(frozen=True)
 class Voxels:
     """Occupied voxels of one view, sorted by coordinate.
@@ -60,9 +61,7 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
     return Voxels(coords.astype(np.int32), feats, mean[:, :3], of_point)
 
 
-def shared_groups(
-    first: NDArray[np.int32], second: NDArray[np.int32], min_points: int
-) -> NDArray[np.int32]:
+def shared_groups(first: NDArray[np.int32], second: NDArray[np.int32], min_points: int) -> NDArray[np.int32]:
     """Group ids, ascending, with more than ``min_points`` points in both of two label arrays."""
     return np.intersect1d(_large_groups(first, min_points), _large_groups(second, min_points))
 

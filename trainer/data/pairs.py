@@ -49,8 +49,10 @@ def index_sweeps(manifest: Manifest) -> tuple[SweepRef, ...]:
             if around:
                 refs.append(SweepRef(entry.name, index, around))
     if not refs:
-        raise UserError(f"the cache of {manifest.dataset} has no window of two sweeps or more: nothing to pair; "
-                        "preprocess with longer windows")
+        raise UserError(
+            f"the cache of {manifest.dataset} has no window of two sweeps or more: nothing to pair; "
+            "preprocess with longer windows"
+        )
     return tuple(refs)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.voxelize import INPUT_CHANNELS, POSITION_SCALE, group_members, shared_groups, voxelize
+from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS, POSITION_SCALE, group_members, shared_groups, voxelize
 
 
 def slow_voxelize(xyz, intensity, size):

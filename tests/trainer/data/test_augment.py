@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.augment import AugmentConfig, apply_affine, augment
+from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine, augment
 
 OFF = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
 N = 200

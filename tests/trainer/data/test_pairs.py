@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.pairs import SampleKey, StepSampler, draw_partner, index_sweeps, keys_of_step, sample_rng
+from iscc_lidar.trainer.data.pairs import SampleKey, StepSampler, draw_partner, index_sweeps, keys_of_step, sample_rng
 
 
 def manifest(*windows: Window, sweeps: int) -> Manifest:
@@ -38,8 +38,12 @@ def test_partner_is_every_other_sweep_of_a_window_and_never_itself():
 @given(count=st.integers(1, 30), batch_size=st.integers(1, 5), world=st.integers(1, 3), seed=st.integers(0, 9))
 def test_every_epoch_visits_each_sweep_once_over_all_ranks(count, batch_size, world, seed):
     steps = -(-2 * count // (batch_size * world))
-    keys = [key for step in range(steps) for rank in range(world)
-            for key in keys_of_step(step, count, seed, batch_size, rank, world)]
+    keys = [
+        key
+        for step in range(steps)
+        for rank in range(world)
+        for key in keys_of_step(step, count, seed, batch_size, rank, world)
+    ]
     for epoch in (0, 1):
         assert sorted(k.place for k in keys if k.epoch == epoch) == list(range(count))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.arrays import OCCUPIED
 from iscc_lidar.shared.cache_reader import Queries
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.augment import View, apply_affine
+from iscc_lidar.trainer.data.augment import View, apply_affine
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,11 @@ class CropConfig:
     per_sweep: int = option(16, "crops a sweep, each in another group; 0 hides nothing")
     queries_per_crop: int = option(16, "queries asked a crop; the deck's occ-only (8), (16), (32) [choice of reading]")
     radius_m: float = option(0.8, "radius of a crop, metres: its centre must stay within reach of what is left")
-    max_removed_share: float = option(0.5, "a ball shrinks until it holds at most this share of its group's points, "
-                                           "so that small objects stay recognisable")
+    max_removed_share: float = option(
+        0.5,
+        "a ball shrinks until it holds at most this share of its group's points, "
+        "so that small objects stay recognisable",
+    )
     min_group_points: int = option(20, "smaller groups are not cropped: nothing would be left to predict from")
     balance: bool = option(True, "as many occupied as free queries a crop, so that neither pays blindly [choice]")
     remove: bool = option(True, "false keeps the points: occupancy is then trivial and teaches nothing (measured .90)")

@@ -1,0 +1,1 @@
+"""From the cache to a batch: pairs of sweeps, views, crops, voxels."""
