@@ -8,6 +8,8 @@ ROOT    ?= data/$(DATASET)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
 REAL    ?= ../shared/data/semantickitti_from_pandaset
+# On the synthetic streets a run of minutes; RECIPE= gives the full one, RECIPE=local_only and the like an ablation.
+RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick)
 ARGS    ?=
 SYNTH_ARGS      ?=
 PREPROCESS_ARGS ?=
@@ -43,7 +45,8 @@ preprocess: $(READY) $(if $(filter synthetic,$(DATASET)),synth) ## sweeps -> cac
 	@$(BIN)/iscc-cache show $(CACHE) --out $(CACHE)-groups.png
 
 pretrain: preprocess ## cache -> pre-trained encoder
-	$(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT) --resume $(ARGS)
+	$(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT) --resume $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+	@echo "picture of the groups: $(CACHE)-groups.png"
 
 check: $(READY) ## lint, types, import boundaries
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest, to_json
 from iscc_lidar.preprocess.config import PreprocessConfig, config_key
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.progress import sweep_bar
+from iscc_lidar.preprocess.segment.ground import settled
 from iscc_lidar.preprocess.sequence_job import (
     WORK_FOLDER,
     SequenceJob,
@@ -58,6 +60,7 @@ def preprocess(
         UserError: for bad input, or a cache folder that holds something else.
     """
     refuse_foreign(cache, dataset)
+    config = replace(config, ground=settled(config.ground))  # what is recorded is what was done
     jobs = [plan_sequence(dataset, sequence, cache, config) for sequence in dataset.sequences()]
     with _client(workers, scheduler) as client:
         submit = _run_here if client is None else client.submit

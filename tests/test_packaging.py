@@ -18,10 +18,11 @@ PARTS = ("preprocess", "trainer", "shared", "data_schemas")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("build")
     source = folder / "source"
-    ignore = shutil.ignore_patterns(
-        ".*", "data", "runs", "cache", "build", "dist", "*.egg-info", "__pycache__", "tests"
-    )
-    shutil.copytree(REPOSITORY, source, symlinks=True, ignore=ignore)
+    source.mkdir()
+    for name in (*PARTS, "src"):
+        shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
     call = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(source)]
     subprocess.run(call, check=True, capture_output=True)
     return zipfile.ZipFile(next((folder / "dist").glob("*.whl")))

@@ -1,13 +1,15 @@
 """Ground removal: which returns of one sweep lie on the ground.
 
-Two methods. The grid needs numpy alone: the lowest return of each grid cell, and under those minima the
-highest surface that nowhere rises faster than a given slope. Patchwork++ (Lee et al., IROS 2022; package
-pypatchworkpp) fits planes to concentric patches.
+Two methods. Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The
+grid needs numpy alone: the lowest return of each grid cell, and under those minima the highest surface that
+nowhere rises faster than a given slope.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import importlib.util
 import os
 import sys
 import threading
@@ -34,10 +36,10 @@ _stdout_lock = threading.Lock()
 class GroundConfig:
     """Options of ground removal."""
 
-    method: Literal["grid", "patchwork"] = option(
-        "grid",
-        "grid = slope-limited surface under cell minima, measured level with patchwork on KITTI and better on "
-        "PandaSet; patchwork = Patchwork++",
+    method: Literal["auto", "patchwork", "grid"] = option(
+        "auto",
+        "patchwork = Patchwork++; grid = slope-limited surface under cell minima, needs numpy alone; auto = patchwork "
+        "where pypatchworkpp is installed, and the method taken is what is recorded",
     )
     sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
     max_range_m: float = option(80.0, "returns further away horizontally are not called ground, m")
@@ -71,9 +73,17 @@ def ground_mask(
         UserError: patchwork is asked for and not installed.
 
     """
-    if config.method == "patchwork":
+    if settled(config).method == "patchwork":
         return _patchwork_mask(xyz, intensity, config)
     return _grid_mask(xyz, config)
+
+
+def settled(config: GroundConfig) -> GroundConfig:
+    """Replace "auto" by the method that it leads to on this machine."""
+    if config.method != "auto":
+        return config
+    installed = importlib.util.find_spec("pypatchworkpp") is not None
+    return dataclasses.replace(config, method="patchwork" if installed else "grid")
 
 
 def sensor_height(xyz: NDArray[np.float32], config: GroundConfig) -> float:
@@ -144,8 +154,10 @@ def _grid_mask(xyz: NDArray[np.float32], config: GroundConfig) -> NDArray[np.boo
         return mask
     points = xyz[inside]
     cell, shape = _cells(points, config.cell_m)
-    surface = _surface(points[:, 2], cell, shape, config).ravel()[cell]
-    mask[inside] = points[:, 2] - surface <= config.grid_distance_m
+    floor = -(config.sensor_height_m or sensor_height(xyz, config)) - _PIT_DEPTH_M
+    possible = points[:, 2] >= floor - config.max_slope * np.hypot(points[:, 0], points[:, 1])
+    surface = _surface(points[possible, 2], cell[possible], shape, config).ravel()[cell]
+    mask[inside] = possible & (points[:, 2] - surface <= config.grid_distance_m)
     return mask
 
 

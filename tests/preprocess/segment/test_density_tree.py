@@ -42,7 +42,8 @@ def test_the_packages_spanning_tree_gives_the_tree_of_all_neighbours(seed: int) 
     exact, all_pairs = (cluster_tree(xyz, 15, 8, neighbours) for neighbours in (None, len(xyz)))
     assert len(exact.parent) == len(all_pairs.parent)
     np.testing.assert_allclose(np.sort(exact.stability), np.sort(all_pairs.stability), rtol=0.02, atol=0.02)
-    assert (exact.owner == all_pairs.owner).mean() > 0.95
+    pairs, count = np.unique(np.stack([exact.owner, all_pairs.owner]), axis=1, return_counts=True)  # numbers may differ
+    assert sum(count[pairs[0] == cluster].max() for cluster in np.unique(exact.owner)) >= len(xyz) - 4
 
 
 @pytest.mark.parametrize("seed", range(2))

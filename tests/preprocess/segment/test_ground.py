@@ -7,7 +7,7 @@ import pytest
 
 from iscc_lidar.preprocess.segment.ground import GroundConfig, ground_mask, sensor_height
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "semantickitti_labeled_frame" / "sequences" / "00"
+REAL = Path(__file__).parents[4] / "shared" / "data" / "semantickitti_labeled_frame" / "sequences" / "00"
 METHODS = ("grid", "patchwork")
 
 
@@ -104,3 +104,18 @@ def test_real_sweep(method: str) -> None:
     truth = np.isin(kind, [40, 44, 48, 49, 60, 72])
     assert (mask & truth)[known].sum() / mask[known].sum() > 0.92
     assert (mask & truth)[known].sum() / truth[known].sum() > 0.95
+
+
+@pytest.mark.parametrize("method", ["grid", "patchwork"])
+def test_reflections_far_below_the_street_do_not_hide_the_ground(real_data: Path, method: str) -> None:
+    """Drive 0048 has returns 25 m under the street in every sweep."""
+    from iscc_lidar.preprocess.datasets.semantickitti import open_dataset
+    from iscc_lidar.preprocess.segment.sweeps import RangeConfig, considered_mask
+
+    dataset = open_dataset(real_data / "kitti_raw_as_odometry")
+    for index in range(8):
+        sweep = dataset.read("30", index)
+        seen = considered_mask(sweep, RangeConfig())
+        assert sweep.xyz[seen, 2].min() < -20
+        ground = ground_mask(sweep.xyz[seen], sweep.intensity[seen], GroundConfig(method=method))
+        assert 0.3 < ground.mean() < 0.5

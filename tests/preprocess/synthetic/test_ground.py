@@ -49,8 +49,10 @@ def test_rays_stop_at_the_first_ground_and_not_before(seed: int) -> None:
         steps = np.arange(1.0, min(t, 60.0), 0.01)
         path = origin + steps[:, None] * ray
         under = height_at(ground, path) - path[:, 2]
-        # A ray may skim a bump between two marching steps, by no more than this.
-        assert under.max() < 0.1
+        # A ray may skim a bump between two marching steps, which grow with range, by no more than this.
+        near = steps < 30.0
+        assert under[near].max(initial=0.0) < 0.1
+        assert under[~near].max(initial=0.0) < 0.25
         if np.isfinite(t):
             past = origin + (t + np.linspace(0.0, 0.05, 11))[:, None] * ray
             assert (height_at(ground, past) - past[:, 2]).max() > -0.02
