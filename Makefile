@@ -7,6 +7,8 @@ DATASET ?= synthetic
 ROOT    ?= data/$(DATASET)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
+SEEDS   ?= 0 1 2
+# instance-labelled real sweeps in SemanticKITTI's layout, scored by make bench where they are there
 REAL    ?= ../shared/data/semantickitti_from_pandaset
 # On the synthetic streets a run of minutes; RECIPE= gives the full one, RECIPE=local_only and the like an ablation.
 RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick)
@@ -18,7 +20,7 @@ VENV    ?= .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 
-.PHONY: help setup datasets synth preprocess pretrain check format test test-all bench clean
+.PHONY: help setup datasets synth preprocess pretrain check format test test-all bench probe clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,9 +66,18 @@ test: $(READY) ## the tests, within 10 minutes on 2 cores
 test-all: $(READY) ## all tests, the long ones too
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY) synth ## benchmarks: tables, and the figures flat in OUT/bench.json (REAL= instance-labelled sweeps)
+bench: OUT = runs/bench
+bench: preprocess ## tables of group quality and speed; the figures, flat, in OUT/bench.json
 	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(ARGS)
-	$(BIN)/iscc-train bench --out $(OUT)
+	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) $(if $(RECIPE),--recipe $(RECIPE))
+
+probe: preprocess ## pre-train with each of SEEDS, probe on streets never seen: linear probe, occupancy
+	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=1000
+	$(BIN)/iscc-preprocess run synthetic --root data/unseen --cache cache/unseen
+	set -e; for seed in $(SEEDS); do \
+	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume $(if $(RECIPE),--recipe $(RECIPE)) --set train.seed=$$seed $(ARGS); \
+	  $(BIN)/iscc-train probe --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
+	done
 
 clean: ## remove the environment; data, caches and runs stay
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info

@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Pre-train an encoder on a cache, and probe what it has learnt.",
+    help="Pre-train an encoder on a cache, probe what it has learnt, time it.",
 )
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
@@ -77,3 +77,26 @@ def probe(
 
     config = resolve(ProbeConfig, None, set_ or ())
     typer.echo(report(probe_run(run, train_cache, val_cache, config, out or run / "probe.json")), nl=False)
+
+
+@app.command()
+@friendly
+def bench(
+    cache: Annotated[Path, typer.Option(help="a cache made by iscc-preprocess")],
+    out: Annotated[Path, typer.Option(help="folder of bench.json")],
+    recipe: Recipe = None,
+    set_: Sets = None,
+    steps: Annotated[int, typer.Option(help="timed steps", min=1)] = 8,
+) -> None:
+    """Time the sparse engine against its matrix products alone, the loader, and the training step.
+
+    Example:
+
+        iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
+    """
+    from iscc_lidar.trainer.bench import bench_training
+    from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+
+    config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
+    bench_training(out, config, cache, steps)
+    typer.echo(f"\nfigures: {out / 'bench.json'}")

@@ -1,0 +1,20 @@
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from iscc_lidar.trainer.cli import app
+
+
+def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) -> None:
+    small = ["--set", "model.stem_width=4", "--set", "model.encoder_widths=[4]", "--set", "model.decoder_widths=[4]"]
+    (tmp_path / "bench.json").write_text('{"groups.real.40.ours.w0.coverage": 0.9, "engine.old": 1}')
+    call = ["bench", "--cache", str(tiny_cache), "--out", str(tmp_path), "--steps", "1", *small]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    assert figures["groups.real.40.ours.w0.coverage"] == 0.9
+    assert "engine.old" not in figures
+    assert figures["engine.ratio"] > 0
+    assert figures["training.samples_per_s_step"] > 0
+    assert "samples_per_s_step" in done.output
