@@ -51,7 +51,7 @@ def _step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, float]:
     train_step(state, batches[0].to(device), config)
     began = time.perf_counter()
     for batch in batches[1:]:
-        loss = float(train_step(state, batch.to(device), config).loss)  # reading it waits for the device
+        loss = float(train_step(state, batch.to(device), config).parts["loss"])  # reading it waits for the device
     step_s = (time.perf_counter() - began) / steps
     pairs = config.train.batch_size
     return {
