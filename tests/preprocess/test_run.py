@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.preprocess.config import PreprocessConfig
@@ -48,6 +49,15 @@ def test_same_bytes_whatever_the_number_of_workers(
     tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path, workers: int
 ) -> None:
     run(tiny_streets, tmp_path / "cache", tiny_config, workers)
+    assert content(tmp_path / "cache") == content(tiny_cache)
+
+
+def test_a_running_dask_cluster_gives_the_same_bytes(
+    tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path
+) -> None:
+    dataset = registry.open_dataset("synthetic", tiny_streets)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster:
+        preprocess(dataset, tmp_path / "cache", tiny_config, scheduler=cluster.scheduler_address)
     assert content(tmp_path / "cache") == content(tiny_cache)
 
 

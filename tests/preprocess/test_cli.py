@@ -1,0 +1,71 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from iscc_lidar.preprocess.cli import app
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.shared.config import resolve
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_datasets_lists_every_adapter_with_its_layout() -> None:
+    done = command("datasets")
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.output.splitlines()] == ["semantickitti", "synthetic"]
+    assert "sequences/NN/velodyne/*.bin" in done.output
+
+
+def test_shown_options_are_a_recipe_that_gives_them_back(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(command("run", "synthetic", "--show-config", "--set", "window.stride=3").stdout)
+    assert resolve(PreprocessConfig, recipe) == resolve(PreprocessConfig, None, ["window.stride=3"])
+    assert "# sweeps stacked in a window" in recipe.read_text()
+
+
+def test_synth_writes_streets_and_says_where(tmp_path: Path) -> None:
+    sizes = [
+        "--set",
+        "synth.sequences=1",
+        "--set",
+        "synth.sweeps=2",
+        "--set",
+        "synth.beams=8",
+        "--set",
+        "synth.columns=64",
+    ]
+    done = command("synth", tmp_path / "streets", "--workers", "0", *sizes)
+    assert done.exit_code == 0, done.output
+    assert f"{tmp_path / 'streets'} (1 sequences of 2 sweeps)" in done.output
+    assert len(list((tmp_path / "streets/sequences/00/velodyne").glob("*.bin"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "semantickity"), "unknown data set 'semantickity'; did you mean semantickitti?"),
+        (("run", "semantickitti", "--root", "nowhere"), "nowhere: looked for sequences/NN/velodyne"),
+        (("run", "synthetic", "--set", "window.sweps=3"), "unknown option window.sweps; the nearest is window.sweeps"),
+        (("run", "synthetic", "--set", "window.sweeps=3"), "window.stride from 1 to window.sweeps"),
+        (("run", "synthetic", "--recipe", "none.toml"), "none.toml: no such recipe"),
+    ],
+)
+def test_mistakes_are_one_line_without_a_stack_trace(arguments: tuple[str, ...], says: str) -> None:
+    done = command(*arguments)
+    assert done.exit_code == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tiny_streets: Path, tmp_path: Path) -> None:
+    call = ["run", "synthetic", "--root", tiny_streets, "--cache", tmp_path / "c", "--scheduler", "tcp://127.0.0.1:9"]
+    done = command(*call)
+    assert done.exit_code == 1
+    assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in done.stderr
