@@ -79,7 +79,7 @@ def _prepare(panel: Axes, title: str, reach_m: float) -> None:
 def _raw(panel: Axes, sweep: CachedSweep) -> None:
     xyz = sweep.xyz[sweep.label != NOT_CONSIDERED]
     low, high = np.percentile(xyz[:, 2], [2, 98]) if len(xyz) else (0.0, 1.0)
-    panel.scatter(xyz[:, 0], xyz[:, 1], s=0.3, c=xyz[:, 2], cmap="viridis", vmin=low, vmax=high, linewidths=0)
+    panel.scatter(xyz[:, 0], xyz[:, 1], s=0.6, c=xyz[:, 2], cmap="viridis", vmin=low, vmax=high, linewidths=0)
 
 
 def _ground(panel: Axes, sweep: CachedSweep) -> None:
@@ -91,7 +91,7 @@ def _groups(panel: Axes, sweep: CachedSweep) -> None:
     _dots(panel, sweep.xyz[sweep.label == NOISE], _GREY)
     grouped = sweep.label >= 0
     panel.scatter(
-        sweep.xyz[grouped, 0], sweep.xyz[grouped, 1], s=0.8, c=group_colors(sweep.label[grouped]), linewidths=0
+        sweep.xyz[grouped, 0], sweep.xyz[grouped, 1], s=1.5, c=group_colors(sweep.label[grouped]), linewidths=0
     )
 
 
@@ -103,4 +103,4 @@ def _queries(panel: Axes, sweep: CachedSweep) -> None:
 
 
 def _dots(panel: Axes, xyz: NDArray[np.float32], color: str) -> None:
-    panel.scatter(xyz[:, 0], xyz[:, 1], s=0.3, c=color, linewidths=0)
+    panel.scatter(xyz[:, 0], xyz[:, 1], s=0.6, c=color, linewidths=0)
