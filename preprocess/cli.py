@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from iscc_lidar.preprocess.benchmarks.bench import bench_groups
+from iscc_lidar.preprocess.benchmarks.bench import bench_groups, bench_synth
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
@@ -117,12 +117,13 @@ def bench(
     real: Annotated[Path | None, typer.Option(help="instance-labelled real sweeps, SemanticKITTI layout")] = None,
     plain: Annotated[bool, typer.Option(help="also run plain hdbscan on all points, minutes a window")] = True,
 ) -> None:
-    """Score the groups beside other methods, on simulated and on real streets.
+    """Time the simulation; score the groups beside other methods, on simulated and on real streets.
 
     Example:
 
         iscc-preprocess bench data/synthetic --real data/semantickitti --out runs/bench
     """
+    bench_synth(out)
     bench_groups(out, "synthetic", streets, sequences=3, plain=plain)
     if real is None or not real.is_dir():
         print(f"\nno instance-labelled real sweeps at {real}: groups on real streets are not scored")

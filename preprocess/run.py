@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distributed import Client, LocalCluster
+from tqdm import tqdm
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest, to_json
 from iscc_lidar.preprocess.config import PreprocessConfig, config_key
@@ -64,7 +65,8 @@ def preprocess(
     jobs = [plan_sequence(dataset, sequence, cache, config) for sequence in dataset.sequences()]
     with _client(workers, scheduler) as client:
         submit = _run_here if client is None else client.submit
-        keys = _results([submit(sequence_key, job, **_impure(client)) for job in jobs])
+        checks = [submit(sequence_key, job, **_impure(client)) for job in jobs]
+        keys = _results(tqdm(checks, desc="checksums of the input", unit="sequence", leave=False))
         todo = [(job, key) for job, key in zip(jobs, keys, strict=True) if not is_finished(job, key)]
         if todo:
             (cache / MANIFEST_FILE).unlink(missing_ok=True)  # blocks that it vouches for are about to change
@@ -145,5 +147,5 @@ def _impure(client: Client | None) -> dict[str, bool]:
     return {} if client is None else {"pure": False}
 
 
-def _results(submitted: list[Any]) -> list[Any]:
+def _results(submitted: Iterable[Any]) -> list[Any]:
     return [item.result() if hasattr(item, "result") else item for item in submitted]

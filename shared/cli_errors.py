@@ -24,7 +24,7 @@ def friendly(command: Callable[P, R]) -> Callable[P, R]:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from here", file=sys.stderr)
+            print("interrupted; what was finished is kept", file=sys.stderr)
             raise SystemExit(130) from None
 
     return wrapped

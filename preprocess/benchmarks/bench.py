@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
 from iscc_lidar.preprocess.datasets.registry import open_dataset
+from iscc_lidar.preprocess.synthetic.config import SynthConfig
+from iscc_lidar.preprocess.synthetic.sensor import sweep
+from iscc_lidar.preprocess.synthetic.street import build_street
 from iscc_lidar.shared.bench_file import add_figures
 
+_TIMED_SWEEPS = 5
 _STARTS = (0, 8, 20, 32, 40)
 _PLAIN_STARTS = (0, 20)  # windows on which the slowest opponent, minutes each, runs as well
+
+
+def bench_synth(out: Path) -> None:
+    """Time the simulation of full sweeps on one core."""
+    config = SynthConfig()
+    street = build_street(config, 0)
+    sweep(street, config, 0, 0)
+    began = time.process_time()
+    for number in range(1, 1 + _TIMED_SWEEPS):
+        sweep(street, config, 0, number)
+    seconds = (time.process_time() - began) / _TIMED_SWEEPS
+    print(f"simulated sweep of {config.beams} x {config.columns}: {seconds:.3f} CPU s")
+    add_figures(out, "synth", {"cpu_s_a_sweep": seconds})
 
 
 def bench_groups(out: Path, prefix: str, root: Path, sequences: int, plain: bool) -> None:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.preprocess.datasets import semantickitti
+from iscc_lidar.shared.errors import UserError
 
 DESCRIPTION: Final = "procedural streets made by: iscc-preprocess synth ROOT"
 
 
 def open_dataset(root: Path) -> semantickitti.SemanticKitti:
     """Open synthetic streets below ``root``. Raises UserError where there are none."""
-    return dataclasses.replace(semantickitti.open_dataset(root), name="synthetic")
+    try:
+        return dataclasses.replace(semantickitti.open_dataset(root), name="synthetic")
+    except UserError as error:
+        raise UserError(f"{error}. To make the synthetic streets there: iscc-preprocess synth {root}") from None
