@@ -29,7 +29,7 @@ from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
 from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
 from iscc_lidar.shared.geometry import transform
 
-_METHODS = ("ours", "ours_exact", "components_.45", "components_.3", "plain_hdbscan")
+_METHODS = ("ours", "ours_neighbours", "components_.45", "components_.3", "plain_hdbscan")
 Method = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.int32]]
 
 
@@ -75,7 +75,7 @@ def bench_group_quality(
     sweeps = len(dataset.sweep_names(sequence))
     methods: dict[str, Method] = {
         "ours": lambda xyz, sweep: cluster_window(xyz, sweep, config),
-        "ours_exact": lambda xyz, sweep: cluster_window(xyz, sweep, replace(config, spanning_tree="hdbscan")),
+        "ours_neighbours": lambda xyz, sweep: cluster_window(xyz, sweep, replace(config, spanning_tree="neighbours")),
         "components_.45": lambda xyz, sweep: connected_components(xyz, 0.3),
         "components_.3": lambda xyz, sweep: connected_components(xyz, 0.2),
         "plain_hdbscan": lambda xyz, sweep: plain_hdbscan(xyz),
