@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from iscc_lidar.data_schemas.labels import FILL
+
 POSITION_QUANTUM_M: Final = 0.004
 """Metres per step of the int16 positions: 2 mm error at most, and a reach of 131 m."""
 
@@ -42,9 +44,7 @@ BLOCK_ARRAYS: Final = (
         planes=3,
     ),
     ArraySpec("intensity", "uint8", "points", "intensity, normalised by the data set's rule", unit="1/255"),
-    ArraySpec(
-        "label", "int32", "points", "group id (>= 0, stable within the sequence) or a negative code", fill=-(2**31)
-    ),
+    ArraySpec("label", "int32", "points", "group id (>= 0, stable within the sequence) or a negative code", fill=FILL),
     ArraySpec(
         "semantic", "uint8", "points", "class index into the manifest's class names, 0 unlabelled", optional=True
     ),
@@ -59,7 +59,7 @@ BLOCK_ARRAYS: Final = (
         planes=3,
     ),
     ArraySpec("query_kind", "uint8", "queries", "0 occupied (behind a surface), 1 free near, 2 free far", fill=255),
-    ArraySpec("query_group", "int32", "queries", "group whose surface the query probes", fill=-(2**31)),
+    ArraySpec("query_group", "int32", "queries", "group whose surface the query probes", fill=FILL),
     ArraySpec("query_source", "int32", "queries", "index within the sequence of the sweep whose ray saw it", fill=-1),
     ArraySpec("query_start", "int64", "sweeps + 1", "row of each sweep's first query, then the row count"),
 )

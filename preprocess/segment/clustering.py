@@ -9,16 +9,15 @@ parts are. One tree serves for that, where clustering wide clusters again takes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.segment.density_tree import ClusterTree, cluster_tree, select_clusters
 from iscc_lidar.preprocess.segment.split_trails import split_trails
 from iscc_lidar.shared.config import option
-
-NOISE: Final = -1
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.segment.linking import assign_sequence_ids
 from iscc_lidar.preprocess.segment.segment_block import SegmentedBlock, link_shared_sweeps, load_segmented
-from iscc_lidar.shared.files import write_bytes
+from iscc_lidar.shared.files import write_npz
 
 
 def link_sequence(segmented: list[Path], config: PreprocessConfig) -> list[NDArray[np.int32]]:
@@ -31,9 +30,7 @@ def link_sequence(segmented: list[Path], config: PreprocessConfig) -> list[NDArr
 
 def save_ids(path: Path, ids: list[NDArray[np.int32]]) -> None:
     """Write the ids of all windows, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{f"window_{k}": ids_k for k, ids_k in enumerate(ids)})
-    write_bytes(path, buffer.getvalue())
+    write_npz(path, {f"window_{k}": ids_k for k, ids_k in enumerate(ids)})
 
 
 def load_ids(path: Path) -> list[NDArray[np.int32]]:

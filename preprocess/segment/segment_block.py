@@ -7,7 +7,6 @@ windows; and the labels of its first and last window, by which neighbouring bloc
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.segment.clustering import cluster_window
 from iscc_lidar.preprocess.segment.linking import link_windows
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, SweepBuffer
-from iscc_lidar.shared.files import write_bytes
+from iscc_lidar.shared.files import write_npz
 from iscc_lidar.shared.geometry import transform
 
 SweepLabels = dict[int, NDArray[np.int32]]
@@ -109,9 +108,7 @@ def save_segmented(path: Path, block: SegmentedBlock) -> None:
     arrays |= {f"links_{k}": pairs for k, pairs in enumerate(block.links)}
     for name, labels in (("own", block.own), ("first", block.first), ("last", block.last)):
         arrays |= {f"{name}_{index}": label for index, label in labels.items()}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
+    write_npz(path, arrays)
 
 
 def load_segmented(path: Path) -> SegmentedBlock:
