@@ -6,6 +6,7 @@ Offsets are numbered as TorchSparse numbers them, so that weights exchange one t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -104,20 +105,33 @@ class MapCache:
 
 def submanifold_map(coordinates: Coordinates) -> KernelMap:
     """Find the neighbours of every voxel: half of the offsets are searched, the others are their mirror."""
-    keys = coordinates.keys
-    offsets = torch.arange(CENTRE + 1, 27, device=keys.device)
-    digits = (offsets % 3 - 1, offsets // 3 % 3 - 1, offsets // 9 - 1)
-    shift = sum(d * step for d, step in zip(digits, coordinates.key_steps, strict=True))
-    wanted = keys + torch.as_tensor(shift)[:, None]
-    found = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-    half, here = torch.nonzero(keys[found] == wanted, as_tuple=True)
-    there = found[half, here]
-    upper = half + CENTRE + 1
-    offset = torch.cat([upper, 26 - upper])
+    offset, here, there = (torch.cat(parts) for parts in zip(*_neighbours(coordinates), strict=True))
+    offset = torch.cat([offset, 26 - offset])
     sources, targets = torch.cat([there, here]), torch.cat([here, there])
-    n = len(keys)
+    n = len(coordinates)
     forward = _chunks(offset, sources, targets, n, 27)
     return KernelMap(forward, tuple(_mirrored(c) for c in forward), n, n, 27, has_identity=True)
+
+
+def _neighbours(coordinates: Coordinates) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield (offset index, row, row of its neighbour there) for one of each pair of opposite offsets.
+
+    Three cells on top of each other have successive keys, so that one search finds a column of offsets.
+    """
+    keys = coordinates.keys
+    step_x, step_y, _ = coordinates.key_steps
+    dx, dy = torch.tensor([[1, 1, 1, 0], [-1, 0, 1, 1]], device=keys.device)
+    lowest = keys + (dx * step_x + dy * step_y - 1)[:, None]
+    first = torch.searchsorted(keys, lowest)
+    padded = torch.cat([keys, keys.new_full((3,), torch.iinfo(keys.dtype).max)])
+    for ahead in range(3):
+        dz_above_lowest = padded[first + ahead] - lowest
+        column, here = torch.nonzero(dz_above_lowest < 3, as_tuple=True)
+        dz = dz_above_lowest[column, here] - 1
+        offset = dx[column] + 3 * dy[column] + 9 * dz + CENTRE
+        yield offset, here, first[column, here] + ahead
+    here = torch.nonzero(keys[1:] - keys[:-1] == 1).squeeze(1)
+    yield torch.full_like(here, CENTRE + 9), here, here + 1
 
 
 def downsampling_map(fine: Coordinates, parent_row: Tensor, n_coarse: int) -> KernelMap:
