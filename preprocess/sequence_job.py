@@ -17,10 +17,11 @@ from iscc_lidar.data_schemas.manifest import BLOCK_FILE, BlockEntry, SequenceEnt
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.config import PreprocessConfig, config_key
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.describe.finish_block import finish_sweeps, sequence_labels
+from iscc_lidar.preprocess.describe.finish_block import finish_sweeps
 from iscc_lidar.preprocess.progress import report_sweeps
 from iscc_lidar.preprocess.segment.link_sequence import link_sequence, load_ids, save_ids
-from iscc_lidar.preprocess.segment.segment_block import SweepLabels, load_segmented, save_segmented, segment_block
+from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
+from iscc_lidar.preprocess.segment.segment_block import load_segmented, save_segmented, segment_block
 from iscc_lidar.preprocess.windows import plan_blocks, plan_windows
 from iscc_lidar.preprocess.write_block import block_key, write_block
 from iscc_lidar.shared.files import sha256

@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iscc_lidar.data_schemas.labels import NOISE
+from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.benchmarks.controls import connected_components, plain_hdbscan
 from iscc_lidar.preprocess.benchmarks.object_metrics import ObjectScores, object_scores, width_shares
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.segment.ground import GroundConfig
-from iscc_lidar.preprocess.segment.linking import LinkingConfig, assign_sequence_ids, link_windows
+from iscc_lidar.preprocess.segment.linking import (
+    LinkingConfig,
+    SweepLabels,
+    assign_sequence_ids,
+    link_shared_sweeps,
+    sequence_labels,
+)
 from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
 from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
@@ -156,23 +163,21 @@ def _by_class(pooled: list[tuple[Points, ObjectScores]], class_names: Sequence[s
 
 def label_sequence(points: Points, sweeps: int, method: Method) -> NDArray[np.int32]:
     """Label a whole sequence as the product does: windows, links, each sweep from the window that owns it."""
-    labels = np.full(len(points.xyz), -1, dtype=np.int32)
-    found = []
-    for window in plan_windows(sweeps, WindowConfig()):
-        part = points.part(window.start, window.stop)
-        found.append((window, method(part.xyz, part.sweep)))
-    links = []
-    for (a, labels_a), (b, labels_b) in itertools.pairwise(found):
-        shared_a = np.searchsorted(points.part(a.start, a.stop).sweep + a.start, b.start)
-        shared = len(labels_a) - shared_a
-        links.append(link_windows(labels_a[shared_a:], labels_b[:shared], LinkingConfig()))
-    ids = assign_sequence_ids([int(group.max(initial=-1)) + 1 for _, group in found], links)
-    for (window, group), sequence_id in zip(found, ids, strict=True):
-        own = slice(*np.searchsorted(points.sweep, [window.own_start, window.own_stop]))
-        first = np.searchsorted(points.sweep, window.start)
-        local = group[own.start - first : own.stop - first]
-        labels[own] = np.where(local >= 0, np.append(sequence_id, -1)[local], -1)
-    return labels
+    windows = plan_windows(sweeps, WindowConfig())
+    found = [_label_window(points, window, method) for window in windows]
+    links = [link_shared_sweeps(before, after, LinkingConfig()) for before, after in itertools.pairwise(found)]
+    counts = [1 + max(int(label.max(initial=NOISE)) for label in labels.values()) for labels in found]
+    linked: SweepLabels = {}
+    for window, labels, ids in zip(windows, found, assign_sequence_ids(counts, links), strict=True):
+        own = range(window.own_start, window.own_stop)
+        linked |= sequence_labels({i: labels[i] for i in own}, dict.fromkeys(own, ids))
+    return np.concatenate([linked[i] for i in range(sweeps)])
+
+
+def _label_window(points: Points, window: Window, method: Method) -> SweepLabels:
+    part = points.part(window.start, window.stop)
+    ends = np.searchsorted(part.sweep, np.arange(1, window.stop - window.start))
+    return dict(enumerate(np.split(method(part.xyz, part.sweep), ends), window.start))
 
 
 def _score_sequence(points: Points, sweeps: int, method: Method) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.labels import NOISE, NOT_CONSIDERED
+from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.config import PreprocessConfig
@@ -24,8 +24,8 @@ from iscc_lidar.preprocess.describe.queries import (
     sort_rays,
 )
 from iscc_lidar.preprocess.describe.ray_image import RayImage, make_ray_image
+from iscc_lidar.preprocess.segment.linking import SweepLabels
 from iscc_lidar.preprocess.segment.motion import moving_groups
-from iscc_lidar.preprocess.segment.segment_block import SweepLabels
 from iscc_lidar.shared.geometry import inverse, transform
 
 
@@ -70,8 +70,10 @@ def finish_sweeps(
 ) -> list[FinishedSweep]:
     """Finish the sweeps that a block's windows own, given the sequence's labels of all sweeps they hold."""
     finished: list[FinishedSweep] = []
-    world_origin = dataset.read(sequence, windows[0].start).world_SE3_sensor[:3, 3]
-    held: dict[int, _PlacedSweep] = {}
+    start = windows[0].start
+    first = dataset.read(sequence, start)
+    world_origin = first.world_SE3_sensor[:3, 3]
+    held = {start: _place(start, first, labels[start], world_origin)}
     for window in windows:
         held = {
             i: held.get(i) or _place(i, dataset.read(sequence, i), labels[i], world_origin)
@@ -152,12 +154,3 @@ def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_block: NDArray[np.float
     xyz = transform(sensor_SE3_block, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
     kind, source = np.concatenate([a.kind, b.kind])[order], np.concatenate([a.source, b.source])[order]
     return QuerySet(xyz, kind, group[order], source)
-
-
-def sequence_labels(own: SweepLabels, window_ids: dict[int, NDArray[np.int32]]) -> SweepLabels:
-    """Replace ids of the owning window by ids of the sequence; codes stay. ``window_ids`` goes by sweep."""
-    labels: SweepLabels = {}
-    for index, label in own.items():
-        table = np.append(window_ids[index], np.int32(NOISE))  # the last entry keeps the look-up legal without groups
-        labels[index] = np.where(label >= 0, table[np.clip(label, 0, None)], label)
-    return labels

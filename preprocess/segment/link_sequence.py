@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.segment.linking import assign_sequence_ids
-from iscc_lidar.preprocess.segment.segment_block import SegmentedBlock, link_shared_sweeps, load_segmented
+from iscc_lidar.preprocess.segment.linking import assign_sequence_ids, link_shared_sweeps
+from iscc_lidar.preprocess.segment.segment_block import SegmentedBlock, load_segmented
 from iscc_lidar.shared.files import write_npz
 
 
@@ -21,7 +21,7 @@ def link_sequence(segmented: list[Path], config: PreprocessConfig) -> list[NDArr
     for path in segmented:
         block = load_segmented(path)
         if before is not None:
-            links.append(link_shared_sweeps(before.last, block.first, config))
+            links.append(link_shared_sweeps(before.last, block.first, config.linking))
         counts.extend(block.group_counts)
         links.extend(block.links)
         before = block

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.shared.config import option
+
+SweepLabels = dict[int, NDArray[np.int32]]
+"""Labels of every point of some sweeps, by the sweep's index."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,15 @@ class LinkingConfig:
     """Options of linking."""
 
     min_iou: float = option(0.25, "least intersection over union on the shared points for two groups to be one")
+
+
+def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: LinkingConfig) -> NDArray[np.int32]:
+    """Pairs of ids of two windows that are the same object, judged on the sweeps that both hold."""
+    shared = sorted(before.keys() & after.keys())
+    if not shared:
+        return np.empty((0, 2), dtype=np.int32)
+    ids_before, ids_after = (np.concatenate([labels[i] for i in shared]) for labels in (before, after))
+    return link_windows(np.maximum(ids_before, NOISE), np.maximum(ids_after, NOISE), config)
 
 
 def link_windows(
@@ -78,6 +91,15 @@ def assign_sequence_ids(
         used += int(new.sum())
         ids.append(own)
     return ids
+
+
+def sequence_labels(own: SweepLabels, window_ids: dict[int, NDArray[np.int32]]) -> SweepLabels:
+    """Replace ids of the owning window by ids of the sequence; codes stay. ``window_ids`` goes by sweep."""
+    labels: SweepLabels = {}
+    for index, label in own.items():
+        table = np.append(window_ids[index], np.int32(NOISE))  # the last entry keeps the look-up legal without groups
+        labels[index] = np.where(label >= 0, table[np.clip(label, 0, None)], label)
+    return labels
 
 
 def _sizes(labels: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -18,13 +18,10 @@ from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.segment.clustering import cluster_window
-from iscc_lidar.preprocess.segment.linking import link_windows
+from iscc_lidar.preprocess.segment.linking import SweepLabels, link_shared_sweeps
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, SweepBuffer
 from iscc_lidar.shared.files import write_npz
 from iscc_lidar.shared.geometry import transform
-
-SweepLabels = dict[int, NDArray[np.int32]]
-"""Labels of every point of some sweeps, by the sweep's index."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def segment_block(
         labels = segment_window(sweeps.take(window.start, window.stop), window.start, config)
         counts.append(1 + max((int(label.max(initial=NOISE)) for label in labels.values()), default=NOISE))
         if before:
-            links.append(link_shared_sweeps(before, labels, config))
+            links.append(link_shared_sweeps(before, labels, config.linking))
         first = first or labels
         own |= {index: labels[index] for index in range(window.own_start, window.own_stop)}
     return SegmentedBlock(windows, tuple(counts), tuple(links), own, first, labels)
@@ -88,15 +85,6 @@ def segment_window(sweeps: list[GroundedSweep], start: int, config: PreprocessCo
         labels[start + offset] = held.label.copy()
         labels[start + offset][mask] = groups[sum(sizes[:offset]) : sum(sizes[: offset + 1])]
     return labels
-
-
-def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: PreprocessConfig) -> NDArray[np.int32]:
-    """Pairs of ids of two windows that are the same object, judged on the sweeps that both hold."""
-    shared = sorted(before.keys() & after.keys())
-    if not shared:
-        return np.empty((0, 2), dtype=np.int32)
-    ids_before, ids_after = (np.concatenate([labels[i] for i in shared]) for labels in (before, after))
-    return link_windows(np.maximum(ids_before, NOISE), np.maximum(ids_after, NOISE), config.linking)
 
 
 def save_segmented(path: Path, block: SegmentedBlock) -> None:
