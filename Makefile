@@ -10,8 +10,9 @@ OUT     ?= runs/$(DATASET)
 SEEDS   ?= 0 1 2
 # instance-labelled real sweeps in SemanticKITTI's layout, scored by make bench where they are there
 REAL    ?= ../shared/data/semantickitti_from_pandaset
-# On the synthetic streets a run of minutes; RECIPE= gives the full one, RECIPE=local_only and the like an ablation.
-RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick)
+# quick, a run of minutes, on the synthetic streets and wherever there is no GPU; RECIPE=iscc is the full one,
+# RECIPE=local_only and the like an ablation.
+RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),iscc,quick))
 ARGS    ?=
 SYNTH_ARGS      ?=
 PREPROCESS_ARGS ?=
@@ -47,7 +48,7 @@ preprocess: $(READY) $(if $(filter synthetic,$(DATASET)),synth) ## sweeps -> cac
 	@$(BIN)/iscc-cache show $(CACHE) --out $(CACHE)-groups.png
 
 pretrain: preprocess ## cache -> pre-trained encoder
-	$(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT) --resume $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+	$(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT) --resume --recipe $(RECIPE) $(ARGS)
 	@echo "picture of the groups: $(CACHE)-groups.png"
 
 check: $(READY) ## lint, types, import boundaries
@@ -69,13 +70,13 @@ test-all: $(READY) ## all tests, the long ones too
 bench: OUT = runs/bench
 bench: preprocess ## tables of group quality and speed; the figures, flat, in OUT/bench.json
 	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(ARGS)
-	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) $(if $(RECIPE),--recipe $(RECIPE))
+	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
 probe: preprocess ## pre-train with each of SEEDS, probe on streets never seen: linear probe, occupancy
 	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=1000
 	$(BIN)/iscc-preprocess run synthetic --root data/unseen --cache cache/unseen
 	set -e; for seed in $(SEEDS); do \
-	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume $(if $(RECIPE),--recipe $(RECIPE)) --set train.seed=$$seed $(ARGS); \
+	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume --recipe $(RECIPE) --set train.seed=$$seed $(ARGS); \
 	  $(BIN)/iscc-train probe --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
 	done
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import torch
 from tqdm import tqdm
@@ -29,6 +29,8 @@ from iscc_lidar.trainer.metrics import MetricsLog
 from iscc_lidar.trainer.schedule import learning_rate
 from iscc_lidar.trainer.teacher import follow, momentum_at
 
+_MACHINE_THREADS: Final = torch.get_num_threads()
+
 
 def pretrain(
     cache_path: Path, out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
@@ -40,6 +42,8 @@ def pretrain(
         return False
     use_fast_codecs()
     device = pick_device(config.train.device)
+    # One core is the loader's: on two, a second thread for the network made a step no faster.
+    torch.set_num_threads(max(1, _MACHINE_THREADS - 1))
     state = checkpoint.new_state(config, device)
     if start > 0:
         checkpoint.restore(out, state)

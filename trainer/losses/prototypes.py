@@ -26,7 +26,9 @@ class GlobalConfig:
     epsilon: float = option(0.05, "entropy weight of sinkhorn and temperature of softmax [choice, SwAV]")
     iterations: int = option(3, "sinkhorn iterations [choice, SwAV]")
     recent: int = option(2048, "recent f2 that take part in sinkhorn, so that small batches stay balanced [choice]")
-    momentum: float = option(0.99, "F_g keeps this much of itself at each refresh [choice]")
+    momentum: float = option(
+        0.99, "F_g keeps this much of itself at each refresh [choice]; a run of some hundred steps needs .9 to keep up"
+    )
     reseed_after: int = option(100, "steps without a group before a row restarts from a recent f2 [choice]; 0 never")
     seed_noise: float = option(0.3, "length of the noise added to a unit f2 where a row starts from one")
 
