@@ -20,7 +20,7 @@ CHUNK_ROWS: Final = 65_536
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a block. The first of two axes is ``axis`` (x, y, z); the last runs over ``rows``."""
+    """One array of a block. The last axis runs over ``rows``; the first of two over ``planes`` (x, y, z)."""
 
     name: str
     dtype: str
@@ -47,6 +47,14 @@ BLOCK_ARRAYS: Final = (
     ArraySpec("label", "int32", "points", "group id (>= 0, stable within the sequence) or a negative code", fill=FILL),
     ArraySpec(
         "semantic", "uint8", "points", "class index into the manifest's class names, 0 unlabelled", optional=True
+    ),
+    ArraySpec(
+        "pixel",
+        "uint16",
+        "points",
+        "laser, return, row, column of the point in its range image, as the data set counts them",
+        planes=4,
+        optional=True,
     ),
     ArraySpec("point_start", "int64", "sweeps + 1", "row of each sweep's first point, then the row count"),
     ArraySpec(

@@ -16,13 +16,15 @@ class Sweep:
         sequence: name of the sequence within the data set.
         name: the sweep's own name in the data set (a frame number or time stamp), unique in its sequence.
         timestamp_ns: time of the sweep, nanoseconds; only differences within a sequence have a meaning.
-        xyz: float32 [N, 3], metres, sensor frame (x forward, y left, z up). Points that do not exist
-            (NaN, infinite, exactly zero) keep their place.
+        xyz: float32 [N, 3], metres, sensor frame: x forward, y left, z up, the origin at the (topmost) LiDAR.
+            Points that do not exist (NaN, infinite, exactly zero) keep their place.
         intensity: float32 [N], 0..1 by the data set's stated rule.
         origin: float32 [N, 3] or [1, 3], metres, sensor frame: where each return's ray started.
         world_SE3_sensor: float64 [4, 4], sensor frame to a frame that is fixed during the sequence.
         semantic: uint8 [N] or None: class index into the adapter's class names, 0 where unlabelled.
         instance: int32 [N] or None: object id, stable within the sequence, 0 where none. Only for scoring.
+        pixel: uint16 [N, 4] or None: laser, return, row and column of each point in its range image, all as the
+            data set counts them. None where the raw file is a list of points: there the order says it all.
 
     """
 
@@ -35,6 +37,7 @@ class Sweep:
     world_SE3_sensor: NDArray[np.float64]
     semantic: NDArray[np.uint8] | None = None
     instance: NDArray[np.int32] | None = None
+    pixel: NDArray[np.uint16] | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)

@@ -55,6 +55,8 @@ def _block_arrays(sweeps: list[FinishedSweep]) -> dict[str, NDArray[Any]]:
     }
     if any(s.sweep.semantic is not None for s in sweeps):
         arrays["semantic"] = np.concatenate([_semantic(s) for s in sweeps])
+    if all(s.sweep.pixel is not None for s in sweeps):
+        arrays["pixel"] = np.concatenate([s.sweep.pixel.T for s in sweeps if s.sweep.pixel is not None], axis=1)
     return arrays
 
 

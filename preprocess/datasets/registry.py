@@ -1,18 +1,17 @@
-"""Find a data set adapter by name: every module of this package that has ``open_dataset`` is one."""
+"""Find a data set adapter by name: every module of this package is one, but this and those with a leading underscore."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess import datasets
 from iscc_lidar.shared.errors import UserError
-
-_NOT_ADAPTERS = frozenset({"registry"})
 
 
 class Dataset(Protocol):
@@ -27,7 +26,10 @@ class Dataset(Protocol):
         """Names of the semantic classes by index; 0 is unlabelled."""
 
     def sequences(self) -> tuple[str, ...]:
-        """Names of the sequences, sorted."""
+        """Names of the sequences, sorted. A sequence holds sweeps that may be stacked by their poses."""
+
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """The official splits (train, val, ...): names of those of their sequences that are there."""
 
     def sweep_names(self, sequence: str) -> tuple[str, ...]:
         """Names of a sequence's sweeps, in order of time."""
@@ -35,13 +37,20 @@ class Dataset(Protocol):
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         """Files whose content a sweep depends on."""
 
+    def problems(self, sequence: str) -> Iterator[str]:
+        """What would stop or spoil the work on a sequence, each with the file and what to do.
+
+        Cheap: looks at names, sizes, tables and file headers, never at all points.
+        """
+
     def read(self, sequence: str, index: int) -> Sweep:
         """Read one sweep by its position in the sequence."""
 
 
 def names() -> tuple[str, ...]:
     """Names of all data sets that can be read."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(datasets.__path__) if m.name not in _NOT_ADAPTERS))
+    found = (m.name for m in pkgutil.iter_modules(datasets.__path__))
+    return tuple(sorted(name for name in found if name != "registry" and not name.startswith("_")))
 
 
 def description(name: str) -> str:

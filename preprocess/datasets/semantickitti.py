@@ -8,6 +8,7 @@ taken as it is. ``poses.txt`` is in the camera frame, so world_SE3_sensor = Tr^-
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,10 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
 
 DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
+HOW_TO_GET: Final = (
+    "SemanticKITTI is at semantic-kitti.org, its points at cvlibs.net (KITTI odometry, velodyne, 80 GB; CC BY-NC-SA). "
+    "Pre-training needs velodyne/*.bin, and poses.txt and calib.txt from the label download; labels/ is for evaluation"
+)
 
 CLASS_NAMES: Final = (
     "unlabelled",
@@ -80,6 +85,12 @@ _CLASS_OF_RAW: Final = {
 _CLASS_LUT: Final = np.zeros(2**16, dtype=np.uint8)
 _CLASS_LUT[list(_CLASS_OF_RAW)] = list(_CLASS_OF_RAW.values())
 
+_SPLITS: Final = {
+    "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
+    "val": ("08",),
+    "test": tuple(str(number) for number in range(11, 22)),
+}
+
 _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
 
 
@@ -99,6 +110,10 @@ class SemanticKitti:
         """Names of the sequences that hold sweeps, sorted."""
         return tuple(sorted(f.parent.name for f in (self.root / "sequences").glob("*/velodyne") if f.is_dir()))
 
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The benchmark's splits: train is 00 to 10 without 08, val is 08, test 11 to 21."""
+        return {split: tuple(s for s in self.sequences() if s in names) for split, names in _SPLITS.items()}
+
     def sweep_names(self, sequence: str) -> tuple[str, ...]:
         """Frame numbers of the sweeps of a sequence, in order."""
         return _sweep_names(self.root / "sequences" / sequence)
@@ -115,6 +130,26 @@ class SemanticKitti:
             folder / "times.txt",
         )
         return tuple(file for file in files if file.exists())
+
+    def problems(self, sequence: str) -> Iterator[str]:
+        """Missing poses or calibration, and files whose size cannot be right."""
+        folder = self.root / "sequences" / sequence
+        try:
+            names = self.sweep_names(sequence)
+            _read_times(folder / "times.txt")
+            _pose(folder, int(names[-1]))
+        except UserError as error:
+            yield str(error)
+            return
+        for name in names:
+            points = folder / "velodyne" / f"{name}.bin"
+            labels = folder / "labels" / f"{name}.label"
+            try:
+                count = _count_points(points)
+                if labels.exists():
+                    _check_label_size(labels, count)
+            except UserError as error:
+                yield str(error)
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
@@ -160,26 +195,34 @@ def _sweep_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _read_points(path: Path) -> NDArray[np.float32]:
+def _count_points(path: Path) -> int:
     size = path.stat().st_size
     if size % 16:
         raise UserError(
             f"{path}: {size} bytes is no whole number of points of 16 bytes; the file is cut short or "
             "damaged, fetch it again"
         )
+    return size // 16
+
+
+def _read_points(path: Path) -> NDArray[np.float32]:
+    _count_points(path)
     return np.fromfile(path, dtype="<f4").reshape(-1, 4)
 
 
 def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
     if not path.exists():
         return None
-    raw = np.fromfile(path, dtype="<u4")
+    _check_label_size(path, points)
+    return np.fromfile(path, dtype="<u4")
+
+
+def _check_label_size(path: Path, points: int) -> None:
     if path.stat().st_size != 4 * points:
         raise UserError(
             f"{path}: {path.stat().st_size} bytes, expected 4 for each of the sweep's {points} points; "
             "the label or the .bin file is damaged or of another sweep"
         )
-    return raw
 
 
 def _pose(folder: Path, frame: int) -> NDArray[np.float64]:

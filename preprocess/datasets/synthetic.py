@@ -10,6 +10,7 @@ from iscc_lidar.preprocess.datasets import semantickitti
 from iscc_lidar.shared.errors import UserError
 
 DESCRIPTION: Final = "procedural streets made by: iscc-preprocess synth ROOT"
+HOW_TO_GET: Final = "iscc-preprocess synth ROOT makes them"
 
 
 def open_dataset(root: Path) -> semantickitti.SemanticKitti:
