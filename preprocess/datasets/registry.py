@@ -1,4 +1,7 @@
-"""Find a data set adapter by name: every module of this package is one, but this and those with a leading underscore."""
+"""Find a data set adapter by name: every module of this package is one.
+
+This one and those with a leading underscore are not.
+"""
 
 from __future__ import annotations
 
