@@ -4,7 +4,7 @@
 # DATASET  data set to read (make datasets lists them)   ROOT  its folder     CACHE  where the labels go
 # OUT      where the run goes                            ARGS  more options for the target's last command
 DATASET ?= synthetic
-ROOT    ?= data/$(DATASET)
+ROOT    ?= $(if $(filter synthetic,$(DATASET)),data/synthetic)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
 SEEDS   ?= 0 1 2
@@ -44,7 +44,7 @@ synth: $(READY) ## write the synthetic streets
 	$(BIN)/iscc-preprocess synth $(ROOT) $(SYNTH_ARGS) $(if $(filter synth,$(MAKECMDGOALS)),$(ARGS))
 
 preprocess: $(READY) $(if $(filter synthetic,$(DATASET)),synth) ## sweeps -> cache of groups and occupancy queries
-	$(BIN)/iscc-preprocess run $(DATASET) --root $(ROOT) --cache $(CACHE) $(PREPROCESS_ARGS) $(if $(filter preprocess,$(MAKECMDGOALS)),$(ARGS))
+	$(BIN)/iscc-preprocess run $(DATASET) $(if $(ROOT),--root $(ROOT)) --cache $(CACHE) $(PREPROCESS_ARGS) $(if $(filter preprocess,$(MAKECMDGOALS)),$(ARGS))
 	@$(BIN)/iscc-cache show $(CACHE) --out $(CACHE)-groups.png
 
 pretrain: preprocess ## cache -> pre-trained encoder

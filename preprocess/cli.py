@@ -12,6 +12,7 @@ from iscc_lidar.preprocess.benchmarks.bench import bench_groups, bench_synth
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.select import find_dataset, find_problems, root_variable, select_sequences
 from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
 from iscc_lidar.shared.bench_file import BENCH_FILE
 from iscc_lidar.shared.cli_errors import friendly
@@ -26,6 +27,9 @@ app = typer.Typer(
     help="Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.",
 )
 
+DatasetName = Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")]
+Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
+Sequences = Annotated[str | None, typer.Option(help="only these sequences, by name, with commas between")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options and stop")]
@@ -35,9 +39,13 @@ Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes
 @app.command()
 @friendly
 def run(
-    dataset: Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")],
-    root: Annotated[Path | None, typer.Option(help="folder of the data set. Default: data/DATASET")] = None,
+    dataset: DatasetName,
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the data set. Default: $ISCC_DATASET_ROOT, or data/DATASET")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="folder of the cache. Default: cache/DATASET")] = None,
+    split: Split = None,
+    sequences: Sequences = None,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
     recipe: Recipe = None,
@@ -55,21 +63,53 @@ def run(
 
         iscc-preprocess run semantickitti --root data/semantickitti --cache cache/semantickitti
 
+        iscc-preprocess run semantickitti --split train --workers 16
+
+        iscc-preprocess run semantickitti --sequences 00,08
+
         iscc-preprocess run semantickitti --set window.sweeps=8 --set clustering.voxel_size_m=0.2 --workers 0
     """
     config = resolve(PreprocessConfig, recipe, overrides or ())
     if show_config:
         print(to_toml(config), end="")
         return
-    source = registry.open_dataset(dataset, root or Path("data") / dataset)
+    source = find_dataset(dataset, root)
+    chosen = select_sequences(source, _names(sequences), split)
     target = cache or Path("cache") / dataset
     count = _cores() if workers is None else workers
-    manifest = preprocess(source, target, config, workers=count, scheduler=scheduler)
-    sweeps = sum(sequence.sweeps for sequence in manifest.sequences)
+    manifest = preprocess(source, target, config, count, scheduler, chosen)
+    sweeps = sum(entry.sweeps for entry in manifest.sequences)
     print(
         f"cache: {target} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
         f"iscc-cache info {target}"
     )
+
+
+@app.command()
+@friendly
+def check(
+    dataset: DatasetName,
+    root: Annotated[Path | None, typer.Argument(help="folder of the data set")] = None,
+    split: Split = None,
+    sequences: Sequences = None,
+) -> None:
+    """List everything that would stop or spoil the work on a data set, before hours of work start.
+
+    Looks at names, sizes, tables and file headers, not at every point. Exit status 1 where there is a problem.
+
+    Example:
+
+        iscc-preprocess check semantickitti data/semantickitti
+    """
+    source = find_dataset(dataset, root)
+    chosen = select_sequences(source, _names(sequences), split)
+    problems = find_problems(source, chosen)
+    for problem in problems:
+        print(problem)
+    count = sum(len(source.sweep_names(sequence)) for sequence in chosen) if not problems else 0
+    print(f"{len(problems)} problems" if problems else f"no problem in {len(chosen)} sequences, {count} sweeps")
+    if problems:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -104,9 +144,10 @@ def synth(
 @app.command()
 @friendly
 def datasets() -> None:
-    """List the data sets that can be read, with the layout that is expected of each."""
+    """List the data sets that can be read: the layout that is expected, and where to get them."""
     for name in registry.names():
         print(f"{name:<16}{registry.description(name)}")
+        print(f"{'':<16}{registry.how_to_get(name)}. Root: --root, ${root_variable(name)} or data/{name}")
 
 
 @app.command()
@@ -130,6 +171,10 @@ def bench(
     else:
         bench_groups(out, "real", real, sequences=1, plain=plain)
     print(f"\nfigures: {out / BENCH_FILE}")
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _cores() -> int:

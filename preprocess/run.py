@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from iscc_lidar.preprocess.config import PreprocessConfig, config_key
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.progress import sweep_bar
 from iscc_lidar.preprocess.segment.ground import settled
+from iscc_lidar.preprocess.select import find_problems, refuse_problems
 from iscc_lidar.preprocess.sequence_job import (
     WORK_FOLDER,
     SequenceJob,
@@ -43,7 +44,12 @@ Submit = Callable[..., Any]
 
 
 def preprocess(
-    dataset: Dataset, cache: Path, config: PreprocessConfig, workers: int = 0, scheduler: str | None = None
+    dataset: Dataset,
+    cache: Path,
+    config: PreprocessConfig,
+    workers: int = 0,
+    scheduler: str | None = None,
+    sequences: Sequence[str] | None = None,
 ) -> Manifest:
     """Make or complete a cache of a data set.
 
@@ -53,6 +59,7 @@ def preprocess(
         config: options; another configuration than the cache's redoes it.
         workers: processes on this machine, 0 to work in this one.
         scheduler: address of a running Dask scheduler to use instead.
+        sequences: those to add, by default all; what the cache holds already stays and is brought up to date.
 
     Returns:
         The manifest, which has been written last.
@@ -62,7 +69,9 @@ def preprocess(
     """
     refuse_foreign(cache, dataset)
     config = replace(config, ground=settled(config.ground))  # what is recorded is what was done
-    jobs = [plan_sequence(dataset, sequence, cache, config) for sequence in dataset.sequences()]
+    wanted = _with_held(dataset, cache, dataset.sequences() if sequences is None else sequences)
+    refuse_problems(find_problems(dataset, wanted))
+    jobs = [plan_sequence(dataset, sequence, cache, config) for sequence in wanted]
     with _client(workers, scheduler) as client:
         submit = _run_here if client is None else client.submit
         checks = [submit(sequence_key, job, **_impure(client)) for job in jobs]
@@ -86,6 +95,12 @@ def refuse_foreign(cache: Path, dataset: Dataset) -> None:
         strange = sorted(entry.name for entry in cache.iterdir() if entry.name not in known)
         if strange:
             raise UserError(f"{cache}: is not a cache, it holds {strange[0]}; pass an empty or new folder as --cache")
+
+
+def _with_held(dataset: Dataset, cache: Path, wanted: Sequence[str]) -> list[str]:
+    """The wanted sequences and those of the data set that the cache holds already, in the data set's order."""
+    held = {folder.name for folder in (cache / "sequences").glob("*")}
+    return [name for name in dataset.sequences() if name in held or name in wanted]
 
 
 def _submit_sequence(submit: Submit, client: Client | None, job: SequenceJob, key: str) -> list[Any]:

@@ -61,6 +61,11 @@ def description(name: str) -> str:
     return str(importlib.import_module(f"{datasets.__name__}.{name}").DESCRIPTION)
 
 
+def how_to_get(name: str) -> str:
+    """Where a data set is to be had, under which licence, and which of its files are needed for what."""
+    return str(importlib.import_module(f"{datasets.__name__}.{name}").HOW_TO_GET)
+
+
 def open_dataset(name: str, root: Path) -> Dataset:
     """Open a data set by name. Raises UserError for an unknown name or where it is not at ``root``."""
     if name not in names():

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from iscc_lidar.preprocess.cli import app
 from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.config import resolve
 
 
@@ -19,7 +20,7 @@ def command(*arguments: object) -> Result:
 def test_datasets_lists_every_adapter_with_its_layout() -> None:
     done = command("datasets")
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.output.splitlines()] == ["semantickitti", "synthetic"]
+    assert [line.split()[0] for line in done.output.splitlines() if not line.startswith(" ")] == list(registry.names())
     assert "sequences/NN/velodyne/*.bin" in done.output
 
 
@@ -69,3 +70,15 @@ def test_a_scheduler_that_does_not_answer_is_named(tiny_streets: Path, tmp_path:
     done = command(*call)
     assert done.exit_code == 1
     assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in done.stderr
+
+
+def test_check_tells_how_much_is_sound_or_lists_what_is_not(tiny_streets: Path, tmp_path: Path) -> None:
+    done = command("check", "synthetic", tiny_streets)
+    assert done.exit_code == 0
+    assert "no problem in" in done.output
+    folder = tmp_path / "sequences" / "00" / "velodyne"
+    folder.mkdir(parents=True)
+    (folder / "000000.bin").write_bytes(bytes(16))
+    done = command("check", "semantickitti", tmp_path)
+    assert done.exit_code == 1
+    assert "poses.txt: missing" in done.output

@@ -1,0 +1,87 @@
+"""Which data set, where it lies, and which of its sequences: what the command line says, resolved and checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from iscc_lidar.preprocess.datasets import registry
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.shared.errors import UserError
+
+_SHOWN_PROBLEMS = 20
+
+
+def root_variable(name: str) -> str:
+    """Environment variable that holds the folder of a data set."""
+    return f"ISCC_{name.upper()}_ROOT"
+
+
+def find_dataset(name: str, root: Path | None = None) -> Dataset:
+    """Open a data set at ``root``, else where its environment variable says, else at data/NAME.
+
+    Raises:
+        UserError: unknown data set; or nothing of it there, with a word on where to get it.
+    """
+    if name not in registry.names():
+        return registry.open_dataset(name, Path())  # raises, with the nearest name
+    variable = root_variable(name)
+    folder = root or Path(os.environ.get(variable) or Path("data") / name)
+    try:
+        return registry.open_dataset(name, folder)
+    except UserError as error:
+        where = f"Pass its folder as --root (ROOT= with make) or in {variable}"
+        raise UserError(f"{error}\n{where}.\n{registry.how_to_get(name)}") from None
+
+
+def select_sequences(dataset: Dataset, named: Sequence[str] = (), split: str | None = None) -> tuple[str, ...]:
+    """Names of a data set's sequences: those named, or those of an official split, or all.
+
+    Raises:
+        UserError: a sequence or split that is not there, or both given.
+    """
+    every = dataset.sequences()
+    if named and split:
+        raise UserError("--sequences and --split: give one of them, not both")
+    if split is not None:
+        return _of_split(dataset, split)
+    for name in named:
+        if name not in every:
+            raise UserError(f"--sequences: {dataset.name} has no sequence {name!r} here{_nearest(name, every)}")
+    return tuple(sorted(set(named))) if named else every
+
+
+def find_problems(dataset: Dataset, sequences: Iterable[str]) -> list[str]:
+    """What would stop or spoil the work on some sequences, from names, sizes and headers alone."""
+    bar = tqdm(list(sequences), desc="looking for problems", unit="sequence", leave=False)
+    return [problem for sequence in bar for problem in dataset.problems(sequence)]
+
+
+def refuse_problems(problems: Sequence[str]) -> None:
+    """Raise one UserError that lists the first problems, if there are any."""
+    if problems:
+        shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])
+        rest = f"\n... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+        raise UserError(
+            f"{len(problems)} problem(s) in the data, nothing was done:\n{shown}{rest}\nMend them, or leave "
+            "those sequences out by --sequences; iscc-preprocess check lists all"
+        )
+
+
+def _of_split(dataset: Dataset, split: str) -> tuple[str, ...]:
+    splits = dataset.splits()
+    if split not in splits:
+        known = ", ".join(splits) or "none; use --sequences"
+        raise UserError(f"--split {split}: {dataset.name} has no such split here (it has: {known})")
+    if not splits[split]:
+        raise UserError(f"--split {split}: none of its sequences is here; found {', '.join(dataset.sequences()[:8])}")
+    return splits[split]
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; the nearest is {near[0]}" if near else f"; it has {', '.join(known[:8])}"

@@ -1,0 +1,99 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets import registry
+from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.select import find_dataset, find_problems, refuse_problems, select_sequences
+from iscc_lidar.shared.cache_reader import read_manifest
+from iscc_lidar.shared.errors import UserError
+
+
+@pytest.fixture
+def streets(tiny_streets: Path, tmp_path: Path) -> Iterator[Path]:
+    """The tiny streets by links, twice over: sequences 00, 01, ... and 08."""
+    folder = tmp_path / "streets"
+    (folder / "sequences").mkdir(parents=True)
+    first = sorted((tiny_streets / "sequences").iterdir())[0]
+    for name in ("00", "01", "08"):
+        (folder / "sequences" / name).symlink_to(first)
+    yield folder
+
+
+def test_root_is_the_option_then_the_environment_then_the_data_folder(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_dataset("semantickitti", streets).sequences() == ("00", "01", "08")
+    monkeypatch.setenv("ISCC_SEMANTICKITTI_ROOT", str(streets))
+    assert find_dataset("semantickitti").sequences() == ("00", "01", "08")
+    monkeypatch.delenv("ISCC_SEMANTICKITTI_ROOT")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "semantickitti").symlink_to(streets)
+    assert find_dataset("semantickitti").sequences() == ("00", "01", "08")
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_where_nothing_is_there_the_message_says_where_to_get_it(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        find_dataset(name, tmp_path)
+    message = str(raised.value)
+    assert str(tmp_path) in message
+    assert f"ISCC_{name.upper()}_ROOT" in message
+    assert registry.how_to_get(name) in message
+
+
+def test_sequences_by_name_and_by_split(streets: Path) -> None:
+    dataset = find_dataset("semantickitti", streets)
+    assert select_sequences(dataset) == ("00", "01", "08")
+    assert select_sequences(dataset, ["08", "00", "08"]) == ("00", "08")
+    assert select_sequences(dataset, split="train") == ("00", "01")
+    assert select_sequences(dataset, split="val") == ("08",)
+
+
+@pytest.mark.parametrize(
+    ("named", "split", "says"),
+    [
+        (["1"], None, "no sequence '1' here; the nearest is 0"),
+        ([], "trian", "no such split here .it has: train, val, test."),
+        ([], "test", "none of its sequences is here; found 00, 01, 08"),
+        (["00"], "val", "one of them, not both"),
+    ],
+)
+def test_what_is_not_there_is_named(streets: Path, named: list[str], split: str | None, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        select_sequences(find_dataset("semantickitti", streets), named, split)
+
+
+def broken(tmp_path: Path) -> Path:
+    folder = tmp_path / "broken" / "sequences" / "00"
+    (folder / "velodyne").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    (folder / "velodyne" / "000000.bin").write_bytes(bytes(33))
+    (folder / "velodyne" / "000001.bin").write_bytes(bytes(32))
+    (folder / "labels" / "000001.label").write_bytes(bytes(4))
+    (folder / "poses.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n" * 2)
+    (folder / "calib.txt").write_text("Tr: 1 0 0 0 0 1 0 0 0 0 1 0\n")
+    return tmp_path / "broken"
+
+
+def test_all_problems_are_found_in_one_pass_and_nothing_is_done(tmp_path: Path) -> None:
+    dataset = find_dataset("semantickitti", broken(tmp_path))
+    problems = find_problems(dataset, ["00"])
+    assert len(problems) == 2
+    assert "000000.bin: 33 bytes is no whole number of points" in problems[0]
+    assert "000001.label: 4 bytes, expected 4 for each of the sweep's 2 points" in problems[1]
+    with pytest.raises(UserError, match=r"2 problem\(s\) in the data, nothing was done"):
+        refuse_problems(problems)
+
+
+def test_a_second_selection_adds_to_a_cache(streets: Path, tmp_path: Path, tiny_config: PreprocessConfig) -> None:
+    dataset, cache = find_dataset("semantickitti", streets), tmp_path / "cache"
+    preprocess(dataset, cache, tiny_config, sequences=("01",))
+    assert [s.name for s in read_manifest(cache).sequences] == ["01"]
+    before = (cache / "sequences" / "01" / "block_0000" / "block.json").stat().st_mtime_ns
+    preprocess(dataset, cache, tiny_config, sequences=("08",))
+    assert [s.name for s in read_manifest(cache).sequences] == ["01", "08"]
+    assert (cache / "sequences" / "01" / "block_0000" / "block.json").stat().st_mtime_ns == before
