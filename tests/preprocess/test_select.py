@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,14 @@ from iscc_lidar.shared.errors import UserError
 
 
 @pytest.fixture
-def streets(tiny_streets: Path, tmp_path: Path) -> Iterator[Path]:
-    """The tiny streets by links, twice over: sequences 00, 01, ... and 08."""
+def streets(tiny_streets: Path, tmp_path: Path) -> Path:
+    """One tiny street by links, as sequences 00, 01 and 08."""
     folder = tmp_path / "streets"
     (folder / "sequences").mkdir(parents=True)
     first = sorted((tiny_streets / "sequences").iterdir())[0]
     for name in ("00", "01", "08"):
         (folder / "sequences" / name).symlink_to(first)
-    yield folder
+    return folder
 
 
 def test_root_is_the_option_then_the_environment_then_the_data_folder(
