@@ -1,0 +1,135 @@
+"""Single rows of large Parquet files, decoded one after another: memory stays at a few rows whatever the file.
+
+A row of a range-image table is megabytes, and a row group may hold one row or all thousand of them, in any
+order. A cursor decodes the rows of a row group in turn; a few are kept open, so that files sorted by time as
+well as those sorted by laser first are decoded about once when sweeps are read in order. Rows in random order
+within large row groups are read rightly but slowly: each asks for half its row group on average.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from iscc_lidar.shared.errors import UserError
+
+_MAX_CURSORS: Final = 6  # one for each laser and one to spare
+_NEAR_ROWS: Final = 8  # a jump this short moves a cursor, a longer one opens another
+_READ_BUFFER_BYTES: Final = 1 << 20  # without it pyarrow loads whole column chunks
+_OPEN_FILES: Final = 6
+
+
+@dataclass
+class _Cursor:
+    position: int  # number of the row that comes next
+    stop: int
+    batches: Iterator[pa.RecordBatch]
+
+
+class ParquetRows:
+    """Rows of one file by number. Use ``open_rows``, which keeps a few files open for each process."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], held: int) -> None:
+        self._path = path
+        self._columns = list(columns)
+        self._file = open_parquet(path)
+        groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        self._starts = np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])
+        self._cursors: list[_Cursor] = []  # the least recently used first
+        self._rows: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._held = held
+        self._lock = threading.Lock()
+
+    def row(self, number: int) -> pa.RecordBatch:
+        """Read one row, a batch of length 1. Raises UserError where the file is damaged."""
+        with self._lock:
+            if number not in self._rows:
+                try:
+                    self._decode(number)
+                except (OSError, ValueError, StopIteration, pa.ArrowException) as error:
+                    self._cursors.clear()
+                    raise damaged(self._path, f"row {number}: {error or type(error).__name__}") from None
+            return self._rows[number]
+
+    def _decode(self, number: int) -> None:
+        cursor = self._cursor_before(number)
+        while cursor.position <= number:
+            self._rows[cursor.position] = next(cursor.batches)
+            cursor.position += 1
+            if len(self._rows) > self._held:
+                self._rows.popitem(last=False)
+        self._cursors = [c for c in self._cursors if c.position < c.stop]
+
+    def _cursor_before(self, number: int) -> _Cursor:
+        near = [c for c in self._cursors if c.position <= number <= min(c.position + _NEAR_ROWS, c.stop - 1)]
+        cursor = max(near, key=lambda c: c.position) if near else self._new_cursor(number)
+        self._cursors = [*(c for c in self._cursors if c is not cursor), cursor][-_MAX_CURSORS:]
+        return cursor
+
+    def _new_cursor(self, number: int) -> _Cursor:
+        group = int(np.searchsorted(self._starts, number, side="right")) - 1
+        batches = self._file.iter_batches(1, row_groups=[group], columns=self._columns, use_threads=False)
+        return _Cursor(int(self._starts[group]), int(self._starts[group + 1]), batches)
+
+
+def open_rows(path: Path, columns: tuple[str, ...], held: int) -> ParquetRows:
+    """Rows of a file, of which the ``held`` last decoded ones stay in memory. Raises UserError as open_parquet."""
+    return _open_rows(path, version(path), columns, held)
+
+
+def read_columns(path: Path, columns: tuple[str, ...]) -> pa.Table:
+    """Read columns of all rows, for small ones. Raises UserError where one is missing or the file is damaged."""
+    file = open_parquet(path)
+    check_columns(path, file.schema_arrow, columns)
+    try:
+        return file.read(columns=list(columns), use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, str(error)) from None
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a file and read its footer. Raises UserError where it is missing, cut short or no Parquet."""
+    try:
+        return pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing") from None
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, str(error)) from None
+
+
+def check_columns(path: Path, schema: pa.Schema, columns: tuple[str, ...]) -> None:
+    """Raise UserError, naming all, where columns are missing."""
+    missing = [column for column in columns if column not in schema.names]
+    if missing:
+        raise UserError(
+            f"{path}: has no column {', '.join(missing)}; expected the tables of release 2.0.1, found: "
+            f"{', '.join(schema.names)}"
+        )
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """The error for a file that cannot be read."""
+    return UserError(f"{path}: not readable as Parquet, cut short or damaged ({reason.strip()}); fetch it again")
+
+
+def version(path: Path) -> tuple[int, int]:
+    """What changes when a file is replaced, to key caches by. Raises UserError where the file is missing."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing") from None
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _open_rows(path: Path, _version: tuple[int, int], columns: tuple[str, ...], held: int) -> ParquetRows:
+    return ParquetRows(path, columns, held)

@@ -1,0 +1,282 @@
+"""Waymo Open Dataset v2 (Parquet): ``{training,validation,testing}/{component}/{context}.parquet``.
+
+Read with pyarrow alone. A sequence is a context, a sweep one frame with the returns of all five LiDARs.
+
+- Order of points: by laser (TOP 1, FRONT 2, SIDE_LEFT 3, SIDE_RIGHT 4, REAR 5), then return (1, 2), row and
+  column of the range image; only pixels with range > 0. ``Sweep.pixel`` holds these four numbers.
+- Sensor frame: the vehicle's axes with the origin at the mount of the TOP LiDAR. ``origin`` is where each
+  return's ray started: the mount of its laser, for TOP at its pixel's moment.
+- Points of TOP are taken to the sweep's moment by their pixels' poses (component lidar_pose), as Waymo does.
+- Intensity is unbounded in the files (mostly below 1, reflectors reach thousands): tanh takes it to 0..1.
+- Semantic classes and instances are of TOP's points, in those frames that are labelled (component
+  lidar_segmentation); points of the other LiDARs are unlabelled there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets import _waymo_tables as tables
+from iscc_lidar.preprocess.datasets._range_image import LaserCalibration, undo_motion, vehicle_points
+from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
+from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
+from iscc_lidar.shared.errors import UserError
+
+DESCRIPTION: Final = "Waymo Open Dataset v2: ROOT/{training,validation,testing}/{lidar,...}/CONTEXT.parquet"
+HOW_TO_GET: Final = (
+    "Waymo Open Dataset is at waymo.com/open, under its own licence (non-commercial use), after signing in. Take the "
+    "Perception Dataset v2, release 2.0.1 (the labels of 2.0.0 differ; do not mix them). Pre-training needs the "
+    "components lidar, lidar_calibration, lidar_pose and vehicle_pose; lidar_segmentation is for evaluation"
+)
+
+CLASS_NAMES: Final = (
+    "unlabelled",
+    "car",
+    "truck",
+    "bus",
+    "other-vehicle",
+    "motorcyclist",
+    "bicyclist",
+    "pedestrian",
+    "sign",
+    "traffic-light",
+    "pole",
+    "construction-cone",
+    "bicycle",
+    "motorcycle",
+    "building",
+    "vegetation",
+    "tree-trunk",
+    "curb",
+    "road",
+    "lane-marker",
+    "other-ground",
+    "walkable",
+    "sidewalk",
+)
+
+_SPLITS: Final = {"train": "training", "val": "validation", "test": "testing"}
+_NEEDED: Final = tuple(PURPOSES)
+_SEGMENTATION: Final = "lidar_segmentation"
+
+
+# By laser, then by return (1, 2): float [H, W, 4] range in metres, intensity, elongation, in no-label zone.
+_Images = dict[int, dict[int, NDArray[Any]]]
+
+
+class _Returns(NamedTuple):
+    """Returns of one laser and return number; positions in metres in the vehicle frame of the sweep."""
+
+    xyz: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    intensity: NDArray[np.float32]
+    pixel: NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Waymo:
+    """Waymo Open Dataset v2 below ``root``, the folder that holds ``training`` and the like.
+
+    Attributes:
+        root: folder of the data set.
+        name: as on the command line.
+        second_return: whether to add the second returns behind each laser's first ones.
+        nominal_pose: where lidar_pose is missing, take the frame's pose for all of TOP's pixels instead of
+            giving up. TOP's points are then off by up to the way driven in a turn: centimetres in a jam, 1 m
+            at 36 km/h.
+
+    """
+
+    root: Path
+    name: str = "waymo"
+    second_return: bool = False
+    nominal_pose: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the semantic classes by index; 0 is unlabelled."""
+        return CLASS_NAMES
+
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the contexts of all splits, sorted, also of those that lack a component."""
+        return tuple(sorted({name for names in self.splits().values() for name in names}))
+
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The official splits: train, val and test are the folders training, validation and testing."""
+        return {split: _contexts(self.root / folder) for split, folder in _SPLITS.items()}
+
+    def sweep_names(self, sequence: str) -> tuple[str, ...]:
+        """Timestamps of a context's frames in microseconds, in order of time."""
+        return tuple(str(frame) for frame in tables.image_rows(self._file(sequence, "lidar")))
+
+    def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
+        """Files of the context, those that exist of them; all its sweeps lie in the same ones."""
+        files = (self._file(sequence, component) for component in (*_NEEDED, _SEGMENTATION))
+        return tuple(file for file in files if file.exists())
+
+    def problems(self, sequence: str) -> Iterator[str]:
+        """Missing and damaged components, missing columns, frames without poses, lasers without calibration."""
+        files = {component: self._file(sequence, component) for component in (*_NEEDED, _SEGMENTATION)}
+        optional = (_SEGMENTATION, "lidar_pose") if self.nominal_pose else (_SEGMENTATION,)
+        wanted = {component: file for component, file in files.items() if file.exists() or component not in optional}
+        return find_problems(wanted, self._returns)
+
+    def read(self, sequence: str, index: int) -> Sweep:
+        """Read a sweep by its position in the sequence. Raises UserError for missing or damaged files."""
+        lidar = self._file(sequence, "lidar")
+        rows = tables.image_rows(lidar)
+        frame = list(rows)[index]
+        images = {
+            laser: tables.range_images(lidar, tables.LIDAR, frame, laser, self._returns)
+            for laser in sorted(rows[frame])
+        }
+        world_SE3_vehicle = self._vehicle_pose(sequence, frame)
+        returns = _concatenate(list(self._place(sequence, frame, images, world_SE3_vehicle)))
+        semantic, instance = self._labels(sequence, frame, images, returns.pixel)
+        vehicle_SE3_sensor = np.eye(4)
+        vehicle_SE3_sensor[:3, 3] = self._calibration(sequence, TOP).vehicle_SE3_laser[:3, 3]
+        return Sweep(
+            sequence=sequence,
+            name=str(frame),
+            timestamp_ns=frame * 1000,
+            xyz=(returns.xyz - vehicle_SE3_sensor[:3, 3]).astype(np.float32),
+            intensity=returns.intensity,
+            origin=(returns.origin - vehicle_SE3_sensor[:3, 3]).astype(np.float32),
+            world_SE3_sensor=world_SE3_vehicle @ vehicle_SE3_sensor,
+            semantic=semantic,
+            instance=instance,
+            pixel=returns.pixel,
+        )
+
+    @property
+    def _returns(self) -> int:
+        return 2 if self.second_return else 1
+
+    def _file(self, sequence: str, component: str) -> Path:
+        for folder in _SPLITS.values():
+            if any((self.root / folder / known / f"{sequence}.parquet").exists() for known in _NEEDED):
+                return self.root / folder / component / f"{sequence}.parquet"
+        raise UserError(f"{self.root}: holds no context {sequence} in {', '.join(_SPLITS.values())}")
+
+    def _vehicle_pose(self, sequence: str, frame: int) -> NDArray[np.float64]:
+        file = self._file(sequence, "vehicle_pose")
+        poses = tables.vehicle_poses(file)
+        if frame not in poses:
+            raise UserError(f"{file}: has no pose for frame {frame}; fetch the file again")
+        return poses[frame]
+
+    def _calibration(self, sequence: str, laser: int) -> LaserCalibration:
+        file = self._file(sequence, "lidar_calibration")
+        calibrations = tables.calibrations(file)
+        if laser not in calibrations:
+            raise UserError(f"{file}: has no laser {laser} ({LASERS.get(laser, 'unknown')}); fetch the file again")
+        return calibrations[laser]
+
+    def _pixel_poses(self, sequence: str, frame: int) -> NDArray[np.floating[Any]] | None:
+        """Poses of TOP's pixels [H, W, 6], or None where there are none and the frame's shall do."""
+        file = self._file(sequence, "lidar_pose")
+        if file.exists() and TOP in tables.image_rows(file).get(frame, {}):
+            image = tables.range_images(file, tables.POSE, frame, TOP, 1).get(1)
+            if image is not None:
+                return image
+        if self.nominal_pose:
+            return None
+        fault = f"has no poses of the pixels of TOP for frame {frame}" if file.exists() else "missing"
+        raise UserError(
+            f"{file}: {fault}; fetch the component lidar_pose, or set nominal_pose to go on with the frame's one pose, "
+            "which is less exact"
+        )
+
+    def _place(
+        self, sequence: str, frame: int, images: _Images, world_SE3_vehicle: NDArray[np.float64]
+    ) -> Iterator[_Returns]:
+        for laser, of_return in images.items():
+            calibration = self._calibration(sequence, laser)
+            poses = self._pixel_poses(sequence, frame) if laser == TOP and of_return else None
+            for number, image in of_return.items():
+                try:
+                    yield _returns(image, laser, number, calibration, poses, world_SE3_vehicle)
+                except ValueError as error:
+                    where = f"frame {frame}, laser {laser} ({LASERS.get(laser, 'unknown')}), return {number}"
+                    raise UserError(f"{self._file(sequence, 'lidar')}: {where}: {error}") from None
+
+    def _labels(
+        self, sequence: str, frame: int, images: _Images, pixel: NDArray[np.uint16]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | tuple[None, None]:
+        file = self._file(sequence, _SEGMENTATION)
+        lasers = tables.image_rows(file).get(frame) if file.exists() else None
+        if not lasers:
+            return None, None
+        semantic, instance = np.zeros(len(pixel), np.uint8), np.zeros(len(pixel), np.int32)
+        for laser in lasers:
+            of_return = tables.range_images(file, tables.LABELS, frame, laser, self._returns)
+            for number, image in images.get(laser, {}).items():
+                labels = of_return.get(number)
+                if labels is None:
+                    continue
+                if labels.shape[:2] != image.shape[:2]:
+                    raise UserError(
+                        f"{file}: frame {frame}, laser {laser}, return {number}: labels of {labels.shape[:2]} pixels "
+                        f"for a range image of {image.shape[:2]}; take both components from release 2.0.1"
+                    )
+                own = (pixel[:, 0] == laser) & (pixel[:, 1] == number)
+                object_id, class_id = labels[pixel[own, 2], pixel[own, 3]].T
+                semantic[own] = np.where((class_id > 0) & (class_id < len(CLASS_NAMES)), class_id, 0)
+                instance[own] = object_id
+        return semantic, instance
+
+
+def open_dataset(root: Path) -> Waymo:
+    """Open the data set below ``root``. Raises UserError where no context with LiDAR data is found."""
+    dataset = Waymo(root)
+    if any(file for folder in _SPLITS.values() for file in (root / folder / "lidar").glob("*.parquet")):
+        return dataset
+    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
+    raise UserError(
+        f"{root}: looked for {{training,validation,testing}}/lidar/*.parquet and found: {found or 'an empty folder'}. "
+        "Pass the folder that holds 'training' as --root (ROOT= with make); the tables are those of the Waymo Open "
+        "Dataset v2, the .tfrecord files of v1 are not read"
+    )
+
+
+def _contexts(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted({file.stem for component in _NEEDED for file in (folder / component).glob("*.parquet")}))
+
+
+def _returns(
+    image: NDArray[Any],
+    laser: int,
+    number: int,
+    calibration: LaserCalibration,
+    poses: NDArray[np.floating[Any]] | None,
+    world_SE3_vehicle: NDArray[np.float64],
+) -> _Returns:
+    """Returns of a range image; ``poses`` are those of its pixels. Raises ValueError for shapes that do not fit."""
+    shape = image.shape[:2]
+    row, column = np.nonzero(image[..., 0] > 0)
+    measured = image[row, column]
+    mount = calibration.vehicle_SE3_laser[:3, 3]
+    xyz = vehicle_points(measured[:, 0], row, column, shape, calibration)
+    origin = np.broadcast_to(mount, xyz.shape)
+    if poses is not None:
+        if poses.shape[:2] != shape:
+            raise ValueError(f"{shape} pixels, but lidar_pose has {poses.shape[:2]}; fetch both components again")
+        pixel_pose = poses[row, column]
+        xyz = undo_motion(xyz, pixel_pose, world_SE3_vehicle)
+        origin = undo_motion(mount, pixel_pose, world_SE3_vehicle)
+    # tanh keeps the common values below 1 apart, and reflectors of any strength within bounds.
+    intensity = np.tanh(np.maximum(np.nan_to_num(measured[:, 1]), 0)).astype(np.float32)
+    ids = np.full(len(row), laser), np.full(len(row), number)
+    return _Returns(xyz, origin, intensity, np.stack([*ids, row, column], axis=1).astype(np.uint16))
+
+
+def _concatenate(parts: list[_Returns]) -> _Returns:
+    none = _Returns(np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.float32), np.empty((0, 4), np.uint16))
+    return _Returns(*(np.concatenate(arrays) for arrays in zip(none, *parts, strict=True)))
