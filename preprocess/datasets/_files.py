@@ -1,0 +1,49 @@
+"""What the adapters of raw point files share: reading float32 rows, and listing every complaint of a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.errors import UserError
+
+
+def complaints(checks: Iterable[Callable[[], object]]) -> Iterator[str]:
+    """Run every check and give the messages of those that raise UserError, each message once."""
+    said = set()
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            message = str(error)
+            if message not in said:
+                said.add(message)
+                yield message
+
+
+def count_rows(path: Path, columns: int) -> int:
+    """Number of points in a file of float32 rows, by its size. Raises UserError where it is missing or cut short."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise UserError(f"{first_missing(path)}: missing; unpack the archive that holds it again") from None
+    if size % (4 * columns):
+        raise UserError(
+            f"{path}: {size} bytes is no whole number of points of {4 * columns} bytes; the file is cut short or "
+            "damaged, fetch it again"
+        )
+    return size // (4 * columns)
+
+
+def read_rows(path: Path, columns: int) -> NDArray[np.float32]:
+    """Read a file of little-endian float32 rows [N, columns]. Raises UserError where missing or cut short."""
+    count_rows(path, columns)
+    return np.fromfile(path, dtype="<f4").reshape(-1, columns)
+
+
+def first_missing(path: Path) -> Path:
+    """The file's folder where that is not there either, for one message instead of one for each file."""
+    return path if path.parent.is_dir() else path.parent

@@ -1,0 +1,201 @@
+"""Drives of KITTI's raw recordings, the synced and rectified ones: ``ROOT/{date}/{date}_drive_{NNNN}_sync``.
+
+Everything of a drive is joined by frame number, never by position: of some frames there is no sweep
+(drive 2011_09_26_drive_0009: 177 to 180), and their lines in ``timestamps.txt`` may be blank. Sweeps are not
+motion-compensated. The frame of the poses is the sensor's at the drive's first packet of the GPS/IMU.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets._files import complaints, count_rows, first_missing, read_rows
+from iscc_lidar.preprocess.datasets._oxts import map_SE3_imu, mercator_scale, read_packet
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.geometry import inverse
+
+CALIBRATION: Final = "calib_imu_to_velo.txt"
+
+_DATE: Final = "[0-9][0-9][0-9][0-9]_[0-9][0-9]_[0-9][0-9]"
+_NEVER_RECORDED: Final = {"2011_09_26_drive_0009_sync": frozenset(range(177, 181))}
+
+
+def drives(root: Path) -> tuple[str, ...]:
+    """Names of the drives that have a folder of sweeps, sorted."""
+    return tuple(sorted(f.parents[1].name for f in root.glob(f"{_DATE}/{_DATE}_drive_*_sync/velodyne_points/data")))
+
+
+def folder(root: Path, drive: str) -> Path:
+    """The folder of a drive, which lies in that of its date."""
+    return root / drive[: len("2011_09_26")] / drive
+
+
+@functools.lru_cache(maxsize=256)
+def sweep_names(drive: Path) -> tuple[str, ...]:
+    """Frame numbers of a drive's sweeps, in order. Raises UserError where there is none or a strange one."""
+    return _frames(drive / "velodyne_points" / "data", ".bin")
+
+
+def input_files(drive: Path, name: str) -> tuple[Path, ...]:
+    """Files whose content a sweep depends on, those that exist of them."""
+    files = (
+        drive / "velodyne_points" / "data" / f"{name}.bin",
+        drive / "velodyne_points" / "timestamps.txt",
+        drive / "oxts" / "data" / f"{name}.txt",
+        *_first_oxts(drive),
+        drive.parent / CALIBRATION,
+    )
+    return tuple(file for file in files if file.exists())
+
+
+def read(drive: Path, name: str) -> Sweep:
+    """Read one sweep. Raises UserError for missing or damaged files."""
+    points = read_rows(drive / "velodyne_points" / "data" / f"{name}.bin", columns=4)
+    return Sweep(
+        sequence=drive.name,
+        name=name,
+        timestamp_ns=_timestamp_ns(drive, int(name)),
+        xyz=np.ascontiguousarray(points[:, :3]),
+        intensity=np.clip(np.nan_to_num(points[:, 3]), 0, 1),
+        origin=np.zeros((1, 3), dtype=np.float32),
+        world_SE3_sensor=_pose(drive, name),
+    )
+
+
+def problems(drive: Path) -> Iterator[str]:
+    """Missing or damaged calibration, times, poses and sweeps, and frames without a sweep."""
+    try:
+        names = sweep_names(drive)
+    except UserError as error:
+        yield str(error)
+        return
+    yield from complaints(_checks(drive, names))
+    yield from _gaps(drive, names)
+
+
+def _checks(drive: Path, names: tuple[str, ...]) -> Iterator[Callable[[], object]]:
+    yield partial(_calibration, drive.parent / CALIBRATION)
+    yield partial(_first_packet, drive)
+    for name in names:
+        yield partial(count_rows, drive / "velodyne_points" / "data" / f"{name}.bin", 4)
+        yield partial(read_packet, drive / "oxts" / "data" / f"{name}.txt")
+        yield partial(_timestamp_ns, drive, int(name))
+
+
+def _gaps(drive: Path, names: tuple[str, ...]) -> Iterator[str]:
+    posed = {int(file.stem) for file in (drive / "oxts" / "data").glob("*.txt") if file.stem.isdecimal()}
+    gaps = sorted(f for f in posed - {int(name) for name in names} if not _never_recorded(drive, f))
+    if gaps:
+        yield (
+            f"{drive}/velodyne_points/data: no .bin for {len(gaps)} frames that have a pose and a time, the first is "
+            f"{gaps[0]:010d}; unpack the drive's archive again. If they are left out on purpose, remove their files "
+            "in oxts/data too"
+        )
+
+
+def _never_recorded(drive: Path, frame: int) -> bool:
+    """The archive of a drive says so by a blank line in the sweeps' times."""
+    path = drive / "velodyne_points" / "timestamps.txt"
+    blank = path.exists() and not "".join(_lines(path)[frame : frame + 1]).strip()
+    return blank or frame in _NEVER_RECORDED.get(drive.name, ())
+
+
+def _frames(files: Path, suffix: str) -> tuple[str, ...]:
+    names = [file.stem for file in files.glob(f"*{suffix}")]
+    bad = sorted(name for name in names if not name.isdecimal())
+    if bad:
+        raise UserError(f"{files}/{bad[0]}{suffix}: expected a frame number as the file's name, as in 0000000042")
+    if not names:
+        raise UserError(f"{files}: holds no {suffix} file; unpack the drive's archive again")
+    return tuple(sorted(names, key=int))
+
+
+def _pose(drive: Path, name: str) -> NDArray[np.float64]:
+    """sensor0_SE3_sensor: from the sensor at ``name`` to the sensor at the drive's first packet."""
+    velo_SE3_imu = _calibration(drive.parent / CALIBRATION)
+    first = _first_packet(drive)
+    scale = mercator_scale(first)
+    packet = read_packet(drive / "oxts" / "data" / f"{name}.txt")
+    imu0_SE3_imu = inverse(map_SE3_imu(first, scale)) @ map_SE3_imu(packet, scale)
+    pose: NDArray[np.float64] = velo_SE3_imu @ imu0_SE3_imu @ inverse(velo_SE3_imu)
+    return pose
+
+
+@functools.lru_cache(maxsize=256)
+def _first_packet(drive: Path) -> NDArray[np.float64]:
+    return read_packet(_oxts_frames(drive)[0])
+
+
+def _first_oxts(drive: Path) -> tuple[Path, ...]:
+    try:
+        return _oxts_frames(drive)[:1]
+    except UserError:
+        return ()
+
+
+@functools.lru_cache(maxsize=256)
+def _oxts_frames(drive: Path) -> tuple[Path, ...]:
+    files = drive / "oxts" / "data"
+    return tuple(files / f"{name}.txt" for name in _frames(files, ".txt"))
+
+
+@functools.lru_cache(maxsize=64)
+def _calibration(path: Path) -> NDArray[np.float64]:
+    """velo_SE3_imu, float64 [4, 4], of a date's drives."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        entries = dict(line.split(":", 1) for line in lines if ":" in line)
+        rotation = np.array(entries["R"].split(), dtype=np.float64).reshape(3, 3)
+        translation = np.array(entries["T"].split(), dtype=np.float64).reshape(3)
+    except OSError:
+        raise UserError(
+            f"{path}: missing; it takes the GPS/IMU's poses to the LiDAR. The date's 'calibration' archive has it"
+        ) from None
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: expected a row 'R:' with 9 and a row 'T:' with 3 numbers ({error})") from None
+    velo_SE3_imu = np.eye(4)
+    velo_SE3_imu[:3, :3], velo_SE3_imu[:3, 3] = rotation, translation
+    if not np.isfinite(velo_SE3_imu).all():
+        raise UserError(f"{path}: expected finite numbers in the rows R and T; fetch the file again")
+    return velo_SE3_imu
+
+
+def _timestamp_ns(drive: Path, frame: int) -> int:
+    path = drive / "velodyne_points" / "timestamps.txt"
+    lines = _lines(path)
+    if frame >= len(lines) or not lines[frame].strip():
+        raise UserError(f"{path}: has {len(lines)} lines, no time for frame {frame:010d}; lines go by frame from 0")
+    try:
+        return _nanoseconds(lines[frame].strip())
+    except ValueError:
+        raise UserError(
+            f"{path}: line {frame + 1} is {lines[frame]!r}, expected a time as in 2011-09-26 13:02:25.594360375"
+        ) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except OSError:
+        raise UserError(
+            f"{first_missing(path)}: missing; it holds the sweeps' times and comes with the drive's archive"
+        ) from None
+
+
+def _nanoseconds(text: str) -> int:
+    """Nanoseconds since 1970 of a time with up to nine decimals; floating-point numbers cannot hold them."""
+    seconds, _, decimals = text.partition(".")
+    if len(decimals) > 9 or not (decimals or "0").isdecimal():
+        raise ValueError(text)
+    whole = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    return int(whole.timestamp()) * 10**9 + int(decimals.ljust(9, "0"))

@@ -1,0 +1,102 @@
+"""KITTI's raw recordings and its object detection benchmark; for the odometry layout see ``semantickitti``.
+
+Both layouts are told apart by their folder names and may lie under one root. Points are float32 (x, y, z,
+intensity 0..1) in the sensor frame, x forward, y left, z up, not motion-compensated; intensity is taken as it
+is and clipped to 0..1. There are no point labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets import _kitti_object, _kitti_raw
+from iscc_lidar.shared.errors import UserError
+
+DESCRIPTION: Final = (
+    "KITTI raw and object layouts: ROOT/DATE/DATE_drive_NNNN_sync/{velodyne_points,oxts}, ROOT/training/velodyne"
+)
+HOW_TO_GET: Final = (
+    "KITTI is at cvlibs.net/datasets/kitti (CC BY-NC-SA 3.0, registration). Raw: of each drive the archive "
+    "'synced+rectified data' (velodyne_points and oxts are used, image_* may be left out) and of each date "
+    "'calibration' (calib_imu_to_velo.txt). Object: 'Velodyne point clouds' (data_object_velodyne.zip, 29 GB); "
+    "ImageSets/{train,val,trainval,test}.txt, one frame number a line, are optional and not part of the download"
+)
+
+
+@dataclass(frozen=True)
+class Kitti:
+    """Raw drives and object frames below ``root``."""
+
+    root: Path
+    name: str = "kitti"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Only 0, unlabelled: neither layout has point labels."""
+        return ("unlabelled",)
+
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the drives, then of the object frames, sorted."""
+        return _kitti_raw.drives(self.root) + _kitti_object.frames(self.root)
+
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """Of the object frames by ``ImageSets``, else training and testing; the raw drives have no splits."""
+        return _kitti_object.splits(self.root)
+
+    def sweep_names(self, sequence: str) -> tuple[str, ...]:
+        """Frame numbers of the sweeps of a sequence, in order."""
+        if _kitti_object.is_frame(sequence):
+            return (_kitti_object.points_file(self.root, sequence).stem,)
+        return _kitti_raw.sweep_names(_kitti_raw.folder(self.root, sequence))
+
+    def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
+        """Files whose content the sweep depends on, those that exist of them."""
+        if _kitti_object.is_frame(sequence):
+            return (_kitti_object.points_file(self.root, sequence),)
+        return _kitti_raw.input_files(_kitti_raw.folder(self.root, sequence), self.sweep_names(sequence)[index])
+
+    def problems(self, sequence: str) -> Iterator[str]:
+        """What is missing or damaged, each with the file and what to do."""
+        if _kitti_object.is_frame(sequence):
+            return _kitti_object.problems(self.root, sequence)
+        return _kitti_raw.problems(_kitti_raw.folder(self.root, sequence))
+
+    def read(self, sequence: str, index: int) -> Sweep:
+        """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
+        name = self.sweep_names(sequence)[index]
+        if _kitti_object.is_frame(sequence):
+            return _kitti_object.read(self.root, sequence)
+        return _kitti_raw.read(_kitti_raw.folder(self.root, sequence), name)
+
+
+def open_dataset(root: Path) -> Kitti:
+    """Open the drives and frames below ``root``. Raises UserError where there are none."""
+    dataset = Kitti(root)
+    if dataset.sequences():
+        return dataset
+    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
+    raise UserError(
+        f"{root}: looked for DATE/DATE_drive_NNNN_sync/velodyne_points/data (raw) and training/velodyne/*.bin "
+        f"(object), and found: {found or 'an empty folder'}. {_hint(root)}"
+    )
+
+
+def _hint(root: Path) -> str:
+    """What to do, by what the root looks like."""
+    broken = list(_kitti_object.broken_links(root))
+    if broken:
+        return f"{'; '.join(broken)}. Make the link again: ln -s FOLDER_OF_BIN_FILES velodyne"
+    for odometry in (root, root / "dataset"):
+        if any(odometry.glob("sequences/*/velodyne")):
+            return f"This is the odometry layout: use semantickitti with --root {odometry}"
+    if any(root.glob("*_drive_*")):
+        return f"These are the drives of one date: pass the folder above, --root {root.absolute().parent}"
+    if any(root.glob("*/*_drive_*_extract")):
+        return "These are unsynced drives (_extract): fetch the 'synced+rectified data' instead"
+    if (root / "velodyne").exists():
+        return f"Pass the folder above, --root {root.absolute().parent}"
+    return "Pass the folder that holds the dates or 'training' as --root (ROOT= with make)"
