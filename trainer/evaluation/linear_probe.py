@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.shared.errors import UserError
@@ -51,7 +52,8 @@ def linear_probe(
     calibrate(encoder, seen)
     names = train.manifest.class_names
     classifier = fit(encoder, config, labelled, seen, len(names))
-    unseen = (val.sweep(*place) for place in spread_sweeps(val, val_sweeps, seed))
+    places = tqdm(spread_sweeps(val, val_sweeps, seed), desc="linear probe", unit="sweep", leave=False)
+    unseen = (val.sweep(*place) for place in places)
     counts = confusion(encoder, config, classifier, unseen, len(names))
     ious = class_iou(counts)
     return {names[c]: v for c, v in ious.items()} | {"mIoU": float(np.mean(list(ious.values())))}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
@@ -65,7 +66,8 @@ def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, see
     """Hide crops in sweeps spread over a cache and ask the decoder the queries inside them."""
     parts: list[Answers] = []
     in_ray_axes = dataclasses.replace(config.data, offset_frame="ray")
-    for number, place in enumerate(spread_sweeps(cache, sweeps, seed)):
+    places = tqdm(spread_sweeps(cache, sweeps, seed), desc="occupancy probe", unit="sweep", leave=False)
+    for number, place in enumerate(places):
         rng = np.random.default_rng([seed, number])
         sweep = cache.sweep(*place)
         full = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
