@@ -1,0 +1,450 @@
+"""The nuScenes adapter over tables and files laid out as the archives lay them out, and over one real sweep."""
+
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from iscc_lidar.preprocess.datasets import _nuscenes_classes, _nuscenes_tables, nuscenes
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.geometry import transform
+
+START_US = 1532402927647951
+# Raw number -> class, as both the table of the development kit's README and its label ids have it.
+CLASS_OF_RAW = [0, 0, 7, 7, 7, 0, 7, 0, 0, 1, 0, 0, 8, 0, 2, 3, 3, 4, 5, 0, 0, 6, 9, 10, 11, 13, 14, 12, 15, 16, 0, 0]
+RAW_NAMES = [
+    "noise",
+    "animal",
+    "human.pedestrian.adult",
+    "human.pedestrian.child",
+    "human.pedestrian.construction_worker",
+    "human.pedestrian.personal_mobility",
+    "human.pedestrian.police_officer",
+    "human.pedestrian.stroller",
+    "human.pedestrian.wheelchair",
+    "movable_object.barrier",
+    "movable_object.debris",
+    "movable_object.pushable_pullable",
+    "movable_object.trafficcone",
+    "static_object.bicycle_rack",
+    "vehicle.bicycle",
+    "vehicle.bus.bendy",
+    "vehicle.bus.rigid",
+    "vehicle.car",
+    "vehicle.construction",
+    "vehicle.emergency.ambulance",
+    "vehicle.emergency.police",
+    "vehicle.motorcycle",
+    "vehicle.trailer",
+    "vehicle.truck",
+    "flat.driveable_surface",
+    "flat.sidewalk",
+    "flat.terrain",
+    "flat.other",
+    "static.manmade",
+    "static.vegetation",
+    "static.other",
+    "vehicle.ego",
+]
+
+Table = list[dict[str, Any]]
+
+
+def dump(folder: Path, name: str, rows: Table) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(rows, indent=0))  # as published: every value in its line
+
+
+def rotation(seed: int) -> Rotation:
+    return Rotation.random(random_state=seed)
+
+
+def wxyz(turn: Rotation) -> list[float]:
+    x, y, z, w = turn.as_quat()
+    return [w, x, y, z]
+
+
+def global_position(number: int) -> list[float]:
+    return [1010.5 + 0.5 * number, 630.25 - 0.25 * number, 0.0]
+
+
+def points_of(number: int, points: int) -> NDArray[np.float32]:
+    rows = np.random.default_rng(number).uniform(-50, 50, (points, 5)).astype(np.float32)
+    rows[:, 3] = np.random.default_rng(number).integers(0, 256, points)
+    return rows
+
+
+def write(
+    root: Path,
+    scenes: tuple[str, ...] = ("scene-0001", "scene-0003"),
+    version: str = "v1.0-trainval",
+    sweeps: int = 4,
+    points: int = len(RAW_NAMES),
+    lidarseg: bool = True,
+) -> None:
+    """Scenes of ``sweeps`` LIDAR_TOP files, of which those of even number are key frames, and a camera's rows.
+
+    The rows are out of order, as sample_data's are, and a sweep's own ego pose is unlike its sample's.
+    """
+    channels = ("CAM_FRONT", "LIDAR_TOP")
+    data: Table = []
+    poses: Table = []
+    labels: Table = []
+    for s, scene in enumerate(scenes):
+        for c, channel in enumerate(channels):
+            for k in range(sweeps):
+                number = 100 * s + k
+                token = f"{version}-{scene}-{channel}-{k}"
+                stamp = START_US + 10**8 * s + 50_000 * k
+                folder = ("samples", "sweeps")[k % 2]
+                filename = f"{folder}/{channel}/n015-2018-07-24-11-22-45+0800__{channel}__{stamp}.pcd.bin"
+                data.append(
+                    {
+                        "token": token,
+                        "sample_token": f"sample-{scene}-{(k + 1) // 2}",
+                        "ego_pose_token": f"pose-{token}",
+                        "calibrated_sensor_token": f"calibration-{channel}-{s}",
+                        "timestamp": stamp,
+                        "fileformat": "pcd",
+                        "is_key_frame": k % 2 == 0,
+                        "height": 0,
+                        "width": 0,
+                        "filename": filename,
+                        "prev": f"{version}-{scene}-{channel}-{k - 1}" if k else "",
+                        "next": f"{version}-{scene}-{channel}-{k + 1}" if k < sweeps - 1 else "",
+                    }
+                )
+                turn = wxyz(rotation(number)) if c else [1, 0, 0, 0]
+                place = global_position(number) if c else [0, 0, 0]
+                poses.append({"token": f"pose-{token}", "timestamp": stamp, "rotation": turn, "translation": place})
+                if channel != "LIDAR_TOP":
+                    continue
+                (root / folder / channel).mkdir(parents=True, exist_ok=True)
+                points_of(number, points).tofile(root / filename)
+                if lidarseg and k % 2 == 0:
+                    name = f"lidarseg/{version}/{token}_lidarseg.bin"
+                    (root / name).parent.mkdir(parents=True, exist_ok=True)
+                    np.arange(points, dtype=np.uint8).tofile(root / name)
+                    labels.append({"token": token, "sample_data_token": token, "filename": name})
+    samples = [(scene, k) for scene in scenes for k in range(sweeps // 2 + 1)]
+    tables: dict[str, Table] = {
+        "sensor": [{"token": f"sensor-{channel}", "channel": channel, "modality": "?"} for channel in channels],
+        "calibrated_sensor": [
+            {
+                "token": f"calibration-{channel}-{s}",
+                "sensor_token": f"sensor-{channel}",
+                "translation": [0.9 + s, 0.0, 1.84],
+                "rotation": wxyz(rotation(1000 + s)),
+                "camera_intrinsic": [],
+            }
+            for channel in channels
+            for s in range(len(scenes))
+        ],
+        "scene": [{"token": f"token-{scene}", "name": scene, "description": "Parked cars"} for scene in scenes],
+        "sample": [{"token": f"sample-{s}-{k}", "scene_token": f"token-{s}", "timestamp": 0} for s, k in samples],
+        "sample_data": data[::-1],
+        "ego_pose": poses[::-1],
+        "category": [{"token": f"{i}", "name": name, "description": ""} for i, name in enumerate(RAW_NAMES)],
+    }
+    if lidarseg:
+        tables["lidarseg"] = labels
+        for index, row in enumerate(tables["category"]):
+            row["index"] = index
+    for name, rows in tables.items():
+        dump(root / version, name, rows)
+
+
+def change(table: str, edit: Callable[[Table], Any]) -> Callable[[Path], None]:
+    """Damage that edits the rows of a table of v1.0-trainval in place."""
+
+    def damage(root: Path) -> None:
+        path = root / "v1.0-trainval" / f"{table}.json"
+        rows = json.loads(path.read_text())
+        edit(rows)
+        path.write_text(json.dumps(rows))
+
+    return damage
+
+
+def slow_turn(quaternion: list[float], point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slow twin of a rotation by a unit quaternion w, x, y, z: q p q* by cross products."""
+    w, axis = quaternion[0], np.array(quaternion[1:])
+    return point + 2 * np.cross(axis, np.cross(axis, point) + w * point)
+
+
+def test_a_scene_gives_back_points_names_times_and_labels(tmp_path: Path) -> None:
+    write(tmp_path)
+    dataset = pickle.loads(pickle.dumps(nuscenes.open_dataset(tmp_path)))  # noqa: S301
+    assert dataset.sequences() == ("scene-0001", "scene-0003")
+    assert dataset.sweep_names("scene-0003") == tuple(str(START_US + 10**8 + 50_000 * k) for k in range(4))
+    assert dataset.key_frames("scene-0003") == (True, False, True, False)
+    assert len(dataset.class_names) == 17
+    for index in range(4):
+        sweep = dataset.read("scene-0003", index)
+        raw = points_of(100 + index, len(RAW_NAMES))
+        # Forward is the LiDAR's y, left is against its x.
+        np.testing.assert_array_equal(sweep.xyz, np.stack([raw[:, 1], -raw[:, 0], raw[:, 2]], axis=1))
+        np.testing.assert_allclose(sweep.intensity, raw[:, 3] / 255, rtol=1e-6)
+        assert (sweep.xyz.dtype, sweep.intensity.dtype) == (np.float32, np.float32)
+        assert sweep.xyz.flags.c_contiguous
+        assert sweep.timestamp_ns == 1000 * (START_US + 10**8 + 50_000 * index)
+        assert (sweep.sequence, sweep.name) == ("scene-0003", str(sweep.timestamp_ns // 1000))
+        np.testing.assert_array_equal(sweep.origin, np.zeros((1, 3), np.float32))
+        if index % 2:
+            assert sweep.semantic is None
+        else:
+            assert sweep.semantic is not None
+            assert sweep.semantic.dtype == np.uint8
+            assert sweep.semantic.tolist() == CLASS_OF_RAW
+        suffixes = [".pcd.bin"] if index % 2 else [".pcd.bin", "_lidarseg.bin"]
+        files = dataset.input_files("scene-0003", index)
+        assert [file.name.endswith(s) for file, s in zip(files, suffixes, strict=True)] == [True] * len(suffixes)
+    for sequence in dataset.sequences():
+        assert list(dataset.problems(sequence)) == []
+
+
+def test_poses_take_points_as_the_raw_frame_calibration_and_own_ego_pose_do(tmp_path: Path) -> None:
+    write(tmp_path)
+    dataset = nuscenes.open_dataset(tmp_path)
+    for s, sequence in enumerate(dataset.sequences()):
+        for k in range(4):
+            sweep = dataset.read(sequence, k)
+            placed = transform(sweep.world_SE3_sensor, sweep.xyz)
+            raw = points_of(100 * s + k, len(RAW_NAMES))[:, :3].astype(np.float64)
+            for row, expected in zip(raw, placed, strict=True):
+                ego = slow_turn(wxyz(rotation(1000 + s)), row) + np.array([0.9 + s, 0.0, 1.84])
+                world = slow_turn(wxyz(rotation(100 * s + k)), ego) + np.array(global_position(100 * s + k))
+                np.testing.assert_allclose(expected, world, atol=1e-9)
+            np.testing.assert_allclose(
+                sweep.world_SE3_sensor[:3, :3] @ sweep.world_SE3_sensor[:3, :3].T, np.eye(3), atol=1e-12
+            )
+            assert np.linalg.det(sweep.world_SE3_sensor) == pytest.approx(1)
+
+
+def test_labels_are_optional(tmp_path: Path) -> None:
+    write(tmp_path / "none", lidarseg=False)
+    write(tmp_path / "tables_only")
+    shutil.rmtree(tmp_path / "tables_only" / "lidarseg")
+    for name in ("none", "tables_only"):
+        dataset = nuscenes.open_dataset(tmp_path / name)
+        assert dataset.read("scene-0001", 0).semantic is None
+        assert list(dataset.problems("scene-0001")) == []
+
+
+def test_strange_intensities_stay_in_0_to_1_and_raw_labels_beyond_31_are_unlabelled(tmp_path: Path) -> None:
+    write(tmp_path, scenes=("scene-0001",), points=4)
+    name = nuscenes.open_dataset(tmp_path).sweep_names("scene-0001")[0]
+    (file,) = tmp_path.glob(f"samples/LIDAR_TOP/*{name}.pcd.bin")
+    rows = np.zeros((4, 5), np.float32)
+    rows[:, 3] = [300, -1, np.nan, 51]
+    rows[1, :3] = np.nan
+    rows.tofile(file)
+    (labels,) = tmp_path.glob("lidarseg/*/*-0_lidarseg.bin")
+    np.array([17, 32, 200, 255], np.uint8).tofile(labels)
+    sweep = nuscenes.open_dataset(tmp_path).read("scene-0001", 0)
+    np.testing.assert_allclose(sweep.intensity, [1, 0, 0, 0.2])
+    assert np.isnan(sweep.xyz[1]).all()  # it keeps its place
+    assert sweep.semantic is not None
+    assert sweep.semantic.tolist() == [4, 0, 0, 0]
+
+
+def test_the_splits_are_the_official_ones() -> None:
+    """Counts and digests of the lists in utils/splits.py of the development kit (commit d9de17a)."""
+    every = {f"scene-{number:04d}": "v1.0-trainval" for number in range(1, 1111)}
+    found = _nuscenes_classes.splits(every)
+    digest = {name: hashlib.sha256("\n".join(scenes).encode()).hexdigest()[:16] for name, scenes in found.items()}
+    assert digest["val"] == "9c6d87239035bbd3"
+    assert digest["mini_train"] == "c849f160715c4c6f"
+    assert digest["mini_val"] == "12657200a28a6a68"
+    assert [len(found[name]) for name in ("val", "mini_train", "mini_val")] == [150, 8, 2]
+
+
+def test_splits_are_of_the_scenes_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path, ("scene-0001", "scene-0003", "scene-0103", "scene-1110"))
+    write(tmp_path, ("scene-0077",), "v1.0-test", lidarseg=False)
+    assert nuscenes.open_dataset(tmp_path).splits() == {
+        "train": ("scene-0001", "scene-1110"),
+        "val": ("scene-0003", "scene-0103"),
+        "test": ("scene-0077",),
+        "mini_train": (),
+        "mini_val": ("scene-0103",),
+    }
+
+
+def test_a_scene_of_two_versions_is_read_once_and_from_trainval(tmp_path: Path) -> None:
+    write(tmp_path, ("scene-0103",), "v1.0-mini", lidarseg=False)
+    write(tmp_path, ("scene-0103", "scene-0104"), "v1.0-trainval")
+    dataset = nuscenes.open_dataset(tmp_path)
+    assert dataset.sequences() == ("scene-0103", "scene-0104")
+    assert len(dataset.sweep_names("scene-0103")) == 4
+    assert dataset.read("scene-0103", 0).semantic is not None  # mini has no labels here
+
+
+def test_scenes_of_archives_that_were_not_fetched_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path)
+    for file in tmp_path.glob(f"s*/LIDAR_TOP/*__{START_US // 10**8}*"):  # all of scene-0001
+        file.unlink()
+    dataset = nuscenes.open_dataset(tmp_path)
+    assert dataset.sequences() == ("scene-0003",)
+    assert dataset.splits()["train"] == ()
+
+
+@settings(max_examples=15, deadline=None)
+@given(sweeps=st.integers(1, 5), points=st.integers(0, 2), chunk=st.integers(1, 400))
+def test_any_number_of_sweeps_and_points_and_any_piece_of_a_table(
+    tmp_path_factory: pytest.TempPathFactory, sweeps: int, points: int, chunk: int
+) -> None:
+    root = tmp_path_factory.mktemp("nuscenes")
+    write(root, ("scene-0001",), sweeps=sweeps, points=points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_nuscenes_tables, "_CHUNK_BYTES", chunk)
+        dataset = nuscenes.open_dataset(root)
+        found = [dataset.read("scene-0001", index) for index in range(len(dataset.sweep_names("scene-0001")))]
+    assert [sweep.timestamp_ns for sweep in found] == [1000 * (START_US + 50_000 * k) for k in range(sweeps)]
+    assert [sweep.xyz.shape for sweep in found] == [(points, 3)] * sweeps
+    assert [sweep.semantic is not None for sweep in found] == [k % 2 == 0 for k in range(sweeps)]
+    for number, sweep in enumerate(found):
+        np.testing.assert_array_equal(sweep.xyz[:, 0], points_of(number, points)[:, 1])
+    assert list(dataset.problems("scene-0001")) == []
+
+
+@given(st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 1e-3))
+def test_quaternions_turn_points_as_the_slow_twin_does(quaternion: list[float]) -> None:
+    unit = [float(value) for value in np.array(quaternion) / np.linalg.norm(quaternion)]
+    pose = _nuscenes_tables.rigid((1, 2, 3, *quaternion))
+    point = np.array([[4.0, -5, 6]])
+    np.testing.assert_allclose(transform(pose, point)[0], slow_turn(unit, point[0]) + np.array([1, 2, 3]), atol=1e-9)
+
+
+def first(root: Path, pattern: str) -> Path:
+    return sorted(root.glob(pattern))[0]
+
+
+def cut(pattern: str, by: int) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        file = first(root, pattern)
+        file.write_bytes(file.read_bytes()[:-by])
+
+    return damage
+
+
+def drop_index(rows: Table) -> None:
+    for row in rows:
+        del row["index"]
+
+
+def drop_pose(rows: Table) -> None:
+    rows[:] = [row for row in rows if row["token"] != "pose-v1.0-trainval-scene-0001-LIDAR_TOP-0"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut("samples/LIDAR_TOP/*.bin", 3), ["samples/LIDAR_TOP", "whole number of points", "fetch it again"]),
+        (cut("lidarseg/*/*scene-0001*", 3), ["_lidarseg.bin: 29 bytes", "32 points"]),
+        (lambda root: first(root, "lidarseg/*/*scene-0001*").unlink(), ["_lidarseg.bin: missing", "unpack"]),
+        (lambda root: first(root, "samples/LIDAR_TOP/*").unlink(), ["samples/LIDAR_TOP/n015", "missing; unpack"]),
+        (change("ego_pose", drop_pose), ["ego_pose.json: has no pose for samples/LIDAR_TOP", "unpack"]),
+        (change("category", drop_index), ["category.json: has no 'index'", "unpack"]),
+    ],
+)
+def test_damage_is_named_by_reading_and_by_the_list_of_problems(
+    tmp_path: Path, damage: Callable[[Path], None], says: list[str]
+) -> None:
+    write(tmp_path)
+    damage(tmp_path)
+    dataset = nuscenes.open_dataset(tmp_path)
+    with pytest.raises(UserError) as error:
+        dataset.read("scene-0001", 0)
+    assert list(dataset.problems("scene-0001")) == [str(error.value)]
+    for words in says:
+        assert words in str(error.value)
+
+
+def test_a_folder_of_sweeps_that_is_missing_is_one_problem(tmp_path: Path) -> None:
+    write(tmp_path)
+    shutil.rmtree(tmp_path / "sweeps")
+    (problem,) = nuscenes.open_dataset(tmp_path).problems("scene-0001")
+    assert "sweeps/LIDAR_TOP: missing" in problem
+
+
+def test_two_sweeps_of_one_time_are_a_problem(tmp_path: Path) -> None:
+    write(tmp_path)
+
+    def same_time(rows: Table) -> None:
+        for row in rows:
+            if row["token"] == "v1.0-trainval-scene-0001-LIDAR_TOP-1":
+                row["timestamp"] -= 50_000
+
+    change("sample_data", same_time)(tmp_path)
+    (problem,) = nuscenes.open_dataset(tmp_path).problems("scene-0001")
+    assert f"two sweeps of time {START_US}" in problem
+
+
+@pytest.mark.parametrize("table", _nuscenes_tables.TABLES)
+def test_a_table_that_is_missing_or_damaged_is_named(tmp_path: Path, table: str) -> None:
+    write(tmp_path / "cut")
+    path = tmp_path / "cut" / "v1.0-trainval" / f"{table}.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match=rf"{table}\.json: (is no JSON table|does not end as a table)"):
+        nuscenes.open_dataset(tmp_path / "cut")
+    write(tmp_path / "gone")
+    (tmp_path / "gone" / "v1.0-trainval" / f"{table}.json").unlink()
+    with pytest.raises(UserError, match=rf"v1\.0-trainval: the tables {table}\.json are missing"):
+        nuscenes.open_dataset(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (change("sample", lambda rows: rows.clear()), r"refer to a row 'sample-scene-.*' that is not there"),
+        (change("scene", lambda rows: rows.clear()), r"refer to a row 'token-scene-.*' that is not there"),
+        (change("sensor", lambda rows: rows[0].pop("channel")), "rows of a table lack 'channel'"),
+        (change("sample_data", lambda rows: [row.update(filename={"a": 1}) for row in rows]), "table of flat rows"),
+    ],
+)
+def test_tables_that_do_not_fit_each_other_are_named(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
+    write(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(UserError, match=says):
+        nuscenes.open_dataset(tmp_path)
+
+
+def test_a_wrong_root_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"looked for .*v1\.0-trainval.* found: an empty folder"):
+        nuscenes.open_dataset(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        nuscenes.open_dataset(tmp_path / "nowhere")
+    write(tmp_path)
+    with pytest.raises(UserError, match="pass the one above"):
+        nuscenes.open_dataset(tmp_path / "v1.0-trainval")
+    shutil.rmtree(tmp_path / "samples")
+    with pytest.raises(UserError, match=r"none of the key frames .* Unpack the file blobs"):
+        nuscenes.open_dataset(tmp_path)
+
+
+def test_one_real_sweep_is_read_without_tables_and_the_data_set_says_that_they_are_missing(real_data: Path) -> None:
+    root = real_data / "nuscenes_single"
+    with pytest.raises(UserError, match=r"sample_data, ego_pose.*The points are here, the tables are not"):
+        nuscenes.open_dataset(root)
+    (file,) = (root / "samples" / "LIDAR_TOP").glob("*.pcd.bin")
+    xyz, intensity = nuscenes.read_points(file)
+    assert len(xyz) == len(intensity) == 34_688
+    assert 0 <= intensity.min() < intensity.max() <= 1
+    own_car = xyz[np.linalg.norm(xyz, axis=1) < 2]
+    assert len(own_car) / len(xyz) == pytest.approx(0.25, abs=0.03)
+    length, width, _ = np.percentile(own_car, 99, axis=0) - np.percentile(own_car, 1, axis=0)
+    assert length > 1.5 * width  # the car's longer side is forward
+    distance = np.hypot(xyz[:, 0], xyz[:, 1])
+    ground = xyz[(distance > 4) & (distance < 10), 2]
+    assert np.median(ground) == pytest.approx(-1.84, abs=0.15)  # the height that nuScenes calibrates
