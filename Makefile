@@ -8,8 +8,11 @@ ROOT    ?= $(if $(filter synthetic,$(DATASET)),data/synthetic)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
 SEEDS   ?= 0 1 2
-# instance-labelled real sweeps in SemanticKITTI's layout, scored by make bench where they are there
-REAL    ?= ../shared/data/semantickitti_from_pandaset
+# What make bench scores and reads where it is there: instance-labelled sweeps in SemanticKITTI's layout; NAME=ROOT
+REAL    ?= $(SAMPLES)/semantickitti_from_pandaset
+READ    ?= semantickitti=$(SAMPLES)/semantickitti semantickitti=$(REAL) semantickitti=$(SAMPLES)/kitti_raw_as_odometry \
+           kitti=$(SAMPLES)/kitti_detection waymo=$(SAMPLES)/waymo_v2_from_pandaset argoverse2=$(SAMPLES)/av2
+SAMPLES ?= ../shared/data
 # quick, a run of minutes, on the synthetic streets and wherever there is no GPU; RECIPE=iscc is the full one,
 # RECIPE=local_only and the like an ablation.
 RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),iscc,quick))
@@ -69,7 +72,7 @@ test-all: $(READY) ## all tests, the long ones too
 
 bench: OUT = runs/bench
 bench: preprocess ## tables of group quality and speed; the figures, flat, in OUT/bench.json
-	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(ARGS)
+	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(READ:%=--adapter %) $(ARGS)
 	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
 probe: preprocess ## pre-train with each of SEEDS, about ten CPU minutes each, and probe on streets never seen: linear probe, occupancy

@@ -1,4 +1,4 @@
-"""What ``iscc-preprocess bench`` measures: the groups, on simulated and on real instance-labelled streets."""
+"""What ``iscc-preprocess bench`` measures: simulation, adapters, and groups on simulated and real streets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, alignment, bench_adapter
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
@@ -29,6 +30,20 @@ def bench_synth(out: Path) -> None:
     seconds = (time.process_time() - began) / _TIMED_SWEEPS
     print(f"simulated sweep of {config.beams} x {config.columns}: {seconds:.3f} CPU s")
     add_figures(out, "synth", {"cpu_s_a_sweep": seconds})
+
+
+def bench_adapters(out: Path, roots: Sequence[tuple[str, Path]]) -> None:
+    """Time reading beside the bytes alone, and tell how well successive sweeps line up, for data sets by name."""
+    rows = {}
+    for name, root in roots:
+        dataset = open_dataset(name, root)
+        longest = max(dataset.sequences(), key=lambda sequence: len(dataset.sweep_names(sequence)))
+        rows[f"{name} {root.name}"] = bench_adapter(dataset, [longest]) | alignment(dataset, longest)
+    print(
+        f"\nreading, one process; share of points within 10 cm of the sweep before\n{adapter_table(rows)}", flush=True
+    )
+    for row, figures in rows.items():
+        add_figures(out, f"adapters.{row.replace(' ', '.')}", figures)
 
 
 def bench_groups(out: Path, prefix: str, root: Path, sequences: int, plain: bool) -> None:
