@@ -159,7 +159,7 @@ def open_dataset(root: Path) -> NuScenes:
         raise UserError(
             f"{root}: looked for a folder of tables, {' or '.join(VERSIONS)}, and found: {found or 'an empty folder'}. "
             f"Poses and scenes are in its tables ({', '.join(TABLES)}.json): unpack the metadata archive into {root}, "
-            f"or pass the folder that holds it and 'samples'. {_hint(root)}"
+            f"or pass the folder that holds it and 'samples'{_hint(root)}"
         )
     for version in versions(root):
         missing = missing_tables(root / version)
@@ -193,9 +193,9 @@ def read_points(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def _hint(root: Path) -> str:
     if root.name in VERSIONS:
-        return f"This is the folder of tables itself: pass the one above, --root {root.absolute().parent}"
+        return f". This is the folder of tables itself: pass the one above, --root {root.absolute().parent}"
     if (root / "samples" / "LIDAR_TOP").is_dir():
-        return "The points are here, the tables are not; without them only single files can be read (read_points)"
+        return ". The points are here, the tables are not; without them only single files can be read (read_points)"
     return ""
 
 
