@@ -46,6 +46,7 @@ def run(
     cache: Annotated[Path | None, typer.Option(help="folder of the cache. Default: cache/DATASET")] = None,
     split: Split = None,
     sequences: Sequences = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="leave out sequences with problems")] = False,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
     recipe: Recipe = None,
@@ -77,7 +78,7 @@ def run(
     chosen = select_sequences(source, _names(sequences), split)
     target = cache or Path("cache") / dataset
     count = _cores() if workers is None else workers
-    manifest = preprocess(source, target, config, count, scheduler, chosen)
+    manifest = preprocess(source, target, config, count, scheduler, chosen, skip_broken)
     sweeps = sum(entry.sweeps for entry in manifest.sequences)
     print(
         f"cache: {target} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
@@ -103,7 +104,7 @@ def check(
     """
     source = find_dataset(dataset, root)
     chosen = select_sequences(source, _names(sequences), split)
-    problems = find_problems(source, chosen)
+    problems = [problem for several in find_problems(source, chosen).values() for problem in several]
     for problem in problems:
         print(problem)
     count = sum(len(source.sweep_names(sequence)) for sequence in chosen) if not problems else 0

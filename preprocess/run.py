@@ -18,7 +18,7 @@ from iscc_lidar.preprocess.config import PreprocessConfig, config_key
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.progress import sweep_bar
 from iscc_lidar.preprocess.segment.ground import settled
-from iscc_lidar.preprocess.select import find_problems, refuse_problems
+from iscc_lidar.preprocess.select import without_problems
 from iscc_lidar.preprocess.sequence_job import (
     WORK_FOLDER,
     SequenceJob,
@@ -50,6 +50,7 @@ def preprocess(
     workers: int = 0,
     scheduler: str | None = None,
     sequences: Sequence[str] | None = None,
+    skip_broken: bool = False,
 ) -> Manifest:
     """Make or complete a cache of a data set.
 
@@ -60,6 +61,7 @@ def preprocess(
         workers: processes on this machine, 0 to work in this one.
         scheduler: address of a running Dask scheduler to use instead.
         sequences: those to add, by default all; what the cache holds already stays and is brought up to date.
+        skip_broken: leave sequences out whose data have a problem, instead of refusing to start.
 
     Returns:
         The manifest, which has been written last.
@@ -70,7 +72,7 @@ def preprocess(
     refuse_foreign(cache, dataset)
     config = replace(config, ground=settled(config.ground))  # what is recorded is what was done
     wanted = _with_held(dataset, cache, dataset.sequences() if sequences is None else sequences)
-    refuse_problems(find_problems(dataset, wanted))
+    wanted = without_problems(dataset, wanted, skip_broken)
     jobs = [plan_sequence(dataset, sequence, cache, config) for sequence in wanted]
     with _client(workers, scheduler) as client:
         submit = _run_here if client is None else client.submit
@@ -99,8 +101,8 @@ def refuse_foreign(cache: Path, dataset: Dataset) -> None:
 
 def _with_held(dataset: Dataset, cache: Path, wanted: Sequence[str]) -> list[str]:
     """The wanted sequences and those of the data set that the cache holds already, in the data set's order."""
-    held = {folder.name for folder in (cache / "sequences").glob("*")}
-    return [name for name in dataset.sequences() if name in held or name in wanted]
+    either = {folder.name for folder in (cache / "sequences").glob("*")}.union(wanted)
+    return [name for name in dataset.sequences() if name in either]
 
 
 def _submit_sequence(submit: Submit, client: Client | None, job: SequenceJob, key: str) -> list[Any]:

@@ -55,21 +55,34 @@ def select_sequences(dataset: Dataset, named: Sequence[str] = (), split: str | N
     return tuple(sorted(set(named))) if named else every
 
 
-def find_problems(dataset: Dataset, sequences: Iterable[str]) -> list[str]:
-    """What would stop or spoil the work on some sequences, from names, sizes and headers alone."""
+def find_problems(dataset: Dataset, sequences: Iterable[str]) -> dict[str, list[str]]:
+    """What would stop or spoil the work, by sequence, from names, sizes and headers alone; sound ones are left out."""
     bar = tqdm(list(sequences), desc="looking for problems", unit="sequence", leave=False)
-    return [problem for sequence in bar for problem in dataset.problems(sequence)]
+    found = ((sequence, list(dataset.problems(sequence))) for sequence in bar)
+    return {sequence: problems for sequence, problems in found if problems}
 
 
-def refuse_problems(problems: Sequence[str]) -> None:
-    """Raise one UserError that lists the first problems, if there are any."""
-    if problems:
+def without_problems(dataset: Dataset, sequences: Sequence[str], skip_broken: bool = False) -> list[str]:
+    """Sequences that have no problem; those that have are named and left out if ``skip_broken``.
+
+    Raises:
+        UserError: there are problems and they shall not be skipped, or nothing is left.
+    """
+    broken = find_problems(dataset, sequences)
+    sound = [sequence for sequence in sequences if sequence not in broken]
+    problems = [problem for several in broken.values() for problem in several]
+    if problems and not skip_broken:
         shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])
         rest = f"\n... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
         raise UserError(
             f"{len(problems)} problem(s) in the data, nothing was done:\n{shown}{rest}\nMend them, or leave "
-            "those sequences out by --sequences; iscc-preprocess check lists all"
+            "those sequences out by --skip-broken; iscc-preprocess check lists all"
         )
+    if broken:
+        print(f"left out, their data have problems (iscc-preprocess check lists them): {', '.join(broken)}", flush=True)
+    if broken and not sound:
+        raise UserError("every sequence has a problem; iscc-preprocess check lists all")
+    return sound
 
 
 def _of_split(dataset: Dataset, split: str) -> tuple[str, ...]:

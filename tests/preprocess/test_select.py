@@ -5,7 +5,7 @@ import pytest
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.preprocess.select import find_dataset, find_problems, refuse_problems, select_sequences
+from iscc_lidar.preprocess.select import find_dataset, find_problems, select_sequences, without_problems
 from iscc_lidar.shared.cache_reader import read_manifest
 from iscc_lidar.shared.errors import UserError
 
@@ -80,12 +80,24 @@ def broken(tmp_path: Path) -> Path:
 
 def test_all_problems_are_found_in_one_pass_and_nothing_is_done(tmp_path: Path) -> None:
     dataset = find_dataset("semantickitti", broken(tmp_path))
-    problems = find_problems(dataset, ["00"])
+    problems = find_problems(dataset, ["00"])["00"]
     assert len(problems) == 2
     assert "000000.bin: 33 bytes is no whole number of points" in problems[0]
     assert "000001.label: 4 bytes, expected 4 for each of the sweep's 2 points" in problems[1]
     with pytest.raises(UserError, match=r"2 problem\(s\) in the data, nothing was done"):
-        refuse_problems(problems)
+        preprocess(dataset, tmp_path / "cache", PreprocessConfig())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_broken_sequences_are_left_out_only_if_asked_for(
+    streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (broken(tmp_path) / "sequences" / "00").rename(streets / "sequences" / "05")
+    dataset = find_dataset("semantickitti", streets)
+    assert without_problems(dataset, ("00", "05"), skip_broken=True) == ["00"]
+    assert "left out" in capsys.readouterr().out
+    with pytest.raises(UserError, match="every sequence has a problem"):
+        without_problems(dataset, ("05",), skip_broken=True)
 
 
 def test_a_second_selection_adds_to_a_cache(streets: Path, tmp_path: Path, tiny_config: PreprocessConfig) -> None:
