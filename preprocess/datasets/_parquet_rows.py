@@ -24,7 +24,7 @@ from iscc_lidar.shared.errors import UserError
 
 _MAX_CURSORS: Final = 6  # one for each laser and one to spare
 _NEAR_ROWS: Final = 8  # a jump this short moves a cursor, a longer one opens another
-_READ_BUFFER_BYTES: Final = 1 << 20  # without it pyarrow loads whole column chunks
+_READ_BUFFER_BYTES: Final = 1 << 20
 _OPEN_FILES: Final = 6
 
 
@@ -99,7 +99,8 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> pa.Table:
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a file and read its footer. Raises UserError where it is missing, cut short or no Parquet."""
     try:
-        return pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES)
+        # Without both, pyarrow loads whole column chunks: a gigabyte where all rows are one row group.
+        return pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
     except FileNotFoundError:
         raise UserError(f"{path}: missing") from None
     except (OSError, pa.ArrowException) as error:

@@ -75,22 +75,30 @@ def vehicle_points(
 
 
 def undo_motion(
-    xyz_vehicle: NDArray[np.float64], pixel_pose: NDArray[np.floating], world_SE3_vehicle: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Take points from the vehicle frame at their own moment to the one of the sweep, float64 [N, 3], metres.
+    xyz_vehicle: NDArray[np.float64],
+    mount: NDArray[np.float64],
+    pixel_pose: NDArray[np.floating],
+    world_SE3_vehicle: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take returns from the vehicle frame at their own moment to the one of the sweep.
 
     Args:
-        xyz_vehicle: [N, 3] or one point for all [3], vehicle frame at the pixel's moment.
+        xyz_vehicle: [N, 3], metres, vehicle frame at the pixel's moment.
+        mount: [3], metres, the laser in the vehicle frame.
         pixel_pose: [N, 6], world from vehicle at the pixel's moment: roll, pitch, yaw, x, y, z.
         world_SE3_vehicle: float64 [4, 4], at the sweep's time.
 
+    Returns:
+        The points and where their rays started, both float64 [N, 3], metres.
+
     """
+    world_R_vehicle = world_SE3_vehicle[:3, :3]
     world_R_pixel = rotations(pixel_pose[:, :3])
     # World coordinates reach kilometres: the difference is formed first, in float64.
     offset = pixel_pose[:, 3:].astype(np.float64) - world_SE3_vehicle[:3, 3]
-    turned = np.einsum("nij,nj->ni", world_R_pixel, np.broadcast_to(xyz_vehicle, (len(pixel_pose), 3)))
-    points: NDArray[np.float64] = (turned + offset) @ world_SE3_vehicle[:3, :3]
-    return points
+    points = (np.einsum("nij,nj->ni", world_R_pixel, xyz_vehicle) + offset) @ world_R_vehicle
+    origins = (world_R_pixel @ mount + offset) @ world_R_vehicle
+    return points, origins
 
 
 def rotations(roll_pitch_yaw: NDArray[np.floating]) -> NDArray[np.float64]:

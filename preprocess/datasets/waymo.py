@@ -268,9 +268,7 @@ def _returns(
     if poses is not None:
         if poses.shape[:2] != shape:
             raise ValueError(f"{shape} pixels, but lidar_pose has {poses.shape[:2]}; fetch both components again")
-        pixel_pose = poses[row, column]
-        xyz = undo_motion(xyz, pixel_pose, world_SE3_vehicle)
-        origin = undo_motion(mount, pixel_pose, world_SE3_vehicle)
+        xyz, origin = undo_motion(xyz, mount, poses[row, column], world_SE3_vehicle)
     # tanh keeps the common values below 1 apart, and reflectors of any strength within bounds.
     intensity = np.tanh(np.maximum(np.nan_to_num(measured[:, 1]), 0)).astype(np.float32)
     ids = np.full(len(row), laser), np.full(len(row), number)
