@@ -76,10 +76,10 @@ bench: preprocess ## tables of group quality and speed; the figures, flat, in OU
 	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
 probe: preprocess ## pre-train with each of SEEDS, about ten CPU minutes each, and probe on streets never seen: linear probe, occupancy
-	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=2000
+	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=3000
 	$(BIN)/iscc-preprocess run synthetic --root data/unseen --cache cache/unseen
 	set -e; for seed in $(SEEDS); do \
-	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume --recipe $(RECIPE) --set train.steps=1000 --set train.seed=$$seed $(ARGS); \
+	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume --recipe $(RECIPE) --set train.steps=1200 --set train.seed=$$seed $(ARGS); \
 	  $(BIN)/iscc-train probe --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
 	done
 
