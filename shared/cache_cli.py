@@ -17,6 +17,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.export_labels import export_semantickitti
+from iscc_lidar.shared.export_waymo import export_waymo
 from iscc_lidar.shared.verify import verify_cache
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ class Layout(enum.StrEnum):
     """Layouts that labels can be exported to."""
 
     SEMANTICKITTI = "semantickitti"
+    WAYMO = "waymo"
 
 
 @app.command()
@@ -106,14 +108,25 @@ def export(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write into")],
     to: Annotated[Layout, typer.Option(help="layout to write")] = Layout.SEMANTICKITTI,
+    root: Annotated[Path | None, typer.Option(help="waymo: folder of the data set, for its images' shapes")] = None,
 ) -> None:
-    """Write the group labels in another layout; semantickitti: one .label file a sweep, instance = group.
+    """Write the group labels in another layout, as instances.
+
+    semantickitti: one .label file a sweep. waymo: one Parquet file a context, like those of lidar_segmentation.
 
     Example:
 
         iscc-cache export cache/synthetic labels --to semantickitti
+
+        iscc-cache export cache/waymo labels --to waymo --root /data/waymo
     """
-    files = export_semantickitti(Cache(path), out)
+    cache = Cache(path)
+    if to is Layout.WAYMO:
+        if root is None:
+            raise UserError("--to waymo needs --root, the folder of the data set: its range images' shapes are there")
+        files = export_waymo(cache, out, root)
+    else:
+        files = export_semantickitti(cache, out)
     print(f"{to.value}: {files} label files below {out}")
 
 

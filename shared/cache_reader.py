@@ -56,6 +56,7 @@ class CachedSweep:
         semantic: uint8 [N] or None, class index into the manifest's class names.
         world_SE3_sensor: float64 [4, 4].
         queries: occupancy queries near this sweep's groups.
+        pixel: uint16 [N, 4] or None: laser, return, row and column in the range image, as the data set counts them.
 
     """
 
@@ -68,6 +69,7 @@ class CachedSweep:
     semantic: NDArray[np.uint8] | None
     world_SE3_sensor: NDArray[np.float64]
     queries: Queries
+    pixel: NDArray[np.uint16] | None = None
 
 
 class Cache:
@@ -152,6 +154,7 @@ class Block:
             semantic=self.read("semantic", start, stop) if "semantic" in self._arrays else None,
             world_SE3_sensor=pose,
             queries=self._queries(row),
+            pixel=self.read("pixel", start, stop).T if "pixel" in self._arrays else None,
         )
 
     def _queries(self, row: int) -> Queries:
