@@ -39,5 +39,35 @@ class Sweep:
     instance: NDArray[np.int32] | None = None
     pixel: NDArray[np.uint16] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is not as stated above. Raises ValueError, which tells an adapter's author what to mend."""
+        n = len(self.xyz)
+        _expect(self, "xyz", np.float32, (n, 3))
+        _expect(self, "intensity", np.float32, (n,))
+        _expect(self, "origin", np.float32, (1, 3) if len(self.origin) == 1 else (n, 3))
+        _expect(self, "world_SE3_sensor", np.float64, (4, 4))
+        _expect(self, "semantic", np.uint8, (n,))
+        _expect(self, "instance", np.int32, (n,))
+        _expect(self, "pixel", np.uint16, (n, 4))
+        if n and not (self.intensity.min() >= 0 and self.intensity.max() <= 1):
+            raise ValueError(
+                f"{_place(self)}: intensity must lie in 0..1, where points are invalid too"
+            )
+        rotation = self.world_SE3_sensor[:3, :3]
+        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+            raise ValueError(f"{_place(self)}: world_SE3_sensor must be a rotation and a translation")
+
     def __len__(self) -> int:
         return len(self.xyz)
+
+
+def _expect(sweep: Sweep, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    array = getattr(sweep, name)
+    if array is not None and (array.dtype != dtype or array.shape != shape):
+        raise ValueError(
+            f"{_place(sweep)}: {name} must be {np.dtype(dtype)} {list(shape)}, not {array.dtype} {list(array.shape)}"
+        )
+
+
+def _place(sweep: Sweep) -> str:
+    return f"sequence {sweep.sequence}, sweep {sweep.name}"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.bench import bench_adapters, bench_groups, bench_synth
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
@@ -19,6 +20,8 @@ from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
 from iscc_lidar.shared.errors import UserError
 
+_ALIGNED_SEQUENCES = 3
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -28,6 +31,9 @@ app = typer.Typer(
 )
 
 DatasetName = Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")]
+Root = Annotated[
+    Path | None, typer.Option(help="folder of the data set. Default: $ISCC_<DATASET>_ROOT, else data/<DATASET>")
+]
 Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
 Sequences = Annotated[str | None, typer.Option(help="only these sequences, by name, with commas between")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
@@ -40,9 +46,7 @@ Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes
 @friendly
 def run(
     dataset: DatasetName,
-    root: Annotated[
-        Path | None, typer.Option(help="folder of the data set. Default: $ISCC_DATASET_ROOT, or data/DATASET")
-    ] = None,
+    root: Root = None,
     cache: Annotated[Path | None, typer.Option(help="folder of the cache. Default: cache/DATASET")] = None,
     split: Split = None,
     sequences: Sequences = None,
@@ -90,27 +94,35 @@ def run(
 @friendly
 def check(
     dataset: DatasetName,
-    root: Annotated[Path | None, typer.Argument(help="folder of the data set")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help="folder of the data set, as --root")] = None,
+    root: Root = None,
     split: Split = None,
     sequences: Sequences = None,
 ) -> None:
     """List everything that would stop or spoil the work on a data set, before hours of work start.
 
-    Looks at names, sizes, tables and file headers, not at every point. Exit status 1 where there is a problem.
+    Looks at names, sizes, tables and file headers, not at every point. Then lays some successive sweeps on each
+    other: with right poses more points come to lie within 10 cm of the sweep before than without; where the car
+    hardly moves both are the same and prove nothing. Exit status 1 where there is a problem.
 
     Example:
 
         iscc-preprocess check semantickitti data/semantickitti
     """
-    source = find_dataset(dataset, root)
+    source = find_dataset(dataset, root or folder)
     chosen = select_sequences(source, _names(sequences), split)
     problems = [problem for several in find_problems(source, chosen).values() for problem in several]
-    for problem in problems:
-        print(problem)
-    count = sum(len(source.sweep_names(sequence)) for sequence in chosen) if not problems else 0
-    print(f"{len(problems)} problems" if problems else f"no problem in {len(chosen)} sequences, {count} sweeps")
     if problems:
+        print(*problems, f"problems: {len(problems)}", sep="\n")
         raise typer.Exit(1)
+    sizes = {sequence: len(source.sweep_names(sequence)) for sequence in chosen}
+    print(f"no problem; sequences: {len(sizes)}, sweeps: {sum(sizes.values())}")
+    for sequence in [s for s in chosen if sizes[s] > 1][:_ALIGNED_SEQUENCES]:
+        found = alignment(source, sequence, max_pairs=5)
+        print(
+            f"sequence {sequence}: {found['near_with_poses']:.0%} of points within 10 cm of the sweep before with "
+            f"poses, {found['near_without']:.0%} without; {found['moved_m']:.2f} m between sweeps"
+        )
 
 
 @app.command()
@@ -189,8 +201,8 @@ def _adapter(text: str) -> tuple[str, Path]:
     return name, Path(root)
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _cores() -> int:

@@ -30,29 +30,37 @@ def find_dataset(name: str, root: Path | None = None) -> Dataset:
     if name not in registry.names():
         return registry.open_dataset(name, Path())  # raises, with the nearest name
     variable = root_variable(name)
-    folder = root or Path(os.environ.get(variable) or Path("data") / name)
+    folder, why = root, ""
+    if folder is None and os.environ.get(variable):
+        folder, why = Path(os.environ[variable]), f" (the folder is {variable}'s)"
+    elif folder is None:
+        folder, why = Path("data") / name, f" (no root was given and {variable} is not set)"
     try:
         return registry.open_dataset(name, folder)
     except UserError as error:
         where = f"Pass its folder as --root (ROOT= with make) or in {variable}"
-        raise UserError(f"{error}\n{where}.\n{registry.how_to_get(name)}") from None
+        raise UserError(f"{error}{why}\n{where}.\n{registry.how_to_get(name)}") from None
 
 
-def select_sequences(dataset: Dataset, named: Sequence[str] = (), split: str | None = None) -> tuple[str, ...]:
-    """Names of a data set's sequences: those named, or those of an official split, or all.
+def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split: str | None = None) -> tuple[str, ...]:
+    """Names of a data set's sequences: those named, or those of an official split, or all without either.
 
     Raises:
         UserError: a sequence or split that is not there, or both given.
     """
     every = dataset.sequences()
-    if named and split:
+    if named is not None and split:
         raise UserError("--sequences and --split: give one of them, not both")
     if split is not None:
         return _of_split(dataset, split)
+    if named is None:
+        return every
+    if not named:
+        raise UserError("--sequences: names no sequence; leave the option out to take all")
     for name in named:
         if name not in every:
             raise UserError(f"--sequences: {dataset.name} has no sequence {name!r} here{_nearest(name, every)}")
-    return tuple(sorted(set(named))) if named else every
+    return tuple(sorted(set(named)))
 
 
 def find_problems(dataset: Dataset, sequences: Iterable[str]) -> dict[str, list[str]]:

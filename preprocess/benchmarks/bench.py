@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, alignment, bench_adapter
+from iscc_lidar.preprocess.alignment import alignment
+from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapter
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.synthetic.config import SynthConfig

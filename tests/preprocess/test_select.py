@@ -56,12 +56,13 @@ def test_sequences_by_name_and_by_split(streets: Path) -> None:
     ("named", "split", "says"),
     [
         (["1"], None, "no sequence '1' here; the nearest is 0"),
-        ([], "trian", "no such split here .it has: train, val, test."),
-        ([], "test", "none of its sequences is here; found 00, 01, 08"),
+        (None, "trian", "no such split here .it has: train, val, test."),
+        (None, "test", "none of its sequences is here; found 00, 01, 08"),
         (["00"], "val", "one of them, not both"),
+        ([], None, "names no sequence"),
     ],
 )
-def test_what_is_not_there_is_named(streets: Path, named: list[str], split: str | None, says: str) -> None:
+def test_what_is_not_there_is_named(streets: Path, named: list[str] | None, split: str | None, says: str) -> None:
     with pytest.raises(UserError, match=says):
         select_sequences(find_dataset("semantickitti", streets), named, split)
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, alignment, bench_adapter
+from iscc_lidar.preprocess.alignment import alignment
+from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapter
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.shared.geometry import inverse, transform
 
