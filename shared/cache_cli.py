@@ -18,6 +18,7 @@ from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.export_labels import export_semantickitti
 from iscc_lidar.shared.export_waymo import export_waymo
+from iscc_lidar.shared.label_fractions import draw_fractions, write_list
 from iscc_lidar.shared.verify import verify_cache
 
 app = typer.Typer(
@@ -128,6 +129,37 @@ def export(
     else:
         files = export_semantickitti(cache, out)
     print(f"{to.value}: {files} label files below {out}")
+
+
+@app.command()
+@friendly
+def fractions(
+    path: CachePath,
+    out: Annotated[Path, typer.Argument(help="folder to write labels_PERCENT.txt into")],
+    percent: Annotated[str, typer.Option(help="percentages of all sweeps, with commas between")] = "1,2,5,10",
+    seed: Annotated[int, typer.Option(help="another seed draws other sweeps", min=0)] = 0,
+) -> None:
+    """Draw the sweeps that keep their labels: nested fractions, each sequence with its share; one sweep a line.
+
+    Example:
+
+        iscc-cache fractions cache/semantickitti labels --percent 1,10 --seed 1
+    """
+    cache = Cache(path)
+    names = {
+        s: [n for block in cache.blocks(s) for n in block.sweeps["name"].to_pylist()] for s in cache.sequence_names
+    }
+    try:
+        percents = [float(text) for text in percent.split(",")]
+    except ValueError:
+        raise UserError(f"--percent {percent}: expected numbers with commas between, as in 1,2,5,10") from None
+    for share, frames in draw_fractions(names, percents, seed).items():
+        file = out / f"labels_{share:g}.txt"
+        total = sum(len(of_sequence) for of_sequence in names.values())
+        write_list(
+            file, frames, f"{len(frames)} of {total} sweeps of {cache.manifest.dataset}, {share:g} %, seed {seed}"
+        )
+        print(f"{file}: {len(frames)} sweeps")
 
 
 def _sequence_line(cache: Cache, name: str) -> str:
