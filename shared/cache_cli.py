@@ -146,19 +146,14 @@ def fractions(
         iscc-cache fractions cache/semantickitti labels --percent 1,10 --seed 1
     """
     cache = Cache(path)
-    names = {
-        s: [n for block in cache.blocks(s) for n in block.sweeps["name"].to_pylist()] for s in cache.sequence_names
-    }
+    names = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
     try:
         percents = [float(text) for text in percent.split(",")]
     except ValueError:
         raise UserError(f"--percent {percent}: expected numbers with commas between, as in 1,2,5,10") from None
     for share, frames in draw_fractions(names, percents, seed).items():
         file = out / f"labels_{share:g}.txt"
-        total = sum(len(of_sequence) for of_sequence in names.values())
-        write_list(
-            file, frames, f"{len(frames)} of {total} sweeps of {cache.manifest.dataset}, {share:g} %, seed {seed}"
-        )
+        write_list(file, frames, f"{share:g} % of the sweeps of {path} ({cache.manifest.dataset}), seed {seed}")
         print(f"{file}: {len(frames)} sweeps")
 
 

@@ -92,6 +92,10 @@ class Cache:
             raise UserError(f"{self.path}: no sequence {name!r}; it holds {', '.join(self._sequences) or 'none'}")
         return self._sequences[name]
 
+    def sweep_names(self, sequence: str) -> list[str]:
+        """The data set's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
+        return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]
+
     def sweep(self, sequence: str, index: int) -> CachedSweep:
         """Read one sweep. Raises UserError for an unknown one or a damaged block."""
         return self.block(sequence, index).sweep(index)

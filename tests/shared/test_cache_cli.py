@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.label_fractions import read_list
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -56,6 +57,18 @@ def test_export_gives_instances_that_map_back_to_groups(tiny_cache: Path, tmp_pa
         assert (raw & 0xFFFF == 0).all()
         groups = [group_of.get(instance, -1) for instance in (raw >> 16).tolist()]
         np.testing.assert_array_equal(groups, np.where(label >= 0, label, -1))
+
+
+def test_fractions_are_nested_lists_of_the_cached_sweeps(tiny_cache: Path, tmp_path: Path) -> None:
+    assert command("fractions", tiny_cache, tmp_path, "--percent", "20,50,100", "--seed", 3).returncode == 0
+    cache = Cache(tiny_cache)
+    known = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
+    few, half, every = (read_list(tmp_path / f"labels_{percent}.txt", known) for percent in (20, 50, 100))
+    assert (len(few), len(half), len(every)) == (2, 6, 12)
+    assert set(few) < set(half) < set(every)
+    done = command("fractions", tiny_cache, tmp_path, "--percent", "some")
+    assert done.returncode == 1
+    assert "expected numbers with commas between" in done.stderr
 
 
 def test_mistakes_are_one_line_without_a_stack_trace(tiny_cache: Path, tmp_path: Path) -> None:
