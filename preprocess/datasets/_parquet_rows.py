@@ -1,9 +1,9 @@
 """Single rows of large Parquet files, decoded one after another: memory stays at a few rows whatever the file.
 
 A row of a range-image table is megabytes, and a row group may hold one row or all thousand of them, in any
-order. A cursor decodes the rows of a row group in turn; a few are kept open, so that files sorted by time as
-well as those sorted by laser first are decoded about once when sweeps are read in order. Rows in random order
-within large row groups are read rightly but slowly: each asks for half its row group on average.
+order. A cursor decodes the rows of a row group in turn; a few are kept open. Asked for the rows of one sweep
+after another, those of each in ascending order, this decodes files sorted by time once and files sorted by
+laser about twice. Where the rows of large row groups are in random order, each sweep costs up to a pass over them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from iscc_lidar.shared.errors import UserError
 
 _MAX_CURSORS: Final = 6  # one for each laser and one to spare
-_NEAR_ROWS: Final = 8  # a jump this short moves a cursor, a longer one opens another
 _READ_BUFFER_BYTES: Final = 1 << 20
 _OPEN_FILES: Final = 6
 
@@ -70,8 +69,10 @@ class ParquetRows:
         self._cursors = [c for c in self._cursors if c.position < c.stop]
 
     def _cursor_before(self, number: int) -> _Cursor:
-        near = [c for c in self._cursors if c.position <= number <= min(c.position + _NEAR_ROWS, c.stop - 1)]
-        cursor = max(near, key=lambda c: c.position) if near else self._new_cursor(number)
+        # Nothing is nearer than the last cursor before the row. Where laser follows laser, each comes to have its own:
+        # a sweep whose first row lies before all cursors opens one more.
+        before = [c for c in self._cursors if c.position <= number < c.stop]
+        cursor = max(before, key=lambda c: c.position) if before else self._new_cursor(number)
         self._cursors = [*(c for c in self._cursors if c is not cursor), cursor][-_MAX_CURSORS:]
         return cursor
 

@@ -130,13 +130,8 @@ class Waymo:
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for missing or damaged files."""
-        lidar = self._file(sequence, "lidar")
-        rows = tables.image_rows(lidar)
-        frame = list(rows)[index]
-        images = {
-            laser: tables.range_images(lidar, tables.LIDAR, frame, laser, self._returns)
-            for laser in sorted(rows[frame])
-        }
+        frame = int(self.sweep_names(sequence)[index])
+        images = self._range_images(sequence, frame)
         world_SE3_vehicle = self._vehicle_pose(sequence, frame)
         returns = _concatenate(list(self._place(sequence, frame, images, world_SE3_vehicle)))
         semantic, instance = self._labels(sequence, frame, images, returns.pixel)
@@ -164,6 +159,16 @@ class Waymo:
             if any((self.root / folder / known / f"{sequence}.parquet").exists() for known in _NEEDED):
                 return self.root / folder / component / f"{sequence}.parquet"
         raise UserError(f"{self.root}: holds no context {sequence} in {', '.join(_SPLITS.values())}")
+
+    def _range_images(self, sequence: str, frame: int) -> _Images:
+        file = self._file(sequence, "lidar")
+        rows = tables.image_rows(file)[frame]
+        # In the order of the file's rows, which is the cheapest.
+        images = {
+            k: tables.range_images(file, tables.LIDAR, frame, k, self._returns)
+            for k in sorted(rows, key=rows.__getitem__)
+        }
+        return dict(sorted(images.items()))
 
     def _vehicle_pose(self, sequence: str, frame: int) -> NDArray[np.float64]:
         file = self._file(sequence, "vehicle_pose")
