@@ -50,9 +50,7 @@ class Sweep:
         _expect(self, "instance", np.int32, (n,))
         _expect(self, "pixel", np.uint16, (n, 4))
         if n and not (self.intensity.min() >= 0 and self.intensity.max() <= 1):
-            raise ValueError(
-                f"{_place(self)}: intensity must lie in 0..1, where points are invalid too"
-            )
+            raise ValueError(f"{_place(self)}: intensity must lie in 0..1, where points are invalid too")
         rotation = self.world_SE3_sensor[:3, :3]
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
             raise ValueError(f"{_place(self)}: world_SE3_sensor must be a rotation and a translation")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from iscc_lidar.preprocess.alignment import alignment
-from iscc_lidar.preprocess.benchmarks.bench import bench_adapters, bench_groups, bench_synth
+from iscc_lidar.preprocess.benchmarks.bench import bench_adapters, bench_full_waymo, bench_groups, bench_synth
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
@@ -34,6 +34,9 @@ DatasetName = Annotated[str, typer.Argument(help="name of the data set, see: isc
 Root = Annotated[
     Path | None, typer.Option(help="folder of the data set. Default: $ISCC_<DATASET>_ROOT, else data/<DATASET>")
 ]
+Data = Annotated[
+    list[str] | None, typer.Option("--data", help="key=value of the data set's own options; may be repeated")
+]
 Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
 Sequences = Annotated[str | None, typer.Option(help="only these sequences, by name, with commas between")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
@@ -47,6 +50,7 @@ Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes
 def run(
     dataset: DatasetName,
     root: Root = None,
+    data: Data = None,
     cache: Annotated[Path | None, typer.Option(help="folder of the cache. Default: cache/DATASET")] = None,
     split: Split = None,
     sequences: Sequences = None,
@@ -72,13 +76,15 @@ def run(
 
         iscc-preprocess run semantickitti --sequences 00,08
 
+        iscc-preprocess run waymo --data second_return=true
+
         iscc-preprocess run semantickitti --set window.sweeps=8 --set clustering.voxel_size_m=0.2 --workers 0
     """
     config = resolve(PreprocessConfig, recipe, overrides or ())
     if show_config:
         print(to_toml(config), end="")
         return
-    source = find_dataset(dataset, root)
+    source = registry.with_options(find_dataset(dataset, root), data or ())
     chosen = select_sequences(source, _names(sequences), split)
     target = cache or Path("cache") / dataset
     count = _cores() if workers is None else workers
@@ -96,6 +102,7 @@ def check(
     dataset: DatasetName,
     folder: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help="folder of the data set, as --root")] = None,
     root: Root = None,
+    data: Data = None,
     split: Split = None,
     sequences: Sequences = None,
 ) -> None:
@@ -109,7 +116,7 @@ def check(
 
         iscc-preprocess check semantickitti data/semantickitti
     """
-    source = find_dataset(dataset, root or folder)
+    source = registry.with_options(find_dataset(dataset, root or folder), data or ())
     chosen = select_sequences(source, _names(sequences), split)
     problems = [problem for several in find_problems(source, chosen).values() for problem in several]
     if problems:
@@ -186,6 +193,7 @@ def bench(
             print(f"nothing at {root}: reading {name} is not timed")
     bench_synth(out)
     bench_adapters(out, [(name, root) for name, root in roots if root.is_dir()])
+    bench_full_waymo(out)
     bench_groups(out, "synthetic", streets, sequences=3, plain=plain)
     if real is None or not real.is_dir():
         print(f"\nno instance-labelled real sweeps at {real}: groups on real streets are not scored")

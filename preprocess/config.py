@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
+from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.describe.queries import QueryConfig
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig
 from iscc_lidar.preprocess.segment.ground import GroundConfig
@@ -31,7 +32,12 @@ class PreprocessConfig:
     queries: QueryConfig = section(QueryConfig)
 
 
-def config_key(config: PreprocessConfig, dataset_name: str) -> str:
-    """SHA-256 of all that a block depends on besides its sweeps."""
-    content = {"format": f"{FORMAT_MAJOR}.{FORMAT_MINOR}", "dataset": dataset_name, "config": to_dict(config)}
+def config_key(config: PreprocessConfig, dataset: Dataset) -> str:
+    """SHA-256 of all that a block depends on besides its sweeps' files."""
+    content = {
+        "format": f"{FORMAT_MAJOR}.{FORMAT_MINOR}",
+        "dataset": dataset.name,
+        "data": data_options(dataset),
+        "config": to_dict(config),
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest, to_json
 from iscc_lidar.preprocess.config import PreprocessConfig, config_key
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.progress import sweep_bar
 from iscc_lidar.preprocess.segment.ground import settled
 from iscc_lidar.preprocess.select import without_problems
@@ -114,9 +114,15 @@ def _submit_sequence(submit: Submit, client: Client | None, job: SequenceJob, ke
 
 def _finalise(dataset: Dataset, cache: Path, config: PreprocessConfig, jobs: list[SequenceJob]) -> Manifest:
     entries = [sequence_entry(job, [block_entry(job, b) for b in range(len(job.blocks))]) for job in jobs]
-    manifest = Manifest(dataset.name, config_key(config, dataset.name), dataset.class_names, tuple(entries))
+    manifest = Manifest(dataset.name, config_key(config, dataset), dataset.class_names, tuple(entries))
     _remove_stale(cache, {cache / block.path for entry in entries for block in entry.blocks})
-    provenance = {"dataset": dataset.name, "seed": config.seed, "config": to_dict(config), "versions": versions()}
+    provenance = {
+        "dataset": dataset.name,
+        "data": data_options(dataset),
+        "seed": config.seed,
+        "config": to_dict(config),
+        "versions": versions(),
+    }
     write_text(cache / CONFIG_FILE, json.dumps(provenance, indent=1) + "\n")
     write_text(cache / MANIFEST_FILE, to_json(manifest))
     return manifest

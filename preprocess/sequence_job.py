@@ -73,7 +73,7 @@ def plan_sequence(dataset: Dataset, sequence: str, cache: Path, config: Preproce
 
 def sequence_key(job: SequenceJob) -> str:
     """SHA-256 over the configuration and the content of every file that the sequence depends on."""
-    digest = hashlib.sha256(config_key(job.config, job.dataset.name).encode())
+    digest = hashlib.sha256(config_key(job.config, job.dataset).encode())
     digest.update(job.sequence.encode())
     names = job.dataset.sweep_names(job.sequence)
     files = {file: None for index in range(len(names)) for file in job.dataset.input_files(job.sequence, index)}

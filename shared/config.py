@@ -31,7 +31,7 @@ def section(kind: type[T]) -> T:
     return dataclasses.field(default_factory=kind)
 
 
-def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] = ()) -> T:
+def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] = (), flag: str = "--set") -> T:
     """Build a configuration from its defaults, then a TOML recipe, then ``section.key=value`` items.
 
     All changes are made at once, so that options which only fit together can be given in any order.
@@ -46,8 +46,8 @@ def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] 
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
-            raise UserError(f"--set {item}: expected section.key=value")
-        _overlay(changes, _given(_nest(key.strip(), _parse_value(text.strip())), f"--set {item}"))
+            raise UserError(f"{flag} {item}: expected {'section.' if flag == '--set' else ''}key=value")
+        _overlay(changes, _given(_nest(key.strip(), _parse_value(text.strip())), f"{flag} {item}"))
     return _merge(kind(), changes, prefix="")
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapter
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
+from iscc_lidar.preprocess.benchmarks.waymo_writer import write_full_size
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.sensor import sweep
@@ -45,6 +50,30 @@ def bench_adapters(out: Path, roots: Sequence[tuple[str, Path]]) -> None:
     )
     for row, figures in rows.items():
         add_figures(out, f"adapters.{row.replace(' ', '.')}", figures)
+
+
+def bench_full_waymo(out: Path) -> None:
+    """Read a made-up Waymo context of official size, 200 frames of five LiDARs, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as process:
+        root = Path(folder)
+        write_full_size(root)
+        figures = process.submit(_read_and_weigh, root).result()
+    print(f"\nWaymo context of official size: {adapter_table({'waymo': figures})}")
+    print(f"peak memory {figures['peak_mb']:.0f} MB, before reading {figures['idle_mb']:.0f} MB", flush=True)
+    add_figures(out, "waymo_full_size", figures)
+
+
+def _read_and_weigh(root: Path) -> dict[str, float]:
+    idle_mb = _peak_mb()
+    figures = bench_adapter(open_dataset("waymo", root))
+    return figures | {"idle_mb": idle_mb, "peak_mb": _peak_mb()}
+
+
+def _peak_mb() -> float:
+    import resource  # not there on Windows, where all but this runs
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # bytes there, KiB elsewhere
 
 
 def bench_groups(out: Path, prefix: str, root: Path, sequences: int, plain: bool) -> None:

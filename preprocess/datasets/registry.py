@@ -5,15 +5,17 @@ This one and those with a leading underscore are not.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess import datasets
+from iscc_lidar.shared.config import resolve, to_dict
 from iscc_lidar.shared.errors import UserError
 
 
@@ -48,6 +50,23 @@ class Dataset(Protocol):
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read one sweep by its position in the sequence."""
+
+
+def data_options(dataset: Dataset) -> dict[str, Any]:
+    """The data set's own options: those of its field ``options``, where it has one."""
+    return to_dict(dataset.options) if hasattr(dataset, "options") else {}
+
+
+def with_options(dataset: Dataset, items: Sequence[str]) -> Dataset:
+    """The data set with ``key=value`` items set in its options. Raises UserError for those that it has not."""
+    if not items:
+        return dataset
+    if not hasattr(dataset, "options"):
+        raise UserError(f"--data {items[0]}: {dataset.name} has no options of its own")
+    changed: Dataset = dataclasses.replace(
+        cast(Any, dataset), options=resolve(type(dataset.options), None, items, flag="--data")
+    )
+    return changed
 
 
 def names() -> tuple[str, ...]:

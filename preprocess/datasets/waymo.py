@@ -27,6 +27,7 @@ from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration, undo_motion, vehicle_points
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
 from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
+from iscc_lidar.shared.config import option, section
 from iscc_lidar.shared.errors import UserError
 
 DESCRIPTION: Final = "Waymo Open Dataset v2: ROOT/{training,validation,testing}/{lidar,...}/CONTEXT.parquet"
@@ -81,23 +82,31 @@ class _Returns(NamedTuple):
 
 
 @dataclass(frozen=True)
+class WaymoOptions:
+    """What is read of Waymo's files."""
+
+    second_return: bool = option(False, "add the second returns behind each laser's first ones")
+    nominal_pose: bool = option(
+        False,
+        "where lidar_pose is missing, take the frame's pose for all of TOP's pixels instead of giving up; its points "
+        "are then off by up to the way driven in a turn, 1 m at 36 km/h",
+    )
+
+
+@dataclass(frozen=True)
 class Waymo:
     """Waymo Open Dataset v2 below ``root``, the folder that holds ``training`` and the like.
 
     Attributes:
         root: folder of the data set.
         name: as on the command line.
-        second_return: whether to add the second returns behind each laser's first ones.
-        nominal_pose: where lidar_pose is missing, take the frame's pose for all of TOP's pixels instead of
-            giving up. TOP's points are then off by up to the way driven in a turn: centimetres in a jam, 1 m
-            at 36 km/h.
+        options: what is read.
 
     """
 
     root: Path
     name: str = "waymo"
-    second_return: bool = False
-    nominal_pose: bool = False
+    options: WaymoOptions = section(WaymoOptions)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -124,7 +133,7 @@ class Waymo:
     def problems(self, sequence: str) -> Iterator[str]:
         """Missing and damaged components, missing columns, frames without poses, lasers without calibration."""
         files = {component: self._file(sequence, component) for component in (*_NEEDED, _SEGMENTATION)}
-        optional = (_SEGMENTATION, "lidar_pose") if self.nominal_pose else (_SEGMENTATION,)
+        optional = (_SEGMENTATION, "lidar_pose") if self.options.nominal_pose else (_SEGMENTATION,)
         wanted = {component: file for component, file in files.items() if file.exists() or component not in optional}
         return find_problems(wanted, self._returns)
 
@@ -152,7 +161,7 @@ class Waymo:
 
     @property
     def _returns(self) -> int:
-        return 2 if self.second_return else 1
+        return 2 if self.options.second_return else 1
 
     def _file(self, sequence: str, component: str) -> Path:
         for folder in _SPLITS.values():
@@ -191,12 +200,12 @@ class Waymo:
             image = tables.range_images(file, tables.POSE, frame, TOP, 1).get(1)
             if image is not None:
                 return image
-        if self.nominal_pose:
+        if self.options.nominal_pose:
             return None
         fault = f"has no poses of the pixels of TOP for frame {frame}" if file.exists() else "missing"
         raise UserError(
-            f"{file}: {fault}; fetch the component lidar_pose, or set nominal_pose to go on with the frame's one pose, "
-            "which is less exact"
+            f"{file}: {fault}; fetch the component lidar_pose, or pass --data nominal_pose=true to go on with the "
+            "frame's one pose, which is less exact"
         )
 
     def _place(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -14,21 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.datasets.waymo import Waymo
+from iscc_lidar.preprocess.datasets.waymo import Waymo, WaymoOptions
 from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.export_waymo import export_waymo
 from iscc_lidar.shared.geometry import inverse, transform
-
-_path = Path(__file__).resolve().parent.parent / "preprocess" / "datasets" / "waymo_writer.py"
-_spec = importlib.util.spec_from_file_location("waymo_writer", _path)
-assert _spec is not None
-assert _spec.loader is not None
-writer = importlib.util.module_from_spec(_spec)
-sys.modules["waymo_writer"] = writer
-_spec.loader.exec_module(writer)
 
 NAME = "10_000_000"
 
@@ -54,7 +46,7 @@ def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: Preproces
     folder = tmp_path_factory.mktemp("export")
     scene = writer.Scene(contexts={"validation": (NAME,)}, frames=4, shapes=writer.SHAPES | {1: (16, 60)})
     writer.write_dataset(folder / "root", scene)
-    dataset = Blobs(folder / "root", second_return=True)
+    dataset = Blobs(folder / "root", options=WaymoOptions(second_return=True))
     preprocess(dataset, folder / "cache", tiny_config, workers=0)
     return folder / "root", folder / "cache"
 
@@ -68,7 +60,7 @@ def test_exported_labels_come_back_through_the_adapter(waymo_cache: tuple[Path, 
     shutil.copytree(tmp_path / "out", tmp_path / "labelled", dirs_exist_ok=True)
     grouped = 0
     for index in range(4):
-        back = Waymo(tmp_path / "labelled", second_return=True).read(NAME, index)
+        back = Waymo(tmp_path / "labelled", options=WaymoOptions(second_return=True)).read(NAME, index)
         cached = cache.sweep(NAME, index)
         assert cached.pixel is not None
         np.testing.assert_array_equal(back.pixel, cached.pixel)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
 import pickle
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,17 +17,11 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.datasets import _parquet_rows, _waymo_tables, registry, semantickitti, waymo
 from iscc_lidar.preprocess.datasets._parquet_rows import open_rows
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse, transform
-
-_spec = importlib.util.spec_from_file_location("waymo_writer", Path(__file__).with_name("waymo_writer.py"))
-assert _spec is not None
-assert _spec.loader is not None
-writer = importlib.util.module_from_spec(_spec)
-sys.modules["waymo_writer"] = writer
-_spec.loader.exec_module(writer)
 
 NAME = "10_000_000"
 
@@ -66,7 +57,7 @@ def check(sweep: Sweep, truth, second_return: bool = True) -> None:  # type: ign
 def test_gives_back_points_origins_poses_labels_and_pixels(tmp_path: Path) -> None:
     scene = writer.Scene(contexts={"training": ("11_a", "10_b"), "validation": ("12_c",)})
     truth = writer.write_dataset(tmp_path, scene)
-    dataset = dataclasses.replace(waymo.open_dataset(tmp_path), second_return=True)
+    dataset = waymo.Waymo(tmp_path, options=waymo.WaymoOptions(second_return=True))
     assert dataset.sequences() == ("10_b", "11_a", "12_c")
     assert dataset.splits() == {"train": ("10_b", "11_a"), "val": ("12_c",), "test": ()}
     for name, frames in truth.items():
@@ -124,7 +115,7 @@ scenes = st.builds(
 def test_any_shape_and_layout_reads_the_same(scene, layout, second_return, random) -> None:  # type: ignore[no-untyped-def]
     with tempfile.TemporaryDirectory() as folder:
         truth = writer.write_dataset(Path(folder), scene, layout)[NAME]
-        dataset = dataclasses.replace(waymo.open_dataset(Path(folder)), second_return=second_return)
+        dataset = waymo.Waymo(Path(folder), options=waymo.WaymoOptions(second_return=second_return))
         assert list(dataset.problems(NAME)) == []
         indices = list(range(scene.frames)) * 2
         random.shuffle(indices)
@@ -209,7 +200,7 @@ def test_intensity_stays_within_bounds_and_keeps_order(tmp_path: Path) -> None:
 def test_nominal_pose_goes_on_without_lidar_pose_and_is_less_exact(tmp_path: Path) -> None:
     truth = writer.write_dataset(tmp_path)[NAME][0]
     (tmp_path / f"training/lidar_pose/{NAME}.parquet").unlink()
-    dataset = dataclasses.replace(waymo.open_dataset(tmp_path), nominal_pose=True)
+    dataset = waymo.Waymo(tmp_path, options=waymo.WaymoOptions(nominal_pose=True))
     assert list(dataset.problems(NAME)) == []
     sweep = dataset.read(NAME, 0)
     first = truth.pixel[:, 1] == 1
@@ -276,7 +267,7 @@ LABEL_SHAPE = "[LiDARSegmentationLabelComponent].range_image_return1.shape"
 )  # fmt: skip
 def test_damage_is_named_by_problems_and_by_read(tmp_path: Path, damage, says: list[str]) -> None:  # type: ignore[no-untyped-def]
     writer.write_dataset(tmp_path)
-    dataset = dataclasses.replace(waymo.open_dataset(tmp_path), second_return=True)
+    dataset = waymo.Waymo(tmp_path, options=waymo.WaymoOptions(second_return=True))
     dataset.read(NAME, 0)
     damage(tmp_path)
     with pytest.raises(UserError) as error:
@@ -342,7 +333,7 @@ def test_all_problems_are_told_not_just_the_first(tmp_path: Path) -> None:
 def test_without_lidar_pose_the_way_out_is_named(tmp_path: Path) -> None:
     writer.write_dataset(tmp_path)
     shutil.rmtree(tmp_path / "training/lidar_pose")
-    with pytest.raises(UserError, match="set nominal_pose to go on"):
+    with pytest.raises(UserError, match="--data nominal_pose=true to go on"):
         waymo.open_dataset(tmp_path).read(NAME, 0)
 
 

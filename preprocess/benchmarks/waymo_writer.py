@@ -7,12 +7,16 @@ by 4 x 4 matrices, one at a time, and its range is where it meets the sphere: th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+Row = dict[str, Any]
 
 CONTEXT = "key.segment_context_name"
 TIME = "key.frame_timestamp_micros"
@@ -79,10 +83,12 @@ def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
     about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
     about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
     about_z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    turned: np.ndarray = about_z @ about_y @ about_x
+    return turned
 
 
 def rigid(roll: float, pitch: float, yaw: float, *translation: float) -> np.ndarray:
+    """Rotation and translation as one matrix."""
     matrix = np.eye(4)
     matrix[:3, :3] = rotation(roll, pitch, yaw)
     matrix[:3, 3] = translation
@@ -125,7 +131,7 @@ def ray_of_pixel(laser: int, shape: tuple[int, int], row: int, column: int) -> n
 
 
 def _write_context(folder: Path, context: str, scene: Scene, layout: Layout, rng: np.random.Generator) -> list[Truth]:
-    rows: dict[str, list[dict]] = {"lidar": [], "lidar_pose": [], "vehicle_pose": [], "lidar_segmentation": []}
+    rows: dict[str, list[Row]] = {"lidar": [], "lidar_pose": [], "vehicle_pose": [], "lidar_segmentation": []}
     truth = []
     for frame in range(scene.frames):
         timestamp = 1_550_083_467_346_370 + 100_003 * frame
@@ -138,7 +144,16 @@ def _write_context(folder: Path, context: str, scene: Scene, layout: Layout, rng
     return truth
 
 
-def _frame(rows, context, timestamp, seconds, labelled, scene, layout, rng) -> Truth:  # type: ignore[no-untyped-def]
+def _frame(
+    rows: dict[str, list[Row]],
+    context: str,
+    timestamp: int,
+    seconds: float,
+    labelled: bool,
+    scene: Scene,
+    layout: Layout,
+    rng: np.random.Generator,
+) -> Truth:
     world_SE3_vehicle = rigid(*car_pose(seconds))
     if layout.float32_transforms:
         world_SE3_vehicle = world_SE3_vehicle.astype(np.float32).astype(np.float64)
@@ -149,7 +164,7 @@ def _frame(rows, context, timestamp, seconds, labelled, scene, layout, rng) -> T
             "[VehiclePoseComponent].world_from_vehicle.transform": world_SE3_vehicle.ravel().tolist(),
         }
     )
-    points: list[tuple] = []
+    points: list[tuple[Any, ...]] = []
     for laser, shape in scene.shapes.items():
         key = {CONTEXT: context, TIME: timestamp, LASER: laser}
         poses = _rolling_poses(shape, seconds)
@@ -190,7 +205,16 @@ def _rolling_poses(shape: tuple[int, int], seconds: float) -> np.ndarray:
     return np.tile(np.array(of_column, dtype=np.float32), (height, 1, 1))
 
 
-def _range_image(laser, number, shape, poses, world_SE3_vehicle, scene, rng):  # type: ignore[no-untyped-def]
+def _range_image(
+    laser: int,
+    number: int,
+    shape: tuple[int, int],
+    poses: np.ndarray,
+    world_SE3_vehicle: np.ndarray,
+    scene: Scene,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Range image, and where each return and its ray's origin lie in the world."""
     image = np.zeros((*shape, 4), dtype=np.float32)
     hits, origins = np.zeros((*shape, 3)), np.zeros((*shape, 3))
     for row in range(shape[0]):
@@ -215,15 +239,15 @@ def _reach(start: np.ndarray, ray: np.ndarray, radius: float) -> float:
     return -along + math.sqrt(along * along + radius * radius - float(start @ start))
 
 
-def _image_cells(component: str, images: dict[int, np.ndarray]) -> dict:
-    cells = {}
+def _image_cells(component: str, images: dict[int, np.ndarray]) -> Row:
+    cells: Row = {}
     for number, image in images.items():
         cells[f"[{component}].range_image_return{number}.values"] = image.ravel().tolist()
         cells[f"[{component}].range_image_return{number}.shape"] = list(image.shape)
     return cells
 
 
-def _calibration_row(context: str, laser: int, height: int, width: int) -> dict:
+def _calibration_row(context: str, laser: int, height: int, width: int) -> Row:
     beams = inclinations_of_top(height) if laser == 1 else None
     return {
         CONTEXT: context,
@@ -235,7 +259,7 @@ def _calibration_row(context: str, laser: int, height: int, width: int) -> dict:
     }
 
 
-def write_table(path: Path, rows: list[dict], layout: Layout) -> None:
+def write_table(path: Path, rows: list[Row], layout: Layout) -> None:
     """Write rows with the official column types (those that differ between releases by the layout)."""
     columns: dict[str, pa.Array] = {}
     for name in rows[0] if rows else ():
@@ -322,7 +346,15 @@ def _rolled(image: np.ndarray, frame: int) -> np.ndarray:
     return np.roll(image, 13 * frame, axis=1)
 
 
-def _write_images(folder, context, keys, image_of, component, returns, layout) -> None:  # type: ignore[no-untyped-def]
+def _write_images(
+    folder: Path,
+    context: str,
+    keys: list[tuple[int, int]],
+    image_of: Callable[[int, int], np.ndarray],
+    component: str,
+    returns: int,
+    layout: Layout,
+) -> None:
     """Write range images, some rows at a time."""
     names = [f"[{component}].range_image_return{r}.{p}" for r in range(1, returns + 1) for p in ("values", "shape")]
     schema = pa.schema([(name, _type(name, layout)) for name in (CONTEXT, TIME, LASER, *names)])
@@ -332,7 +364,7 @@ def _write_images(folder, context, keys, image_of, component, returns, layout) -
             batches = []
             for frame, laser in keys[start : start + layout.row_group]:
                 image = image_of(frame, laser)
-                cells = [[context], [frame], [laser]]
+                cells: list[Any] = [[context], [frame], [laser]]
                 for r in range(1, returns + 1):
                     # A second return is there for about one pixel in ten.
                     seen = image if r == 1 else np.where(image[..., 2:3] < 0.1, image, 0).astype(np.float32)
