@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets._files import complaints, count_rows, read_rows
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
 
@@ -91,6 +92,7 @@ _SPLITS: Final = {
     "test": tuple(str(number) for number in range(11, 22)),
 }
 
+_COLUMNS: Final = 4  # x, y, z, intensity
 _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
 
 
@@ -141,21 +143,13 @@ class SemanticKitti:
         except UserError as error:
             yield str(error)
             return
-        for name in names:
-            points = folder / "velodyne" / f"{name}.bin"
-            labels = folder / "labels" / f"{name}.label"
-            try:
-                count = _count_points(points)
-                if labels.exists():
-                    _check_label_size(labels, count)
-            except UserError as error:
-                yield str(error)
+        yield from complaints(functools.partial(_check_sizes, folder, name) for name in names)
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
         folder = self.root / "sequences" / sequence
         name = self.sweep_names(sequence)[index]
-        points = _read_points(folder / "velodyne" / f"{name}.bin")
+        points = read_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
         raw = _read_labels(folder / "labels" / f"{name}.label", len(points))
         frame = int(name)
         return Sweep(
@@ -195,26 +189,18 @@ def _sweep_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _count_points(path: Path) -> int:
-    size = path.stat().st_size
-    if size % 16:
-        raise UserError(
-            f"{path}: {size} bytes is no whole number of points of 16 bytes; the file is cut short or "
-            "damaged, fetch it again"
-        )
-    return size // 16
-
-
-def _read_points(path: Path) -> NDArray[np.float32]:
-    _count_points(path)
-    return np.fromfile(path, dtype="<f4").reshape(-1, 4)
-
-
 def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
     if not path.exists():
         return None
     _check_label_size(path, points)
     return np.fromfile(path, dtype="<u4")
+
+
+def _check_sizes(folder: Path, name: str) -> None:
+    count = count_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
+    labels = folder / "labels" / f"{name}.label"
+    if labels.exists():
+        _check_label_size(labels, count)
 
 
 def _check_label_size(path: Path, points: int) -> None:
