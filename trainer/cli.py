@@ -65,6 +65,9 @@ def probe(
     train_cache: Annotated[Path, typer.Option(help="cache whose labels fit the probes")],
     val_cache: Annotated[Path, typer.Option(help="cache of unseen streets that scores them")],
     out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/probe.json")] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="list of the labelled sweeps, as of: iscc-cache fractions. Default: spread ones")
+    ] = None,
     set_: Sets = None,
 ) -> None:
     """Score frozen features on unseen streets: linear probe against the untrained network, occupancy against floors.
@@ -72,11 +75,13 @@ def probe(
     Example:
 
         iscc-train probe --run runs/iscc --train-cache cache/synthetic --val-cache cache/unseen
+
+        iscc-train probe --run runs/iscc --train-cache cache/train --val-cache cache/val --labelled labels_1.txt
     """
     from iscc_lidar.trainer.evaluation.probe import ProbeConfig, probe_run, report
 
     config = resolve(ProbeConfig, None, set_ or ())
-    typer.echo(report(probe_run(run, train_cache, val_cache, config, out or run / "probe.json")), nl=False)
+    typer.echo(report(probe_run(run, train_cache, val_cache, config, out or run / "probe.json", labelled)), nl=False)
 
 
 @app.command()

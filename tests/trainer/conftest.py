@@ -158,7 +158,7 @@ def write_block(folder: Path, sweeps: int, seed: int) -> None:
     arrays = {name: np.concatenate(parts, axis=-1) for name, parts in columns.items() if parts}
     arrays |= {"point_start": np.array(starts), "query_start": np.array(query_starts)}
     store = zarr.open_group(folder / manifests.ARRAYS_FOLDER, mode="w")
-    for spec in BLOCK_ARRAYS:
+    for spec in (s for s in BLOCK_ARRAYS if s.name in arrays or not s.optional):
         array = store.create_array(spec.name, shape=arrays[spec.name].shape, dtype=spec.dtype, fill_value=spec.fill)
         array[...] = arrays[spec.name].astype(spec.dtype)
     pq.write_table(pa.Table.from_pylist(rows, tables.SWEEPS), folder / manifests.SWEEPS_FILE)

@@ -41,6 +41,15 @@ def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: P
         "line-of-sight logistic",
     }
     assert "mIoU" in probed.output
+    drawn = (out / "labelled.txt").read_text().splitlines()
+    assert len(drawn) == 6
+    mine = tmp_path / "mine.txt"
+    mine.write_text("\n".join(drawn[:2]))
+    probe = ["probe", "--run", str(out), "--train-cache", str(cache_path), "--val-cache", str(other_cache_path)]
+    probed = runner.invoke(app, [*probe, "--labelled", str(mine), "--out", str(tmp_path / "mine.json")])
+    assert probed.exit_code == 0, probed.output
+    assert json.loads((tmp_path / "mine.json").read_text())["probe"]["labelled_sweeps"] == 2
+    assert (tmp_path / "labelled.txt").read_text().splitlines() == drawn[:2]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,11 @@ from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 
+Place = tuple[str, int]
+"""A sweep of a cache: name of its sequence, index within it."""
 
-def spread_sweeps(cache: Cache, count: int, seed: int) -> list[tuple[str, int]]:
+
+def spread_sweeps(cache: Cache, count: int, seed: int) -> list[Place]:
     """Choose sweeps evenly over the sequences of a cache, each at a random place; 0 takes all."""
     entries = cache.manifest.sequences
     every = [(entry.name, index) for entry in entries for index in range(entry.sweeps)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels
-from iscc_lidar.trainer.evaluation.frozen import calibrate, see, spread_sweeps, voxel_features
+from iscc_lidar.trainer.evaluation.frozen import Place, calibrate, see, voxel_features
 
 _LBFGS_ITERATIONS = 100
 _L2 = 1e-4
@@ -39,20 +39,25 @@ class Classifier:
 
 
 def linear_probe(
-    encoder: nn.Module, config: PretrainConfig, train: Cache, val: Cache, sweeps: int, val_sweeps: int, seed: int
+    encoder: nn.Module,
+    config: PretrainConfig,
+    train: Cache,
+    labelled_places: Sequence[Place],
+    val: Cache,
+    val_places: Sequence[Place],
 ) -> dict[str, float]:
-    """Fit on ``sweeps`` labelled sweeps of ``train``, score on ``val``.
+    """Fit on labelled sweeps of ``train``, score on sweeps of ``val``; places are (sequence, index).
 
     Returns:
         IoU of each class that occurs in ``val``, and "mIoU", their mean. Points with a class that the
         network does not see (out of range) count as missed.
     """
-    labelled = [train.sweep(*place) for place in spread_sweeps(train, sweeps, seed)]
+    labelled = [train.sweep(*place) for place in labelled_places]
     seen = [see(sweep, config) for sweep in labelled]
     calibrate(encoder, seen)
     names = train.manifest.class_names
     classifier = fit(encoder, config, labelled, seen, len(names))
-    places = tqdm(spread_sweeps(val, val_sweeps, seed), desc="linear probe", unit="sweep", leave=False)
+    places = tqdm(val_places, desc="linear probe", unit="sweep", leave=False)
     unseen = (val.sweep(*place) for place in places)
     counts = confusion(encoder, config, classifier, unseen, len(names))
     ious = class_iou(counts)

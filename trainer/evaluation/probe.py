@@ -14,7 +14,9 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.config import option, to_dict
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.label_fractions import read_list, write_list
 from iscc_lidar.trainer.checkpoint import load_student
+from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.linear_probe import linear_probe
 from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
 from iscc_lidar.trainer.model.student import Student
@@ -31,9 +33,13 @@ class ProbeConfig:
     seed: int = option(0, "seed of the choice of sweeps and crops")
 
 
-def probe_run(run: Path, train_cache: Path, val_cache: Path, config: ProbeConfig, out: Path) -> dict[str, Any]:
+def probe_run(
+    run: Path, train_cache: Path, val_cache: Path, config: ProbeConfig, out: Path, labelled: Path | None = None
+) -> dict[str, Any]:
     """Probe the run's encoder and the same one untrained (same seed); write all figures to ``out`` as JSON.
 
+    The labelled sweeps are those of the list ``labelled`` (see shared.label_fractions), else some spread over the
+    cache; ``labelled.txt`` beside ``out`` tells which.
     Batch-norm statistics of both networks are set on the labelled sweeps, see frozen.calibrate.
     """
     use_fast_codecs()
@@ -44,13 +50,18 @@ def probe_run(run: Path, train_cache: Path, val_cache: Path, config: ProbeConfig
     torch.manual_seed(made_with.train.seed)
     untrained = Student(made_with.model, made_with.heads)
     trained = load_student(run, made_with)
+    names = {sequence: train.sweep_names(sequence) for sequence in train.sequence_names}
+    if labelled is None:
+        places = spread_sweeps(train, config.labelled_sweeps, config.seed)
+    else:
+        places = [(sequence, names[sequence].index(name)) for sequence, name in read_list(labelled, names)]
+    write_list(out.with_name("labelled.txt"), [(sequence, names[sequence][index]) for sequence, index in places])
+    val_places = spread_sweeps(val, config.val_sweeps, config.seed)
     linear = {
-        name: linear_probe(
-            student.encoder, made_with, train, val, config.labelled_sweeps, config.val_sweeps, config.seed
-        )
+        name: linear_probe(student.encoder, made_with, train, places, val, val_places)
         for name, student in (("untrained", untrained), ("pre-trained", trained))
     }
-    result: dict[str, Any] = {"probe": to_dict(config), "linear_probe": linear}
+    result: dict[str, Any] = {"probe": to_dict(config) | {"labelled_sweeps": len(places)}, "linear_probe": linear}
     if made_with.loss.occupancy_weight > 0:
         result["occupancy"] = occupancy_probe(trained, made_with, train, val, config.occupancy_sweeps, config.seed)
     files.write_text(out, json.dumps(result, indent=1) + "\n")

@@ -33,11 +33,12 @@ class Oracle(Raw):
 
 
 def test_probe_scores_what_the_features_hold(cache: Cache, tiny: PretrainConfig):
-    iou = linear_probe(Oracle(), tiny, cache, cache, sweeps=4, val_sweeps=0, seed=0)
+    few, every = spread_sweeps(cache, 4, seed=0), spread_sweeps(cache, 0, seed=0)
+    iou = linear_probe(Oracle(), tiny, cache, few, cache, every)
     assert iou["ground"] > 0.9
     assert iou["pole"] == 0.0  # nothing tells poles from the larger classes
     assert set(iou) == {"car", "wall", "pole", "ground", "mIoU"}
-    raw = linear_probe(Raw(), tiny, cache, cache, sweeps=4, val_sweeps=0, seed=0)
+    raw = linear_probe(Raw(), tiny, cache, few, cache, every)
     assert raw["mIoU"] == pytest.approx(np.mean([raw[n] for n in ("car", "wall", "pole", "ground")]))
     assert raw["mIoU"] > iou["mIoU"]
 
