@@ -40,6 +40,7 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0) -> None:
         raise UserError("pictures need matplotlib; install it with: pip install 'iscc-lidar[preprocess]'") from None
     figure = Figure(figsize=(20, 5.6), facecolor=_BACKGROUND, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(f"sequence {sweep.sequence}, sweep {sweep.name}", color="white", fontsize=12, x=0.004, ha="left")
     panels = figure.subplots(1, 4)
     for panel, title, draw in zip(panels, _titles(sweep), (_raw, _ground, _groups, _queries), strict=True):
         _prepare(panel, title, reach_m)
@@ -59,7 +60,7 @@ def _titles(sweep: CachedSweep) -> tuple[str, str, str, str]:
     groups = len(np.unique(sweep.label[sweep.label >= 0]))
     ground = (sweep.label == GROUND).sum() / max(1, (sweep.label != NOT_CONSIDERED).sum())
     return (
-        f"raw: {sweep.sequence}/{sweep.name}, {len(sweep.label):,} points",
+        f"raw: {len(sweep.label):,} points",
         f"ground: {ground:.0%}",
         f"groups: {groups}, colours persist over time",
         f"queries: {len(sweep.queries.kind):,}, occupied orange, free blue",
