@@ -42,10 +42,16 @@ def pretrain(
         iscc-train pretrain --cache cache/synthetic --out runs/iscc
 
         iscc-train pretrain --cache cache/synthetic --out runs/local --recipe local_only --set train.steps=600
+
+        iscc-train pretrain --cache cache/synthetic --out runs/local --resume
     """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+    from iscc_lidar.trainer.run_folder import RECIPE_FILE
 
-    config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
+    base = find_recipe(recipe) if recipe else None
+    if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
+        base = out / RECIPE_FILE  # the run's own options need not be said again
+    config = resolve(PretrainConfig, base, set_ or ())
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return

@@ -52,6 +52,18 @@ def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: P
     assert (tmp_path / "labelled.txt").read_text().splitlines() == drawn[:2]
 
 
+def test_resume_takes_the_options_of_the_run(cache_path: Path, recipe: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    start = ["pretrain", "--cache", str(cache_path), "--out", str(out)]
+    assert runner.invoke(app, [*start, "--recipe", str(recipe), "--set", "train.steps=3"]).exit_code == 0
+    again = runner.invoke(app, [*start, "--resume"])
+    assert again.exit_code == 0, again.output
+    assert "finished already" in again.output
+    other = runner.invoke(app, [*start, "--resume", "--set", "train.seed=5"])
+    assert other.exit_code == 1
+    assert "train.seed is 0 there, 5 here" in other.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
