@@ -22,9 +22,8 @@ def alignment(dataset: Dataset, sequence: str, max_pairs: int = 10) -> dict[str,
     """Share of points that have one of the sweep before within 10 cm, placed by the poses and as measured.
 
     Wrong poses lower the first share, and one near the second tells of a car that stands or of poses that say
-    nothing: see ``moved_m``. Points within 3 m, where the car itself is, and
-    lower than 1 m below the sensor, on the ground, are left out; of the later sweep every
-    k-th point is asked, about 4,000.
+    nothing: see ``moved_m``. Points within 3 m, where the car itself is, and those lower than 1 m below the sensor,
+    on the ground, are left out; of the later sweep every k-th point is asked, about 4,000.
 
     Args:
         dataset: the data set.

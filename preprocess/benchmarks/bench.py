@@ -12,7 +12,7 @@ from pathlib import Path
 from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapter
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
-from iscc_lidar.preprocess.benchmarks.waymo_writer import write_full_size
+from iscc_lidar.preprocess.benchmarks.waymo_full_size import write_full_size
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.sensor import sweep

@@ -7,7 +7,6 @@ by 4 x 4 matrices, one at a time, and its range is where it meets the sphere: th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,7 @@ def _write_context(folder: Path, context: str, scene: Scene, layout: Layout, rng
         timestamp = 1_550_083_467_346_370 + 100_003 * frame
         labelled = frame % scene.labelled_every == 0
         truth.append(_frame(rows, context, timestamp, 0.1 * frame, labelled, scene, layout, rng))
-    rows["lidar_calibration"] = [_calibration_row(context, laser, *scene.shapes[laser]) for laser in scene.shapes]
+    rows["lidar_calibration"] = [calibration_row(context, laser, *scene.shapes[laser]) for laser in scene.shapes]
     for component, table_rows in rows.items():
         order = rng.permutation(len(table_rows)) if layout.shuffled else range(len(table_rows))
         write_table(folder / component / f"{context}.parquet", [table_rows[i] for i in order], layout)
@@ -167,7 +166,7 @@ def _frame(
     points: list[tuple[Any, ...]] = []
     for laser, shape in scene.shapes.items():
         key = {CONTEXT: context, TIME: timestamp, LASER: laser}
-        poses = _rolling_poses(shape, seconds)
+        poses = rolling_poses(shape, seconds)
         images = {r: _range_image(laser, r, shape, poses, world_SE3_vehicle, scene, rng) for r in (1, 2)}
         labels = {r: rng.integers(0, 23, (*shape, 2)) for r in (1, 2)}
         rows["lidar"].append(key | _image_cells("LiDARComponent", {r: images[r][0] for r in images}))
@@ -198,7 +197,7 @@ def _frame(
     )
 
 
-def _rolling_poses(shape: tuple[int, int], seconds: float) -> np.ndarray:
+def rolling_poses(shape: tuple[int, int], seconds: float) -> np.ndarray:
     """Roll, pitch, yaw, x, y, z for each pixel, float32 as in the files: a turn takes 0.1 s."""
     height, width = shape
     of_column = [car_pose(seconds + 0.1 * (column / width - 0.5)) for column in range(width)]
@@ -247,7 +246,8 @@ def _image_cells(component: str, images: dict[int, np.ndarray]) -> Row:
     return cells
 
 
-def _calibration_row(context: str, laser: int, height: int, width: int) -> Row:
+def calibration_row(context: str, laser: int, height: int, width: int) -> Row:
+    """A laser's row of lidar_calibration."""
     beams = inclinations_of_top(height) if laser == 1 else None
     return {
         CONTEXT: context,
@@ -265,14 +265,15 @@ def write_table(path: Path, rows: list[Row], layout: Layout) -> None:
     for name in rows[0] if rows else ():
         if "return2" in name and not layout.second_return:
             continue
-        columns[name] = pa.array([row[name] for row in rows], _type(name, layout))
+        columns[name] = pa.array([row[name] for row in rows], column_type(name, layout))
     if layout.index:
         columns = {"index": pa.array([f"{i};x" for i in range(len(rows))])} | columns
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path, row_group_size=layout.row_group, compression=layout.compression)
 
 
-def _type(name: str, layout: Layout) -> pa.DataType:
+def column_type(name: str, layout: Layout) -> pa.DataType:
+    """The official type of a column, by its name."""
     number = pa.int32() if "Segmentation" in name else pa.float32()
     if name.endswith("shape"):
         return pa.list_(pa.int32(), 3) if layout.fixed_size else pa.list_(pa.int32())
@@ -286,93 +287,3 @@ def _type(name: str, layout: Layout) -> pa.DataType:
     if name.startswith("[Li"):
         return pa.list_(number)
     return {CONTEXT: pa.string(), TIME: pa.int64(), LASER: pa.int8()}[name]
-
-
-def write_full_size(root: Path, frames: int = 200, row_group: int = 1000, order: str = "time") -> None:
-    """One context of official size and random ranges, to measure reading: about 1 GB for 200 frames.
-
-    Args:
-        root: folder to write into.
-        frames: number of frames.
-        row_group: rows of a row group.
-        order: "time" (all lasers of a frame behind one another), "laser" or "random".
-
-    """
-    context, layout = "1_full_size", Layout(row_group=row_group, index=False)
-    shapes = {1: (64, 2650), 2: (200, 600), 3: (200, 600), 4: (200, 600), 5: (200, 600)}
-    rng = np.random.default_rng(0)
-    # Values as smooth and as rounded as real ones, so that compression and decoding cost what they would.
-    noise = {laser: _smooth_image(shape, rng) for laser, shape in shapes.items()}
-    folder = root / "training"
-    keys = [(frame, laser) for frame in range(frames) for laser in shapes]
-    if order == "laser":
-        keys.sort(key=lambda key: key[1])
-    if order == "random":
-        keys = [keys[i] for i in rng.permutation(len(keys))]
-    poses = _rolling_poses(shapes[1], 0.0)
-    _write_images(folder / "lidar", context, keys, lambda f, k: _rolled(noise[k], f), "LiDARComponent", 2, layout)
-    _write_images(
-        folder / "lidar_pose",
-        context,
-        [key for key in keys if key[1] == 1],
-        lambda f, k: poses,
-        "LiDARPoseComponent",
-        1,
-        layout,
-    )
-    write_table(
-        folder / "lidar_calibration" / f"{context}.parquet",
-        [_calibration_row(context, laser, *shape) for laser, shape in shapes.items()],
-        layout,
-    )
-    transform = "[VehiclePoseComponent].world_from_vehicle.transform"
-    vehicle = [
-        {CONTEXT: context, TIME: frame, transform: rigid(*car_pose(0.1 * frame)).ravel().tolist()}
-        for frame in range(frames)
-    ]
-    write_table(folder / "vehicle_pose" / f"{context}.parquet", vehicle, layout)
-
-
-def _smooth_image(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    image = np.zeros((*shape, 4), dtype=np.float32)
-    image[..., 0] = 20 + np.cumsum(rng.normal(0, 0.2, shape), axis=1) % 50
-    image[..., 1] = np.round(rng.exponential(0.2, shape), 2)
-    image[..., 2] = np.round(rng.random(shape), 1)
-    image[rng.random(shape) < 0.15] = -1
-    return image
-
-
-def _rolled(image: np.ndarray, frame: int) -> np.ndarray:
-    return np.roll(image, 13 * frame, axis=1)
-
-
-def _write_images(
-    folder: Path,
-    context: str,
-    keys: list[tuple[int, int]],
-    image_of: Callable[[int, int], np.ndarray],
-    component: str,
-    returns: int,
-    layout: Layout,
-) -> None:
-    """Write range images, some rows at a time."""
-    names = [f"[{component}].range_image_return{r}.{p}" for r in range(1, returns + 1) for p in ("values", "shape")]
-    schema = pa.schema([(name, _type(name, layout)) for name in (CONTEXT, TIME, LASER, *names)])
-    folder.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(folder / f"{context}.parquet", schema) as writer:
-        for start in range(0, len(keys), layout.row_group):
-            batches = []
-            for frame, laser in keys[start : start + layout.row_group]:
-                image = image_of(frame, laser)
-                cells: list[Any] = [[context], [frame], [laser]]
-                for r in range(1, returns + 1):
-                    # A second return is there for about one pixel in ten.
-                    seen = image if r == 1 else np.where(image[..., 2:3] < 0.1, image, 0).astype(np.float32)
-                    cells += [pa.ListArray.from_arrays([0, seen.size], seen.ravel()), [list(seen.shape)]]
-                batches.append(
-                    pa.record_batch(
-                        [pa.array(c, f.type) if isinstance(c, list) else c for c, f in zip(cells, schema, strict=True)],
-                        schema=schema,
-                    )
-                )
-            writer.write_table(pa.Table.from_batches(batches), row_group_size=layout.row_group)

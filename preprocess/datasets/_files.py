@@ -1,4 +1,4 @@
-"""What the adapters of raw point files share: reading float32 rows, and listing every complaint of a check."""
+"""What adapters share: float32 rows, sizes of label files, what lies at a root, every complaint of a check."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ def read_rows(path: Path, columns: int) -> NDArray[np.float32]:
     """Read a file of little-endian float32 rows [N, columns]. Raises UserError where missing or cut short."""
     count_rows(path, columns)
     return np.fromfile(path, dtype="<f4").reshape(-1, columns)
+
+
+def check_label_size(path: Path, points: int, bytes_each: int) -> None:
+    """Raise UserError where a file of labels does not have ``bytes_each`` for each point of its sweep."""
+    size = path.stat().st_size
+    if size != bytes_each * points:
+        raise UserError(
+            f"{path}: {size} bytes, expected {bytes_each} for each of the sweep's {points} points; "
+            "the label or the .bin file is damaged or of another sweep"
+        )
+
+
+def found_in(root: Path) -> str:
+    """What lies at a root, for the message that something else was looked for."""
+    if not root.is_dir():
+        return "no such folder"
+    return ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "an empty folder"
 
 
 def first_missing(path: Path) -> Path:

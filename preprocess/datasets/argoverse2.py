@@ -31,6 +31,7 @@ from pyarrow import feather
 from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets._files import found_in
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
 
@@ -141,9 +142,8 @@ def open_dataset(root: Path) -> Argoverse2:
         dataset = Argoverse2(candidate)
         if dataset.sequences():
             return dataset
-    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
     raise UserError(
-        f"{root}: looked for sensor/{{train,val,test}}/LOG/sensors/lidar and found: {found or 'an empty folder'}. "
+        f"{root}: looked for sensor/{{train,val,test}}/LOG/sensors/lidar and found: {found_in(root)}. "
         "Pass the folder that holds 'sensor', or 'sensor' itself, as --root (ROOT= with make)"
     )
 

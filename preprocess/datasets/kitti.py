@@ -14,6 +14,7 @@ from typing import Final
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _kitti_object, _kitti_raw
+from iscc_lidar.preprocess.datasets._files import found_in
 from iscc_lidar.shared.errors import UserError
 
 DESCRIPTION: Final = (
@@ -78,10 +79,9 @@ def open_dataset(root: Path) -> Kitti:
     dataset = Kitti(root)
     if dataset.sequences():
         return dataset
-    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
     raise UserError(
         f"{root}: looked for DATE/DATE_drive_NNNN_sync/velodyne_points/data (raw) and training/velodyne/*.bin "
-        f"(object), and found: {found or 'an empty folder'}. {_hint(root)}"
+        f"(object), and found: {found_in(root)}. {_hint(root)}"
     )
 
 

@@ -14,7 +14,6 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import complaints, count_rows, read_rows
+from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.preprocess.datasets._nuscenes_classes import CLASS_NAMES, class_lut, splits
 from iscc_lidar.preprocess.datasets._nuscenes_tables import (
     TABLES,
@@ -113,21 +112,21 @@ class NuScenes:
         )
 
     def _checks(self, sequence: str, scan: Scan) -> Iterator[Callable[[], object]]:
-        yield partial(count_rows, self.root / scan.filename, _COLUMNS)
-        yield partial(self._pose, sequence, scan)
-        yield partial(self._check_labels, sequence, scan)
+        yield functools.partial(count_rows, self.root / scan.filename, _COLUMNS)
+        yield functools.partial(self._pose, sequence, scan)
+        yield functools.partial(self._check_labels, sequence, scan)
 
     def _check_labels(self, sequence: str, scan: Scan) -> None:
         path = _labels_file(self.root, scan)
         if path is not None:
-            _check_label_size(path, count_rows(self.root / scan.filename, _COLUMNS))
+            _check_label_file(path, count_rows(self.root / scan.filename, _COLUMNS))
             _class_lut(self._folder(sequence))
 
     def _labels(self, sequence: str, scan: Scan, points: int) -> NDArray[np.uint8] | None:
         path = _labels_file(self.root, scan)
         if path is None:
             return None
-        _check_label_size(path, points)
+        _check_label_file(path, points)
         classes: NDArray[np.uint8] = _class_lut(self._folder(sequence))[np.fromfile(path, dtype=np.uint8)]
         return classes
 
@@ -154,10 +153,9 @@ class NuScenes:
 
 def open_dataset(root: Path) -> NuScenes:
     """Open the versions below ``root``. Raises UserError where there is none, or tables are missing."""
-    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
     if not versions(root):
         raise UserError(
-            f"{root}: looked for a folder of tables, {' or '.join(VERSIONS)}, and found: {found or 'an empty folder'}. "
+            f"{root}: looked for a folder of tables, {' or '.join(VERSIONS)}, and found: {found_in(root)}. "
             f"Poses and scenes are in its tables ({', '.join(TABLES)}.json): unpack the metadata archive into {root}, "
             f"or pass the folder that holds it and 'samples'{_hint(root)}"
         )
@@ -172,7 +170,7 @@ def open_dataset(root: Path) -> NuScenes:
     if not dataset.sequences():
         raise UserError(
             f"{root}: has the tables of {', '.join(versions(root))}, but none of the key frames that they list, as "
-            f"samples/LIDAR_TOP/*.pcd.bin; found: {found}. Unpack the file blobs into {root}"
+            f"samples/LIDAR_TOP/*.pcd.bin; found: {found_in(root)}. Unpack the file blobs into {root}"
         )
     return dataset
 
@@ -232,12 +230,7 @@ def _labels_file(root: Path, scan: Scan) -> Path | None:
     return path if path is not None and path.parent.is_dir() else None
 
 
-def _check_label_size(path: Path, points: int) -> None:
-    size = path.stat().st_size if path.exists() else None
-    if size is None:
+def _check_label_file(path: Path, points: int) -> None:
+    if not path.exists():
         raise UserError(f"{path}: missing; unpack nuScenes-lidarseg again, or remove the folder {path.parent}")
-    if size != points:
-        raise UserError(
-            f"{path}: {size} bytes, expected one for each of the sweep's {points} points; the label or the .bin file "
-            "is damaged or of another sweep"
-        )
+    check_label_size(path, points, 1)

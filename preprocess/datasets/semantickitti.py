@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import complaints, count_rows, read_rows
+from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
 
@@ -92,6 +92,7 @@ _SPLITS: Final = {
     "test": tuple(str(number) for number in range(11, 22)),
 }
 
+_LABEL_BYTES: Final = 4
 _COLUMNS: Final = 4  # x, y, z, intensity
 _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
 
@@ -171,9 +172,8 @@ def open_dataset(root: Path) -> SemanticKitti:
         dataset = SemanticKitti(candidate)
         if dataset.sequences():
             return dataset
-    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
     raise UserError(
-        f"{root}: looked for sequences/NN/velodyne/*.bin and found: {found or 'an empty folder'}. "
+        f"{root}: looked for sequences/NN/velodyne/*.bin and found: {found_in(root)}. "
         "Pass the folder that holds 'sequences' as --root (ROOT= with make)"
     )
 
@@ -192,7 +192,7 @@ def _sweep_names(folder: Path) -> tuple[str, ...]:
 def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
     if not path.exists():
         return None
-    _check_label_size(path, points)
+    check_label_size(path, points, _LABEL_BYTES)
     return np.fromfile(path, dtype="<u4")
 
 
@@ -200,15 +200,7 @@ def _check_sizes(folder: Path, name: str) -> None:
     count = count_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
     labels = folder / "labels" / f"{name}.label"
     if labels.exists():
-        _check_label_size(labels, count)
-
-
-def _check_label_size(path: Path, points: int) -> None:
-    if path.stat().st_size != 4 * points:
-        raise UserError(
-            f"{path}: {path.stat().st_size} bytes, expected 4 for each of the sweep's {points} points; "
-            "the label or the .bin file is damaged or of another sweep"
-        )
+        check_label_size(labels, count, _LABEL_BYTES)
 
 
 def _pose(folder: Path, frame: int) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
+from iscc_lidar.preprocess.datasets._files import found_in
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration, undo_motion, vehicle_points
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
 from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
@@ -252,9 +253,8 @@ def open_dataset(root: Path) -> Waymo:
     dataset = Waymo(root)
     if any(file for folder in _SPLITS.values() for file in (root / folder / "lidar").glob("*.parquet")):
         return dataset
-    found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) if root.is_dir() else "no such folder"
     raise UserError(
-        f"{root}: looked for {{training,validation,testing}}/lidar/*.parquet and found: {found or 'an empty folder'}. "
+        f"{root}: looked for {{training,validation,testing}}/lidar/*.parquet and found: {found_in(root)}. "
         "Pass the folder that holds 'training' as --root (ROOT= with make); the tables are those of the Waymo Open "
         "Dataset v2, the .tfrecord files of v1 are not read"
     )
