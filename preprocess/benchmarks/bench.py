@@ -55,7 +55,7 @@ def bench_full_waymo(out: Path) -> None:
     """Read a made-up Waymo context of official size, 200 frames of five LiDARs, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as process:
         root = Path(folder)
-        write_full_size(root, row_group=250)
+        write_full_size(root)
         figures = process.submit(_read_and_weigh, root).result()
     print(f"\nWaymo context of official size: {adapter_table({'waymo': figures})}")
     print(f"peak memory {figures['peak_mb']:.0f} MB, before reading {figures['idle_mb']:.0f} MB", flush=True)

@@ -24,14 +24,13 @@ from iscc_lidar.preprocess.benchmarks.waymo_writer import (
 )
 
 
-def write_full_size(root: Path, frames: int = 200, row_group: int = 1000, order: str = "time") -> None:
-    """One context of official size and random ranges, to measure reading: about 1 GB for 200 frames.
+def write_full_size(root: Path, frames: int = 200, row_group: int = 250) -> None:
+    """One context of official size and random ranges, to measure reading: 1.5 GB for 200 frames.
 
     Args:
         root: folder to write into.
         frames: number of frames.
-        row_group: rows of a row group.
-        order: "time" (all lasers of a frame behind one another), "laser" or "random".
+        row_group: rows of a row group; all of one are held in memory while it is written.
 
     """
     context, layout = "1_full_size", Layout(row_group=row_group, index=False)
@@ -41,10 +40,6 @@ def write_full_size(root: Path, frames: int = 200, row_group: int = 1000, order:
     noise = {laser: _smooth_image(shape, rng) for laser, shape in shapes.items()}
     folder = root / "training"
     keys = [(frame, laser) for frame in range(frames) for laser in shapes]
-    if order == "laser":
-        keys.sort(key=lambda key: key[1])
-    if order == "random":
-        keys = [keys[i] for i in rng.permutation(len(keys))]
     poses = rolling_poses(shapes[1], 0.0)
     _write_images(folder / "lidar", context, keys, lambda f, k: _rolled(noise[k], f), "LiDARComponent", 2, layout)
     _write_images(
