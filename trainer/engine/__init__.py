@@ -1,10 +1,10 @@
-"""Sparse convolution in plain PyTorch, on CPU and GPU, behind a seam that another engine can fill.
+"""Sparse convolution, behind a seam that several engines fill: ``native``, ours, runs anywhere.
 
 An engine offers two things (the Protocols below): ``sparse_tensor``, which puts features on sorted
 voxels, and ``SparseConv3d``, a layer over such tensors. What makes engines exchangeable:
 
 - ``SparseConv3d.kernel`` is [K, C_in, C_out] ([C_in, C_out] for kernel 1) in TorchSparse's order of
-  offsets (see kernel_map), so that a state dict loads into either engine;
+  offsets (see native/kernel_map), so that a state dict loads into either engine;
 - a strided layer halves coordinates (``in = 2 out + offset``) and drops no border cell; a transposed
   one returns to the voxels, and the row order, that the matching strided one came from;
 - features at the input's resolution stay in the order of the rows given.
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from iscc_lidar.trainer.engine import layers
+from iscc_lidar.trainer.engine.native import layers
 
 
 class FeatureTensor(Protocol):
@@ -51,5 +51,5 @@ class Engine(Protocol):
         """Make a layer from FeatureTensor to FeatureTensor with a parameter ``kernel``."""
 
 
-PLAIN: Engine = layers
-"""The engine in plain PyTorch."""
+NATIVE: Engine = layers
+"""The engine of this package, on CPU and GPU."""

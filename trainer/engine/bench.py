@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
-from iscc_lidar.trainer.engine.kernel_map import KernelMap, MapCache
-from iscc_lidar.trainer.engine.layers import SparseConv3d, SparseTensor
+from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
+from iscc_lidar.trainer.engine.native.layers import SparseConv3d, SparseTensor
 
 # N voxels, M pairs of one offset
 

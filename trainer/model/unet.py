@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.engine import PLAIN, Engine
+from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.coordinates import sort_order
 
 # N voxels of the input's level, C channels, D features
@@ -54,7 +54,7 @@ class ModelConfig:
 class SparseUNet(nn.Module):
     """Features for every voxel, with the context of its surroundings."""
 
-    def __init__(self, config: ModelConfig, engine: Engine = PLAIN) -> None:
+    def __init__(self, config: ModelConfig, engine: Engine = NATIVE) -> None:
         super().__init__()
         self.config = config
         self._engine = engine

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from iscc_lidar.trainer.engine import kernel_map
-from iscc_lidar.trainer.engine.convolution import sparse_convolution
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
-from iscc_lidar.trainer.engine.layers import SparseConv3d, sparse_tensor
+from iscc_lidar.trainer.engine.native import kernel_map
+from iscc_lidar.trainer.engine.native.convolution import sparse_convolution
+from iscc_lidar.trainer.engine.native.layers import SparseConv3d, sparse_tensor
 
 _spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
 assert _spec is not None

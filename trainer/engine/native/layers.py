@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.trainer.engine.convolution import sparse_convolution
 from iscc_lidar.trainer.engine.coordinates import Coordinates, sorted_coordinates
-from iscc_lidar.trainer.engine.kernel_map import MapCache
+from iscc_lidar.trainer.engine.native.convolution import sparse_convolution
+from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 
 # N voxels of the tensor's level, C channels, K kernel offsets
 

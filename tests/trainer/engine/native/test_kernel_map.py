@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.engine import kernel_map as km
 from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
+from iscc_lidar.trainer.engine.native import kernel_map as km
 
 _spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
 assert _spec is not None

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from iscc_lidar.trainer.engine.kernel_map import CENTRE, Chunk, KernelMap
+from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, Chunk, KernelMap
 
 # N_in, N_out rows; C_in, C_out channels; K offsets; M pairs of a chunk, m of one offset
 
