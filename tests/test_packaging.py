@@ -36,7 +36,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
 def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> None:
     shipped = {name.removeprefix("iscc_lidar/") for name in wheel.namelist()}
     for part in PARTS:
-        files = [f for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".toml")]
+        files = [f for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".toml", ".css", ".js")]
         assert files
         assert {str(f.relative_to(REPOSITORY)) for f in files} <= shipped
     assert "py.typed" in shipped

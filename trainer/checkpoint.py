@@ -123,3 +123,13 @@ def load_student(out: Path, config: PretrainConfig) -> Student:
 def _write_weights(path: Path, weights: dict[str, torch.Tensor], about: dict[str, str]) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     files.write_bytes(path, safetensors.torch.save(plain, metadata=about))
+
+
+def load_prototypes(out: Path, config: PretrainConfig) -> Prototypes:
+    """F_g of a run, from its resume state. Raises UserError where that is missing, damaged or of another size."""
+    prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed)
+    try:
+        prototypes.load_state_dict(_read(out / RESUME_FILE)["prototypes"])
+    except (KeyError, RuntimeError) as error:
+        raise UserError(f"{out / RESUME_FILE}: holds no prototypes that fit this run ({error})") from None
+    return prototypes
