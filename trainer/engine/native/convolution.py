@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
+from iscc_lidar.trainer.engine.native import fused
 from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, Chunk, KernelMap
 
 # N_in, N_out rows; C_in, C_out channels; K offsets; M pairs of a chunk, m of one offset
@@ -24,7 +25,7 @@ def sparse_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tens
     """Convolve features over a kernel map.
 
     Args:
-        x: [N_in, C_in], float32 or float64; under autocast float32 is cast to autocast's type.
+        x: [N_in, C_in], floating; under autocast all but float64 is cast to autocast's type.
         kernel: [K, C_in, C_out], same dtype.
         kernel_map: which rows meet under which offset.
 
@@ -35,6 +36,13 @@ def sparse_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tens
     if torch.is_autocast_enabled(device) and x.dtype is not torch.float64:
         low = torch.get_autocast_dtype(device)
         x, kernel = x.to(low), kernel.to(low)
+    if fused.takes(x, plain_convolution):
+        return fused.convolve(x, kernel, kernel_map)
+    return plain_convolution(x, kernel, kernel_map)
+
+
+def plain_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
+    """Convolve by gather, product and sum per offset, on any device: sparse_convolution without its choices."""
     out: Tensor = _SparseConvolution.apply(x, kernel, kernel_map)  # type: ignore[no-untyped-call]
     return out
 

@@ -7,8 +7,9 @@ Offsets are numbered as TorchSparse numbers them, so that weights exchange one t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,7 @@ class KernelMap:
         n_in, n_out: numbers of rows.
         n_offsets: number of kernel offsets, K.
         has_identity: offset CENTRE pairs every row with itself, and is in no chunk.
+        derived: what kernels have made of the chunks, to use again.
     """
 
     forward: tuple[Chunk, ...]
@@ -63,10 +65,12 @@ class KernelMap:
     n_out: int
     n_offsets: int
     has_identity: bool
+    derived: dict[tuple[str, int, int], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def transposed(self) -> KernelMap:
         """The map of the transposed convolution: same offset indices, input and output swapped."""
-        return KernelMap(self.backward, self.forward, self.n_out, self.n_in, self.n_offsets, self.has_identity)
+        swapped = self.backward, self.forward, self.n_out, self.n_in
+        return KernelMap(*swapped, self.n_offsets, self.has_identity, self.derived)
 
 
 class MapCache:
