@@ -1,4 +1,6 @@
-"""Sparse convolution, behind a seam that several engines fill: ``native``, ours, runs anywhere.
+"""Sparse convolution, behind a seam that two engines fill; ``choose.load_engine`` picks one by name.
+
+``native``, ours, runs anywhere; ``torchsparse_engine`` runs TorchSparse on a GPU.
 
 An engine offers two things (the Protocols below): ``sparse_tensor``, which puts features on sorted
 voxels, and ``SparseConv3d``, a layer over such tensors. What makes engines exchangeable:
@@ -8,8 +10,6 @@ voxels, and ``SparseConv3d``, a layer over such tensors. What makes engines exch
 - a strided layer halves coordinates (``in = 2 out + offset``) and drops no border cell; a transposed
   one returns to the voxels, and the row order, that the matching strided one came from;
 - features at the input's resolution stay in the order of the rows given.
-
-TorchSparse would need ``spatial_range`` rounded up to a multiple of 2**depth to satisfy the second.
 """
 
 from __future__ import annotations
