@@ -70,7 +70,8 @@ def _checked_torchsparse(device: torch.device) -> Engine:
 
 
 def _installed() -> bool:
-    return importlib.util.find_spec("torchsparse") is not None
+    spec = importlib.util.find_spec("torchsparse")
+    return spec is not None and spec.origin is not None  # a mere folder of that name, such as a clone, has none
 
 
 @cache

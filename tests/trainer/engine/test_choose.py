@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import warnings
@@ -52,6 +53,17 @@ def test_auto_without_torchsparse_is_native_without_a_word(monkeypatch: pytest.M
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_engine("auto", CUDA) is NATIVE
+
+
+def test_a_clone_in_the_working_folder_is_not_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torchsparse", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert not choose._installed()
+    (tmp_path / "torchsparse").mkdir()
+    assert not choose._installed()
+    (tmp_path / "torchsparse" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert choose._installed()
 
 
 def test_torchsparse_asked_for_and_absent_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
