@@ -25,7 +25,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with aside.open("wb") as file:
+        with naming(path), aside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -34,6 +34,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         aside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError say which file could not be written; that of a full disk does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -14,8 +14,9 @@ from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import keys_of_step
 from iscc_lidar.trainer.engine.bench import bench_engine, synthetic_voxels
+from iscc_lidar.trainer.hardware.compute import choose_compute, pick_device
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
-from iscc_lidar.trainer.pretrain import pick_device, train_step
+from iscc_lidar.trainer.train_step import train_step
 
 
 def bench_training(out: Path, config: PretrainConfig, cache: Path, steps: int) -> None:
@@ -43,15 +44,17 @@ def _engine(model: ModelConfig) -> dict[str, float]:
 
 def _step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, float]:
     use_fast_codecs()
-    device = pick_device(config.train.device)
+    train = config.train
+    compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     began = time.perf_counter()
     batches = _load(config, cache, steps + 1)
     load_s = (time.perf_counter() - began) / (steps + 1)
-    state = new_state(config, device)
-    train_step(state, batches[0].to(device), config)
+    state = new_state(config, compute)
+    train_step(state, state.student, [batches[0].to(compute.device)], config)
     began = time.perf_counter()
     for batch in batches[1:]:
-        loss = float(train_step(state, batch.to(device), config).parts["loss"])  # reading it waits for the device
+        figures = train_step(state, state.student, [batch.to(compute.device)], config)
+        loss = float(figures["loss"])  # reading it waits for the device
     step_s = (time.perf_counter() - began) / steps
     pairs = config.train.batch_size
     return {
@@ -67,7 +70,7 @@ def _step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, float]:
 def _load(config: PretrainConfig, cache: Cache, steps: int) -> list[Batch]:
     dataset = PairDataset(cache, config)
     train = config.train
-    keys = (keys_of_step(step, len(dataset), train.seed, train.batch_size, 0, 1) for step in itertools.count())
+    keys = (keys_of_step(step, len(dataset), train.seed, train.batch_size) for step in itertools.count())
     return [collate([dataset[key] for key in next(keys)]) for _ in range(steps)]
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from iscc_lidar.shared import files
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.hardware.compute import Compute
 from iscc_lidar.trainer.losses.prototypes import Prototypes
 from iscc_lidar.trainer.model.student import GroupEncoder, Student
 from iscc_lidar.trainer.teacher import start_teacher
@@ -33,19 +34,22 @@ class TrainState:
     teacher: GroupEncoder
     prototypes: Prototypes
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    """Keeps gradients of fp16 from vanishing; idle in other precisions."""
 
 
-def new_state(config: PretrainConfig, device: torch.device) -> TrainState:
+def new_state(config: PretrainConfig, compute: Compute) -> TrainState:
     """Networks, prototypes and optimiser at step 0, drawn from the seed."""
     torch.manual_seed(config.train.seed)
-    student = Student(config.model, config.heads).to(device)
-    teacher = GroupEncoder(config.model, config.heads).to(device)
+    student = Student(config.model, config.heads, compute).to(compute.device)
+    teacher = GroupEncoder(config.model, config.heads, compute).to(compute.device)
     start_teacher(teacher, student)
-    prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed).to(device)
+    prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed).to(compute.device)
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay
     )
-    return TrainState(0, student, teacher, prototypes, optimizer)
+    scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.half is torch.float16)
+    return TrainState(0, student, teacher, prototypes, optimizer, scaler)
 
 
 def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
@@ -63,6 +67,7 @@ def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
             "teacher": state.teacher.state_dict(),
             "prototypes": state.prototypes.state_dict(),
             "optimizer": state.optimizer.state_dict(),
+            "scaler": state.scaler.state_dict(),
             "torch_rng": torch.get_rng_state(),
         },
         buffer,
@@ -74,7 +79,7 @@ def restore(out: Path, state: TrainState) -> None:
     """Bring a state to where the checkpoint in ``out`` was taken. Raises UserError where it is damaged."""
     content = _read(out / RESUME_FILE)
     try:
-        for name in ("student", "teacher", "prototypes", "optimizer"):
+        for name in ("student", "teacher", "prototypes", "optimizer", "scaler"):
             getattr(state, name).load_state_dict(content[name])
         torch.set_rng_state(content["torch_rng"])
         state.step = content["step"]

@@ -47,6 +47,7 @@ def pretrain(
     """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
     from iscc_lidar.trainer.run_folder import RECIPE_FILE
+    from iscc_lidar.trainer.stop_signal import StoppedError
 
     base = find_recipe(recipe) if recipe else None
     if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
@@ -59,7 +60,11 @@ def pretrain(
         raise typer.BadParameter("--cache and --out are both needed")
     from iscc_lidar.trainer.pretrain import pretrain as run
 
-    trained = run(cache, out, config, resume=resume, overwrite=overwrite)
+    try:
+        trained = run(cache, out, config, resume=resume, overwrite=overwrite)
+    except StoppedError as stopped:
+        typer.echo(str(stopped), err=True)
+        raise SystemExit(stopped.exit_status) from None
     state = "finished" if trained else "was finished already, nothing done"
     typer.echo(f"{state}: encoder {out / 'encoder.safetensors'}, metrics {out / 'metrics.jsonl'}")
 
@@ -111,3 +116,32 @@ def bench(
     config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
     bench_training(out, config, cache, steps)
     typer.echo(f"\nfigures: {out / 'bench.json'}")
+
+
+@app.command()
+@friendly
+def report(
+    run: Annotated[Path, typer.Argument(help="OUT of a pre-training run, finished or not")],
+    cache: Annotated[Path | None, typer.Option(help="whose sweeps are shown; default: the run's own")] = None,
+    out: Annotated[Path | None, typer.Option(help="the page to write; default RUN/report.html")] = None,
+    compare: Annotated[list[Path] | None, typer.Option(help="another run, its curves over this one's")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
+) -> None:
+    """Write one HTML page on a run: health, curves, prototypes, sweeps, setup. It needs nothing but a browser.
+
+    Examples:
+
+        iscc-train report runs/iscc
+
+        iscc-train report runs/iscc --compare runs/local --out both.html --set sweeps=48
+    """
+    from iscc_lidar.trainer.report.report import ReportConfig, write_report
+
+    config = resolve(ReportConfig, None, set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    page = out or run / "report.html"
+    write_report(run, cache, page, config, compare or ())
+    typer.echo(f"report: {page}")

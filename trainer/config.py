@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.shared.errors import UserError
@@ -12,6 +12,7 @@ from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.crops import CropConfig
 from iscc_lidar.trainer.data.sample import DataConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
+from iscc_lidar.trainer.hardware.compute import DeviceName, EngineName, Precision
 from iscc_lidar.trainer.iscc_step import LossConfig
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig
@@ -27,25 +28,49 @@ class TrainConfig:
     """Optimisation and the running of it."""
 
     steps: int = option(1500, "optimiser steps; the length of warm-up, cosine and teacher schedule follow from it")
-    batch_size: int = option(2, "pairs of sweeps a step")
+    batch_size: int = option(2, "pairs of sweeps a step, over all micro-batches and processes")
+    micro_batches: int = option(
+        1,
+        "parts a step is cut into, one after the other, to save memory; statistics of batch norm, prototypes' "
+        "assignment and 'batch' negatives are then those of a part",
+    )
+    precision: Precision = option(
+        "auto",
+        "what the encoder computes in; losses are always fp32. auto: fp32 on a CPU; on CUDA bf16 where GPU and "
+        "engine can, else fp16",
+    )
     learning_rate: float = option(4e-3, "peak of AdamW's rate; occupancy needs it this high in short runs")
     weight_decay: float = option(1e-2, "AdamW's decoupled decay")
     clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
     seed: int = option(0, "seed of weights, order, pairs, augmentations and crops")
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes CUDA where there is one")
+    device: DeviceName = option("auto", "auto takes CUDA where there is one")
+    engine: EngineName = option(
+        "auto", "of the sparse convolutions; auto takes torchsparse on CUDA where it is installed and passes its check"
+    )
+    recompute: bool = option(
+        False, "keep only the input of each stage of the U-Net for the backward pass: less memory, a third more time"
+    )
     loader_workers: int = option(1, "processes that make samples; 0 makes them in the training process; same result")
     log_every: int = option(10, "steps between two lines of metrics.jsonl")
     checkpoint_every: int = option(200, "steps between two checkpoints")
     tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+        for name in ("steps", "batch_size", "micro_batches", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size % self.micro_batches != 0:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} cannot be cut into train.micro_batches={self.micro_batches} "
+                "equal parts"
+            )
 
 
-FREE_TO_CHANGE: Final = frozenset({"device", "loader_workers", "log_every", "checkpoint_every", "tensorboard"})
-"""Options of the train section that do not change what is learnt, so that a resumed run may change them."""
+FREE_TO_CHANGE: Final = frozenset(
+    {"device", "engine", "recompute", "loader_workers", "log_every", "checkpoint_every", "tensorboard"}
+)
+"""Options of the train section that change what is learnt by no more than rounding, so that a resumed run may change
+them; so it may the number of processes."""
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,22 @@
-"""One ISCC training step, in the order of the method: two views in, loss and health figures out."""
+"""What one ISCC step computes on a batch, in the order of the method: two views in, losses and health figures out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.hardware.ranks import rank, rows_of_all_ranks
 from iscc_lidar.trainer.losses.global_clustering import global_loss
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.losses.occupancy import occupancy_accuracy, occupancy_loss
 from iscc_lidar.trainer.losses.prototypes import Prototypes
-from iscc_lidar.trainer.model.student import GroupEncoder, Student
+from iscc_lidar.trainer.model.student import GroupEncoder
 
-# Dimensions: K groups, C prototypes, E projected channels, V voxels, D encoder channels, Q queries.
+# Dimensions: K groups of this process, A groups of all processes, C prototypes, E projected channels, Q queries.
 
 
 @dataclass(frozen=True)
@@ -31,50 +32,49 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Outcome of a step.
+    """Outcome of a batch.
 
     Attributes:
-        loss: scalar with gradient.
-        parts: the loss, its parts and health figures, scalars without gradient.
-        f2: float [K, E], teacher features; target: float [K, C], their assignment: what F_g is refreshed with.
+        loss_global, loss_local, loss_occupancy: scalars with gradient, means over this process's groups and queries.
+        f2: float [A, E], teacher features; target: float [A, C], their assignment: what F_g is refreshed with.
+        health: figures over all processes, scalars without gradient.
     """
 
-    loss: Tensor
-    parts: dict[str, Tensor]
+    loss_global: Tensor
+    loss_local: Tensor
+    loss_occupancy: Tensor
     f2: Tensor
     target: Tensor
+    health: dict[str, Tensor]
 
 
 def iscc_step(
-    student: Student,
-    teacher: GroupEncoder,
-    prototypes: Prototypes,
-    batch: Batch,
-    weight: LossConfig,
-    local: LocalConfig,
+    student: nn.Module, teacher: GroupEncoder, prototypes: Prototypes, batch: Batch, local: LocalConfig
 ) -> StepResult:
-    """Compute L = L_c + w_o L_o on a batch. Changes nothing but batch-norm statistics."""
-    groups = len(batch.scene)
-
-    h1 = student.voxel_features(batch.view1)
-    f1 = student.group_features(h1, batch.view1, groups)
+    """Compute the losses of a batch. Changes nothing but batch-norm statistics."""
+    f1, occupied = student(batch)
     with torch.no_grad():
         h2 = teacher.voxel_features(batch.view2)
-        f2 = teacher.group_features(h2, batch.view2, groups)
+        f2 = rows_of_all_ranks(teacher.group_features(h2, batch.view2, len(batch.scene)))
+        scene = rows_of_all_ranks(batch.scene + rank() * len(batch.names))
         y = prototypes.assign(f2)
 
-    loss_global = global_loss(f1, prototypes.centres, y, prototypes.config.temperature)
-    loss_local = local_loss(f1, f2, batch.scene, local)
-    occupied = student.decoder(h1, batch.neighbour, batch.offset)
+    mine = _rows_of_this_process(len(f1))
+    loss_global = global_loss(f1, prototypes.centres, y[mine], prototypes.config.temperature)
+    loss_local = local_loss(f1, f2, scene, local, first=mine.start)
     loss_occupancy = occupancy_loss(occupied, batch.occupied)
-    loss = (
-        weight.global_weight * loss_global + weight.local_weight * loss_local + weight.occupancy_weight * loss_occupancy
-    )
 
-    losses = {"loss": loss, "loss_global": loss_global, "loss_local": loss_local, "loss_occupancy": loss_occupancy}
-    health = agreement(f1, f2, prototypes) | occupancy_accuracy(occupied, batch.occupied)
-    counts = {"groups": torch.tensor(groups), "queries": torch.tensor(len(batch.occupied))}
-    return StepResult(loss, {k: v.detach() for k, v in (losses | health | counts).items()}, f2, y)
+    health = agreement(rows_of_all_ranks(f1.detach()), f2, prototypes)
+    asked = rows_of_all_ranks(batch.occupied)
+    health |= occupancy_accuracy(rows_of_all_ranks(occupied.detach()), asked)
+    health["queries"] = torch.tensor(float(len(asked)))
+    return StepResult(loss_global, loss_local, loss_occupancy, f2, y, health)
+
+
+def _rows_of_this_process(count: int) -> slice:
+    before = rows_of_all_ranks(torch.tensor([count]))[: rank()]
+    first = int(before.sum())
+    return slice(first, first + count)
 
 
 @torch.no_grad()
@@ -86,6 +86,7 @@ def agreement(f1: Tensor, f2: Tensor, prototypes: Prototypes) -> dict[str, Tenso
         agreement: share of groups for which student and teacher have the same nearest prototype.
         cosine_same: mean similarity of a group's two features; cosine_others: of different groups' features.
             Where both are near 1, all features are the same.
+        groups: number of groups.
     """
     same = (f1 @ prototypes.centres.T).argmax(1) == (f2 @ prototypes.centres.T).argmax(1)
     similarity = f1 @ f2.T
@@ -95,4 +96,5 @@ def agreement(f1: Tensor, f2: Tensor, prototypes: Prototypes) -> dict[str, Tenso
         "agreement": same.float().mean(),
         "cosine_same": trace / len(f1),
         "cosine_others": (similarity.sum() - trace) / (similarity.numel() - len(f1)),
+        "groups": torch.tensor(float(len(f1))),
     }

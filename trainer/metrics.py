@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,26 +18,47 @@ METRICS_FILE: Final = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends figures to metrics.jsonl; what an interrupted run wrote beyond its checkpoint is cut off first."""
+    """Appends figures to metrics.jsonl; what an interrupted run wrote beyond its checkpoint is cut off first.
 
-    def __init__(self, out: Path, first_step: int, tensorboard: bool) -> None:
-        path = out / METRICS_FILE
-        files.write_text(path, "".join(line + "\n" for line in _lines_before(path, first_step)))
-        self._file = path.open("a", encoding="utf-8")
+    Without a folder, in all processes but the main one, nothing is written.
+    """
+
+    def __init__(self, out: Path | None, first_step: int, tensorboard: bool) -> None:
+        self._file: FileIO | None = None
+        self._board: Any = None
+        if out is None:
+            return
+        self._path = out / METRICS_FILE
+        files.write_text(self._path, "".join(line + "\n" for line in _lines_before(self._path, first_step)))
+        self._file = self._path.open("ab", buffering=0)  # a line is on its way to the disk once written
         self._board = _tensorboard(out, first_step) if tensorboard else None
 
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Write one line. A figure that does not exist (NaN: a mean over nothing) is null."""
+        """Write one line. A figure that does not exist (NaN: a mean over nothing) is null.
+
+        Raises OSError, naming the file, where it cannot be written.
+        """
+        if self._file is None:
+            return
         row: dict[str, Any] = {"step": step} | {k: v if math.isfinite(v) else None for k, v in figures.items()}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        line = (json.dumps(row) + "\n").encode("utf-8")
+        with files.naming(self._path):
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._board is not None:
             self._board.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +34,9 @@ class GroupedView:
     member_group: Tensor
     member_points: Tensor
 
-    def to(self, device: torch.device) -> GroupedView:
-        """Copy all tensors to a device."""
-        return GroupedView(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
+    def map(self, change: Callable[[Tensor], Tensor]) -> GroupedView:
+        """The same view with every tensor changed."""
+        return GroupedView(*(change(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,16 @@ class Batch:
     occupied: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Copy all tensors to a device."""
-        return Batch(
-            self.names,
-            self.view1.to(device),
-            self.view2.to(device),
-            *(t.to(device) for t in (self.scene, self.neighbour, self.offset, self.occupied)),
-        )
+        """Copy all tensors to a device; from pinned memory without waiting for it."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Move all tensors into memory from which a GPU copies by itself; torch's DataLoader calls this."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors = (change(t) for t in (self.scene, self.neighbour, self.offset, self.occupied))
+        return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

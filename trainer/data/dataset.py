@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
+import itertools
+import signal
+from collections.abc import Generator, Iterable
+from typing import Final, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -11,8 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
-from iscc_lidar.trainer.data.pairs import SampleKey, StepSampler, draw_partner, index_sweeps, sample_rng
+from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sample import Sample, make_sample
+
+_LAST_STEP_S: Final = 20
+"""How long a worker that was sent SIGTERM goes on, in seconds."""
 
 
 class PairDataset(Dataset[Sample]):
@@ -36,11 +41,26 @@ class PairDataset(Dataset[Sample]):
         return make_sample(sweep_i, sweep_j, config.model.voxel_size, config.data, config.augment, config.crops, rng)
 
 
-def batches(cache: Cache, config: PretrainConfig, start: int) -> Iterable[Batch]:
-    """Batches of the steps from ``start`` to the end of the run."""
-    dataset = PairDataset(cache, config)
+def batches(cache: Cache, config: PretrainConfig, start: int, share: Share, pinned: bool) -> Generator[list[Batch]]:
+    """Make a process's micro-batches of each step from ``start`` to the end of the run.
+
+    Args:
+        cache: where the sweeps are.
+        config: of the run.
+        start: the first step.
+        share: which part of each step the process has.
+        pinned: whether the tensors lie in memory from which a GPU copies by itself.
+
+    Closing the iterator ends the worker processes.
+    """
+    loader = iter(_loader(PairDataset(cache, config), config, start, share, pinned))
+    while step := list(itertools.islice(loader, share.micro_batches)):
+        yield step
+
+
+def _loader(dataset: PairDataset, config: PretrainConfig, start: int, share: Share, pinned: bool) -> Iterable[Batch]:
     train = config.train
-    sampler = StepSampler(len(dataset), train.seed, train.batch_size, start, train.steps)
+    sampler = StepSampler(len(dataset), train.seed, train.batch_size, start, train.steps, share)
     workers = train.loader_workers
     loader: DataLoader[Sample] = DataLoader(
         dataset,
@@ -52,10 +72,14 @@ def batches(cache: Cache, config: PretrainConfig, start: int) -> Iterable[Batch]
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, and a resumed run draws once more
         prefetch_factor=4 if workers else None,
+        pin_memory=pinned,
     )
     return cast(Iterable[Batch], loader)  # collate has turned samples into batches
 
 
 def _start_worker(_: int) -> None:
+    # A signal to all processes of a run is the training process's to answer: it still needs samples for its last step.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_STEP_S))
     torch.set_num_threads(1)
     use_fast_codecs()

@@ -1,13 +1,13 @@
 """Which two sweeps a step learns from: an index of sweeps, and an order that is a pure function.
 
-Order and pairs depend on (seed, epoch, rank, world size) alone: neither the number of loader
-workers nor an interruption changes them.
+Order and pairs depend on (seed, epoch) alone: neither the number of processes or loader workers nor an
+interruption changes them.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -68,11 +68,26 @@ def draw_partner(ref: SweepRef, rng: np.random.Generator) -> int:
     return other + (other >= ref.index)
 
 
-def keys_of_step(step: int, count: int, seed: int, batch_size: int, rank: int, world_size: int) -> list[SampleKey]:
-    """Samples of one step on one rank; steps run through the epochs without a gap or a repetition."""
-    first = (step * world_size + rank) * batch_size
+def keys_of_step(step: int, count: int, seed: int, batch_size: int) -> list[SampleKey]:
+    """Samples of one step; steps run through the epochs without a gap or a repetition."""
+    first = step * batch_size
     places = (divmod(n, count) for n in range(first, first + batch_size))
     return [SampleKey(epoch, int(_order(count, seed, epoch)[position])) for epoch, position in places]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A process's part of a step: its samples are cut into micro-batches, and each of those among the processes."""
+
+    micro_batches: int = 1
+    rank: int = 0
+    world_size: int = 1
+
+    def of(self, keys: Sequence[SampleKey]) -> list[list[SampleKey]]:
+        """Pick the process's part of each micro-batch from a step's samples."""
+        size = len(keys) // (self.micro_batches * self.world_size)
+        starts = ((micro * self.world_size + self.rank) * size for micro in range(self.micro_batches))
+        return [list(keys[start : start + size]) for start in starts]
 
 
 @functools.lru_cache(maxsize=4)
@@ -82,20 +97,19 @@ def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class StepSampler(Sampler[list[SampleKey]]):
-    """Batches of steps ``start`` up to ``stop``, for torch's DataLoader."""
+    """The micro-batches of steps ``start`` up to ``stop``, for torch's DataLoader."""
 
     count: int
     seed: int
     batch_size: int
     start: int
     stop: int
-    rank: int = 0
-    world_size: int = 1
+    share: Share = Share()
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        """Yield the samples of each step in turn."""
+        """Yield the samples of each micro-batch in turn."""
         for step in range(self.start, self.stop):
-            yield keys_of_step(step, self.count, self.seed, self.batch_size, self.rank, self.world_size)
+            yield from self.share.of(keys_of_step(step, self.count, self.seed, self.batch_size))
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return (self.stop - self.start) * self.share.micro_batches

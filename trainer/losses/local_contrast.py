@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from iscc_lidar.shared.config import option
 
-# Dimensions: K groups of the batch, D feature channels.
+# Dimensions: K groups of this process, A groups of all processes, D feature channels.
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,23 @@ class LocalConfig:
     negatives: Literal["scene", "batch"] = option("scene", "other groups of the same scene [deck], or of the batch")
 
 
-def local_loss(f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig) -> Tensor:
+def local_loss(f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig, first: int = 0) -> Tensor:
     """InfoNCE from student to teacher features.
 
     Args:
         f1: float [K, D], unit rows, student.
-        f2: float [K, D], unit rows, teacher, without gradient; row k is the same group as f1's.
-        scene: int64 [K], scene of each group.
+        f2: float [A, D], unit rows, teacher, without gradient, of all processes' groups.
+        scene: int64 [A], scene of each group.
         config: temperature and choice of negatives.
+        first: row of f2 that is the same group as f1's row 0; the others follow in order.
 
     Returns:
         Mean over groups, scalar; 0 without groups.
     """
     if len(f1) == 0:
         return f1.sum()
+    same = torch.arange(first, first + len(f1), device=f1.device)
     logits = f1 @ f2.T / config.temperature
     if config.negatives == "scene":
-        logits = logits.masked_fill(scene[:, None] != scene[None], -torch.inf)
-    return functional.cross_entropy(logits, torch.arange(len(f1), device=f1.device))
+        logits = logits.masked_fill(scene[same, None] != scene[None], -torch.inf)
+    return functional.cross_entropy(logits, same)

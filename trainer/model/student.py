@@ -1,26 +1,33 @@
-"""The networks of pre-training: what student and teacher share, and what only the student has."""
+"""The networks of pre-training: what student and teacher share, and what only the student has.
+
+The encoder may compute in half precision; its output, the heads and the losses are float32.
+"""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from iscc_lidar.trainer.data.batch import GroupedView
+from iscc_lidar.trainer.data.batch import Batch, GroupedView
+from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
 from iscc_lidar.trainer.model.heads import HeadConfig, OccupancyDecoder, ProjectionHead, average_pool
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 
-class GroupEncoder(nn.Module):
+class GroupEncoder(torch.nn.Module):
     """F and its projection head."""
 
-    def __init__(self, model: ModelConfig, heads: HeadConfig) -> None:
+    def __init__(self, model: ModelConfig, heads: HeadConfig, compute: Compute = ON_CPU) -> None:
         super().__init__()
-        self.encoder = SparseUNet(model)
+        self.encoder = SparseUNet(model, compute.engine, compute.recompute)
         self.head = ProjectionHead(model.out_channels, heads)
+        self._half = compute.half
 
     def voxel_features(self, view: GroupedView) -> Tensor:
         """H = F(view), float [V, D]."""
-        h: Tensor = self.encoder(view.coords, view.feats)
-        return h
+        with torch.autocast(view.feats.device.type, dtype=self._half, enabled=self._half is not None):
+            h: Tensor = self.encoder(view.coords, view.feats)
+        return h if self._half is None else h.float()
 
     def group_features(self, h: Tensor, view: GroupedView, groups: int) -> Tensor:
         """Unit rows [K, E]: the head of avg_pool(h, V)."""
@@ -31,6 +38,12 @@ class GroupEncoder(nn.Module):
 class Student(GroupEncoder):
     """F_theta with its projection head and the occupancy decoder: all that is trained by gradient."""
 
-    def __init__(self, model: ModelConfig, heads: HeadConfig) -> None:
-        super().__init__(model, heads)
+    def __init__(self, model: ModelConfig, heads: HeadConfig, compute: Compute = ON_CPU) -> None:
+        super().__init__(model, heads, compute)
         self.decoder = OccupancyDecoder(model.out_channels, heads)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """f1 of the groups, unit rows [K, E], and a logit for each query, positive for occupied, [Q]."""
+        h1 = self.voxel_features(batch.view1)
+        f1 = self.group_features(h1, batch.view1, len(batch.scene))
+        return f1, self.decoder(h1, batch.neighbour, batch.offset)

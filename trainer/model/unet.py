@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
+from torch.utils.checkpoint import checkpoint
 
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.coordinates import sort_order
+from iscc_lidar.trainer.model.batch_norm import BatchNorm, recomputation
 
 # N voxels of the input's level, C channels, D features
 
@@ -52,12 +54,17 @@ class ModelConfig:
 
 
 class SparseUNet(nn.Module):
-    """Features for every voxel, with the context of its surroundings."""
+    """Features for every voxel, with the context of its surroundings.
 
-    def __init__(self, config: ModelConfig, engine: Engine = NATIVE) -> None:
+    With ``recompute`` a stage keeps only its input for the backward pass and computes the rest again there:
+    less memory for a third more time.
+    """
+
+    def __init__(self, config: ModelConfig, engine: Engine = NATIVE, recompute: bool = False) -> None:
         super().__init__()
         self.config = config
         self._engine = engine
+        self._recompute = recompute
         stem = config.stem_width
         self.stem = nn.Sequential(
             ConvNormReLU(engine, config.in_channels, stem, 3), ConvNormReLU(engine, stem, stem, 3)
@@ -92,16 +99,21 @@ class SparseUNet(nn.Module):
         """
         order = sort_order(bxyz)
         x = self._engine.sparse_tensor(bxyz[order], feats[order])
-        skips = [x := self.stem(x)]
+        skips = [x := self._run(self.stem, x)]
         for down in self.encoder:
-            skips.append(x := down(x))
+            skips.append(x := self._run(down, x))
         skips.pop()
         for up in self.decoder:
-            x = up(x, skips.pop())
+            x = self._run(up, x, skips.pop())
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order), device=order.device)
         result: Tensor = x.feats[back]
         return result
+
+    def _run(self, stage: nn.Module, *tensors: Any) -> Any:
+        if not (self._recompute and self.training and torch.is_grad_enabled()):
+            return stage(*tensors)
+        return checkpoint(stage, *tensors, use_reentrant=False, context_fn=recomputation, preserve_rng_state=False)
 
 
 class ConvNormReLU(nn.Module):
@@ -120,7 +132,7 @@ class ConvNormReLU(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = engine.SparseConv3d(in_channels, out_channels, kernel_size, stride, transposed=transposed)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = BatchNorm(out_channels)
         self._activate = activate
 
     def forward(self, x: Any) -> Any:

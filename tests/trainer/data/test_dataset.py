@@ -9,7 +9,7 @@ from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.data.dataset import PairDataset, batches
 from iscc_lidar.trainer.data.neighbours import NONE
-from iscc_lidar.trainer.data.pairs import SampleKey
+from iscc_lidar.trainer.data.pairs import SampleKey, Share
 from iscc_lidar.trainer.data.sample import considered, to_ray_axes
 
 
@@ -24,10 +24,21 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
     return flat
 
 
+def flat(cache: Cache, config: PretrainConfig, start: int, share: Share = Share()) -> list[Batch]:  # noqa: B008
+    return [batch for step in batches(cache, config, start, share, pinned=False) for batch in step]
+
+
+def test_processes_and_micro_batches_share_the_samples_of_a_step(cache: Cache, tiny: PretrainConfig):
+    four = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, batch_size=4, steps=2))
+    whole = [batch.names for batch in flat(cache, four, 0)]
+    parts = [[batch.names for batch in flat(cache, four, 0, Share(2, rank, 2))] for rank in (0, 1)]
+    together = [a + b for a, b in zip(*parts, strict=True)]
+    assert [together[0] + together[1], together[2] + together[3]] == whole
+
+
 def test_worker_processes_and_a_late_start_change_nothing(cache: Cache, tiny: PretrainConfig):
     with_workers = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, loader_workers=2))
-    here, there = list(batches(cache, tiny, 0)), list(batches(cache, with_workers, 0))
-    late = list(batches(cache, tiny, 4))
+    here, there, late = (flat(cache, *which) for which in ((tiny, 0), (with_workers, 0), (tiny, 4)))
     assert len(here) == tiny.train.steps
     for a, b in zip(here, there, strict=True):
         assert a.names == b.names

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.data.pairs import SampleKey, StepSampler, draw_partner, index_sweeps, keys_of_step, sample_rng
+from iscc_lidar.trainer.data.pairs import (
+    SampleKey,
+    Share,
+    StepSampler,
+    draw_partner,
+    index_sweeps,
+    keys_of_step,
+    sample_rng,
+)
 
 
 def manifest(*windows: Window, sweeps: int) -> Manifest:
@@ -35,28 +43,25 @@ def test_partner_is_every_other_sweep_of_a_window_and_never_itself():
     assert min(drawn.values()) > 150
 
 
-@given(count=st.integers(1, 30), batch_size=st.integers(1, 5), world=st.integers(1, 3), seed=st.integers(0, 9))
-def test_every_epoch_visits_each_sweep_once_over_all_ranks(count, batch_size, world, seed):
-    steps = -(-2 * count // (batch_size * world))
-    keys = [
-        key
-        for step in range(steps)
-        for rank in range(world)
-        for key in keys_of_step(step, count, seed, batch_size, rank, world)
-    ]
+@given(count=st.integers(1, 30), batch_size=st.integers(1, 5), seed=st.integers(0, 9))
+def test_every_epoch_visits_each_sweep_once(count, batch_size, seed):
+    steps = -(-2 * count // batch_size)
+    keys = [key for step in range(steps) for key in keys_of_step(step, count, seed, batch_size)]
     for epoch in (0, 1):
         assert sorted(k.place for k in keys if k.epoch == epoch) == list(range(count))
 
 
-def test_the_same_total_batch_holds_the_same_samples_however_many_ranks_share_it():
-    alone = keys_of_step(3, 17, 0, 4, rank=0, world_size=1)
-    shared = [k for rank in (0, 1) for k in keys_of_step(3, 17, 0, 2, rank, world_size=2)]
-    assert alone == shared
+@given(micro=st.integers(1, 3), world=st.integers(1, 4), size=st.integers(1, 3))
+def test_processes_and_micro_batches_share_a_step_in_order(micro, world, size):
+    keys = [SampleKey(0, place) for place in range(micro * world * size)]
+    parts = [Share(micro, rank, world).of(keys) for rank in range(world)]
+    assert [key for m in range(micro) for rank in range(world) for key in parts[rank][m]] == keys
+    assert {len(part) for of_rank in parts for part in of_rank} == {size}
 
 
 def test_order_differs_between_epochs_and_seeds():
     def order(epoch: int, seed: int) -> list[int]:
-        return [keys_of_step(step, 50, seed, 1, 0, 1)[0].place for step in range(50 * epoch, 50 * epoch + 50)]
+        return [keys_of_step(step, 50, seed, 1)[0].place for step in range(50 * epoch, 50 * epoch + 50)]
 
     assert order(0, 0) != order(1, 0)
     assert order(0, 0) != order(0, 1)
@@ -67,6 +72,8 @@ def test_a_resumed_sampler_goes_on_in_the_same_order():
     whole = list(StepSampler(11, 5, 3, start=0, stop=10))
     assert list(StepSampler(11, 5, 3, start=4, stop=10)) == whole[4:]
     assert len(StepSampler(11, 5, 3, start=4, stop=10)) == 6
+    halves = StepSampler(11, 5, 4, start=4, stop=10, share=Share(micro_batches=2))
+    assert len(halves) == len(list(halves)) == 12
 
 
 def test_samples_have_random_numbers_of_their_own():

@@ -27,6 +27,13 @@ def test_local_loss_agrees_with_loops(negatives):
     assert float(local_loss(f1, f2, scene, LocalConfig(negatives=negatives))) == pytest.approx(total / 9)
 
 
+def test_a_process_with_some_of_the_groups_gets_its_part_of_the_local_loss():
+    f1, f2, scene = unit(0, 9, 5), unit(1, 9, 5), torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
+    whole = local_loss(f1, f2, scene, LocalConfig())
+    parts = [local_loss(f1[a:b], f2, scene, LocalConfig(), first=a) * (b - a) / 9 for a, b in ((0, 4), (4, 9))]
+    torch.testing.assert_close(sum(parts), whole)
+
+
 def test_global_loss_agrees_with_loops():
     f1, centres, target = unit(0, 6, 5), unit(1, 4, 5), torch.softmax(unit(2, 6, 4), dim=1)
     total = 0.0

@@ -1,0 +1,112 @@
+"""What torchrun runs in test_ranks.py, and what one process does alone to compare: a few steps in float64.
+
+torchrun --nproc-per-node 2 together.py CACHE RECIPE OUT
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import torch
+
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.config import resolve
+from iscc_lidar.trainer.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.data.dataset import batches
+from iscc_lidar.trainer.hardware import ranks
+from iscc_lidar.trainer.hardware.compute import ON_CPU
+from iscc_lidar.trainer.iscc_step import LossConfig
+from iscc_lidar.trainer.losses.local_contrast import LocalConfig
+from iscc_lidar.trainer.model.batch_norm import BatchNorm
+from iscc_lidar.trainer.pretrain import share_of_this_process
+from iscc_lidar.trainer.train_step import train_step
+
+STEPS = 4
+LOSSES = {
+    "global": LossConfig(1.0, 0.0, 0.0),
+    "local": LossConfig(0.0, 1.0, 0.0),
+    "occupancy": LossConfig(0.0, 0.0, 1.0),
+    "all": LossConfig(1.0, 1.0, 1.0),
+}
+
+
+def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
+    """Figures of each step, and all weights, buffers and statistics after them."""
+    state = new_state(config, ON_CPU)
+    for module in (state.student, state.teacher, state.prototypes):
+        module.double()
+    network = ranks.replicated(state.student)
+    told: dict[str, torch.Tensor] = {}
+    for micro_batches in batches(cache, config, 0, share_of_this_process(config.train), pinned=False):
+        figures = train_step(state, network, [in_float64(batch) for batch in micro_batches], config)
+        told |= {f"{name} of step {state.step}": value.detach().double() for name, value in figures.items()}
+        state.step += 1
+    return told | {f"{part}.{k}": v for part in ("student", "teacher", "prototypes") for k, v in dump(state, part)}
+
+
+def dump(state: TrainState, part: str) -> list[tuple[str, torch.Tensor]]:
+    return list(getattr(state, part).state_dict().items())
+
+
+def in_float64(batch: Batch) -> Batch:
+    return batch._map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+
+
+def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torch.Tensor]]:
+    four = dataclasses.replace(config.train, batch_size=4, steps=STEPS)
+    results = {}
+    for name, loss in LOSSES.items():
+        results[name] = trained(cache, dataclasses.replace(config, train=four, loss=loss))
+    batch_negatives = dataclasses.replace(
+        config, train=four, loss=LOSSES["local"], local=LocalConfig(negatives="batch")
+    )
+    results["local, negatives of the batch"] = trained(cache, batch_negatives)
+    halves = dataclasses.replace(four, micro_batches=2)
+    results["two micro-batches"] = trained(cache, dataclasses.replace(config, train=halves))
+    return results
+
+
+def normalised(rows: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A batch norm's output, gradients and statistics on this process's part of rows [N, C]."""
+    norm = BatchNorm(rows.shape[1]).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        norm.weight.copy_(torch.randn(rows.shape[1], generator=generator))
+    weight_of_row = torch.randn(rows.shape, generator=generator, dtype=torch.float64)
+    cut = 3  # uneven parts
+    part = slice(0, len(rows))
+    if ranks.world_size() == 2:
+        part = slice(0, cut) if ranks.rank() == 0 else slice(cut, len(rows))
+    x = rows[part].clone().requires_grad_()
+    y = norm(x)
+    (y * weight_of_row[part]).square().sum().backward()
+    return {
+        "y": ranks.rows_of_all_ranks(y),
+        "grad_x": ranks.rows_of_all_ranks(x.grad),
+        "grad_weight": ranks.sum_over_ranks(norm.weight.grad),
+        "grad_bias": ranks.sum_over_ranks(norm.bias.grad),
+        "mean": norm.running_mean,
+        "var": norm.running_var,
+    }
+
+
+def some_rows() -> torch.Tensor:
+    return torch.randn(11, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def main(cache: str, recipe: str, out: str) -> None:
+    with ranks.joined(torch.device("cpu")):
+        mine = torch.full((ranks.rank() * 2, 3), float(ranks.rank()))  # the first process has none
+        results = {
+            "rows": ranks.rows_of_all_ranks(mine),
+            "largest": torch.tensor(ranks.largest_of_ranks(15 if ranks.rank() == 1 else 0)),
+            "norm": normalised(some_rows()),
+            "steps": every_case(Cache(Path(cache)), resolve(PretrainConfig, Path(recipe))),
+        }
+        torch.save(results, f"{out}.{ranks.rank()}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

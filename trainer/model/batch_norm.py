@@ -1,0 +1,101 @@
+"""Batch normalisation whose statistics are those of the whole batch: over all processes of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from iscc_lidar.trainer.hardware.ranks import sum_over_ranks, world_size
+
+# N rows of this process, C channels
+
+_recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """``nn.BatchNorm1d`` on [N, C], which in training mode normalises by mean and variance over all processes' rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the rows [N, C]."""
+        if not self.training:
+            return super().forward(x)
+        if world_size() > 1:
+            y, mean, variance, count = _normalise_together(x, self.weight, self.bias, self.eps)
+            if not _recomputing.get():
+                self._follow(mean, variance * count / (count - 1))
+            return y
+        if _recomputing.get():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            spent = self.running_mean.clone(), self.running_var.clone()  # for the pass to change in their stead
+            return functional.batch_norm(x, *spent, self.weight, self.bias, training=True, eps=self.eps)
+        return super().forward(x)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+        self.running_var.lerp_(unbiased_variance.to(self.running_var), self.momentum)
+
+
+def recomputation() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts of a checkpointed pass and of its repetition, in which running statistics stay as they are."""
+    return nullcontext(), _repeated()
+
+
+@contextmanager
+def _repeated() -> Iterator[None]:
+    token = _recomputing.set(True)
+    try:
+        yield
+    finally:
+        _recomputing.reset(token)
+
+
+def _normalise_together(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normalised rows, and mean [C], variance [C] and number of rows over all processes."""
+    wide = x.detach() if x.dtype is torch.float64 else x.detach().float()
+    sums = sum_over_ranks(torch.cat([wide.sum(0), wide.new_tensor([len(wide)])]))
+    count = sums[-1]
+    if count < 2:
+        raise ValueError("batch normalisation needs two voxels at least over all processes; the batch is all but empty")
+    mean = sums[:-1] / count
+    variance = sum_over_ranks((wide - mean).square().sum(0)) / count
+    y: Tensor = _Normalise.apply(x, weight, bias, mean, (variance + eps).rsqrt(), count)  # type: ignore[no-untyped-call]
+    return y, mean, variance, count
+
+
+class _Normalise(torch.autograd.Function):
+    """(x - mean) / deviation * weight + bias, with the gradient through statistics that all processes share.
+
+    As in the paper on batch normalisation (Ioffe and Szegedy 2015), the two sums in it taken over all processes.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse_deviation: Tensor, count: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, inverse_deviation, count)
+        return torch.addcmul(bias, x - mean, inverse_deviation * weight).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        x, weight, mean, inverse_deviation, count = ctx.saved_tensors
+        grad = grad_y.to(mean.dtype)
+        normal = (x - mean) * inverse_deviation
+        grad_bias, grad_weight = grad.sum(0), (grad * normal).sum(0)
+        sum_bias, sum_weight = sum_over_ranks(torch.stack([grad_bias, grad_weight])) / count
+        grad_x = (grad - sum_bias - normal * sum_weight) * (inverse_deviation * weight)
+        return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None

@@ -1,0 +1,44 @@
+"""SIGTERM and Ctrl-C ask a run to finish its step, save, and end; pre-emptible machines send the first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+_ASKS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class StoppedError(Exception):
+    """A run ended early because it was asked to; what it had done is saved."""
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}: step {step} is saved, --resume goes on from it")
+        self.exit_status = 128 + number
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], int]]:
+    """Yield a function that tells which signal has asked to stop, 0 for none.
+
+    A second Ctrl-C interrupts at once. Outside the main thread, where Python takes no signals, nothing asks.
+    """
+    asked = [0]
+
+    def note(number: int, _: FrameType | None) -> None:
+        if asked[0] == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked[0] = number
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    before = {number: signal.signal(number, note) for number in _ASKS}
+    try:
+        yield lambda: asked[0]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,102 @@
+"""One optimiser step: losses and gradient of the step's micro-batches, then F_g, then theta, then m."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.checkpoint import TrainState
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.hardware.ranks import gradients_kept, sum_over_ranks, world_size
+from iscc_lidar.trainer.iscc_step import LossConfig, StepResult, iscc_step
+from iscc_lidar.trainer.schedule import learning_rate
+from iscc_lidar.trainer.teacher import follow, momentum_at
+
+_SMALLEST_SCALE: Final = 1.0
+"""fp16 overflows now and then, and the scale is lowered; at this scale it is the network that overflows."""
+
+
+def train_step(
+    state: TrainState, network: nn.Module, batches: Sequence[Batch], config: PretrainConfig
+) -> dict[str, Tensor]:
+    """Take one step.
+
+    Args:
+        state: what is trained.
+        network: the state's student as the processes train it together, see ranks.replicated.
+        batches: this process's micro-batches, on its device.
+        config: of the run.
+
+    Returns:
+        The losses, gradient norm and health figures of the step over all processes, scalars.
+    """
+    train, step = config.train, state.step
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(step, train.steps, train.learning_rate)
+    state.optimizer.zero_grad(set_to_none=True)
+    results, losses = [], []
+    for i, (batch, share) in enumerate(zip(batches, _shares(batches), strict=True)):
+        with gradients_kept(network, i + 1 < len(batches)):
+            result = iscc_step(network, state.teacher, state.prototypes, batch, config.local)
+            losses.append(_weighted(result, config.loss, *share))
+            state.scaler.scale(losses[-1]["loss"]).backward()  # type: ignore[no-untyped-call]
+        results.append(result)
+    state.scaler.unscale_(state.optimizer)
+    length = nn.utils.clip_grad_norm_(state.student.parameters(), train.clip_norm or math.inf)
+    _stop_if_not_finite(state, losses, length, batches)
+    state.prototypes.refresh(torch.cat([r.f2 for r in results]), torch.cat([r.target for r in results]))
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    follow(state.teacher, state.student, momentum_at(step, train.steps, config.teacher))
+    return _figures(losses, results) | {"gradient_norm": length}
+
+
+def _shares(batches: Sequence[Batch]) -> list[list[float]]:
+    """What the mean over a micro-batch's groups, and over its queries, counts in the step's means.
+
+    Times the number of processes, because the gradient becomes the mean over the processes.
+    """
+    counts = torch.tensor([[len(b.scene), len(b.occupied)] for b in batches], dtype=torch.float64)
+    total = sum_over_ranks(counts.sum(0).to(batches[0].scene.device)).cpu()
+    shares: list[list[float]] = (world_size() * counts / total.clamp(min=1)).tolist()
+    return shares
+
+
+def _weighted(result: StepResult, weight: LossConfig, of_groups: float, of_queries: float) -> dict[str, Tensor]:
+    """L = L_c + w_o L_o and its parts, as shares of the whole step's."""
+    loss_global, loss_local = of_groups * result.loss_global, of_groups * result.loss_local
+    loss_occupancy = of_queries * result.loss_occupancy
+    loss = (
+        weight.global_weight * loss_global + weight.local_weight * loss_local + weight.occupancy_weight * loss_occupancy
+    )
+    return {"loss": loss, "loss_global": loss_global, "loss_local": loss_local, "loss_occupancy": loss_occupancy}
+
+
+def _figures(losses: Sequence[dict[str, Tensor]], results: Sequence[StepResult]) -> dict[str, Tensor]:
+    sums = torch.stack([torch.stack([part.detach() for part in each.values()]) for each in losses]).sum(0)
+    figures = dict(zip(losses[0], sum_over_ranks(sums) / world_size(), strict=True))
+    for name in results[0].health:
+        figures[name] = torch.stack([r.health[name].float() for r in results]).mean()
+    return figures
+
+
+def _stop_if_not_finite(
+    state: TrainState, losses: Sequence[dict[str, Tensor]], gradient: Tensor, batches: Sequence[Batch]
+) -> None:
+    overflow = state.scaler.is_enabled() and state.scaler.get_scale() > _SMALLEST_SCALE
+    total = torch.stack([each["loss"] for each in losses]).sum()
+    if bool(torch.isfinite(total) & (torch.isfinite(gradient) | overflow)):
+        return
+    parts = {name: sum(float(each[name].detach()) for each in losses) for name in losses[0]}
+    sweeps = "; ".join(f"{i} with {j}" for batch in batches for i, j in batch.names)
+    raise UserError(
+        f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in parts.items())}, gradient norm "
+        f"{float(gradient):.4g}: not finite. Sweeps of this step: {sweeps}. Look at those sweeps, or lower "
+        "train.learning_rate; the last checkpoint is whole"
+    )
