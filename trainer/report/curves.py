@@ -1,0 +1,184 @@
+"""Which curves a run is shown by: panels of series over the step, thinned to what a screen can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.trainer.report.health import chance_level
+from iscc_lidar.trainer.report.record import RunRecord
+from iscc_lidar.trainer.schedule import learning_rate
+from iscc_lidar.trainer.teacher import momentum_at
+
+# S logged steps, P points of a curve
+
+MOST_POINTS: Final = 300
+"""A curve has at most this many points; longer logs are averaged over stretches of equal length."""
+SMOOTHING: Final = 0.05
+"""The smooth line is the mean over this share of the log, centred; at least five logged steps."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve.
+
+    Attributes:
+        run: position of its run among those shown; name: what it is within its panel.
+        step: float64 [P]; low, high: float64 [P], range of the raw values there; mean: float64 [P], smoothed.
+        last: mean over the last tenth of the log, as in the verdicts.
+    """
+
+    run: int
+    name: str
+    step: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    last: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small chart: its series, and levels worth knowing as (value, what it is).
+
+    The axis reaches over ``bounds`` at least. ``resting`` stands beside the title instead of the last values.
+    """
+
+    title: str
+    about: str
+    series: tuple[Series, ...]
+    levels: tuple[tuple[float, str], ...] = ()
+    bounds: tuple[float, float] | None = None
+    resting: str = ""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    title: str
+    about: str
+    columns: tuple[tuple[str, str], ...]
+    bounds: tuple[float, float] | None = None
+
+
+_PLANS: Final = (
+    _Plan("Loss", "weighted sum of its parts", (("loss", "loss"),)),
+    _Plan("Global clustering", "cross-entropy to the teacher's prototypes", (("loss_global", "loss"),)),
+    _Plan("Local contrast", "InfoNCE over the groups of a scene", (("loss_local", "loss"),)),
+    _Plan("Occupancy", "binary cross-entropy at hidden places", (("loss_occupancy", "loss"),)),
+    _Plan(
+        "Occupancy accuracy",
+        "share of right answers about hidden places",
+        (("occupancy_accuracy_occupied", "occupied"), ("occupancy_accuracy_free", "free")),
+        (0, 1),
+    ),
+    _Plan(
+        "Cosine of group features",
+        "student's to teacher's: of the same group, of others",
+        (("cosine_same", "same"), ("cosine_others", "others")),
+        (0, 1),
+    ),
+    _Plan("Prototypes used", "nearest to at least one recent group", (("prototypes_used", "used"),)),
+    _Plan("Agreement", "groups with the same prototype for student and teacher", (("agreement", "share"),), (0, 1)),
+    _Plan("Gradient norm", "before it is shortened", (("gradient_norm", "norm"),), (0, 0)),
+)
+_SHOWN_ELSEWHERE: Final = frozenset(name for plan in _PLANS for name, _ in plan.columns) | {
+    "occupancy_accuracy",
+    "occupancy_accuracy_balanced",
+}
+
+
+def panels(runs: Sequence[RunRecord]) -> list[Panel]:
+    """All panels of the first run, with those of the others in them, in a fixed order."""
+    known = [_panel(plan, runs) for plan in _PLANS]
+    others = sorted({name for run in runs for name in run.figures} - _SHOWN_ELSEWHERE)
+    extra = [_panel(_Plan(name.replace("_", " ").capitalize(), "as logged", ((name, name),)), runs) for name in others]
+    return [p for p in known if p.series] + _schedules(runs) + [p for p in extra if p.series]
+
+
+def thin(run: int, name: str, step: NDArray[np.int64], values: NDArray[np.float64], last: float) -> Series:
+    """Smooth and thin a logged figure [S]; gaps (NaN) are left out."""
+    there = np.isfinite(values)
+    step, values = step[there], values[there]
+    parts = np.array_split(np.arange(len(values)), min(len(values), MOST_POINTS)) if len(values) else []
+    smooth = running_mean(values, max(int(SMOOTHING * len(values)), 5))
+    return Series(
+        run,
+        name,
+        np.array([step[p].mean() for p in parts]),
+        np.array([values[p].min() for p in parts]),
+        np.array([values[p].max() for p in parts]),
+        np.array([smooth[p].mean() for p in parts]),
+        last,
+    )
+
+
+def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Mean over ``width`` values [S] around each, over those that there are near the ends."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    place = np.arange(len(values))
+    low, high = np.maximum(place - width // 2, 0), np.minimum(place + (width - 1) // 2 + 1, len(values))
+    mean: NDArray[np.float64] = (total[high] - total[low]) / np.maximum(high - low, 1)
+    return mean
+
+
+def _panel(plan: _Plan, runs: Sequence[RunRecord]) -> Panel:
+    series = [
+        thin(number, label, run.step, run.figures[column], run.mean(column, last=True))
+        for number, run in enumerate(runs)
+        for column, label in plan.columns
+        if column in run.figures and np.isfinite(run.figures[column]).any()
+    ]
+    return Panel(plan.title, plan.about, tuple(series), _levels(plan.columns[0][0], runs[0]), plan.bounds)
+
+
+def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:
+    chance = chance_level(run, column)
+    if chance is not None:
+        return ((chance, "guessing"),)
+    if column.startswith("occupancy_accuracy"):
+        return ((0.5, "a coin"),)
+    if column == "prototypes_used":
+        return ((run.config.clustering.prototypes, "all"),)
+    if column == "gradient_norm" and run.config.train.clip_norm > 0:
+        return ((run.config.train.clip_norm, "shortened above"),)
+    return ()
+
+
+def _schedules(runs: Sequence[RunRecord]) -> list[Panel]:
+    rates, momenta = [], []
+    first, teacher = runs[0].config.train, runs[0].config.teacher
+    for number, run in enumerate(runs):
+        train = run.config.train
+        step = np.unique(np.linspace(0, train.steps - 1, MOST_POINTS).round())
+        rate = np.array([learning_rate(int(s), train.steps, train.learning_rate) for s in step])
+        momentum = np.array([momentum_at(int(s), train.steps, run.config.teacher) for s in step])
+        rates.append(Series(number, "rate", step, rate, rate, rate, float(rate[-1])))
+        momenta.append(Series(number, "momentum", step, momentum, momentum, momentum, float(momentum[-1])))
+    return [
+        Panel("Learning rate", "by the schedule", tuple(rates), resting=f"peak {first.learning_rate:g}"),
+        Panel(
+            "Teacher momentum",
+            "by the schedule",
+            tuple(momenta),
+            resting=f"{teacher.momentum_start:g} → {teacher.momentum_end:g}",
+        ),
+    ]
+
+
+def value_range(panel: Panel) -> tuple[float, float]:
+    """Range of a panel's axis: all smooth values and levels, and raw ones but for the outermost percent."""
+    raw = np.concatenate([np.concatenate([s.low, s.high]) for s in panel.series])
+    smooth = np.concatenate([s.mean for s in panel.series])
+    levels = [value for value, _ in panel.levels]
+    low, high = np.percentile(raw, [0.5, 99.5])
+    low, high = min(low, smooth.min(), *levels), max(high, smooth.max(), *levels)
+    if panel.bounds is not None:
+        low, high = min(low, panel.bounds[0]), max(high, panel.bounds[1])
+    if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
+        low, high = low - 0.5, high + 0.5
+    return float(low), float(high)

@@ -1,0 +1,196 @@
+"""Verdicts on a run in plain words. Every threshold stands here, and is named on the page.
+
+They tell a broken run from a working one; they say nothing about the worth of the features, which only
+``iscc-train probe`` and fine-tuning measure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from iscc_lidar.trainer.report.record import RunRecord
+
+Status = Literal["good", "watch", "bad", "unknown"]
+
+ENOUGH_LINES: Final = 20
+"""With fewer logged steps nothing is judged."""
+FALLS_BELOW: Final = 0.95
+"""A loss falls if its last tenth is below this share of its first tenth; it rises if above the inverse."""
+FEW_PROTOTYPES: Final = (0.1, 0.5)
+"""Share of prototypes in use: below the first bad, below the second to be watched."""
+SMALL_GAP: Final = (0.1, 0.3)
+"""cosine_same - cosine_others: below the first features are all alike, below the second hardly apart."""
+OCCUPANCY: Final = (0.55, 0.65)
+"""Balanced accuracy: below the first no better than a coin (.5)."""
+LOPSIDED: Final = 0.25
+"""Difference between the accuracies on occupied and on free queries."""
+AGREEMENT: Final = 0.1
+"""Share of groups in whose nearest prototype student and teacher agree."""
+CLIPPED: Final = 0.5
+"""Share of logged steps whose gradient was shortened."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judgement: what about, the figures it rests on, and the rule that was applied."""
+
+    status: Status
+    about: str
+    finding: str
+    rule: str
+
+
+def verdicts(run: RunRecord) -> list[Verdict]:
+    """Judge a run by its logged figures."""
+    if len(run.step) < ENOUGH_LINES:
+        rule = f"needs {ENOUGH_LINES} logged steps, there are {len(run.step)}"
+        return [Verdict("unknown", "Too early to say", "The run has logged too little.", rule)]
+    found = [_progress(run), *_losses(run)]
+    if run.config.loss.global_weight > 0 or run.config.loss.local_weight > 0:
+        found += [_collapse(run), _prototypes(run), _agreement(run)]
+    if run.config.loss.occupancy_weight > 0:
+        found.append(_occupancy(run))
+    return [v for v in (*found, _gradient(run)) if v is not None]
+
+
+def chance_level(run: RunRecord, name: str) -> float | None:
+    """What a loss part is for features that tell nothing: ln C, ln of the groups in a scene, ln 2."""
+    if name == "loss_global":
+        return math.log(run.config.clustering.prototypes)
+    if name == "loss_occupancy":
+        return math.log(2)
+    groups = run.figures.get("groups")
+    if name == "loss_local" and groups is not None and np.nanmax(groups, initial=0) > 0:
+        train = run.config.train
+        # Groups are counted by micro-batch.
+        scenes = train.batch_size / train.micro_batches if run.config.local.negatives == "scene" else 1
+        return math.log(max(float(np.nanmean(groups)) / scenes, 1))
+    return None
+
+
+def _progress(run: RunRecord) -> Verdict:
+    steps = run.config.train.steps
+    if run.finished:
+        return Verdict("good", "Finished", f"All {steps:,} steps are done and saved.", "last checkpoint = last step")
+    saved = "no checkpoint yet" if run.checkpoint_step is None else f"checkpoint at step {run.checkpoint_step:,}"
+    return Verdict(
+        "watch",
+        "Not finished",
+        f"Step {run.steps_done:,} of {steps:,}; {saved}. All figures are of a run under way or interrupted.",
+        "last checkpoint = last step",
+    )
+
+
+def _losses(run: RunRecord) -> list[Verdict | None]:
+    weight = run.config.loss
+    parts = {
+        "loss_global": ("Global clustering", weight.global_weight),
+        "loss_local": ("Local contrast", weight.local_weight),
+        "loss_occupancy": ("Occupancy loss", weight.occupancy_weight),
+    }
+    return [_falls(run, name, about) for name, (about, used) in parts.items() if used > 0]
+
+
+def _falls(run: RunRecord, name: str, about: str) -> Verdict | None:
+    first, last = _ends(run, name)
+    if first is None or last is None:
+        return None
+    floor = chance_level(run, name)
+    chance = "" if floor is None else f"; {floor:.2f} would be guessing"
+    status: Status = "good" if last < FALLS_BELOW * first else "bad" if last > first / FALLS_BELOW else "watch"
+    word = {"good": "falls", "watch": "hardly moves", "bad": "rises"}[status]
+    if floor is not None and last >= floor and status == "good":
+        status, word = "watch", "falls, but is no better than guessing"
+    rule = f"falls: mean of the last tenth of the log below {FALLS_BELOW:g} × that of the first"
+    return Verdict(status, f"{about} {word}", f"{first:.2f} → {last:.2f}{chance}.", rule)
+
+
+def _collapse(run: RunRecord) -> Verdict | None:
+    _, same = _ends(run, "cosine_same")
+    _, others = _ends(run, "cosine_others")
+    if same is None or others is None:
+        return None
+    status = _rank(same - others, SMALL_GAP)
+    about = {"good": "No collapse", "watch": "Groups are hardly apart", "bad": "Collapse: all groups look alike"}[
+        status
+    ]
+    return Verdict(
+        status,
+        about,
+        f"A group's two views have cosine {same:.2f}, different groups {round(others, 2) + 0.0:.2f}.",
+        f"difference at least {SMALL_GAP[1]:g}; below {SMALL_GAP[0]:g} is collapse",
+    )
+
+
+def _prototypes(run: RunRecord) -> Verdict | None:
+    _, used = _ends(run, "prototypes_used")
+    if used is None:
+        return None
+    count = run.config.clustering.prototypes
+    return Verdict(
+        _rank(used / count, FEW_PROTOTYPES),
+        "Prototypes in use",
+        f"{used:.0f} of {count} are nearest to some recent group.",
+        f"at least {FEW_PROTOTYPES[1]:.0%}; below {FEW_PROTOTYPES[0]:.0%} is degenerate",
+    )
+
+
+def _agreement(run: RunRecord) -> Verdict | None:
+    _, agreement = _ends(run, "agreement")
+    if agreement is None:
+        return None
+    return Verdict(
+        "good" if agreement >= AGREEMENT else "watch",
+        "Student and teacher agree" if agreement >= AGREEMENT else "Student and teacher disagree",
+        f"They give {agreement:.0%} of groups the same nearest prototype, across two augmented sweeps.",
+        f"at least {AGREEMENT:.0%}; one in {run.config.clustering.prototypes} by chance",
+    )
+
+
+def _occupancy(run: RunRecord) -> Verdict | None:
+    _, balanced = _ends(run, "occupancy_accuracy_balanced")
+    _, occupied = _ends(run, "occupancy_accuracy_occupied")
+    _, free = _ends(run, "occupancy_accuracy_free")
+    if balanced is None or occupied is None or free is None:
+        return None
+    status = _rank(balanced, OCCUPANCY)
+    than = {"good": "better", "watch": "hardly better", "bad": "no better"}[status]
+    about = f"Occupancy: {than} than a coin"
+    if abs(occupied - free) > LOPSIDED and status == "good":
+        status, about = "watch", "Occupancy: answers lean to one side"
+    return Verdict(
+        status,
+        about,
+        f"Right on {occupied:.0%} of occupied and {free:.0%} of free hidden places, {balanced:.0%} on average.",
+        f"average at least {OCCUPANCY[1]:.0%}, sides within {LOPSIDED:.0%}; 50% is a coin, but the line of sight alone "
+        "can reach 70%: iscc-train probe compares",
+    )
+
+
+def _gradient(run: RunRecord) -> Verdict | None:
+    limit, norms = run.config.train.clip_norm, run.figures.get("gradient_norm")
+    if norms is None or limit <= 0:
+        return None
+    norms = norms[np.isfinite(norms)]
+    if len(norms) == 0:
+        return None
+    share = float(np.mean(norms > limit))
+    return Verdict(
+        "good" if share <= CLIPPED else "watch",
+        "Gradient",
+        f"{share:.0%} of the logged steps were shortened to length {limit:g}.",
+        f"at most {CLIPPED:.0%}",
+    )
+
+
+def _ends(run: RunRecord, name: str) -> tuple[float | None, float | None]:
+    ends = (run.mean(name, last=False), run.mean(name, last=True))
+    return ends[0] if math.isfinite(ends[0]) else None, ends[1] if math.isfinite(ends[1]) else None
+
+
+def _rank(value: float, limits: tuple[float, float]) -> Status:
+    return "bad" if value < limits[0] else "watch" if value < limits[1] else "good"

@@ -1,0 +1,130 @@
+"""What the trained network says of a few sweeps: nearest prototypes, and answers about hidden places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.augment import AugmentConfig, View
+from iscc_lidar.trainer.data.batch import GroupedView, join_voxels
+from iscc_lidar.trainer.data.crops import Crops, draw_crops
+from iscc_lidar.trainer.data.sample import considered, draw_view, hidden_queries
+from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
+from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
+from iscc_lidar.trainer.model.student import Student
+
+# N points of a sweep that the network sees, K groups, Q queries, C prototypes
+
+_NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Occupancy queries in crops that were hidden from the network.
+
+    Attributes:
+        crops: the crops of the sweep; its ``visible`` tells which of the N points the network saw.
+        asked: int64 [Q], position of each answered query among those of the crops.
+        occupied: bool [Q], the truth; answer: bool [Q], the network's.
+    """
+
+    crops: Crops
+    asked: NDArray[np.int64]
+    occupied: NDArray[np.bool_]
+    answer: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One sweep as the network sees it, without augmentation.
+
+    Attributes:
+        sequence, name: which sweep.
+        xyz: float32 [N, 3], metres, sensor frame; label: int32 [N]; semantic: uint8 [N] or None.
+        group: int32 [K], groups large enough to be trained on, ascending.
+        prototype: int64 [K], the nearest prototype of each; similarity: float32 [K], its cosine.
+        point_prototype: int64 [N], the nearest prototype of each point's voxel taken alone.
+        answers: None where the run is not trained on occupancy.
+    """
+
+    sequence: str
+    name: str
+    xyz: NDArray[np.float32]
+    label: NDArray[np.int32]
+    semantic: NDArray[np.uint8] | None
+    group: NDArray[np.int32]
+    prototype: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    point_prototype: NDArray[np.int64]
+    answers: Answers | None
+
+
+def look_around(
+    student: Student, centres: Tensor, config: PretrainConfig, cache: Cache, sweeps: int, seed: int
+) -> list[Look]:
+    """Look at sweeps spread over a cache. The same arguments give the same result on one machine.
+
+    Args:
+        student: the network; it is switched to evaluation, with the batch-norm statistics of its training.
+        centres: float [C, E], the prototypes F_g.
+        config: options of the run.
+        cache: where the sweeps come from.
+        sweeps: how many; 0 takes all.
+        seed: of the choice of sweeps and crops.
+    """
+    student.eval()
+    places = tqdm(spread_sweeps(cache, sweeps, seed), desc="report", unit=" sweeps")
+    return [
+        _look(student, centres, config, cache.sweep(*place), np.random.default_rng([seed, number]))
+        for number, place in enumerate(places)
+    ]
+
+
+@torch.no_grad()
+def _look(
+    student: Student, centres: Tensor, config: PretrainConfig, sweep: CachedSweep, rng: np.random.Generator
+) -> Look:
+    view = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
+    voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
+    ids, points = np.unique(view.label[view.label >= 0], return_counts=True)
+    groups = ids[points > config.data.min_group_points]
+    seen = _grouped(view.label, groups, voxels)
+    h = student.voxel_features(seen)
+    similarity = student.group_features(h, seen, len(groups)) @ centres.T
+    of_voxel = (student.head(h) @ centres.T).argmax(dim=1).numpy()
+    asked = config.loss.occupancy_weight > 0 and config.crops.per_sweep > 0
+    return Look(
+        sequence=sweep.sequence,
+        name=sweep.name,
+        xyz=view.xyz,
+        label=view.label,
+        semantic=None if sweep.semantic is None else sweep.semantic[considered(sweep, config.data.max_range_m)],
+        group=groups,
+        prototype=similarity.argmax(dim=1).numpy(),
+        similarity=similarity.amax(dim=1).numpy(),
+        point_prototype=of_voxel[voxels.of_point],
+        answers=_ask(student, config, view, sweep, rng) if asked else None,
+    )
+
+
+def _grouped(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: Voxels) -> GroupedView:
+    members = group_members(label, groups, voxels)
+    coords, feats = join_voxels([voxels])
+    return GroupedView(coords, feats, *map(torch.from_numpy, (members.voxel, members.group, members.points)))
+
+
+def _ask(student: Student, config: PretrainConfig, full: View, sweep: CachedSweep, rng: np.random.Generator) -> Answers:
+    crops = draw_crops(full, sweep.queries, config.crops, rng)
+    view = full.select(crops.visible)
+    voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
+    queries = hidden_queries(crops, voxels, config.data)
+    h = student.voxel_features(_grouped(view.label, np.zeros(0, np.int32), voxels))
+    logit = student.decoder(h, torch.from_numpy(queries.neighbour), torch.from_numpy(queries.offset))
+    return Answers(crops, queries.asked, queries.occupied, logit.numpy() > 0)

@@ -1,0 +1,134 @@
+"""The page: parts in their order, around a style sheet and a script that lie beside this module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import Final
+
+from iscc_lidar.trainer.report.chart import draw, number
+from iscc_lidar.trainer.report.curves import SMOOTHING, panels
+from iscc_lidar.trainer.report.health import verdicts
+from iscc_lidar.trainer.report.record import RunRecord
+
+_MARKS: Final = {"good": "✓", "watch": "!", "bad": "✕", "unknown": "?"}
+
+
+def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str:
+    """A whole HTML document from its head matter and its sections, (anchor, heading, HTML) each."""
+    files = resources.files("iscc_lidar.trainer.report")
+    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    links = "".join(f'<a href="#{anchor}">{escape(heading)}</a>' for anchor, heading, _ in sections)
+    body = "".join(f'<section id="{a}"><h2>{escape(h)}</h2>{html}</section>' for a, h, html in sections)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>\n'
+        f"<style>\n{style}</style></head>\n<body><header>{head}<nav>{links}</nav></header>\n"
+        f"<main>{body}</main>\n<script>\n{script}</script></body></html>\n"
+    )
+
+
+def headline(run: RunRecord, data_set: str, recipe: str, changed: int, parameters: int) -> str:
+    """Name and state of the run, and its figures at a glance."""
+    train = run.config.train
+    state = "finished" if run.finished else "not finished"
+    variant = f", {changed} option{'s' * (changed != 1)} changed" if changed else ""
+    tiles = [
+        (f"{run.steps_done:,}", f"of {train.steps:,} steps"),
+        (f"{run.steps_done * train.batch_size:,}", "pairs of sweeps seen"),
+        (_short(parameters), "encoder parameters"),
+        *_final_figures(run),
+    ]
+    shown = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in tiles)
+    return (
+        f'<p class="kind">ISCC pre-training</p><h1>{escape(run.name)} <span class="state {state.split()[0]}">{state}'
+        f"</span></h1><p>{escape(data_set)} · recipe <code>{escape(recipe)}</code>{variant} · seed {train.seed}</p>"
+        f'<div class="tiles">{shown}</div>'
+    )
+
+
+def health_section(run: RunRecord, remarks: Sequence[str]) -> str:
+    """Verdicts, and what could not be shown."""
+    rows = "".join(
+        f'<li class="{v.status}"><i>{_MARKS[v.status]}</i><div><b>{escape(v.about)}</b> {escape(v.finding)}'
+        f"<small>{escape(v.rule)}</small></div></li>"
+        for v in verdicts(run)
+    )
+    rows += "".join(f'<li class="watch"><i>!</i><div>{escape(remark)}</div></li>' for remark in remarks)
+    return (
+        f'<ul class="health">{rows}</ul><p class="note">These tell a broken run from a working one. What the features '
+        "are worth is measured by <code>iscc-train probe</code> and by fine-tuning.</p>"
+    )
+
+
+def curve_section(runs: Sequence[RunRecord]) -> str:
+    """All curves of the runs, in small multiples."""
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{n}. {name}" for n, name in enumerate(names, start=1)]
+    steps = max(run.config.train.steps for run in runs)
+    charts = "".join(draw(panel, steps, len(runs) > 1) for panel in panels(runs))
+    key = "".join(f'<span class="chip"><i class="c{n}"></i>{escape(name)}</span>' for n, name in enumerate(names))
+    legend = f'<p class="legend">{key}</p>' if len(runs) > 1 else ""
+    lines = len(runs[0].step)
+    pale = "the pale line is as logged; where the log is too long to draw, a pale area is its range"
+    return (
+        f"<p>{lines:,} logged steps. The strong line is the mean over {SMOOTHING:.0%} of the log, centred"
+        f"{'' if len(runs) > 1 else '; ' + pale}. The figure beside a title is the mean over the last tenth. The "
+        "outermost percent of spikes may lie beyond an axis.</p>"
+        f'{legend}<div class="charts">{charts}</div>'
+    )
+
+
+def probe_section(run: RunRecord) -> str:
+    """The figures of ``iscc-train probe``; empty where it has not run."""
+    if run.probe is None:
+        return ""
+    tables = []
+    linear = run.probe.get("linear_probe", {})
+    if {"untrained", "pre-trained"} <= set(linear):
+        rows = [(name, before, linear["pre-trained"].get(name)) for name, before in linear["untrained"].items()]
+        head = ("linear probe, IoU", "untrained", "pre-trained")
+        classes = f"<details><summary>By class</summary>{_table(head, [r for r in rows if r[0] != 'mIoU'])}</details>"
+        tables.append(f"<div>{_table(head, [r for r in rows if r[0] == 'mIoU'])}{classes}</div>")
+    occupancy = run.probe.get("occupancy", {})
+    if occupancy:
+        scores = [(name, row.get("accuracy"), row.get("balanced")) for name, row in occupancy.items()]
+        tables.append(_table(("occupancy", "accuracy", "balanced"), scores))
+    said = "On streets of another cache, as <code>iscc-train probe</code> left it in the run's folder."
+    return f'<p>{said}</p><div class="tables">{"".join(tables)}</div>'
+
+
+def _table(head: Sequence[str], rows: Sequence[tuple[str, object, object]]) -> str:
+    cells = "".join(
+        f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{_score(value)}</td>" for value in values) + "</tr>"
+        for name, *values in rows
+    )
+    top = "".join(f"<th>{escape(text)}</th>" for text in head)
+    return f'<table class="scores"><thead><tr>{top}</tr></thead><tbody>{cells}</tbody></table>'
+
+
+def _score(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, (int, float)) else "–"
+
+
+def _final_figures(run: RunRecord) -> list[tuple[str, str]]:
+    found = []
+    loss, right, used = (run.mean(n, True) for n in ("loss", "occupancy_accuracy_balanced", "prototypes_used"))
+    if math.isfinite(loss):
+        found.append((number(loss), "loss, last tenth of the log"))
+    if math.isfinite(right) and run.config.loss.occupancy_weight > 0:
+        found.append((f"{right:.0%}", "of hidden places right"))
+    if math.isfinite(used):
+        found.append((f"{used:.0f}", f"of {run.config.clustering.prototypes} prototypes used"))
+    mean_iou = (run.probe or {}).get("linear_probe", {}).get("pre-trained", {}).get("mIoU")
+    if isinstance(mean_iou, float):
+        found.append((f"{mean_iou:.3f}", "mIoU of the linear probe"))
+    return found
+
+
+def _short(count: int) -> str:
+    return f"{count / 1e6:.2f} M" if count >= 10**5 else f"{count:,}"

@@ -1,0 +1,137 @@
+"""``iscc-train report``: one self-contained HTML page on a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
+from iscc_lidar.shared import files
+from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.config import option
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.checkpoint import load_prototypes, load_student
+from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.report.color import prototype_palette
+from iscc_lidar.trainer.report.look import look_around
+from iscc_lidar.trainer.report.options import nearest_recipe
+from iscc_lidar.trainer.report.page import curve_section, headline, health_section, page, probe_section
+from iscc_lidar.trainer.report.prototype_section import prototype_section
+from iscc_lidar.trainer.report.record import RunRecord, read_run
+from iscc_lidar.trainer.report.setup_section import setup_section
+from iscc_lidar.trainer.report.sweep_section import spread, sweep_section
+from iscc_lidar.trainer.report.usage import usage
+
+Section = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """How much is looked at and shown."""
+
+    sweeps: int = option(24, "sweeps of the cache that the network looks at, evenly spread; 0 takes all")
+    drawn: int = option(4, "of these, sweeps that are drawn; each adds about 0.2 MB to the page")
+    reach_m: float = option(40.0, "half the width of a drawn sweep, metres")
+    cards: int = option(12, "prototypes shown at once; the others are folded in")
+    examples: int = option(4, "groups shown of each prototype")
+    seed: int = option(0, "seed of the choice of sweeps and crops")
+
+    def __post_init__(self) -> None:
+        if self.reach_m <= 0 or min(self.sweeps, self.drawn, self.cards, self.examples) < 0:
+            raise ValueError("reach_m must be above 0 and no count below 0")
+
+
+def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig, compare: Sequence[Path] = ()) -> None:
+    """Write the page on a run.
+
+    The same run, cache and options give the same bytes on one machine; the page holds no date.
+
+    Args:
+        run: folder of a run, finished or not.
+        cache: whose sweeps are shown; None takes the one that the run was made from, if it is still there.
+        out: the page to write.
+        config: how much is shown.
+        compare: folders of other runs, whose curves are drawn over the run's own.
+
+    Raises:
+        UserError: no run in a folder, a damaged file there, or no cache at ``cache``.
+    """
+    records = [read_run(folder) for folder in (run, *compare)]
+    record = records[0]
+    found, remarks = _find_cache(record, cache)
+    recipe, options = nearest_recipe(record.config)
+    encoder = Student(record.config.model, record.config.heads).encoder
+    changed = sum(o.differs and o.matters and o.key != "train.seed" for o in options)
+    head = headline(
+        record,
+        data_set=found.manifest.dataset if found is not None and _is_of_run(found, record) else "data set not known",
+        recipe=recipe,
+        changed=changed,
+        parameters=sum(p.numel() for p in encoder.parameters()),
+    )
+    pictures = _pictures(record, found, config)
+    sections = [("health", "Health", health_section(record, (*record.remarks, *remarks)))]
+    if any(len(r.step) for r in records):
+        sections.append(("curves", "Curves", curve_section(records)))
+    if record.probe is not None:
+        sections.append(("probe", "Probe", probe_section(record)))
+    sections += [*pictures, ("setup", "Setup", setup_section(record))]
+    files.write_text(out, page(f"{record.name}: ISCC pre-training", sections, head))
+
+
+def _find_cache(run: RunRecord, given: Path | None) -> tuple[Cache | None, tuple[str, ...]]:
+    """The cache to look at, and what must be said about it. Raises UserError only where one was asked for."""
+    recorded = run.provenance.get("cache")
+    if given is None and recorded is None:
+        return None, ("The run does not say which cache it was made from: no pictures. Add --cache CACHE.",)
+    path = given or Path(str(recorded))
+    if given is None and not (path / MANIFEST_FILE).exists():
+        where = "" if path.is_absolute() else ", as seen from the folder that the report was made in"
+        return None, (f"No pictures: the run's cache {path} is not there{where}. Add --cache CACHE.",)
+    try:
+        cache = Cache(path)
+    except UserError as error:
+        if given is not None:
+            raise
+        return None, (f"No pictures: {error}",)
+    if not _is_of_run(cache, run):
+        return cache, (
+            f"The sweeps and prototypes below are of {cache.path} ({cache.manifest.dataset}). Its manifest is not the "
+            f"one that the run was made with ({recorded}): other sweeps, or the same ones preprocessed otherwise.",
+        )
+    return cache, ()
+
+
+def _is_of_run(cache: Cache, run: RunRecord) -> bool:
+    return files.sha256(cache.path / MANIFEST_FILE) == run.provenance.get("cache_manifest_sha256")
+
+
+def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:
+    if cache is None or run.checkpoint_step is None:
+        return []
+    use_fast_codecs()
+    centres = load_prototypes(run.folder, run.config).centres
+    student = load_student(run.folder, run.config)
+    looks = look_around(student, centres, run.config, cache, config.sweeps, config.seed)
+    if not looks:
+        return [("sweeps", "Sweeps", f"<p>{escape(str(cache.path))} holds no sweep.</p>")]
+    palette = prototype_palette(centres.numpy())
+    counted = usage(looks, len(centres), cache.manifest.class_names, config.examples)
+    reach_m = min(config.reach_m, run.config.data.max_range_m)
+    note = f"<p>The network of the checkpoint after step {run.checkpoint_step:,}.{_caution(run)}</p>"
+    drawn = spread(len(looks), config.drawn)
+    return [
+        ("prototypes", "Prototypes", note + prototype_section(counted, looks, palette, config.cards)),
+        ("sweeps", "Sweeps", note + sweep_section(looks, drawn, counted, palette, reach_m)),
+    ]
+
+
+def _caution(run: RunRecord) -> str:
+    weight = run.config.loss
+    if weight.global_weight > 0:
+        return ""
+    if weight.local_weight > 0:
+        return " Trained without global clustering: the prototypes follow the features, which were never drawn to them."
+    return " Trained on occupancy alone: the projection head, and with it the prototypes, never learnt anything."

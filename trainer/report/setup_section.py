@@ -1,0 +1,48 @@
+"""The part of the page on how the run was set up: options, environment, provenance, the command to repeat it."""
+
+from __future__ import annotations
+
+from html import escape
+
+from iscc_lidar.trainer.report.options import Option, nearest_recipe, repeat_command, toml
+from iscc_lidar.trainer.report.record import RunRecord
+
+
+def setup_section(run: RunRecord) -> str:
+    """HTML of the section."""
+    recipe, options = nearest_recipe(run.config)
+    changed = [option for option in options if option.differs]
+    cache = str(run.provenance.get("cache", "CACHE"))
+    listed = _table(changed) if changed else f"<p>None: these are the options of the recipe {escape(recipe)}.</p>"
+    return (
+        f"<h3>Options that differ from the recipe <code>{escape(recipe)}</code></h3>{listed}"
+        f"<details><summary>All {len(options)} options</summary>{_table(options)}</details>"
+        f"<h3>Again</h3><pre>{escape(repeat_command(recipe, options, cache))}</pre>"
+        f"<h3>Environment and provenance</h3>{_provenance(run)}"
+    )
+
+
+def _table(options: list[Option]) -> str:
+    rows = "".join(
+        f"<tr{' class=changed' if o.differs else ''}><td><code>{escape(o.key)}</code></td>"
+        f"<td><code>{escape(toml(o.value))}</code></td><td><code>{escape(toml(o.usual))}</code></td>"
+        f"<td>{escape(o.meaning)}</td></tr>"
+        for o in options
+    )
+    head = "<tr><th>option</th><th>this run</th><th>recipe</th><th>meaning</th></tr>"
+    return f'<div class="scroll"><table class="options"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _provenance(run: RunRecord) -> str:
+    versions = run.provenance.get("versions", {})
+    rest = {k: v for k, v in run.provenance.items() if k not in ("versions", "cache", "cache_manifest_sha256")}
+    rows = {
+        "Cache": run.provenance.get("cache", "not recorded"),
+        "SHA-256 of its manifest": run.provenance.get("cache_manifest_sha256", "not recorded"),
+        "Seed": run.config.train.seed,
+        "Device asked for": run.config.train.device,
+        **{str(key).replace("_", " ").capitalize(): value for key, value in rest.items()},
+        "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded",
+    }
+    cells = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in rows.items())
+    return f'<dl class="facts">{cells}</dl>'
