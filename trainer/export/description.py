@@ -1,0 +1,83 @@
+"""``config.json`` of an export: what a program needs to know about the weights beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from iscc_lidar.shared.cache_reader import read_json
+from iscc_lidar.shared.config import to_dict
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+DESCRIPTION_FILE: Final = "config.json"
+FORMAT: Final = "iscc-lidar-export"
+
+ARCHITECTURE: Final = (
+    "Sparse residual U-Net after MinkUNet. stem: two convolutions of kernel 3. encoder, a stage for each of "
+    "encoder_widths: a convolution of kernel 2, stride 2 that keeps the width, then `blocks` residual blocks, the "
+    "first of which changes it. decoder, a stage for each of decoder_widths: the transposed convolution of kernel 2, "
+    "stride 2 to the stage's width, the features of stem or encoder at that resolution appended behind its own, then "
+    "`blocks` residual blocks. Residual block: relu(norm2(conv2(relu(norm1(conv1(x))))) + skip(x)), kernels 3; skip "
+    "is the identity, or convolution of kernel 1 and batch norm where the width changes. Every other convolution is "
+    "followed by batch norm and ReLU. Convolutions of kernel 3 give outputs at their input's voxels only. The result "
+    "is the last decoder stage's features, one row a voxel."
+)
+
+
+def describe(run: TrainedRun, target: str, layout: str, scaling: str) -> str:
+    """Write config.json."""
+    model = run.config.model
+    content = {
+        "format": FORMAT,
+        "version": "1.0",
+        "target": target,
+        "model": to_dict(model),
+        "architecture": ARCHITECTURE,
+        "weights_layout": layout,
+        "batch_norm": {"eps": 1e-5, "momentum": 0.1},
+        "input": input_of(run) | {"scaling": scaling},
+        "trained": {"steps": run.step, "of": run.config.train.steps, "seed": run.config.train.seed},
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def input_of(run: TrainedRun) -> dict[str, Any]:
+    """What a voxel's features and coordinates are; see data/voxelize."""
+    what = ("mean x of the voxel's points, metres", "mean y, metres", "mean z, metres", "mean intensity, 0 to 1")
+    names = ("x", "y", "z", "intensity")
+    return {
+        "points": f"one sweep's, up to {run.config.data.max_range_m:g} m from the sensor, ground included",
+        "frame": "sensor: its origin, z up",
+        "intensity": "brought to 0 to 1 by the data set's rule, in steps of 1/255",
+        "voxel_size_m": run.config.model.voxel_size,
+        "coordinates": "floor(xyz / voxel_size_m), less the sweep's smallest along each axis",
+        "features": [
+            {"name": name, "what": text, "times": times}
+            for name, text, times in zip(names, what, INPUT_SCALE, strict=True)
+        ],
+    }
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds an export."""
+    path = folder / DESCRIPTION_FILE
+    if not path.exists():
+        return False
+    try:
+        return read_json(path).get("format") == FORMAT
+    except UserError:
+        return False
+
+
+def read_model(folder: Path) -> ModelConfig:
+    """Shape of the network in an export. Raises UserError where there is no export."""
+    if not is_export(folder):
+        raise UserError(f"{folder}: no export here; make one with: iscc-train export")
+    content: dict[str, Any] = read_json(folder / DESCRIPTION_FILE)["model"]
+    known = {field.name for field in fields(ModelConfig)}
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k in known}
+    return ModelConfig(**options)

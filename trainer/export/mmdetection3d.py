@@ -1,0 +1,187 @@
+"""``--to mmdetection3d``: checkpoints for its MinkUNetBackbone, which is our architecture, on either of two engines.
+
+Its pre-processing gives x, y, z in metres and has no place for a scale, so that the scale goes into the weights
+of the first convolution. They are stored in float64, which holds the products exactly, and are rounded on loading.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.export import torch_file
+from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
+from iscc_lidar.trainer.export.spconv_layout import from_spconv, to_spconv
+from iscc_lidar.trainer.export.spconv_network import template
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+Backend = Literal["torchsparse", "spconv"]
+
+LAYOUT: Final = (
+    "minkunet_torchsparse.pth: as TorchSparse has it, `kernel` [K, C_in, C_out]; minkunet_spconv.pth: `weight` "
+    "[k, k, k, C_in, C_out], kernel axes x, y, z, as mmdetection3d expects of files without a version."
+)
+INPUT: Final = "`times` is part of the first convolution's weights: give metres, as mmdetection3d does."
+WEIGHTS_FILES: Final[dict[Backend, str]] = {
+    "torchsparse": "minkunet_torchsparse.pth",
+    "spconv": "minkunet_spconv.pth",
+}
+MODULE_FILE: Final = "iscc_mmdetection3d.py"
+CONFIG_FILE: Final = "iscc_config.py"
+KEY: Final = "state_dict"
+PREFIX: Final = "backbone."
+
+_FIRST: Final = "stem.0.conv.kernel"
+_CONV_LEAVES: Final[dict[Backend, dict[str, str]]] = {
+    "torchsparse": {"conv": "net.0", "norm": "net.1"},
+    "spconv": {"conv": "0", "norm": "1"},
+}
+_BLOCK_LEAVES: Final[dict[Backend, dict[str, str]]] = {
+    "torchsparse": {
+        "conv1.conv": "net.0",
+        "conv1.norm": "net.1",
+        "conv2.conv": "net.3",
+        "conv2.norm": "net.4",
+        "skip.conv": "downsample.0",
+        "skip.norm": "downsample.1",
+    },
+    "spconv": {
+        "conv1.conv": "conv1",
+        "conv1.norm": "bn1",
+        "conv2.conv": "conv2",
+        "conv2.norm": "bn2",
+        "skip.conv": "downsample.0",
+        "skip.norm": "downsample.1",
+    },
+}
+
+
+def files(run: TrainedRun) -> dict[str, bytes]:
+    """Files of the export, by name."""
+    model = run.config.model
+    weights: dict[str, bytes] = {
+        name: torch_file.to_bytes({KEY: to_minkunet(run.weights, model, backend)})
+        for backend, name in WEIGHTS_FILES.items()
+    }
+    return weights | {MODULE_FILE: template(MODULE_FILE), CONFIG_FILE: _config(model).encode()}
+
+
+def read(folder: Path, model: ModelConfig) -> Weights:
+    """The encoder's weights, back from an export."""
+    return from_minkunet(torch_file.read(folder / WEIGHTS_FILES["spconv"])[KEY], model, "spconv")
+
+
+def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weights:
+    """Bring an encoder's weights to the names and layout of MinkUNetBackbone.
+
+    Raises UserError for a weight that it has no place for.
+    """
+    modules = _modules(model, backend)
+    theirs: Weights = {}
+    for name, tensor in weights.items():
+        module, _, leaf = name.rpartition(".")
+        if module not in modules:
+            raise UserError(f"{name}: mmdetection3d's MinkUNetBackbone has no such layer; export --to native instead")
+        scaled = tensor.double() * _scale() if name == _FIRST else tensor
+        if leaf == "kernel" and backend == "spconv":
+            theirs[f"{PREFIX}{modules[module]}.weight"] = _to_mmcv(scaled)
+        else:
+            theirs[f"{PREFIX}{modules[module]}.{leaf}"] = scaled
+    return theirs
+
+
+def from_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weights:
+    """Invert to_minkunet."""
+    modules = {theirs: ours for ours, theirs in _modules(model, backend).items()}
+    ours: Weights = {}
+    for name, tensor in weights.items():
+        theirs, _, leaf = name.removeprefix(PREFIX).rpartition(".")
+        module = modules[theirs]
+        if tensor.ndim == 5:
+            ours[f"{module}.kernel"] = _from_mmcv(tensor)
+        else:
+            ours[f"{module}.{leaf}"] = tensor
+    ours[_FIRST] = (ours[_FIRST] / _scale()).float()
+    return ours
+
+
+def how_to_load(run: TrainedRun) -> str:
+    """Markdown that tells how to use the export."""
+    return f"""\
+1. Take over into your config what `{CONFIG_FILE}` says. `load_from` loads the weights; only `decode_head` is missing.
+2. On spconv, put `{MODULE_FILE}` where Python finds it. Plain `MinkUNetBackbone` loads the same weights, but its
+   voxels at the border of odd grids get nothing from the coarser levels.
+
+```python
+{_config(run.config.model)}```
+
+mmdetection3d takes one point of each voxel, rounds where pre-training takes the floor, and keeps all ranges; the
+voxels' features are then not means.
+"""
+
+
+def _config(model: ModelConfig) -> str:
+    v = model.voxel_size
+    return f"""\
+# What an mmdetection3d config needs, for example configs/minkunet/minkunet34_w32_spconv_8xb2-laser-polar-mix-3x_*.py.
+load_from = "{WEIGHTS_FILES["spconv"]}"  # TorchSparse: "{WEIGHTS_FILES["torchsparse"]}"
+custom_imports = dict(imports=["{MODULE_FILE.removesuffix(".py")}"])  # TorchSparse: not needed
+model = dict(
+    data_preprocessor=dict(
+        voxel_layer=dict(voxel_size=[{v!r}, {v!r}, {v!r}]),
+        batch_first=True,  # TorchSparse 1.4: False
+    ),
+    backbone=dict(
+        type="PaddedMinkUNetBackbone",  # TorchSparse: "MinkUNetBackbone"
+        sparseconv_backend="spconv",  # or "torchsparse"
+        in_channels={model.in_channels},
+        num_stages={len(model.encoder_widths)},
+        base_channels={model.stem_width},
+        encoder_channels={list(model.encoder_widths)},
+        encoder_blocks={[model.blocks] * len(model.encoder_widths)},
+        decoder_channels={list(model.decoder_widths)},
+        decoder_blocks={[model.blocks] * len(model.decoder_widths)},
+        block_type="basic",
+    ),
+    decode_head=dict(channels={model.out_channels}),
+)
+"""
+
+
+def _modules(model: ModelConfig, backend: Backend) -> dict[str, str]:
+    conv, block = _CONV_LEAVES[backend], _BLOCK_LEAVES[backend]
+    stages = range(len(model.encoder_widths))
+    pairs = [(f"stem.{i}", f"conv_input.{i}", conv) for i in range(2)]
+    for stage in stages:
+        pairs += [
+            (f"encoder.{stage}.down", f"encoder.{stage}.0", conv),
+            (f"decoder.{stage}.up", f"decoder.{stage}.0", conv),
+        ]
+        for i in range(model.blocks):
+            pairs.append((f"encoder.{stage}.blocks.{i}", f"encoder.{stage}.{i + 1}", block))
+            pairs.append((f"decoder.{stage}.blocks.{i}", f"decoder.{stage}.1.{i}", block))
+    return {f"{ours}.{a}": f"{theirs}.{b}" for ours, theirs, leaves in pairs for a, b in leaves.items()}
+
+
+def _scale() -> Tensor:
+    return torch.tensor(INPUT_SCALE, dtype=torch.float32).double()[:, None]
+
+
+def _to_mmcv(kernel: Tensor) -> Tensor:
+    """Layout of mmcv's spconv, which mmdetection3d permutes to spconv 2's [C_out, k, k, k, C_in] on loading."""
+    if kernel.ndim == 3:
+        return to_spconv(kernel, "xyz").permute(1, 2, 3, 4, 0).contiguous()
+    # spconv 2 (2.3.8, conv.py) reads the memory of a kernel of 1 as [C_in, C_out], whatever its shape says.
+    n_in, n_out = kernel.shape
+    return kernel.reshape(n_out, 1, 1, 1, n_in).permute(1, 2, 3, 4, 0).contiguous()
+
+
+def _from_mmcv(weight: Tensor) -> Tensor:
+    layer = weight.permute(4, 0, 1, 2, 3)
+    if layer.shape[1] > 1:
+        return from_spconv(layer, "xyz")
+    return layer.reshape(layer.shape[4], layer.shape[0])

@@ -1,0 +1,147 @@
+"""``MODEL_CARD.md``: what the weights are, how they came about, how to use them, and where they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from iscc_lidar.shared.config import to_toml
+from iscc_lidar.trainer.export.description import input_of
+from iscc_lidar.trainer.export.source import TrainedRun
+
+CARD_FILE: Final = "MODEL_CARD.md"
+_LAST_ROWS: Final = 10
+
+
+def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_load: str) -> str:
+    """Write the card of an export, Markdown."""
+    sections = {
+        f"Sparse U-Net for LiDAR, pre-trained by ISCC, for {target}": _summary(run),
+        "How to load it": how_to_load,
+        "Input": _input(run, scaling),
+        "Weights": f"{layout}\n\n{_BATCH_NORM}",
+        "Trained on": _data(run),
+        "Training": _training(run),
+        "Figures": _figures(run),
+        "Limitations": _LIMITATIONS,
+        "Licence": _licence(run),
+    }
+    first, *others = sections.items()
+    parts = [f"# {first[0]}\n\n{first[1].strip()}"]
+    parts += [f"## {title}\n\n{text.strip()}" for title, text in others]
+    return "\n\n".join(parts) + "\n"
+
+
+_BATCH_NORM: Final = "Batch norm: eps 1e-5, momentum 0.1. With another eps the same weights give other features."
+
+_LIMITATIONS: Final = """\
+- An encoder, not a detector or segmenter: it needs a head and labels. It has not learnt classes.
+- It knows streets like those it was trained on: one sensor, its mounting height (z is a feature), density and
+  intensities. For another sensor fine-tune all of it, or pre-train on that sensor's sweeps.
+- The voxel size is part of the weights: other voxels, other features.
+- Running statistics of its batch norms are those of augmented views (turned, scaled, points dropped, crops cut out).
+  For use without fine-tuning, average them anew over some whole sweeps first.
+- These are the student's weights. Teacher, heads and prototypes are not part of the export."""
+
+
+def _summary(run: TrainedRun) -> str:
+    model = run.config.model
+    parameters = sum(t.numel() for name, t in run.weights.items() if name.endswith(("kernel", "weight", "bias")))
+    return f"""\
+An encoder for sparse voxels of a LiDAR sweep, pre-trained without labels by Implicit Surface Contrastive Clustering
+(Zhang, Bai, Li; CVPR 2023) with iscc-lidar. {parameters:,} parameters, {model.out_channels} features a voxel of
+{model.voxel_size:g} m.
+
+A residual U-Net after MinkUNet. Channels: stem {model.stem_width}; encoder {_row(model.encoder_widths)}
+at strides 2, 4, 8 and so on; decoder {_row(model.decoder_widths)} on the way back. Residual blocks a stage:
+{model.blocks}. `config.json` says it exactly, and for programs."""
+
+
+def _input(run: TrainedRun, scaling: str) -> str:
+    about = input_of(run)
+    rows = "\n".join(f"| {f['name']} | {f['what']} | {f['times']:.9g} |" for f in about["features"])
+    return f"""\
+- Points: {about["points"]}. Frame: {about["frame"]}.
+- Intensity: {about["intensity"]}.
+- Voxels: cubes of {about["voxel_size_m"]:g} m; coordinates are {about["coordinates"]}.
+
+| feature | what | times |
+|---|---|---|
+{rows}
+
+{scaling}"""
+
+
+def _data(run: TrainedRun) -> str:
+    digest = run.provenance.get("cache_manifest_sha256", "unknown")
+    if run.data is None:
+        return f"""\
+The cache was not at hand when this was exported, so the data set is not named here (`iscc-train export --cache` says
+where it lies). SHA-256 of its manifest: `{digest}`."""
+    sweeps = sum(sequence.sweeps for sequence in run.data.sequences)
+    return f"""\
+Data set `{run.data.dataset}`, {len(run.data.sequences)} sequences, {sweeps} sweeps, no labels. SHA-256 of the
+cache's manifest: `{digest}`."""
+
+
+def _training(run: TrainedRun) -> str:
+    train = run.config.train
+    state = "finished" if run.step >= train.steps else f"**unfinished**: checkpoint at step {run.step} of {train.steps}"
+    versions = ", ".join(f"{k} {v}" for k, v in run.provenance.get("versions", {}).items()) or "unknown"
+    return f"""\
+{run.step} steps of {train.batch_size} pairs of sweeps, seed {train.seed}, {state}. Versions: {versions}.
+
+{_losses(run.metrics)}
+
+<details><summary>All options, as a recipe</summary>
+
+```toml
+{to_toml(run.config)}```
+
+</details>"""
+
+
+def _losses(metrics: Sequence[Mapping[str, Any]]) -> str:
+    rows = metrics[-_LAST_ROWS:]
+    if not rows:
+        return "Losses: no metrics.jsonl was there."
+    names = [name for name in rows[-1] if name.startswith("loss") or name in _SIGNS]
+    lines = []
+    for name in names:
+        values = [row[name] for row in rows if isinstance(row.get(name), (int, float))]
+        if values:
+            lines.append(f"| {name} | {sum(values) / len(values):.4f} |")
+    head = f"Mean over the last {len(rows)} logged steps ({rows[0]['step']} to {rows[-1]['step']}):"
+    return "\n".join([head, "", "| figure | mean |", "|---|---|", *lines])
+
+
+_SIGNS: Final = ("prototypes_used", "cosine_same", "cosine_others", "occupancy_accuracy_balanced")
+
+
+def _figures(run: TrainedRun) -> str:
+    linear, occupancy = run.probe.get("linear_probe"), run.probe.get("occupancy")
+    if not isinstance(linear, dict) or not isinstance(occupancy, dict):
+        return "None: the run was not probed (`iscc-train probe`)."
+    lines = ["Frozen features on unseen streets:", "", "| | |", "|---|---|"]
+    lines += [
+        f"| linear probe, {name}: mIoU | {scores.get('mIoU', float('nan')):.3f} |" for name, scores in linear.items()
+    ]
+    lines += [
+        f"| occupancy, {name}: balanced accuracy | {scores.get('balanced', float('nan')):.3f} |"
+        for name, scores in occupancy.items()
+    ]
+    options = run.probe.get("probe")
+    return "\n".join(lines) + (f"\n\nProbe's options: `{json.dumps(options)}`." if options else "")
+
+
+def _licence(run: TrainedRun) -> str:
+    name = f"`{run.data.dataset}`" if run.data is not None else "the data set above"
+    return f"""\
+The program is Apache-2.0. Weights inherit the terms of what they were trained on: those of {name}
+(`iscc-preprocess datasets` says where its licence is). Read them before you pass the weights on or use them
+commercially."""
+
+
+def _row(values: Sequence[int]) -> str:
+    return ", ".join(str(value) for value in values)

@@ -1,0 +1,68 @@
+"""``--to native``: the run's own safetensors, for this package, or for a reader of config.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import safetensors
+import safetensors.torch
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.checkpoint import ENCODER_FILE
+from iscc_lidar.trainer.export.source import TrainedRun, Weights
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+LAYOUT: Final = (
+    "Convolutions have a tensor `kernel` [K, C_in, C_out] and no bias; kernel 1 is [C_in, C_out]. An output voxel sums "
+    "kernel[k].T @ input over the offsets k whose input voxel, at output * stride + offset, is occupied. Kernel 3: "
+    "k = (dx + 1) + 3 (dy + 1) + 9 (dz + 1), offsets -1 to 1. Kernel 2, stride 2: k = dz + 2 dy + 4 dx, offsets 0 "
+    "and 1; its transpose swaps input and output under the same k, and returns to the voxels that the strided one came "
+    "from. Batch norms have PyTorch's names."
+)
+INPUT: Final = "Multiply the features by `times` before the network."
+
+
+def files(run: TrainedRun) -> dict[str, bytes]:
+    """Files of the export, by name."""
+    return {ENCODER_FILE: (run.path / ENCODER_FILE).read_bytes()}
+
+
+def read(folder: Path, model: ModelConfig) -> Weights:
+    """The encoder's weights, back from an export."""
+    try:
+        return safetensors.torch.load_file(folder / ENCODER_FILE)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{folder / ENCODER_FILE}: no readable weights ({error}); export again") from None
+
+
+def how_to_load(run: TrainedRun) -> str:
+    """Markdown that tells how to use the export."""
+    return f"""\
+With this package (`pip install 'iscc-lidar[train]'`), in this folder:
+
+```python
+import json
+
+import numpy as np
+import safetensors.torch
+import torch
+from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.data.voxelize import voxelize
+from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
+
+model = ModelConfig(**json.load(open("config.json"))["model"])
+encoder = SparseUNet(model)
+encoder.load_state_dict(safetensors.torch.load_file("{ENCODER_FILE}"))
+encoder.eval()
+
+points = np.fromfile("sweep.bin", np.float32).reshape(-1, 4)  # x, y, z in metres, intensity 0 to 1
+points = points[np.linalg.norm(points[:, :3], axis=1) <= {run.config.data.max_range_m:g}]
+voxels = voxelize(points[:, :3], points[:, 3], model.voxel_size)  # scales the features itself
+with torch.no_grad():
+    features = encoder(*join_voxels([voxels]))  # [V, {run.config.model.out_channels}], a row a voxel
+per_point = features[torch.from_numpy(voxels.of_point)]
+```
+
+Without it: `config.json` states architecture, layout of the kernels and input.
+"""

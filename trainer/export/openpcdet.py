@@ -1,0 +1,91 @@
+"""``--to openpcdet``: a checkpoint for OpenPCDet, with a 3D backbone for it.
+
+OpenPCDet's UNetV2 has strided convolutions of kernel 3 and another decoder. Its voxels are (batch, z, y, x).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.trainer.export import torch_file
+from iscc_lidar.trainer.export.source import TrainedRun, Weights
+from iscc_lidar.trainer.export.spconv_network import (
+    NETWORK_FILE,
+    WEIGHTS_FILE,
+    from_network,
+    network_options,
+    plain_snippet,
+    template,
+    to_network,
+)
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+LAYOUT: Final = "spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes z, y, x; kernel 1 is a Linear [C_out, C_in]."
+INPUT: Final = "The network multiplies the features by `times` itself: give it metres, as OpenPCDet does."
+MODULE_FILE: Final = "iscc_openpcdet.py"
+CONFIG_FILE: Final = "iscc_config.yaml"
+KEY: Final = "model_state"
+PREFIX: Final = "backbone_3d.network."
+
+
+def files(run: TrainedRun) -> dict[str, bytes]:
+    """Files of the export, by name."""
+    return {
+        WEIGHTS_FILE: torch_file.to_bytes({KEY: to_network(run.weights, "zyx", PREFIX)}),
+        NETWORK_FILE: template(NETWORK_FILE),
+        MODULE_FILE: template(MODULE_FILE),
+        CONFIG_FILE: _config(run.config.model).encode(),
+    }
+
+
+def read(folder: Path, model: ModelConfig) -> Weights:
+    """The encoder's weights, back from an export."""
+    return from_network(torch_file.read(folder / WEIGHTS_FILE)[KEY], "zyx", PREFIX)
+
+
+def how_to_load(run: TrainedRun) -> str:
+    """Markdown that tells how to use the export."""
+    return f"""\
+1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pcdet/models/backbones_3d/`, and add to the `__init__.py` there:
+   `from .iscc_openpcdet import ISCCUNet`, and `'ISCCUNet': ISCCUNet,` in `__all__`.
+2. Take over into your config what `{CONFIG_FILE}` says, and train with
+   `--pretrained_model .../{WEIGHTS_FILE}`. OpenPCDet skips in silence what does not fit: the log must name no
+   `backbone_3d` weight among those not updated.
+
+```yaml
+{_config(run.config.model)}```
+
+The backbone gives `point_features` and `point_coords`, as UNetV2 does, and the coarsest level as
+`encoded_spconv_tensor`.
+
+With spconv alone, in this folder:
+
+```python
+{plain_snippet(run.config.model, "zyx", KEY, PREFIX)}```
+"""
+
+
+def _config(model: ModelConfig) -> str:
+    options = "".join(
+        f"        {name.upper()}: {list(value) if isinstance(value, tuple) else value}\n"
+        for name, value in network_options(model).items()
+        if name != "in_channels"
+    )
+    v = model.voxel_size
+    return f"""\
+# What an OpenPCDet config needs. Voxel sizes are x, y, z; choose a POINT_CLOUD_RANGE of whole voxels.
+DATA_CONFIG:
+    POINT_FEATURE_ENCODING:
+        encoding_type: absolute_coordinates_encoding
+        used_feature_list: [x, y, z, intensity]
+        src_feature_list: [x, y, z, intensity]
+    # in DATA_PROCESSOR: {{NAME: transform_points_to_voxels_placeholder, VOXEL_SIZE: [{v}, {v}, {v}]}}
+MODEL:
+    VFE:
+        NAME: DynamicMeanVFE  # the mean of all points; MeanVFE stops at MAX_POINTS_PER_VOXEL
+    BACKBONE_3D:
+        NAME: ISCCUNet
+{options}    # With a BEV head, MAP_TO_BEV (HeightCompression) has NUM_BEV_FEATURES = {model.encoder_widths[-1]} times
+    # the grid's height in cells of {2 ** len(model.encoder_widths)} voxels, rounded up.
+"""

@@ -1,0 +1,83 @@
+"""``--to pointcept``: a checkpoint for Pointcept, with a backbone for its registry.
+
+Pointcept has no sparse U-Net of our shape: SpUNet has one stem convolution of kernel 5 and changes the width in
+the strided one, SPVCNN adds a point branch to ours. Its voxels are (batch, x, y, z).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.trainer.export import torch_file
+from iscc_lidar.trainer.export.source import TrainedRun, Weights
+from iscc_lidar.trainer.export.spconv_network import (
+    NETWORK_FILE,
+    WEIGHTS_FILE,
+    from_network,
+    network_options,
+    plain_snippet,
+    template,
+    to_network,
+)
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+LAYOUT: Final = "spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes x, y, z; kernel 1 is a Linear [C_out, C_in]."
+INPUT: Final = "The network multiplies the features by `times` itself: give it metres, as Pointcept does."
+MODULE_FILE: Final = "iscc_pointcept.py"
+CONFIG_FILE: Final = "iscc_config.py"
+KEY: Final = "state_dict"
+# CheckpointLoader puts "module." before every name and takes it away again without DDP.
+PREFIX: Final = "backbone.network."
+
+
+def files(run: TrainedRun) -> dict[str, bytes]:
+    """Files of the export, by name."""
+    return {
+        WEIGHTS_FILE: torch_file.to_bytes({KEY: to_network(run.weights, "xyz", PREFIX)}),
+        NETWORK_FILE: template(NETWORK_FILE),
+        MODULE_FILE: template(MODULE_FILE),
+        CONFIG_FILE: _config(run.config.model).encode(),
+    }
+
+
+def read(folder: Path, model: ModelConfig) -> Weights:
+    """The encoder's weights, back from an export."""
+    return from_network(torch_file.read(folder / WEIGHTS_FILE)[KEY], "xyz", PREFIX)
+
+
+def how_to_load(run: TrainedRun) -> str:
+    """Markdown that tells how to use the export."""
+    return f"""\
+1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pointcept/models/sparse_unet/`, and add to the `__init__.py` there:
+   `from .iscc_pointcept import *`
+2. Take over into your config what `{CONFIG_FILE}` says, and name the weights, in the config or as
+   `-w .../{WEIGHTS_FILE}`. `CheckpointLoader` (in the default hooks) loads them; only `seg_head` is missing.
+
+```python
+{_config(run.config.model)}```
+
+With spconv alone, in this folder:
+
+```python
+{plain_snippet(run.config.model, "xyz", KEY, PREFIX)}```
+"""
+
+
+def _config(model: ModelConfig) -> str:
+    options = "".join(f"        {name}={value!r},\n" for name, value in network_options(model).items())
+    return f"""\
+# What a Pointcept config needs, for example configs/semantic_kitti/semseg-spunet-v1m1-0-base.py.
+weight = "{WEIGHTS_FILE}"
+model = dict(
+    type="DefaultSegmentorV2",
+    num_classes=19,
+    backbone_out_channels={model.out_channels},
+    backbone=dict(
+        type="ISCC-SparseUNet",
+{options}    ),
+    criteria=[dict(type="CrossEntropyLoss", loss_weight=1.0, ignore_index=-1)],
+)
+# In the transforms: every GridSample with grid_size={model.voxel_size!r}; Collect with feat_keys=("coord", "strength").
+# No CenterShift: x, y, z are features, and their origin is the sensor.
+"""

@@ -1,0 +1,166 @@
+"""Sparse residual U-Net after MinkUNet (Choy et al., CVPR 2019), on spconv 2: what the weights beside it belong to.
+
+From iscc-lidar, Apache-2.0. Needs PyTorch and spconv only. The axes of the kernels follow those of the
+voxel indices, so that weights exported for (batch, x, y, z) do not fit (batch, z, y, x) and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import spconv.pytorch as spconv
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+# The values of the pre-training. With another eps the same weights give other features.
+EPS, MOMENTUM = 1e-5, 0.1
+
+
+class SparseUNet(nn.Module):
+    """Features for every voxel.
+
+    Args:
+        in_channels: features of a voxel, C.
+        stem_width: channels of the two convolutions at full resolution.
+        encoder_widths: channels at strides 2, 4, 8, ...
+        decoder_widths: channels on the way up, coarsest first; the last is D.
+        blocks: residual blocks of each stage.
+        input_scale: one factor for each of the C features, applied first.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stem_width: int,
+        encoder_widths: Sequence[int],
+        decoder_widths: Sequence[int],
+        blocks: int,
+        input_scale: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.depth = len(encoder_widths)
+        self.out_channels = decoder_widths[-1]
+        self.input_scale: Tensor
+        self.register_buffer("input_scale", torch.tensor(list(input_scale)), persistent=False)
+        self.stem = nn.ModuleList(
+            [ConvNormReLU(subm(in_channels, stem_width, 0)), ConvNormReLU(subm(stem_width, stem_width, 0))]
+        )
+        widths = [stem_width, *encoder_widths]
+        self.encoder = nn.ModuleList(
+            DownStage(wide, deep, blocks, level) for level, (wide, deep) in enumerate(pairwise(widths), start=1)
+        )
+        below = [widths[-1], *decoder_widths]
+        self.decoder = nn.ModuleList(
+            UpStage(below[i], below[i + 1], widths[-2 - i], blocks, self.depth - 1 - i) for i in range(self.depth)
+        )
+
+    def forward(self, x: Any) -> tuple[Any, Any]:
+        """Map a SparseConvTensor with C features to (the same voxels with D features, the coarsest level).
+
+        Its spatial_shape must come from padded_shape, or border voxels lose their context.
+        """
+        x = x.replace_feature(x.features * self.input_scale)
+        for layer in self.stem:
+            x = layer(x)
+        skips = [x]
+        for down in self.encoder:
+            skips.append(x := down(x))
+        coarsest = skips.pop()
+        for up in self.decoder:
+            x = up(x, skips.pop())
+        return x, coarsest
+
+
+def padded_shape(shape: Sequence[int], depth: int) -> list[int]:
+    """Round a grid up to whole cells of the coarsest level: spconv drops the last cell of an odd axis."""
+    cell = 1 << depth
+    return [-(-int(size) // cell) * cell for size in shape]
+
+
+def subm(in_channels: int, out_channels: int, level: int) -> nn.Module:
+    """Make a submanifold convolution, kernel 3."""
+    conv: nn.Module = spconv.SubMConv3d(in_channels, out_channels, 3, padding=1, bias=False, indice_key=f"subm{level}")
+    return conv
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution, batch norm, and ReLU unless switched off."""
+
+    def __init__(self, conv: nn.Module, activate: bool = True) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.BatchNorm1d(int(conv.out_channels), eps=EPS, momentum=MOMENTUM)  # type: ignore[arg-type]
+        self._activate = activate
+
+    def forward(self, x: Any) -> Any:
+        """Map a SparseConvTensor to a SparseConvTensor."""
+        x = self.conv(x)
+        feats = self.norm(x.features)
+        return x.replace_feature(relu(feats) if self._activate else feats)
+
+
+class Skip(nn.Module):
+    """Convolution of kernel 1 and batch norm. A Linear: spconv 2 reads its own kernel of 1 transposed."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Linear(in_channels, out_channels, bias=False)
+        self.norm = nn.BatchNorm1d(out_channels, eps=EPS, momentum=MOMENTUM)
+
+    def forward(self, feats: Tensor) -> Tensor:
+        """Map features [N, C] to [N, C']."""
+        result: Tensor = self.norm(self.conv(feats))
+        return result
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a skip, which is a convolution where the width changes."""
+
+    def __init__(self, in_channels: int, out_channels: int, level: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormReLU(subm(in_channels, out_channels, level))
+        self.conv2 = ConvNormReLU(subm(out_channels, out_channels, level), activate=False)
+        self.skip = nn.Identity() if in_channels == out_channels else Skip(in_channels, out_channels)
+
+    def forward(self, x: Any) -> Any:
+        """Map a SparseConvTensor to one of the same level."""
+        y = self.conv2(self.conv1(x))
+        return y.replace_feature(relu(y.features + self.skip(x.features)))
+
+
+class DownStage(nn.Module):
+    """Halve the resolution, then residual blocks."""
+
+    def __init__(self, in_channels: int, out_channels: int, blocks: int, level: int) -> None:
+        super().__init__()
+        conv = spconv.SparseConv3d(in_channels, in_channels, 2, stride=2, bias=False, indice_key=f"down{level}")
+        self.down = ConvNormReLU(conv)
+        self.blocks = residual_blocks(in_channels, out_channels, blocks, level)
+
+    def forward(self, x: Any) -> Any:
+        """Go one level coarser."""
+        return self.blocks(self.down(x))
+
+
+class UpStage(nn.Module):
+    """Double the resolution, append the encoder's features of that level, then residual blocks."""
+
+    def __init__(self, in_channels: int, out_channels: int, skip_channels: int, blocks: int, level: int) -> None:
+        super().__init__()
+        conv = spconv.SparseInverseConv3d(in_channels, out_channels, 2, bias=False, indice_key=f"down{level + 1}")
+        self.up = ConvNormReLU(conv)
+        self.blocks = residual_blocks(out_channels + skip_channels, out_channels, blocks, level)
+
+    def forward(self, x: Any, skip: Any) -> Any:
+        """Go one level finer; skip is the encoder's tensor of that level."""
+        y = self.up(x)
+        return self.blocks(y.replace_feature(torch.cat([y.features, skip.features], dim=1)))
+
+
+def residual_blocks(in_channels: int, out_channels: int, count: int, level: int) -> nn.Sequential:
+    """Make ``count`` blocks, the first of which changes the width."""
+    widths = [in_channels] + [out_channels] * count
+    return nn.Sequential(*(ResidualBlock(a, b, level) for a, b in pairwise(widths)))

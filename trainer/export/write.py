@@ -1,0 +1,85 @@
+"""``iscc-train export``: the folder of an export, whole or not there at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Protocol
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import new_folder, write_bytes
+from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
+from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, describe, is_export
+from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card
+from iscc_lidar.trainer.export.source import TrainedRun, Weights, read_run
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+
+class Target(Protocol):
+    """What a module offers that exports to one place."""
+
+    @property
+    def LAYOUT(self) -> str:
+        """How its tensors are laid out."""
+
+    @property
+    def INPUT(self) -> str:
+        """Who applies the scale of the input features."""
+
+    def files(self, run: TrainedRun) -> dict[str, bytes]:
+        """Files of the export, by name."""
+
+    def read(self, folder: Path, model: ModelConfig) -> Weights:
+        """The encoder's weights, back from an export."""
+
+    def how_to_load(self, run: TrainedRun) -> str:
+        """Markdown that tells how to use the export."""
+
+
+TARGETS: Final[dict[str, Target]] = {
+    "native": native,
+    "pointcept": pointcept,
+    "mmdetection3d": mmdetection3d,
+    "openpcdet": openpcdet,
+}
+
+
+def export(path: Path, to: str, out: Path | None = None, cache: Path | None = None, overwrite: bool = False) -> Path:
+    """Write a run's encoder for a target, with config.json and MODEL_CARD.md beside it.
+
+    Args:
+        path: folder of the run.
+        to: one of TARGETS.
+        out: folder of the export; None takes RUN/export/TARGET.
+        cache: where the run's cache lies now, for the model card.
+        overwrite: whether an export in ``out`` may be replaced. Anything else there never is.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        UserError: an unknown target, a run that cannot be exported, or an ``out`` that must not be replaced.
+    """
+    if to not in TARGETS:
+        raise UserError(f"--to {to}: choose one of {', '.join(TARGETS)}")
+    target = TARGETS[to]
+    run = read_run(path, cache)
+    out = out or path / "export" / to
+    _refuse_to_replace(out, overwrite)
+    card = model_card(run, to, target.LAYOUT, target.INPUT, target.how_to_load(run))
+    content = target.files(run) | {
+        DESCRIPTION_FILE: describe(run, to, target.LAYOUT, target.INPUT).encode(),
+        CARD_FILE: card.encode(),
+    }
+    with new_folder(out) as folder:
+        for name, data in content.items():
+            write_bytes(folder / name, data)
+    return out
+
+
+def _refuse_to_replace(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir() or not is_export(out):
+        raise UserError(f"{out}: exists and is no export of this program; choose another --out")
+    if not overwrite:
+        raise UserError(f"{out}: holds an export already; add --overwrite to replace it, or choose another --out")
