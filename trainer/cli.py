@@ -145,3 +145,29 @@ def report(
     page = out or run / "report.html"
     write_report(run, cache, page, config, compare or ())
     typer.echo(f"report: {page}")
+
+
+@app.command()
+@friendly
+def export(
+    run: Annotated[Path, typer.Argument(help="OUT of a pre-training run", show_default=False)],
+    to: Annotated[str, typer.Option(help="native, pointcept, mmdetection3d or openpcdet")],
+    out: Annotated[Path | None, typer.Option(help="folder to write; default RUN/export/TARGET")] = None,
+    cache: Annotated[Path | None, typer.Option(help="where the run's cache lies now, if it has moved")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier export in OUT")] = False,
+) -> None:
+    """Write the encoder for the place where it is fine-tuned.
+
+    OUT holds the weights, what the target needs beside them, `config.json`, and `MODEL_CARD.md`, which tells how to
+    load them.
+
+    Examples:
+
+        iscc-train export runs/iscc --to native
+
+        iscc-train export runs/iscc --to openpcdet --out weights/openpcdet
+    """
+    from iscc_lidar.trainer.export.write import export as write
+
+    folder = write(run, to, out, cache, overwrite)
+    typer.echo(f"exported: {folder}, how to load it: {folder / 'MODEL_CARD.md'}")
