@@ -88,7 +88,7 @@ def _gather_multiply(x: Tensor, kernel: Tensor, kernel_map: KernelMap, *, gradie
     """The output, or from the output's gradient as x that of the input."""
     n_offsets, c_in, c_out = kernel.shape[0], x.shape[1], kernel.shape[1 if gradient else 2]
     n_out = kernel_map.n_in if gradient else kernel_map.n_out
-    sizes = tile_sizes.gather_sizes(n_out, c_in, c_out, x.dtype, _tf32(), _major(x))
+    sizes = tile_sizes.gather_sizes(n_out, c_in, c_out, x.dtype, _tf32())
     parts = parts_of(kernel_map, tile_sizes.n_parts(n_offsets, c_in, c_out), gradient=gradient)
     out = x.new_empty(n_out, c_out)
     sums = out if len(parts) == 1 else x.new_empty(n_out, c_out, dtype=torch.float32)

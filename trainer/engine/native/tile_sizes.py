@@ -1,8 +1,8 @@
 """How the fused convolution is cut up: a fixed function of the problem's shape and the GPU's generation.
 
 Nothing is tried out at run time, so that every process of a run, and every run, adds in the same order. The sizes
-were chosen by compiling for sm_80 and sm_90: no register spills, 12 to 32 warps on a multiprocessor, at most 100 KB
-of shared memory (what a block may have on consumer GPUs). Their speed has not been measured on a GPU.
+were chosen by compiling for sm_80 and sm_90: no register spills, at least 12 warps on a multiprocessor, at most 75 KB
+of shared memory for a block (consumer GPUs have 99). Their speed has not been measured on a GPU.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TileSizes:
     stages: int = 5
 
 
-def gather_sizes(n_out: int, c_in: int, c_out: int, dtype: torch.dtype, tf32: bool, major: int) -> TileSizes:
+def gather_sizes(n_out: int, c_in: int, c_out: int, dtype: torch.dtype, tf32: bool) -> TileSizes:
     """Tiles of the output: rows x output channels, input channels as depth.
 
     Args:
@@ -38,24 +38,31 @@ def gather_sizes(n_out: int, c_in: int, c_out: int, dtype: torch.dtype, tf32: bo
         c_out: channels of the output.
         dtype: of the features.
         tf32: whether float32 products may use TF32.
-        major: compute capability of the GPU, 9 for sm_90.
     """
     if dtype is torch.float32 and not tf32:
         # Without tensor cores the operands of a step are held in registers: a larger tile spills.
         return TileSizes(64, _width(c_out, 64), 16, 4)
+    # 128 columns would gather rows of x half as often, but leave registers for 8 warps only.
     cols = _width(c_out, 64)
-    if _wide(dtype, major) and c_out > 64 and c_out % 128 not in range(1, 65):
-        cols = 128
     depth = 64 if c_in % 64 == 0 and dtype is not torch.float32 else _width(c_in, 32)
     rows = 128 if -(-n_out // 128) * -(-c_out // cols) >= _FEW_PROGRAMS else 64
-    return TileSizes(rows, cols, depth, 8 if rows * cols > 128 * 64 else 4)
+    return TileSizes(rows, cols, depth, 4)
 
 
 def pair_sizes(c_in: int, c_out: int, dtype: torch.dtype, tf32: bool, major: int) -> TileSizes:
-    """Tiles of the kernel's gradient: input x output channels, pairs as depth."""
+    """Tiles of the kernel's gradient: input x output channels, pairs as depth.
+
+    Args:
+        c_in: channels of the input.
+        c_out: channels of the output.
+        dtype: of the features.
+        tf32: whether float32 products may use TF32.
+        major: compute capability of the GPU, 9 for sm_90.
+    """
     if dtype is torch.float32 and not tf32:
         return TileSizes(_width(c_in, 64), _width(c_out, 64), 16, 4)
-    largest = 128 if _wide(dtype, major) else 64
+    # wgmma (sm_90) and tcgen05 (sm_100) read operands from shared memory and leave registers for wider tiles.
+    largest = 128 if major in (9, 10) and dtype is not torch.float32 else 64
     rows, cols = _width(c_in, largest), _width(c_out, largest)
     return TileSizes(rows, cols, 32, 8 if rows * cols > 128 * 64 else 4)
 
@@ -78,8 +85,3 @@ def n_splits(c_in: int, c_out: int, sizes: TileSizes) -> int:
 def _width(channels: int, largest: int) -> int:
     # A product of tensor cores is at least 16 wide, and Triton's blocks are powers of two.
     return min(largest, max(16, 1 << (channels - 1).bit_length()))
-
-
-def _wide(dtype: torch.dtype, major: int) -> bool:
-    # wgmma (sm_90) and tcgen05 (sm_100) read operands from shared memory and leave registers for wider tiles.
-    return dtype is not torch.float32 and major in (9, 10)

@@ -38,14 +38,23 @@ def _gather_multiply(
     """out[rows] = base[rows] + sum over a part's offsets of x[source] @ weight[offset]; one tile of it.
 
     weight is [K, C_IN, C_OUT], or with GRADIENT [K, C_OUT, C_IN], taken transposed. LAST_OFFSET is -1, or K - 1
-    where the opposite offset's weight is meant. base (float32) is read only with ADD.
+    where the opposite offset's weight is meant. base (float32) is read only with ADD; it
+    may be out itself.
     """
     col_tiles: tl.constexpr = (C_OUT + COLS - 1) // COLS
     depth_blocks: tl.constexpr = (C_IN + DEPTH - 1) // DEPTH
     # Programs of the same rows follow each other, so that what they gather is still in the L2 cache.
     tile = tl.program_id(0) // col_tiles
     col = (tl.program_id(0) % col_tiles) * COLS + tl.arange(0, COLS)
-    total = tl.full((ROWS, COLS), 0.0, tl.float32)
+    if ADD:
+        before = tl.load(rows + tile * ROWS + tl.arange(0, ROWS))
+        total = tl.load(
+            base + (before.to(tl.int64)[:, None] * C_OUT + col[None, :]),
+            mask=(before < n_out)[:, None] & (col < C_OUT)[None, :],
+            other=0.0,
+        )
+    else:
+        total = tl.full((ROWS, COLS), 0.0, tl.float32)
     slots = tile.to(tl.int64) * J
     # One loop over offsets and channels, because only the innermost loop is pipelined.
     for step in range(tl.load(needed + tile) * depth_blocks):
@@ -67,12 +76,10 @@ def _gather_multiply(
             other=0.0,
         )
         total = tl.dot(left, right, total, input_precision=PRECISION)
-    # Only now, because addresses of a whole tile held through the loop would take half of the registers.
+    # Read again, because the addresses of a whole tile held through the loop would take half of the registers.
     row = tl.load(rows + tile * ROWS + tl.arange(0, ROWS))
     where_out = row.to(tl.int64)[:, None] * C_OUT + col[None, :]
     is_out = (row < n_out)[:, None] & (col < C_OUT)[None, :]
-    if ADD:
-        total += tl.load(base + where_out, mask=is_out, other=0.0)
     tl.store(out + where_out, total.to(out.dtype.element_ty), mask=is_out)
 
 
