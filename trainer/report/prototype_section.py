@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +15,26 @@ from iscc_lidar.trainer.report.pictures import CROP_PIXELS, draw_side_view, grou
 from iscc_lidar.trainer.report.png import data_uri
 from iscc_lidar.trainer.report.usage import PrototypeUse, Usage
 
-_BARS = (1000, 170)
+_BARS: Final = (1000, 170)
+_MOST_FOLDED: Final = 200
+"""Prototypes beyond the cards that the page still has room for."""
 
 
 def prototype_section(usage: Usage, looks: Sequence[Look], palette: NDArray[np.uint8], cards: int) -> str:
     """HTML of the section; ``cards`` of the most used prototypes are shown at once, the others folded in."""
     used = [row for row in usage.rows if row.groups]
     shown = "".join(_card(row, looks, palette) for row in used[:cards])
-    folded = "".join(_card(row, looks, palette) for row in used[cards:])
+    rest = used[cards : cards + _MOST_FOLDED]
+    folded = "".join(_card(row, looks, palette) for row in rest)
     more = (
-        f"<details><summary>The other {len(used) - cards} used prototypes</summary>"
+        f"<details><summary>The next {len(rest)} of {len(used)} used prototypes</summary>"
         f'<div class="cards">{folded}</div></details>'
     )
     return (
         f"{_summary(usage)}{_bars(usage, palette)}"
         f"<h3>The {min(cards, len(used))} most used</h3><p>Of each, groups from the more similar half of those nearest "
         "to it, the ones with the most points, each another object; seen from the side, size and points below.</p>"
-        f'<div class="cards">{shown}</div>{more if len(used) > cards else ""}'
+        f'<div class="cards">{shown}</div>{more if rest else ""}'
     )
 
 

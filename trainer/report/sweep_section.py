@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ from iscc_lidar.trainer.report.png import data_uri
 from iscc_lidar.trainer.report.prototype_section import chip
 from iscc_lidar.trainer.report.usage import Usage
 
-_CLOSE_UPS = 6
-_LEGEND = 12
+_CLOSE_UPS: Final = 6
+_LEGEND: Final = 12
 
 
 def sweep_section(
