@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
+EngineName = Literal["auto", "native", "torchsparse"]
 Recipe = Annotated[str | None, typer.Option(help="a recipe's name, for example occ_only_8, or a TOML file")]
 
 
@@ -31,6 +32,12 @@ def pretrain(
     set_: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
+    engine: Annotated[
+        EngineName | None, typer.Option(help="of the sparse convolutions; short for --set train.engine=...")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check recipe, cache, memory and time in seconds; write nothing")
+    ] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
 ) -> None:
     """Pre-train an encoder by ISCC.
@@ -44,6 +51,8 @@ def pretrain(
         iscc-train pretrain --cache cache/synthetic --out runs/local --recipe local_only --set train.steps=600
 
         iscc-train pretrain --cache cache/synthetic --out runs/local --resume
+
+        iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
     from iscc_lidar.trainer.run_folder import RECIPE_FILE
@@ -52,12 +61,17 @@ def pretrain(
     base = find_recipe(recipe) if recipe else None
     if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
         base = out / RECIPE_FILE  # the run's own options need not be said again
-    config = resolve(PretrainConfig, base, set_ or ())
+    config = resolve(PretrainConfig, base, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
     if cache is None or out is None:
         raise typer.BadParameter("--cache and --out are both needed")
+    if dry_run:
+        from iscc_lidar.trainer.dry_run import dry_run as look
+
+        typer.echo(look(cache, out, config, resume=resume, overwrite=overwrite))
+        return
     from iscc_lidar.trainer.pretrain import pretrain as run
 
     try:

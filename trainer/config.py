@@ -12,7 +12,8 @@ from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.crops import CropConfig
 from iscc_lidar.trainer.data.sample import DataConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
-from iscc_lidar.trainer.hardware.compute import DeviceName, EngineName, Precision
+from iscc_lidar.trainer.engine.choose import EngineName
+from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
 from iscc_lidar.trainer.iscc_step import LossConfig
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig

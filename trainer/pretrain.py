@@ -26,7 +26,7 @@ from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
 from iscc_lidar.trainer.data.dataset import batches
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute
+from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, memory_told
 from iscc_lidar.trainer.metrics import MetricsLog
 from iscc_lidar.trainer.stop_signal import StoppedError, stop_requests
 from iscc_lidar.trainer.train_step import train_step
@@ -50,7 +50,7 @@ def pretrain(
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     with ranks.joined(compute.device):
         share = share_of_this_process(train)
-        start = ranks.from_main(lambda: run_folder.prepare(out, config, cache, resume, overwrite))
+        start = ranks.from_main(lambda: run_folder.prepare(out, config, cache, compute.told(), resume, overwrite))
         if start >= train.steps:
             return False
         use_fast_codecs()
@@ -77,6 +77,7 @@ def _loop(
     network = ranks.replicated(state.student)
     pinned = compute.device.type == "cuda"
     with (
+        memory_told(),
         stop_requests() as asked_to_stop,
         closing(batches(cache, config, state.step, share, pinned)) as loader,
         _progress(train, state.step) as bar,

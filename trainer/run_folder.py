@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,19 +23,31 @@ RECIPE_FILE: Final = "config.toml"
 """The same options as a recipe, for another run alike."""
 
 
-def prepare(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overwrite: bool) -> int:
+def prepare(
+    out: Path, config: PretrainConfig, cache: Cache, computed_by: Mapping[str, str], resume: bool, overwrite: bool
+) -> int:
     """Make the folder ready and say at which step training (re)starts; ``train.steps`` means it is finished.
+
+    Raises UserError as first_step.
+    """
+    start = first_step(out, config, cache, resume, overwrite)
+    if overwrite and (out / CONFIG_FILE).exists():
+        shutil.rmtree(out)
+    if start == 0:
+        _write_config(out, config, cache, computed_by)
+    return start
+
+
+def first_step(out: Path, config: PretrainConfig, cache: Cache, resume: bool, overwrite: bool) -> int:
+    """Say at which step training would (re)start in a folder; nothing is changed.
 
     Raises UserError where the folder holds something else, or an unfinished run and neither option is given.
     """
-    if overwrite and (out / CONFIG_FILE).exists():
-        shutil.rmtree(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out must name a folder")
     if not (out / CONFIG_FILE).exists() and out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
-    if not (out / checkpoint.RESUME_FILE).exists():  # nothing there that could be lost
-        _write_config(out, config, cache)
+    if overwrite or not (out / checkpoint.RESUME_FILE).exists():  # nothing there that could be lost
         return 0
     _refuse_differences(out, config, cache)
     step = checkpoint.saved_step(out)
@@ -53,9 +66,14 @@ def read_config(out: Path) -> PretrainConfig:
     return configs.resolve(PretrainConfig, out / RECIPE_FILE)
 
 
-def _write_config(out: Path, config: PretrainConfig, cache: Cache) -> None:
+def _write_config(out: Path, config: PretrainConfig, cache: Cache, computed_by: Mapping[str, str]) -> None:
     content = configs.to_dict(config) | {
-        "provenance": {"cache": str(cache.path), "cache_manifest_sha256": _digest(cache), "versions": versions()}
+        "provenance": {
+            "cache": str(cache.path),
+            "cache_manifest_sha256": _digest(cache),
+            "started_on": dict(computed_by),
+            "versions": versions(),
+        }
     }
     files.write_text(out / RECIPE_FILE, configs.to_toml(config))
     files.write_text(out / CONFIG_FILE, json.dumps(content, indent=1) + "\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -9,10 +11,10 @@ import torch
 
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.engine import NATIVE, Engine
-from iscc_lidar.trainer.hardware.ranks import local_rank
+from iscc_lidar.trainer.engine.choose import EngineName, load_engine
+from iscc_lidar.trainer.hardware.ranks import local_rank, world_size
 
 DeviceName = Literal["auto", "cpu", "cuda"]
-EngineName = Literal["auto", "native", "torchsparse"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 _DTYPES: Final[dict[str, torch.dtype | None]] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -34,6 +36,17 @@ class Compute:
     half: torch.dtype | None = None
     recompute: bool = False
 
+    def told(self) -> dict[str, str]:
+        """The choice in words, for logs and for the run's folder."""
+        device = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        precision = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}[self.half]
+        return {
+            "device": device,
+            "engine": "native" if self.engine is NATIVE else "torchsparse",
+            "precision": precision,
+            "processes": str(world_size()),
+        }
+
 
 ON_CPU: Final = Compute(torch.device("cpu"))
 """What runs everywhere."""
@@ -42,9 +55,23 @@ ON_CPU: Final = Compute(torch.device("cpu"))
 def choose_compute(device: DeviceName, engine: EngineName, precision: Precision, recompute: bool) -> Compute:
     """Settle every ``auto``. Raises UserError where what is asked for cannot be had."""
     where = pick_device(device)
-    made_by = NATIVE
+    made_by = load_engine(engine, where)
     half = _auto_half(where, made_by) if precision == "auto" else _DTYPES[precision]
+    if made_by is not NATIVE and half is torch.bfloat16:
+        raise UserError("train.precision=bf16: TorchSparse has no kernels for it; use fp16, or train.engine=native")
     return Compute(where, made_by, half, recompute)
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Turn a GPU's running out of memory into a UserError that says what helps."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU's memory is full ({str(error).splitlines()[0]}). What needs less: a larger train.micro_batches, "
+            "train.recompute=true, train.precision=bf16, a smaller train.batch_size, a larger model.voxel_size"
+        ) from None
 
 
 def pick_device(name: DeviceName) -> torch.device:

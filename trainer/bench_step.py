@@ -1,0 +1,181 @@
+"""Where a training step's time goes, what the loader delivers, and whether training waits for it."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import cycle, islice
+from typing import Final
+
+import torch
+
+from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.trainer.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
+from iscc_lidar.trainer.data.dataset import PairDataset, batches
+from iscc_lidar.trainer.data.pairs import Share, keys_of_step
+from iscc_lidar.trainer.engine.bench import bench_engine
+from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
+from iscc_lidar.trainer.engine.native.kernel_map import MapCache
+from iscc_lidar.trainer.hardware.compute import Compute, choose_compute
+from iscc_lidar.trainer.iscc_step import iscc_step
+from iscc_lidar.trainer.train_step import train_step
+
+_TURNS: Final = 3
+
+
+def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, float]:
+    """Time the phases of a step on batches at hand, then the loader alone, then both together.
+
+    Each phase is the median over ``steps`` different batches; ``step_s`` is measured as a whole, not summed.
+    """
+    use_fast_codecs()
+    train = config.train
+    compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # as pretrain does
+    dataset = PairDataset(cache, config)
+    at_hand, figures = _load(dataset, config, steps)
+    on_device = [batch.to(compute.device) for batch in at_hand]
+    state = new_state(config, compute)
+    figures |= _phases(state, on_device, config, compute)
+    figures |= _floor(state, on_device[0])
+    endless = replace(
+        config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
+    )
+    figures |= _loader_alone(cache, endless, steps)
+    figures |= _together(cache, endless, state, on_device, compute, steps)
+    pairs = train.batch_size
+    figures["samples_per_s_step"] = pairs / figures["step_s"]
+    figures["loader_over_step"] = figures["samples_per_s_loader"] / figures["samples_per_s_step"]
+    figures["voxels_view1"] = statistics.mean(len(b.view1.coords) for b in at_hand)
+    return figures
+
+
+def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[list[Batch], dict[str, float]]:
+    """Batches of the first steps, and what reading the sweeps, and making samples of them, takes a step."""
+    train = config.train
+    keys = [keys_of_step(step, len(dataset), train.seed, train.batch_size) for step in range(steps)]
+    places = [dataset.sweeps[key.place] for of_step in keys for key in of_step]
+    read = _median([lambda p=p: dataset.cache.sweep(p.sequence, p.index) for p in places])  # type: ignore[misc]
+    made: list[Batch] = []
+    whole = _median([lambda k=k: made.append(collate([dataset[key] for key in k])) for k in keys])  # type: ignore[misc]
+    read_s = 2 * train.batch_size * read  # both views of each pair
+    return made, {"load_s": read_s, "voxelise_s": whole - read_s}
+
+
+def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, compute: Compute) -> dict[str, float]:
+    def median(run: Callable[[Batch], object]) -> float:
+        return _median([lambda b=b: run(b) for b in given], compute)  # type: ignore[misc]
+
+    def losses(batch: Batch) -> torch.Tensor:
+        result = iscc_step(state.student, state.teacher, state.prototypes, batch, config.local)
+        return result.loss_global + result.loss_local + result.loss_occupancy
+
+    def backward(batch: Batch) -> None:
+        losses(batch).backward()  # type: ignore[no-untyped-call]
+
+    train_step(state, state.student, given[:1], config)  # warm up; prototypes begin
+    depth = len(config.model.encoder_widths)
+    maps = median(lambda b: [_maps(view, depth) for view in (b.view1, b.view2)])
+    student = median(lambda b: state.student(b))
+    with torch.no_grad():
+        teacher = median(lambda b: state.teacher.voxel_features(b.view2))
+    forward = median(losses)
+    both = median(backward)
+    step = median(lambda b: train_step(state, state.student, [b], config))
+    return {
+        "maps_s": maps,
+        "forward_s": student + teacher - maps,
+        "losses_s": forward - student - teacher,
+        "backward_s": both - forward,
+        "optimizer_s": step - both,
+        "step_s": step,
+    }
+
+
+def _maps(view: GroupedView, depth: int) -> MapCache:
+    """Every kernel map that one pass over a view needs."""
+    maps = MapCache(sorted_coordinates(view.coords[sort_order(view.coords)]))
+    for level in range(depth + 1):
+        maps.submanifold(level)
+        if level < depth:
+            maps.downsampling(level)
+    return maps
+
+
+def _floor(state: TrainState, batch: Batch) -> dict[str, float]:
+    """The matrix products of a step alone: student forward and backward, teacher forward."""
+    voxels = batch.view1.coords
+    figures = bench_engine(state.student.encoder, voxels[sort_order(voxels)], batch.view1.feats.shape[1])
+    return {"matmul_floor_s": figures["matmul_floor_s"] * 4 / 3}
+
+
+def _loader_alone(cache: Cache, config: PretrainConfig, steps: int) -> dict[str, float]:
+    """Samples a second of all workers together, and the largest of them in memory."""
+    with closing(_after_first(cache, config)) as loader:
+        began = time.perf_counter()
+        for _ in islice(loader, 4 * steps):
+            pass
+        seconds = time.perf_counter() - began
+    return {
+        "samples_per_s_loader": 4 * steps * config.train.batch_size / seconds,
+        "loader_workers": config.train.loader_workers,
+        "worker_peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+
+
+def _together(
+    cache: Cache,
+    config: PretrainConfig,
+    state: TrainState,
+    at_hand: Sequence[Batch],
+    compute: Compute,
+    steps: int,
+) -> dict[str, float]:
+    """A step on batches that the loader brings against one on batches at hand, by turns."""
+
+    def mean_step(source: Iterable[Batch]) -> float:
+        began = time.perf_counter()
+        for batch in islice(source, steps):
+            train_step(state, state.student, [batch.to(compute.device)], config)
+        _wait(compute)
+        return (time.perf_counter() - began) / steps
+
+    repeated, loaded = [], []
+    for _ in range(_TURNS):
+        repeated.append(mean_step(cycle(at_hand)))
+        with closing(_after_first(cache, config)) as loader:
+            loaded.append(mean_step(batch for micro_batches in loader for batch in micro_batches))
+    return {
+        "repeated_step_s": statistics.mean(repeated),
+        "loaded_step_s": statistics.mean(loaded),
+        "loaded_over_repeated": statistics.mean(loaded) / statistics.mean(repeated),
+    }
+
+
+def _after_first(cache: Cache, config: PretrainConfig) -> Generator[list[Batch]]:
+    """A loader whose workers are up, and have a batch or more ready."""
+    loader = batches(cache, config, 0, Share(), pinned=False)
+    next(loader)
+    return loader
+
+
+def _median(runs: Sequence[Callable[[], object]], compute: Compute | None = None) -> float:
+    seconds = []
+    for run in runs:
+        _wait(compute)
+        began = time.perf_counter()
+        run()
+        _wait(compute)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def _wait(compute: Compute | None) -> None:
+    if compute is not None and compute.device.type == "cuda":
+        torch.cuda.synchronize(compute.device)
