@@ -132,6 +132,36 @@ def bench(
     typer.echo(f"\nfigures: {out / 'bench.json'}")
 
 
+@app.command(name="bench-engines")
+@friendly
+def bench_engines(
+    out: Annotated[Path, typer.Option(help="folder of bench.json")],
+    cache: Annotated[Path | None, typer.Option(help="whose sweeps are computed on; default: made-up voxels")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to measure")] = "auto",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
+) -> None:
+    """Compare the sparse engines of this machine at full width: times, memory, shares of what the device can do.
+
+    The status is 1 where outputs in fp32 differ by more than 1e-4.
+
+    Example:
+
+        iscc-train bench-engines --cache cache/semantickitti --out runs/bench --set batch_sizes=[2,4]
+    """
+    from iscc_lidar.trainer.bench_engines import EngineBenchConfig
+    from iscc_lidar.trainer.bench_engines import bench_engines as run
+    from iscc_lidar.trainer.hardware.compute import pick_device
+
+    config = resolve(EngineBenchConfig, None, set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    agree = run(out, config, cache, pick_device(device))
+    typer.echo(f"\nfigures: {out / 'bench.json'}")
+    raise typer.Exit(0 if agree else 1)
+
+
 @app.command()
 @friendly
 def report(
