@@ -47,6 +47,8 @@ def load_engine(name: EngineName, device: torch.device) -> Engine:
 
 def import_torchsparse(device: torch.device) -> Engine:
     """Import the TorchSparse engine, unchecked. Raises UserError where that fails or the version is another."""
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("PyTorch finds no CUDA device")
     try:
         # The import asks for the current device's capability.
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():

@@ -27,6 +27,7 @@ def _fresh() -> None:
 def installed(monkeypatch: pytest.MonkeyPatch, fault: str | None) -> None:
     monkeypatch.setattr(choose, "_installed", lambda: True)
     monkeypatch.setattr(choose, "_fault", lambda device: fault)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
 
 
@@ -144,3 +145,9 @@ def test_the_commands_last_line_tells_any_failure(
     monkeypatch.setattr(check, "check_engine", fail)
     assert check.main(["native", "--device", "cpu"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "RuntimeError: CUDA error: no kernel image is available"
+
+
+def test_the_command_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert check.main(["torchsparse"]) == 1
+    assert capsys.readouterr().err == "PyTorch finds no CUDA device\n"
