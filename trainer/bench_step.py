@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import resource
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import cycle, islice
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
 
+import numpy as np
 import torch
 
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
@@ -23,7 +26,6 @@ from iscc_lidar.trainer.engine.bench import bench_engine
 from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute
-from iscc_lidar.trainer.iscc_step import iscc_step
 from iscc_lidar.trainer.train_step import train_step
 
 _TURNS: Final = 3
@@ -32,7 +34,8 @@ _TURNS: Final = 3
 def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, float]:
     """Time the phases of a step on batches at hand, then the loader alone, then both together.
 
-    Each phase is the median over ``steps`` different batches; ``step_s`` is measured as a whole, not summed.
+    Each phase is the median over ``steps`` different batches. ``maps_s``, of both views, is timed apart: in a step it
+    is part of the two forward passes.
     """
     use_fast_codecs()
     train = config.train
@@ -69,32 +72,41 @@ def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[lis
 
 
 def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, compute: Compute) -> dict[str, float]:
-    def median(run: Callable[[Batch], object]) -> float:
-        return _median([lambda b=b: run(b) for b in given], compute)  # type: ignore[misc]
+    """Time the phases of real steps, by what the step calls on its way from one to the next."""
+    marks: list[float] = []
 
-    def losses(batch: Batch) -> torch.Tensor:
-        result = iscc_step(state.student, state.teacher, state.prototypes, batch, config.local)
-        return result.loss_global + result.loss_local + result.loss_occupancy
+    def mark(*_: object) -> None:
+        _wait(compute)
+        marks.append(time.perf_counter())
 
-    def backward(batch: Batch) -> None:
-        losses(batch).backward()  # type: ignore[no-untyped-call]
+    def marked(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            mark()
+            return method(*args)
+
+        return call
 
     train_step(state, state.student, given[:1], config)  # warm up; prototypes begin
+    hooks = [state.student.register_forward_hook(mark), state.teacher.head.register_forward_hook(mark)]
+    scaler = state.scaler
+    with patch.object(scaler, "scale", marked(scaler.scale)), patch.object(scaler, "unscale_", marked(scaler.unscale_)):
+        for batch in given:
+            mark()
+            train_step(state, state.student, [batch], config)
+            mark()
+    for hook in hooks:
+        hook.remove()
+    student, teacher, losses, backward, optimizer = np.median(np.diff(np.reshape(marks, (-1, 6))), axis=0).tolist()
     depth = len(config.model.encoder_widths)
-    maps = median(lambda b: [_maps(view, depth) for view in (b.view1, b.view2)])
-    student = median(lambda b: state.student(b))
-    with torch.no_grad():
-        teacher = median(lambda b: state.teacher.voxel_features(b.view2))
-    forward = median(losses)
-    both = median(backward)
-    step = median(lambda b: train_step(state, state.student, [b], config))
+    maps = _median([lambda b=b: [_maps(v, depth) for v in (b.view1, b.view2)] for b in given], compute)  # type: ignore[misc]
     return {
         "maps_s": maps,
-        "forward_s": student + teacher - maps,
-        "losses_s": forward - student - teacher,
-        "backward_s": both - forward,
-        "optimizer_s": step - both,
-        "step_s": step,
+        "forward_student_s": student,
+        "forward_teacher_s": teacher,
+        "losses_s": losses,
+        "backward_s": backward,
+        "optimizer_s": optimizer,
+        "step_s": float(np.median(np.reshape(marks, (-1, 6))[:, -1] - np.reshape(marks, (-1, 6))[:, 0])),
     }
 
 
@@ -122,11 +134,21 @@ def _loader_alone(cache: Cache, config: PretrainConfig, steps: int) -> dict[str,
         for _ in islice(loader, 4 * steps):
             pass
         seconds = time.perf_counter() - began
+        peak = max((_peak_mb(worker.pid) for worker in multiprocessing.active_children()), default=0.0)
     return {
         "samples_per_s_loader": 4 * steps * config.train.batch_size / seconds,
         "loader_workers": config.train.loader_workers,
-        "worker_peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "worker_peak_mb": peak,
     }
+
+
+def _peak_mb(pid: int | None) -> float:
+    """Largest resident size of a process so far; 0 where the system does not tell."""
+    try:  # a child's resource usage would count what its parent had when it forked
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def _together(
