@@ -51,7 +51,7 @@ def input_of(run: TrainedRun) -> dict[str, Any]:
     names = ("x", "y", "z", "intensity")
     return {
         "points": f"one sweep's, up to {run.config.data.max_range_m:g} m from the sensor, ground included",
-        "frame": "sensor: its origin, z up",
+        "frame": "the sensor's, z up",
         "intensity": "brought to 0 to 1 by the data set's rule, in steps of 1/255",
         "voxel_size_m": run.config.model.voxel_size,
         "coordinates": "floor(xyz / voxel_size_m), less the sweep's smallest along each axis",

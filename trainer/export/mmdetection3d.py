@@ -119,8 +119,9 @@ def how_to_load(run: TrainedRun) -> str:
 ```python
 {_config(run.config.model)}```
 
-mmdetection3d takes one point of each voxel, rounds where pre-training takes the floor, and keeps all ranges; the
-voxels' features are then not means.
+mmdetection3d keeps the first point of each voxel, where pre-training takes means, and rounds, where it takes the floor.
+With the scale in them, the first convolution's weights for x, y, z are small, and AdamW's steps are not: a smaller
+rate for `backbone.conv_input.0` keeps what they have learnt.
 """
 
 

@@ -50,12 +50,12 @@ def _summary(run: TrainedRun) -> str:
     parameters = sum(t.numel() for name, t in run.weights.items() if name.endswith(("kernel", "weight", "bias")))
     return f"""\
 An encoder for sparse voxels of a LiDAR sweep, pre-trained without labels by Implicit Surface Contrastive Clustering
-(Zhang, Bai, Li; CVPR 2023) with iscc-lidar. {parameters:,} parameters, {model.out_channels} features a voxel of
-{model.voxel_size:g} m.
+(Zhang, Bai, Li; CVPR 2023) with iscc-lidar.
 
-A residual U-Net after MinkUNet. Channels: stem {model.stem_width}; encoder {_row(model.encoder_widths)}
-at strides 2, 4, 8 and so on; decoder {_row(model.decoder_widths)} on the way back. Residual blocks a stage:
-{model.blocks}. `config.json` says it exactly, and for programs."""
+- {parameters:,} parameters; {model.out_channels} features a voxel of {model.voxel_size:g} m.
+- A residual U-Net after MinkUNet: stem of {model.stem_width} channels, encoder {_row(model.encoder_widths)} at strides
+  2, 4, 8 and so on, decoder {_row(model.decoder_widths)} on the way back, residual blocks a stage: {model.blocks}.
+- `config.json` says it exactly, and for programs."""
 
 
 def _input(run: TrainedRun, scaling: str) -> str:
@@ -81,8 +81,8 @@ The cache was not at hand when this was exported, so the data set is not named h
 where it lies). SHA-256 of its manifest: `{digest}`."""
     sweeps = sum(sequence.sweeps for sequence in run.data.sequences)
     return f"""\
-Data set `{run.data.dataset}`, {len(run.data.sequences)} sequences, {sweeps} sweeps, no labels. SHA-256 of the
-cache's manifest: `{digest}`."""
+Data set `{run.data.dataset}`; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. No labels.
+SHA-256 of the cache's manifest: `{digest}`."""
 
 
 def _training(run: TrainedRun) -> str:
@@ -90,7 +90,8 @@ def _training(run: TrainedRun) -> str:
     state = "finished" if run.step >= train.steps else f"**unfinished**: checkpoint at step {run.step} of {train.steps}"
     versions = ", ".join(f"{k} {v}" for k, v in run.provenance.get("versions", {}).items()) or "unknown"
     return f"""\
-{run.step} steps of {train.batch_size} pairs of sweeps, seed {train.seed}, {state}. Versions: {versions}.
+Steps: {run.step}, batches of {train.batch_size} (pairs of sweeps), seed {train.seed}; {state}.
+Versions: {versions}.
 
 {_losses(run.metrics)}
 

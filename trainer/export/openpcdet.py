@@ -47,7 +47,7 @@ def read(folder: Path, model: ModelConfig) -> Weights:
 def how_to_load(run: TrainedRun) -> str:
     """Markdown that tells how to use the export."""
     return f"""\
-1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pcdet/models/backbones_3d/`, and add to the `__init__.py` there:
+1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pcdet/models/backbones_3d/`, and add to its `__init__.py`:
    `from .iscc_openpcdet import ISCCUNet`, and `'ISCCUNet': ISCCUNet,` in `__all__`.
 2. Take over into your config what `{CONFIG_FILE}` says, and train with
    `--pretrained_model .../{WEIGHTS_FILE}`. OpenPCDet skips in silence what does not fit: the log must name no

@@ -49,13 +49,15 @@ def read(folder: Path, model: ModelConfig) -> Weights:
 def how_to_load(run: TrainedRun) -> str:
     """Markdown that tells how to use the export."""
     return f"""\
-1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pointcept/models/sparse_unet/`, and add to the `__init__.py` there:
+1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pointcept/models/sparse_unet/`, and add to its `__init__.py`:
    `from .iscc_pointcept import *`
 2. Take over into your config what `{CONFIG_FILE}` says, and name the weights, in the config or as
    `-w .../{WEIGHTS_FILE}`. `CheckpointLoader` (in the default hooks) loads them; only `seg_head` is missing.
 
 ```python
 {_config(run.config.model)}```
+
+`GridSample` keeps one point of each voxel, at random; in pre-training the features are means over its points.
 
 With spconv alone, in this folder:
 

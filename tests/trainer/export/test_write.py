@@ -73,7 +73,7 @@ def test_command_after_pretraining(cache_path: Path, tiny: PretrainConfig, tmp_p
         assert done.exit_code == 0, done.output
         card = out / "export" / target / "MODEL_CARD.md"
         assert str(card) in done.output.replace("\n", "")
-        assert "Data set `fake`, 2 sequences, 12 sweeps" in card.read_text(encoding="utf-8")
+        assert "Data set `fake`; sequences: 2, sweeps: 12" in card.read_text(encoding="utf-8")
     weights = TARGETS["native"].read(out / "export/native", read_model(out / "export/native"))
     trained_weights = safetensors.torch.load_file(out / "encoder.safetensors")
     assert all(torch.equal(weights[name], tensor) for name, tensor in trained_weights.items())
