@@ -35,7 +35,7 @@ help: ## list the targets
 
 setup: $(READY) ## make the environment in $(VENV)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard trainer/engine/native/*.[ch])
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
@@ -84,4 +84,4 @@ probe: preprocess ## pre-train with each of SEEDS, about ten CPU minutes each, a
 	done
 
 clean: ## remove the environment; data, caches and runs stay
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info trainer/engine/native/_cpu_kernels.*

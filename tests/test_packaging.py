@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,16 +17,24 @@ PARTS = ("preprocess", "trainer", "shared", "data_schemas")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    folder = tmp_path_factory.mktemp("build")
+    return built(tmp_path_factory.mktemp("build"), {})
+
+
+def built(folder: Path, environment: dict[str, str]) -> zipfile.ZipFile:
     source = folder / "source"
     source.mkdir()
+    leave = shutil.ignore_patterns("*.egg-info", "_cpu_kernels.*")
     for name in (*PARTS, "src"):
-        shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("*.egg-info"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=leave)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
     call = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(source)]
-    subprocess.run(call, check=True, capture_output=True)
+    subprocess.run(call, check=True, capture_output=True, env={**os.environ, **environment})
     return zipfile.ZipFile(next((folder / "dist").glob("*.whl")))
+
+
+def compiled(wheel: zipfile.ZipFile) -> list[str]:
+    return [name for name in wheel.namelist() if name.startswith("iscc_lidar/trainer/engine/native/_cpu_kernels.")]
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
@@ -40,6 +49,17 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> N
         assert files
         assert {str(f.relative_to(REPOSITORY)) for f in files} <= shipped
     assert "py.typed" in shipped
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_wheel_holds_the_compiled_kernels(wheel: zipfile.ZipFile) -> None:
+    assert len(compiled(wheel)) == 1
+
+
+def test_without_a_compiler_the_wheel_is_built_without_kernels(tmp_path: Path, wheel: zipfile.ZipFile) -> None:
+    without = built(tmp_path, {"CC": "false"})
+    assert compiled(without) == []
+    assert {*wheel.namelist()} - {*without.namelist()} == {*compiled(wheel)}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.bench_step import bench_step
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.engine.bench import bench_engine, synthetic_voxels
+from iscc_lidar.trainer.engine.native.cpu_library import description
 from iscc_lidar.trainer.hardware.compute import pick_device
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
@@ -23,7 +24,7 @@ def bench_training(out: Path, config: PretrainConfig, cache: Path, steps: int) -
         steps: timed steps after one to warm up.
     """
     engine = _engine(config.model)
-    _show("engine: one training pass of the U-Net, 2 made-up sweeps", engine)
+    _show(f"engine: one training pass of the U-Net, 2 made-up sweeps (on a CPU: {description()})", engine)
     add_figures(out, "engine", engine)
     training = bench_step(config, Cache(cache), steps)
     _show(f"training: a step of {config.train.batch_size} pairs of {cache}", training)

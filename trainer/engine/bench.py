@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
+from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
 from iscc_lidar.trainer.engine.native.layers import SparseConv3d, SparseTensor
 
@@ -31,23 +31,35 @@ def bench_engine(network: nn.Module, bxyz: Tensor, in_channels: int, repeats: in
     Returns:
         voxels, parameters, threads; seconds: network_s (forward + backward), maps_s (all kernel maps),
         convolutions_s (forward + backward of every convolution with kernel 2 or 3), matmul_floor_s
-        (their products without gather and sum); ratio = convolutions_s / matmul_floor_s.
+        (their products without gather and sum); ratio = convolutions_s / matmul_floor_s. Where C kernels did
+        that, c_kernel_lanes is the floats in one of their registers, and plain_convolutions_s and plain_ratio
+        are PyTorch's figures; elsewhere c_kernel_lanes is 0 and they are the same figures again.
     """
     feats = torch.randn((len(bxyz), in_channels), device=bxyz.device)
     calls = _record_convolutions(network, bxyz, feats)
     maps = calls[0][1].maps
     depth = max(x.level for _, x in calls)
-    convolutions = sum(_best(partial(_pass, layer, x), repeats, bxyz) for layer, x in calls)
+
+    def convolutions() -> float:
+        return sum(_best(_pass(layer, x), repeats, bxyz) for layer, x in calls)
+
     floor = sum(_best(_products(layer, _map_of(layer, x)), repeats, bxyz) for layer, x in calls)
+    by_c = bxyz.device.type == "cpu" and cpu_library.available()
+    ours = convolutions()
+    with cpu_library.switched_off():
+        plain = convolutions() if by_c else ours
     return {
         "voxels": len(maps.coordinates(0)),
         "parameters": sum(p.numel() for p in network.parameters()),
         "threads": torch.get_num_threads(),
         "network_s": _best(lambda: network(bxyz, feats).square().mean().backward(), repeats, bxyz),
         "maps_s": _best(lambda: _all_maps(bxyz, depth), repeats, bxyz),
-        "convolutions_s": convolutions,
+        "convolutions_s": ours,
         "matmul_floor_s": floor,
-        "ratio": convolutions / floor,
+        "ratio": ours / floor,
+        "c_kernel_lanes": cpu_library.lanes() if by_c else 0,
+        "plain_convolutions_s": plain,
+        "plain_ratio": plain / floor,
     }
 
 
@@ -92,9 +104,16 @@ def _record_convolutions(network: nn.Module, bxyz: Tensor, feats: Tensor) -> lis
     return calls
 
 
-def _pass(layer: SparseConv3d, x: SparseTensor) -> None:
-    out = layer(x.with_feats(x.feats.requires_grad_())).feats
-    out.backward(torch.ones_like(out))
+def _pass(layer: SparseConv3d, x: SparseTensor) -> Callable[[], None]:
+    """Forward and backward, the gradient of the output at hand and none added to a parameter's."""
+    with torch.no_grad():
+        g = torch.ones_like(layer(x).feats)
+    x = x.with_feats(x.feats.requires_grad_())
+
+    def run() -> None:
+        torch.autograd.grad(layer(x).feats, (x.feats, layer.kernel), g)
+
+    return run
 
 
 def _map_of(layer: SparseConv3d, x: SparseTensor) -> KernelMap:
@@ -105,10 +124,8 @@ def _map_of(layer: SparseConv3d, x: SparseTensor) -> KernelMap:
 
 def _products(layer: SparseConv3d, kernel_map: KernelMap) -> Callable[[], None]:
     """The forward product and both products of the backward pass, per offset, on operands at hand."""
-    sizes = [0] * kernel_map.n_offsets
-    for chunk in kernel_map.forward:
-        for offset, m in chunk.parts:
-            sizes[offset] += m
+    offsets = kernel_map.to_outputs.offsets
+    sizes: list[int] = torch.bincount(offsets, minlength=kernel_map.n_offsets).tolist()
     if kernel_map.has_identity:
         sizes[len(sizes) // 2] = kernel_map.n_in
     kernel = layer.kernel.detach()

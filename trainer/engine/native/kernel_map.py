@@ -7,7 +7,8 @@ Offsets are numbered as TorchSparse numbers them, so that weights exchange one t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.trainer.engine.coordinates import Coordinates, halved
+from iscc_lidar.trainer.engine.native import cpu_library
+from iscc_lidar.trainer.engine.native.cpu_library import Blocks
 
 CENTRE = 13
 """Index of the zero offset in a kernel of 3: there each voxel meets itself."""
@@ -46,30 +49,84 @@ class Chunk:
     bag_starts: Tensor
 
 
-@dataclass(frozen=True)
-class KernelMap:
-    """A convolution's pairs, laid out for its forward pass and for its gradient.
+class Pairs:
+    """The pairs of a map in any order, the identity's left out, and layouts of them made when first asked for.
 
     Attributes:
-        forward: chunks over the output rows.
-        backward: the same pairs with input and output swapped: chunks over the input rows.
+        offsets, sources, targets: int32 or int64 [M], offset index, input row and output row.
+        n_out: number of output rows.
+        n_offsets: number of kernel offsets, K.
+    """
+
+    def __init__(
+        self,
+        offsets: Tensor,
+        sources: Tensor,
+        targets: Tensor,
+        n_out: int,
+        n_offsets: int,
+        mirror_of: Pairs | None = None,
+    ) -> None:
+        self.offsets, self.sources, self.targets = offsets, sources, targets
+        self.n_out, self.n_offsets = n_out, n_offsets
+        self._mirror_of = mirror_of
+
+    def mirrored(self) -> Pairs:
+        """The same rows under opposite offsets; the layouts are shared."""
+        if self._mirror_of is not None:
+            return self._mirror_of
+        last = self.n_offsets - 1
+        return Pairs(last - self.offsets, self.sources, self.targets, self.n_out, self.n_offsets, mirror_of=self)
+
+    @cached_property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """As convolution.py reads them."""
+        if self._mirror_of is not None:
+            return tuple(_mirrored(chunk, self.n_offsets) for chunk in self._mirror_of.chunks)
+        return _chunks(self.offsets.long(), self.sources.long(), self.targets.long(), self.n_out, self.n_offsets)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """As the C kernels read them."""
+        if self._mirror_of is not None:
+            return replace(self._mirror_of.blocks, mirrored=True)
+        return cpu_library.grouped(self.offsets, self.sources, self.targets, self.n_out, self.n_offsets)
+
+
+@dataclass(frozen=True)
+class KernelMap:
+    """A convolution's pairs, for its forward pass and for its gradient.
+
+    Attributes:
+        to_outputs: the pairs as the forward pass sums them.
+        to_inputs: the same with input and output swapped, as the gradient of the input sums them.
         n_in, n_out: numbers of rows.
         n_offsets: number of kernel offsets, K.
-        has_identity: offset CENTRE pairs every row with itself, and is in no chunk.
+        has_identity: offset CENTRE pairs every row with itself, and is in no layout.
         derived: what kernels have made of the chunks, to use again.
     """
 
-    forward: tuple[Chunk, ...]
-    backward: tuple[Chunk, ...]
+    to_outputs: Pairs
+    to_inputs: Pairs
     n_in: int
     n_out: int
     n_offsets: int
     has_identity: bool
     derived: dict[tuple[str, int, int], Any] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def forward(self) -> tuple[Chunk, ...]:
+        """Chunks over the output rows."""
+        return self.to_outputs.chunks
+
+    @property
+    def backward(self) -> tuple[Chunk, ...]:
+        """Chunks over the input rows."""
+        return self.to_inputs.chunks
+
     def transposed(self) -> KernelMap:
         """The map of the transposed convolution: same offset indices, input and output swapped."""
-        swapped = self.backward, self.forward, self.n_out, self.n_in
+        swapped = self.to_inputs, self.to_outputs, self.n_out, self.n_in
         return KernelMap(*swapped, self.n_offsets, self.has_identity, self.derived)
 
 
@@ -96,25 +153,41 @@ class MapCache:
     def submanifold(self, level: int) -> KernelMap:
         """Kernel 3, stride 1, outputs at the inputs' voxels only."""
         if level not in self._submanifold:
-            self._submanifold[level] = submanifold_map(self.coordinates(level))
+            self._submanifold[level] = _laid_out(submanifold_map(self.coordinates(level)))
         return self._submanifold[level]
 
     def downsampling(self, level: int) -> KernelMap:
         """Kernel 2, stride 2, from level to level + 1."""
         if level not in self._downsampling:
             coarse = self.coordinates(level + 1)
-            self._downsampling[level] = downsampling_map(self.coordinates(level), self._parent_rows[level], len(coarse))
+            found = downsampling_map(self.coordinates(level), self._parent_rows[level], len(coarse))
+            self._downsampling[level] = _laid_out(found)
         return self._downsampling[level]
+
+
+def _laid_out(kernel_map: KernelMap) -> KernelMap:
+    # What float32 will ask for, so that a map's whole time is spent where maps are made.
+    for pairs in (kernel_map.to_outputs, kernel_map.to_inputs):
+        _ = pairs.blocks if _is_for_c(pairs.sources) else pairs.chunks
+    return kernel_map
+
+
+def _is_for_c(rows: Tensor) -> bool:
+    return rows.device.type == "cpu" and cpu_library.available()
 
 
 def submanifold_map(coordinates: Coordinates) -> KernelMap:
     """Find the neighbours of every voxel: half of the offsets are searched, the others are their mirror."""
-    offset, here, there = (torch.cat(parts) for parts in zip(*_neighbours(coordinates), strict=True))
+    if _is_for_c(coordinates.keys):
+        offset, here, there = cpu_library.neighbours(coordinates.keys, *coordinates.key_steps[:2])
+    else:
+        offset, here, there = (torch.cat(parts) for parts in zip(*_neighbours(coordinates), strict=True))
     offset = torch.cat([offset, 26 - offset])
-    sources, targets = torch.cat([there, here]), torch.cat([here, there])
     n = len(coordinates)
-    forward = _chunks(offset, sources, targets, n, 27)
-    return KernelMap(forward, tuple(_mirrored(c) for c in forward), n, n, 27, has_identity=True)
+    pairs = Pairs(offset, torch.cat([there, here]), torch.cat([here, there]), n, 27)
+    # The gradient sends row j's share back to i under o wherever the layer sent i's to j: that pair is
+    # the map's own pair (j, i) under the opposite offset.
+    return KernelMap(pairs, pairs.mirrored(), n, n, 27, has_identity=True)
 
 
 def _neighbours(coordinates: Coordinates) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -143,16 +216,13 @@ def downsampling_map(fine: Coordinates, parent_row: Tensor, n_coarse: int) -> Ke
     dx, dy, dz = (fine.bxyz[:, 1:] & 1).long().unbind(1)
     offset = dz + 2 * dy + 4 * dx
     rows = torch.arange(len(fine), device=parent_row.device)
-    forward = _chunks(offset, rows, parent_row, n_coarse, 8)
-    backward = _chunks(offset, parent_row, rows, len(fine), 8)
-    return KernelMap(forward, backward, len(fine), n_coarse, 8, has_identity=False)
+    down = Pairs(offset, rows, parent_row, n_coarse, 8)
+    up = Pairs(offset, parent_row, rows, len(fine), 8)
+    return KernelMap(down, up, len(fine), n_coarse, 8, has_identity=False)
 
 
-def _mirrored(chunk: Chunk) -> Chunk:
-    # The gradient sends row j's share back to i under o wherever the layer sent i's to j: that pair is
-    # the map's own pair (j, i) under the opposite offset.
-    parts = tuple((26 - offset, count) for offset, count in chunk.parts)
-    return Chunk(chunk.start, chunk.stop, chunk.sources, chunk.targets, parts, chunk.by_target, chunk.bag_starts)
+def _mirrored(chunk: Chunk, n_offsets: int) -> Chunk:
+    return replace(chunk, parts=tuple((n_offsets - 1 - offset, count) for offset, count in chunk.parts))
 
 
 def _chunks(offset: Tensor, sources: Tensor, targets: Tensor, n_out: int, n_offsets: int) -> tuple[Chunk, ...]:

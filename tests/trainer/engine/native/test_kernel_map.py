@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
+from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.engine.native import kernel_map as km
 
 _spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
@@ -16,6 +19,15 @@ assert _spec is not None
 assert _spec.loader is not None
 twin = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(twin)
+
+
+@pytest.fixture(params=["C", "PyTorch"], autouse=True, scope="module")
+def path(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything here holds with the C kernels and without."""
+    with nullcontext() if request.param == "C" else cpu_library.switched_off():
+        if request.param == "C" and not cpu_library.available():
+            pytest.skip(cpu_library.description())
+        yield
 
 
 def pairs_of(chunks: tuple[km.Chunk, ...]) -> list[tuple[int, int, int]]:
@@ -31,6 +43,25 @@ def check(kernel_map: km.KernelMap, expected: set[tuple[int, int, int]]) -> None
     assert set(forward) == expected
     assert {(offset, s, t) for offset, t, s in backward} == expected
     assert len(forward) == len(backward) == len(expected)
+    listed = zip(*(t.tolist() for t in (kernel_map.to_outputs.offsets, *rows_of(kernel_map.to_outputs))), strict=True)
+    assert sorted(listed) == sorted(expected)
+    if cpu_library.available():
+        assert pairs_in_blocks(kernel_map.to_outputs) == sorted(expected)
+        assert sorted((o, s, t) for o, t, s in pairs_in_blocks(kernel_map.to_inputs)) == sorted(expected)
+
+
+def rows_of(pairs: km.Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+    return pairs.sources, pairs.targets
+
+
+def pairs_in_blocks(pairs: km.Pairs) -> list[tuple[int, int, int]]:
+    """The pairs as the C kernels find them, each checked to lie in the block of its target."""
+    blocks, k = pairs.blocks, pairs.n_offsets
+    part = torch.repeat_interleave(torch.arange(len(blocks.starts) - 1), blocks.starts.diff())
+    assert torch.equal(part // k, blocks.targets // cpu_library.BLOCK)
+    offsets = k - 1 - part % k if blocks.mirrored else part % k
+    assert torch.equal(torch.bincount(part % k, minlength=k), blocks.sizes)
+    return sorted(zip(offsets.tolist(), blocks.sources.tolist(), blocks.targets.tolist(), strict=True))
 
 
 @settings(max_examples=60, deadline=None)
@@ -46,6 +77,7 @@ def test_maps_equal_those_of_a_dictionary(bxyz: torch.Tensor) -> None:
 
 def test_pairs_are_the_same_over_several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(km, "_CPU_CHUNK_ROWS", 16)
+    monkeypatch.setattr(cpu_library, "BLOCK", 16)
     bxyz = twin.random_voxels(0)
     maps = km.MapCache(sorted_coordinates(bxyz))
     assert len(maps.submanifold(0).forward) > 3

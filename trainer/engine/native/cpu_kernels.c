@@ -1,0 +1,386 @@
+/* Sparse convolution in float32 on a CPU: gather, multiply and sum without writing gathered rows or products.
+ *
+ * Built as a plain shared library that fused_cpu.py calls through ctypes: no header of Python or PyTorch,
+ * no OpenMP (PyTorch brings its own). Works on GCC and Clang wherever there are POSIX threads.
+ *
+ * Pairs come in blocks of BLOCK output rows, in a block by offset: pairs starts[b * K + o] up to
+ * starts[b * K + o + 1] are those of block b under offset o. No two of them have the same target. The
+ * identity's pairs (row with itself) are not listed.
+ *
+ * Every element of a result is summed in one fixed order, whatever the number of threads. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define R_MAX 12        /* rows of a tile */
+#define V_MAX 4         /* registers of a row of a tile */
+#define DEPTH 128       /* input channels at a time: a panel of weights of 32 KB stays in cache */
+#define PAIRS 64        /* pairs at a time in the kernel's gradient */
+#define CHANNELS 64     /* input channels at a time there */
+#define SEGMENT 262144  /* floats of x and g that the kernel's gradient passes over for all offsets */
+#define THREADS_MAX 256
+#define GRAIN 1000000   /* multiply-adds that are worth a thread */
+
+typedef void (*rows_fn)(int, int, const float *const *, const float *, int64_t, float *const *);
+typedef void (*outer_fn)(int, int, const float *const *, int64_t, const float *const *, int64_t, int64_t, float *,
+                         int64_t);
+
+typedef struct {
+    int lanes, vectors;       /* floats in a register, registers of the widest tile */
+    int rows[V_MAX + 1];      /* most rows of a tile, by its registers */
+    rows_fn add_rows;
+    outer_fn add_outer;
+} isa;
+
+#define UP_TO_4(CASE, V) CASE(1, V) CASE(2, V) CASE(3, V) CASE(4, V)
+#define UP_TO_6(CASE, V) UP_TO_4(CASE, V) CASE(5, V) CASE(6, V)
+#define UP_TO_8(CASE, V) UP_TO_6(CASE, V) CASE(7, V) CASE(8, V)
+#define UP_TO_12(CASE, V) UP_TO_8(CASE, V) CASE(9, V) CASE(10, V) CASE(11, V) CASE(12, V)
+/* Tiles whose sums, one row and one float fit 32 registers, and 16. */
+#define TILES_32(CASE) UP_TO_12(CASE, 1) UP_TO_12(CASE, 2) UP_TO_8(CASE, 3) UP_TO_6(CASE, 4)
+#define TILES_16(CASE) UP_TO_12(CASE, 1) UP_TO_6(CASE, 2) UP_TO_4(CASE, 3)
+#define SHAPE_32 4, {0, 12, 12, 8, 6}
+#define SHAPE_16 3, {0, 12, 6, 4, 0}
+
+#if defined(__x86_64__)
+#define LANES 16
+#define TARGET __attribute__((target("avx512f,fma")))
+#define NAME(x) x##_avx512
+#define TILES TILES_32
+#include "cpu_tiles.h"
+#define LANES 8
+#define TARGET __attribute__((target("avx2,fma")))
+#define NAME(x) x##_avx2
+#define TILES TILES_16
+#include "cpu_tiles.h"
+#define TILES TILES_16
+#define PLAIN_SHAPE SHAPE_16
+#else
+#define TILES TILES_32
+#define PLAIN_SHAPE SHAPE_32
+#endif
+#define LANES 4
+#define TARGET
+#define NAME(x) x##_plain
+#include "cpu_tiles.h"
+
+static const isa *isa_of(int lanes)
+{
+    static const isa plain = {4, PLAIN_SHAPE, rows_plain, outer_plain};
+#if defined(__x86_64__)
+    static const isa avx2 = {8, SHAPE_16, rows_avx2, outer_avx2}, avx512 = {16, SHAPE_32, rows_avx512, outer_avx512};
+    if (lanes >= 16) return &avx512;
+    if (lanes >= 8) return &avx2;
+#endif
+    return lanes ? &plain : NULL;
+}
+
+/* Floats in the widest register of this machine that there is code for. */
+int iscc_lanes(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) return 16;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 8;
+#endif
+    return 4;
+}
+
+/* What the callers agree on; fused_cpu.py refuses a library that says otherwise. */
+int iscc_interface(void) { return 1; }
+
+/* ---- threads ---- */
+
+typedef struct { void (*work)(void *job, int thread, int threads); void *job; int thread, threads; } share;
+
+static void *run_share(void *argument)
+{
+    share *s = argument;
+    s->work(s->job, s->thread, s->threads);
+    return NULL;
+}
+
+/* Call work(job, t, threads) for every t < threads, side by side where the system allows. */
+static void run(void (*work)(void *, int, int), void *job, int threads)
+{
+    share shares[THREADS_MAX];
+    pthread_t ids[THREADS_MAX];
+    int started[THREADS_MAX];
+    for (int t = 1; t < threads; t++) {
+        shares[t] = (share){work, job, t, threads};
+        started[t] = pthread_create(&ids[t], NULL, run_share, &shares[t]) == 0;
+    }
+    work(job, 0, threads);
+    for (int t = 1; t < threads; t++)
+        if (started[t]) pthread_join(ids[t], NULL);
+        else run_share(&shares[t]);
+}
+
+static int worth(int threads, double multiply_adds)
+{
+    double most = multiply_adds / GRAIN + 1;
+    if (threads > THREADS_MAX) threads = THREADS_MAX;
+    return threads < most ? threads : (int)most;
+}
+
+/* ---- columns of tiles, rows of tiles ---- */
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t parts(int64_t length, int64_t most) { return (length + most - 1) / most; }
+/* Where part i of n about equal ones begins. */
+static int64_t part(int64_t length, int64_t i, int64_t n) { return length * i / n; }
+
+static void *aligned_floats(int64_t n)
+{
+    void *memory = NULL;
+    return posix_memalign(&memory, 64, (size_t)n * sizeof(float)) ? NULL : memory;
+}
+
+/* ---- forward, and the gradient of x ---- */
+
+typedef struct {
+    const isa *isa;
+    const float *x, *kernel;
+    float *out, *packed, *buffers;
+    const int32_t *sources, *targets;
+    const int64_t *starts;
+    int64_t n_out, block, K, c_in, c_out, step_k, step_in, step_out;
+    int64_t vectors, columns;
+    int identity;
+    _Atomic int64_t next;
+} convolution;
+
+/* Copy W[o] into one panel a column of tiles, [c_in][column's width], with zeros behind the last channel. */
+static void pack(void *job, int thread, int threads)
+{
+    const convolution *c = job;
+    int64_t lanes = c->isa->lanes, all = c->K * c->columns;
+    for (int64_t u = part(all, thread, threads); u < part(all, thread + 1, threads); u++) {
+        int64_t o = u / c->columns, first = part(c->vectors, u % c->columns, c->columns);
+        int64_t width = (part(c->vectors, u % c->columns + 1, c->columns) - first) * lanes;
+        int64_t used = least(width, c->c_out - first * lanes);
+        const float *from = c->kernel + o * c->step_k + first * lanes * c->step_out;
+        float *to = c->packed + (o * c->vectors + first) * lanes * c->c_in;
+        if (used < width) memset(to, 0, c->c_in * width * sizeof(float));
+        if (c->step_out == 1)
+            for (int64_t i = 0; i < c->c_in; i++) memcpy(to + i * width, from + i * c->step_in, used * sizeof(float));
+        else  /* transposed: 16 inputs at a time, so that both sides stay within a few lines of cache */
+            for (int64_t i0 = 0; i0 < c->c_in; i0 += 16)
+                for (int64_t j = 0; j < used; j++)
+                    for (int64_t i = i0; i < least(i0 + 16, c->c_in); i++)
+                        to[i * width + j] = from[i * c->step_in + j * c->step_out];
+    }
+}
+
+/* Add the products of pairs a up to b, all of one offset, to rows of stride floats that begin at out. */
+static void add_pairs(const convolution *c, const int32_t *sources, const int32_t *targets, int64_t a, int64_t b,
+                      const float *panel, int V, float *out, int64_t stride, int64_t first_row)
+{
+    int64_t tiles = parts(b - a, c->isa->rows[V]);
+    for (int64_t k = 0; k < c->c_in; k += DEPTH)
+        for (int64_t t = 0; t < tiles; t++) {
+            const float *x[R_MAX];
+            float *rows[R_MAX];
+            int64_t p = a + part(b - a, t, tiles), R = a + part(b - a, t + 1, tiles) - p;
+            for (int64_t r = 0; r < R; r++) {
+                x[r] = c->x + (sources ? sources[p + r] : p + r) * c->c_in + k;
+                rows[r] = out + ((targets ? targets[p + r] : p + r) - first_row) * stride;
+            }
+            c->isa->add_rows((int)R, V, x, panel + k * V * c->isa->lanes, least(DEPTH, c->c_in - k), rows);
+        }
+}
+
+static void convolve(void *job, int thread, int threads)
+{
+    convolution *c = job;
+    int64_t lanes = c->isa->lanes, units = parts(c->n_out, c->block) * c->columns;
+    float *buffer = c->buffers ? c->buffers + thread * c->block * c->isa->vectors * lanes : NULL;
+    (void)threads;
+    for (int64_t u; (u = atomic_fetch_add(&c->next, 1)) < units;) {
+        int64_t b = u / c->columns, first_row = b * c->block, n = least(c->block, c->n_out - first_row);
+        int64_t first = part(c->vectors, u % c->columns, c->columns);
+        int V = (int)(part(c->vectors, u % c->columns + 1, c->columns) - first);
+        int64_t width = V * lanes, used = least(width, c->c_out - first * lanes);
+        float *out = c->out + first_row * c->c_out + first * lanes, *rows = buffer ? buffer : out;
+        int64_t stride = buffer ? width : c->c_out;
+        for (int64_t r = 0; r < n; r++) memset(rows + r * stride, 0, width * sizeof(float));
+        for (int64_t o = 0; o < c->K; o++) {
+            const float *panel = c->packed + (o * c->vectors + first) * lanes * c->c_in;
+            if (o == c->identity)
+                add_pairs(c, NULL, NULL, first_row, first_row + n, panel, V, rows, stride, first_row);
+            else
+                add_pairs(c, c->sources, c->targets, c->starts[b * c->K + o], c->starts[b * c->K + o + 1], panel, V,
+                          rows, stride, first_row);
+        }
+        for (int64_t r = 0; buffer && r < n; r++)
+            memcpy(out + r * c->c_out, rows + r * stride, used * sizeof(float));
+    }
+}
+
+/* out[t] = sum over pairs (o, s, t) of x[s] W[o]. The steps are those of W's three dimensions; identity is the
+ * offset that pairs every row with itself, or -1. Returns 1 where there is no memory, else 0. */
+int iscc_convolve(int lanes, int threads, const float *x, const float *kernel, float *out, const int32_t *sources,
+                  const int32_t *targets, const int64_t *starts, int64_t n_pairs, int64_t n_out, int64_t block,
+                  int64_t K, int64_t c_in, int64_t c_out, int64_t step_k, int64_t step_in, int64_t step_out,
+                  int identity)
+{
+    const isa *set = isa_of(lanes);
+    int64_t vectors = parts(c_out, set->lanes), all_pairs = n_pairs + (identity < 0 ? 0 : n_out);
+    convolution c = {set, x, kernel, out, NULL, NULL, sources, targets, starts, n_out, block, K, c_in, c_out,
+                     step_k, step_in, step_out, vectors, parts(vectors, set->vectors), identity, 0};
+    threads = worth(threads, (double)all_pairs * c_in * c_out);
+    c.packed = aligned_floats(K * c_in * vectors * set->lanes);
+    if (c_out % set->lanes) c.buffers = aligned_floats(threads * block * set->vectors * set->lanes);
+    int failed = !c.packed || (c_out % set->lanes && !c.buffers);
+    if (!failed) {
+        run(pack, &c, worth(threads, (double)K * c_in * c_out));
+        run(convolve, &c, threads);
+    }
+    free(c.packed);
+    free(c.buffers);
+    return failed;
+}
+
+/* ---- the gradient of the kernel ---- */
+
+typedef struct {
+    const isa *isa;
+    const float *x, *g;
+    float *sum, *buffers;
+    const int32_t *sources, *targets;
+    const int64_t *starts, *sizes;
+    int64_t n_out, block, K, c_in, c_out, vectors, columns;
+    int identity;
+} outer_products;
+
+/* sum[i0 .. i1) += x[s][i0 .. i1)^T g[t] over pairs a up to b, all of one offset. */
+static void add_outer_products(const outer_products *c, const int32_t *sources, const int32_t *targets, int64_t a,
+                               int64_t b, int64_t i0, int64_t i1, float *sum, float *buffer)
+{
+    int64_t lanes = c->isa->lanes, stride = c->vectors * lanes;
+    const float *x[PAIRS], *g[PAIRS];
+    for (int64_t p = a; p < b; p += PAIRS) {
+        int64_t n = least(PAIRS, b - p);
+        for (int64_t q = 0; q < n; q++) {
+            x[q] = c->x + (sources ? sources[p + q] : p + q) * c->c_in;
+            g[q] = c->g + (targets ? targets[p + q] : p + q) * c->c_out;
+            if (buffer) g[q] = memcpy(buffer + q * stride, g[q], c->c_out * sizeof(float));
+        }
+        for (int64_t column = 0; column < c->columns; column++) {
+            int64_t first = part(c->vectors, column, c->columns);
+            int V = (int)(part(c->vectors, column + 1, c->columns) - first);
+            int64_t tiles = parts(i1 - i0, c->isa->rows[V]);
+            for (int64_t t = 0; t < tiles; t++) {
+                int64_t i = i0 + part(i1 - i0, t, tiles), R = i0 + part(i1 - i0, t + 1, tiles) - i;
+                c->isa->add_outer((int)R, V, x, i, g, first * lanes, n, sum + i * stride + first * lanes, stride);
+            }
+        }
+    }
+}
+
+/* Threads share out the rows of all W[o], one after another, by their pairs. A segment of output rows is
+ * passed over for all offsets while its rows are in cache. */
+static void outer_share(void *job, int thread, int threads)
+{
+    const outer_products *c = job;
+    int64_t stride = c->vectors * c->isa->lanes, blocks = parts(c->n_out, c->block), total = 0;
+    int64_t segment = 1 + SEGMENT / ((c->c_in + c->c_out) * c->block);
+    float *buffer = c->buffers ? c->buffers + thread * PAIRS * stride : NULL;
+    for (int64_t o = 0; o < c->K; o++) total += c->sizes[o];
+    double low = (double)total * thread / threads, high = (double)total * (thread + 1) / threads;
+    for (int64_t b0 = 0; b0 < blocks; b0 += segment) {
+        double before = 0;
+        for (int64_t o = 0; o < c->K; before += c->sizes[o++]) {
+            double from = (low - before) / c->sizes[o], to = (high - before) / c->sizes[o];
+            if (!c->sizes[o] || from >= 1 || to <= 0) continue;
+            int64_t i0 = from <= 0 ? 0 : (int64_t)(from * c->c_in), end = to >= 1 ? c->c_in : (int64_t)(to * c->c_in);
+            for (; i0 < end; i0 += CHANNELS)
+                for (int64_t b = b0; b < least(b0 + segment, blocks); b++) {
+                    float *sum = c->sum + o * c->c_in * stride;
+                    int64_t i1 = least(i0 + CHANNELS, end);
+                    if (o == c->identity)
+                        add_outer_products(c, NULL, NULL, b * c->block, least((b + 1) * c->block, c->n_out), i0, i1,
+                                           sum, buffer);
+                    else
+                        add_outer_products(c, c->sources, c->targets, c->starts[b * c->K + o],
+                                           c->starts[b * c->K + o + 1], i0, i1, sum, buffer);
+                }
+        }
+    }
+}
+
+/* sum[o] += sum over pairs (o, s, t) of x[s]^T g[t]. sum is [K][c_in][c_out rounded up to lanes]. sizes are
+ * the numbers of pairs of each offset, the identity's too. Returns 1 where there is no memory, else 0. */
+int iscc_outer_products(int lanes, int threads, const float *x, const float *g, float *sum, const int32_t *sources,
+                        const int32_t *targets, const int64_t *starts, const int64_t *sizes, int64_t n_out,
+                        int64_t block, int64_t K, int64_t c_in, int64_t c_out, int identity)
+{
+    const isa *set = isa_of(lanes);
+    int64_t vectors = parts(c_out, set->lanes), padded = vectors * set->lanes, pairs = 0;
+    outer_products c = {set, x, g, sum, NULL, sources, targets, starts, sizes, n_out, block, K, c_in, c_out,
+                        vectors, parts(vectors, set->vectors), identity};
+    for (int64_t o = 0; o < K; o++) pairs += sizes[o];
+    threads = worth(threads, (double)pairs * c_in * c_out);
+    if (c_out % set->lanes) {
+        c.buffers = aligned_floats(threads * PAIRS * padded);
+        if (!c.buffers) return 1;
+        memset(c.buffers, 0, threads * PAIRS * padded * sizeof(float));
+    }
+    run(outer_share, &c, threads);
+    free(c.buffers);
+    return 0;
+}
+
+/* ---- maps ---- */
+
+/* One of each two opposite neighbours: (offset, row, row of its neighbour) into the three arrays, which hold
+ * 13 * n. keys are sorted; a step along x or y adds step_x or step_y to a key, along z 1. Their number. */
+int64_t iscc_neighbours(const int64_t *keys, int64_t n, int64_t step_x, int64_t step_y, int32_t *offsets,
+                        int32_t *rows, int32_t *neighbours)
+{
+    static const int dx[4] = {1, 1, 1, 0}, dy[4] = {-1, 0, 1, 1};
+    int64_t found = 0;
+    /* The three cells above and below one (x, y) have successive keys, and both sides ascend: one scan. */
+    for (int column = 0; column < 4; column++) {
+        int64_t step = dx[column] * step_x + dy[column] * step_y - 1;
+        int32_t lowest = dx[column] + 3 * dy[column] + 13 - 9;
+        for (int64_t i = 0, first = 0; i < n; i++) {
+            while (first < n && keys[first] < keys[i] + step) first++;
+            for (int64_t j = first; j < n && keys[j] <= keys[i] + step + 2; j++, found++) {
+                offsets[found] = lowest + 9 * (int32_t)(keys[j] - keys[i] - step);
+                rows[found] = (int32_t)i;
+                neighbours[found] = (int32_t)j;
+            }
+        }
+    }
+    for (int64_t i = 0; i + 1 < n; i++)
+        if (keys[i + 1] - keys[i] == 1) {
+            offsets[found] = 22;
+            rows[found] = (int32_t)i;
+            neighbours[found++] = (int32_t)i + 1;
+        }
+    return found;
+}
+
+/* Order pairs by block of targets and offset, in a bin as they come. starts holds n_blocks * K + 1. */
+void iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *targets, int64_t n_pairs,
+                int64_t block, int64_t K, int64_t n_blocks, int64_t *starts, int32_t *grouped_sources,
+                int32_t *grouped_targets)
+{
+    int64_t *ends = starts + 1;  /* of each bin; where its next pair goes, while they are put */
+    memset(starts, 0, (n_blocks * K + 1) * sizeof(int64_t));
+    for (int64_t p = 0; p < n_pairs; p++) ends[targets[p] / block * K + offsets[p]]++;
+    int64_t before = 0;
+    for (int64_t bin = 0; bin < n_blocks * K; bin++) {
+        int64_t count = ends[bin];
+        ends[bin] = before;
+        before += count;
+    }
+    for (int64_t p = 0; p < n_pairs; p++) {
+        int64_t to = ends[targets[p] / block * K + offsets[p]]++;
+        grouped_sources[to] = sources[p];
+        grouped_targets[to] = targets[p];
+    }
+}
