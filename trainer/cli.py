@@ -81,6 +81,7 @@ def pretrain(
         raise SystemExit(stopped.exit_status) from None
     state = "finished" if trained else "was finished already, nothing done"
     typer.echo(f"{state}: encoder {out / 'encoder.safetensors'}, metrics {out / 'metrics.jsonl'}")
+    typer.echo(f"look at it: iscc-train report {out}")
 
 
 @app.command()

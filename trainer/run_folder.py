@@ -32,8 +32,11 @@ def prepare(
     """
     start = first_step(out, config, cache, resume, overwrite)
     if overwrite and (out / CONFIG_FILE).exists():
-        shutil.rmtree(out)
+        _clear(out)
+    files.remove_torn(out)
     if start == 0:
+        for name in (checkpoint.ENCODER_FILE, checkpoint.HEADS_FILE):  # of a run whose removal was interrupted
+            (out / name).unlink(missing_ok=True)
         _write_config(out, config, cache, computed_by)
     return start
 
@@ -45,7 +48,7 @@ def first_step(out: Path, config: PretrainConfig, cache: Cache, resume: bool, ov
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out must name a folder")
-    if not (out / CONFIG_FILE).exists() and out.exists() and any(out.iterdir()):
+    if not (out / CONFIG_FILE).exists() and out.exists() and not _only_begun(out, config):
         raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
     if overwrite or not (out / checkpoint.RESUME_FILE).exists():  # nothing there that could be lost
         return 0
@@ -66,9 +69,30 @@ def read_config(out: Path) -> PretrainConfig:
     return configs.resolve(PretrainConfig, out / RECIPE_FILE)
 
 
+def _only_begun(out: Path, config: PretrainConfig) -> bool:
+    """Whether all that is there is what this run leaves when it is killed before it has written its options."""
+    names = {path.name for path in out.iterdir() if not files.is_torn(path)}
+    try:
+        return not names or (names == {RECIPE_FILE} and read_config(out) == config)
+    except UserError:  # another program's config.toml
+        return False
+
+
+def _clear(out: Path) -> None:
+    """Remove a run's files; killed meanwhile, it leaves a run without a checkpoint, which can be removed as well."""
+    (out / checkpoint.RESUME_FILE).unlink(missing_ok=True)
+    for path in out.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != CONFIG_FILE:
+            path.unlink()
+    (out / CONFIG_FILE).unlink()
+
+
 def _write_config(out: Path, config: PretrainConfig, cache: Cache, computed_by: Mapping[str, str]) -> None:
     content = configs.to_dict(config) | {
         "provenance": {
+            "dataset": cache.manifest.dataset,
             "cache": str(cache.path),
             "cache_manifest_sha256": _digest(cache),
             "started_on": dict(computed_by),

@@ -66,7 +66,7 @@ def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig,
     changed = sum(o.differs and o.matters and o.key != "train.seed" for o in options)
     head = headline(
         record,
-        data_set=found.manifest.dataset if found is not None and _is_of_run(found, record) else "data set not known",
+        data_set=str(record.provenance.get("dataset", "data set not known")),
         recipe=recipe,
         changed=changed,
         parameters=sum(p.numel() for p in encoder.parameters()),

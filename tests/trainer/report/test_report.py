@@ -180,7 +180,7 @@ def test_another_cache_is_shown_and_named(run: Path, other_cache_path: Path, tmp
     page = Page(tmp_path / "report.html")
     assert "sweeps" in page.anchors
     assert f"are of {other_cache_path} (fake). Its manifest is not the one" in page.text
-    assert "data set not known" in page.text
+    assert "fake · recipe" in page.text  # the data set of the run
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path):
