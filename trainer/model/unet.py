@@ -63,7 +63,7 @@ class SparseUNet(nn.Module):
     def __init__(self, config: ModelConfig, engine: Engine = NATIVE, recompute: bool = False) -> None:
         super().__init__()
         self.config = config
-        self._engine = engine
+        self._sparse_tensor = engine.sparse_tensor
         self._recompute = recompute
         stem = config.stem_width
         self.stem = nn.Sequential(
@@ -98,7 +98,7 @@ class SparseUNet(nn.Module):
             UserError: the voxels lie too far apart for the engine to number.
         """
         order = sort_order(bxyz)
-        x = self._engine.sparse_tensor(bxyz[order], feats[order])
+        x = self._sparse_tensor(bxyz[order], feats[order])
         skips = [x := self._run(self.stem, x)]
         for down in self.encoder:
             skips.append(x := self._run(down, x))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -129,3 +131,10 @@ def test_wrong_configurations_are_refused() -> None:
         ModelConfig(voxel_size=0.0)
     with pytest.raises(ValueError, match="at least 1"):
         ModelConfig(blocks=0)
+
+
+def test_a_network_can_be_copied() -> None:
+    original = network()
+    twin = copy.deepcopy(original)
+    torch.testing.assert_close(twin(*scene()), original(*scene()))
+    assert next(twin.parameters()) is not next(original.parameters())
