@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_TORN: Final = re.compile(r"\..+\.\d+\.tmp")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -22,18 +25,31 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file's content in one step; parents are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with naming(path), aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what killed processes had begun to write in a folder that no living one writes to."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if is_torn(path):
+            path.unlink()
+
+
+def is_torn(path: Path) -> bool:
+    """Whether a file is one that write_bytes had begun and not renamed."""
+    return _TORN.fullmatch(path.name) is not None
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer import checkpoint, run_folder
 from iscc_lidar.trainer.checkpoint import TrainState
 from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
-from iscc_lidar.trainer.data.dataset import batches
+from iscc_lidar.trainer.data.dataset import batches, workers_told
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, memory_told
@@ -78,6 +78,7 @@ def _loop(
     pinned = compute.device.type == "cuda"
     with (
         memory_told(),
+        workers_told(),
         stop_requests() as asked_to_stop,
         closing(batches(cache, config, state.step, share, pinned)) as loader,
         _progress(train, state.step) as bar,

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from multiprocessing import resource_tracker
 from typing import Final, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sample import Sample, make_sample
 
+_NOT_FOR_WORKERS: Final = (signal.SIGINT, signal.SIGTERM)
 _LAST_STEP_S: Final = 20
 """How long a worker that was sent SIGTERM goes on, in seconds."""
 
@@ -53,7 +57,8 @@ def batches(cache: Cache, config: PretrainConfig, start: int, share: Share, pinn
 
     Closing the iterator ends the worker processes.
     """
-    loader = iter(_loader(PairDataset(cache, config), config, start, share, pinned))
+    with _signals_held() if config.train.loader_workers else nullcontext():
+        loader = iter(_loader(PairDataset(cache, config), config, start, share, pinned))
     while step := list(itertools.islice(loader, share.micro_batches)):
         yield step
 
@@ -77,9 +82,35 @@ def _loader(dataset: PairDataset, config: PretrainConfig, start: int, share: Sha
     return cast(Iterable[Batch], loader)  # collate has turned samples into batches
 
 
+@contextmanager
+def workers_told() -> Iterator[None]:
+    """Turn the death of a worker process, of which torch may tell at any time, into a UserError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that makes samples has ended ({str(error).splitlines()[0]}). If the machine's memory was full, "
+            "set a smaller train.loader_workers; the last checkpoint is whole: go on from it with --resume"
+        ) from None
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let processes start with signals held back, until _start_worker has said what is to be done with them."""
+    resource_tracker.ensure_running()  # later it would let them through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(_: int) -> None:
     # A signal to all processes of a run is the training process's to answer: it still needs samples for its last step.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_STEP_S))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
     torch.set_num_threads(1)
     use_fast_codecs()

@@ -1,0 +1,142 @@
+"""Runs of ``iscc-train`` that are killed, or whose disk fails, at the n-th thing they do to their folder.
+
+python faulty_disk.py < PLAN, one JSON list a line: [folder, log, arguments, fault, n, errno]. Torch is imported once;
+each run is a fork that has computed nothing before. Prints for each run [exit status, operations done], in JSON.
+
+Faults: "none"; "kill": SIGKILL before the n-th operation; "torn": SIGKILL in the middle of the n-th, where it is a
+write; "once": the n-th operation fails with errno, a write after half of it; "from": so do all that need space
+from the n-th on, as on a full disk. An operation is opening for writing, a write, fsync, rename, unlink, mkdir, rmdir.
+"""
+
+import importlib
+import json
+import os
+import pathlib
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+IMPORTED_LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "zarrs", "iscc_lidar.trainer.pretrain")
+"""What a run imports as it goes on: once for all of them."""
+NEEDS_SPACE = ("open", "write", "fsync", "mkdir")
+
+
+class Disk:
+    """Counts what is done to a folder, and fails at the n-th."""
+
+    def __init__(self, folder: str, fault: str, n: int, errno: int) -> None:
+        self.folder, self.fault, self.n, self.errno = folder, fault, n, errno
+        self.done: list[str] = []
+
+    def do(self, kind: str, path: str, act: Callable[[], Any], half: Callable[[], Any] | None = None) -> Any:
+        """Do it, or fail."""
+        if not path.startswith(self.folder):
+            return act()
+        self.done.append(f"{kind} {os.path.relpath(path, self.folder)}")
+        here = len(self.done) == self.n
+        if here and self.fault in ("kill", "torn"):
+            if self.fault == "torn" and half is not None:
+                half()
+            os.kill(os.getpid(), signal.SIGKILL)
+        full = self.fault == "from" and len(self.done) >= self.n and kind in NEEDS_SPACE
+        if full or (here and self.fault == "once"):
+            if half is not None:
+                half()
+            raise OSError(self.errno, os.strerror(self.errno))
+        return act()
+
+
+class File:
+    """A file open for writing."""
+
+    def __init__(self, real: Any, path: str, disk: Disk) -> None:
+        self.real, self.path, self.disk = real, path, disk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def __enter__(self) -> "File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.real.close()
+
+    def write(self, data: bytes) -> int:
+        def half() -> None:
+            self.real.write(data[: len(data) // 2])
+            self.real.flush()
+
+        return self.disk.do("write", self.path, lambda: self.real.write(data), half)
+
+
+def install(disk: Disk) -> None:
+    """Let all that Python does to files go by the disk."""
+
+    def watch(name: str, kind: str, path_of: Callable[..., str]) -> None:
+        real = getattr(os, name)
+        setattr(os, name, lambda *a, **k: disk.do(kind, path_of(*a), lambda: real(*a, **k)))
+
+    for name in ("unlink", "remove", "mkdir", "rmdir"):
+        watch(name, name, lambda path, *_: os.fspath(path) if not isinstance(path, int) else "")
+    for name in ("replace", "rename"):
+        watch(name, "rename", lambda _, to: os.fspath(to))
+    watch("fsync", "fsync", lambda handle: os.readlink(f"/proc/self/fd/{handle}"))
+    real_open = pathlib.Path.open
+
+    def opened(path: pathlib.Path, mode: str = "r", *a: Any, **k: Any) -> Any:
+        if mode[0] == "r" and "+" not in mode:
+            return real_open(path, mode, *a, **k)
+        file = disk.do("open", str(path), lambda: real_open(path, mode, *a, **k))
+        return File(file, str(path), disk)
+
+    pathlib.Path.open = opened
+
+
+def run(disk: Disk, arguments: list[str]) -> int:
+    """Run ``iscc-train``; its exit status."""
+    from iscc_lidar.trainer.cli import app
+
+    install(disk)
+    try:
+        app(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 70
+    return 0
+
+
+def in_a_fork(folder: str, log: str, arguments: list[str], fault: str, n: int, errno: int) -> tuple[int, list[str]]:
+    """Run as told; exit status as of a shell's, and the operations done."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        with open(log, "ab", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        disk = Disk(folder, fault, n, errno)
+        status = run(disk, arguments)
+        os.write(writer, json.dumps(disk.done).encode())
+        sys.stderr.flush()
+        os._exit(status)
+    os.close(writer)
+    with open(reader, "rb") as told:
+        done = told.read()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), json.loads(done or b"[]")
+
+
+def main() -> None:
+    for late in IMPORTED_LATE:
+        importlib.import_module(late)
+
+    for line in sys.stdin:
+        print(json.dumps(in_a_fork(*json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Runs that are killed, or whose disk fails, at one of the things they do to their folder, and then resumed."""
+
+import errno
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from iscc_lidar.shared.config import to_toml
+from iscc_lidar.trainer import checkpoint
+from iscc_lidar.trainer.config import PretrainConfig
+
+FAULTY_DISK = Path(__file__).with_name("faulty_disk.py")
+SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]
+FILES = {"encoder.safetensors", "heads.safetensors", "resume.pt", "metrics.jsonl", "config.toml", "config.json"}
+
+
+class Ended(NamedTuple):
+    status: int
+    done: list[str]
+    said: str
+
+
+class Trainer:
+    """Runs ``iscc-train pretrain`` again and again in forks of one process that has imported torch."""
+
+    def __init__(self, cache: Path, recipe: Path, log: Path) -> None:
+        self.options = ["pretrain", "--cache", str(cache), "--recipe", str(recipe), *SETTINGS]
+        self.log = log
+        self.forks = subprocess.Popen(
+            [sys.executable, str(FAULTY_DISK)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    def run(self, out: Path, *more: str, fault: str = "none", n: int = 0, error: int = 0) -> Ended:
+        """Train in ``out`` with a fault at the n-th operation on it."""
+        self.log.unlink(missing_ok=True)
+        plan = [str(out), str(self.log), [*self.options, "--out", str(out), *more], fault, n, error]
+        self.forks.stdin.write(json.dumps(plan) + "\n")
+        self.forks.stdin.flush()
+        status, done = json.loads(self.forks.stdout.readline())
+        return Ended(status, done, self.log.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def trainer(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    folder = tmp_path_factory.mktemp("trainer")
+    (folder / "tiny.toml").write_text(to_toml(tiny), encoding="utf-8")
+    trainer = Trainer(cache_path, folder / "tiny.toml", folder / "log")
+    yield trainer
+    trainer.forks.stdin.close()
+    trainer.forks.wait(60)
+
+
+@pytest.fixture(scope="module")
+def whole(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    ended = trainer.run(out)
+    assert ended.status == 0, ended.said
+    return out
+
+
+@pytest.fixture(scope="module")
+def operations(trainer: Trainer, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What such a run does to its folder, in order, as 'rename resume.pt'."""
+    out = tmp_path_factory.mktemp("runs") / "counted"
+    ended = trainer.run(out)
+    assert differences(out, whole) == []
+    return [re.sub(r"\.(.+)\.\d+\.tmp", r"\1", operation) for operation in ended.done]
+
+
+def differences(run: Path, whole: Path) -> list[str]:
+    """Files of two runs that are not the same, bit for bit; of resume.pt what it holds."""
+    names = {path.name for path in run.iterdir()} | FILES
+    return sorted(name for name in names if not _same(run / name, whole / name))
+
+
+def _same(one: Path, other: Path) -> bool:
+    if not (one.exists() and other.exists()):
+        return False
+    if one.suffix == ".pt":
+        return _equal(torch.load(one, weights_only=True), torch.load(other, weights_only=True))
+    return one.read_bytes() == other.read_bytes()
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return type(one) is type(other) and one == other
+
+
+def places(operations: list[str], *wanted: str) -> list[int]:
+    """Where operations stand, from 1."""
+    return [n for n, operation in enumerate(operations, 1) if operation in wanted]
+
+
+def after_a_kill(trainer: Trainer, out: Path, whole: Path, fault: str, n: int, kills: int = 1, *more: str) -> list[str]:
+    """Kill a run, and what resumes it, at the n-th operation of each; then resume it in peace. What differs?"""
+    for _ in range(kills):
+        if trainer.run(out, "--resume", *more, fault=fault, n=n).status != -9:
+            break
+    ended = trainer.run(out, "--resume", *more)
+    found = differences(out, whole) if ended.status == 0 else [ended.said]
+    shutil.rmtree(out)
+    return found
+
+
+def test_a_comparison_sees_what_differs(trainer: Trainer, whole: Path, tmp_path: Path):
+    shutil.copytree(whole, tmp_path / "run")
+    assert differences(tmp_path / "run", whole) == []
+    content = torch.load(whole / "resume.pt", weights_only=True)
+    content["optimizer"]["state"][0]["exp_avg"].view(-1)[0] += 1e-6
+    torch.save(content, tmp_path / "run/resume.pt")
+    (tmp_path / "run/metrics.jsonl").write_text((whole / "metrics.jsonl").read_text().replace("1", "2", 1))
+    (tmp_path / "run/.x.1.tmp").touch()
+    assert differences(tmp_path / "run", whole) == [".x.1.tmp", "metrics.jsonl", "resume.pt"]
+
+
+def test_killed_around_each_rename_and_in_a_line_of_the_log(
+    trainer: Trainer, whole: Path, operations: list[str], tmp_path: Path
+):
+    points = [("torn", places(operations, "write config.toml")[0])]
+    points += [("kill", places(operations, "rename config.json")[0])]
+    points += [("torn", places(operations, "write metrics.jsonl")[-1])]
+    points += [("kill", places(operations, f"rename {name}")[-1]) for name in ("heads.safetensors", "resume.pt")]
+    points += [("kill", len(operations))]
+    found = {p: after_a_kill(trainer, tmp_path / "run", whole, *p) for p in points}
+    assert {p: d for p, d in found.items() if d} == {}
+
+
+@pytest.mark.slow
+def test_killed_at_everything_it_does(
+    trainer: Trainer, whole: Path, operations: list[str], tmp_path: Path, record_property
+):
+    every = range(1, len(operations) + 1)
+    points = [("kill", n, kills) for n in every for kills in (1, 3)]
+    points += [("torn", n, 1) for n in every if operations[n - 1].startswith("write")]
+    found = {p: after_a_kill(trainer, tmp_path / "run", whole, *p) for p in points}
+    different = {(operations[p[1] - 1], *p): d for p, d in found.items() if d}
+    record_property("kill_points", len(points))
+    print(f"kill points tried: {len(points)}, runs that differ: {len(different)}")
+    assert different == {}
+
+
+@pytest.mark.slow
+def test_killed_at_checkpoints_with_a_loader_process(
+    trainer: Trainer, whole: Path, operations: list[str], tmp_path: Path
+):
+    more = ("--set", "train.loader_workers=1")
+    points = [("kill", n) for n in places(operations, "rename encoder.safetensors", "rename resume.pt")]
+    points += [("torn", places(operations, "write metrics.jsonl")[-1])]
+    found = {p: after_a_kill(trainer, tmp_path / "run", whole, *p, 1, *more) for p in points}
+    only_the_option = {"config.json", "config.toml"}
+    assert {p: d for p, d in found.items() if set(d) - only_the_option} == {}
+
+
+def overwriting(trainer: Trainer, whole: Path, out: Path, n: int, then: str) -> list[str]:
+    """Kill a run that overwrites a finished one at its n-th operation, then run with another option."""
+    shutil.copytree(whole, out)
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard/events.1").touch()
+    assert trainer.run(out, "--overwrite", fault="kill", n=n).status == -9
+    ended = trainer.run(out, then)
+    found = differences(out, whole) if ended.status == 0 else [ended.said]
+    shutil.rmtree(out)
+    return [] if then == "--resume" and found == ["tensorboard"] else found
+
+
+def test_killed_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_path: Path):
+    points = [(3, "--overwrite"), (8, "--overwrite"), (2, "--resume")]
+    assert {p: d for p in points if (d := overwriting(trainer, whole, tmp_path / "run", *p))} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["--overwrite", "--resume"])
+def test_killed_anywhere_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_path: Path, then: str):
+    found = {n: overwriting(trainer, whole, tmp_path / "run", n, then) for n in range(1, 30)}
+    assert {n: d for n, d in found.items() if d} == {}
+
+
+def after_a_disk_error(trainer: Trainer, out: Path, whole: Path, fault: str, n: int, error: int) -> list[str]:
+    """Let the disk fail a run at its n-th operation, then resume it. What was wrong, or differs?"""
+    failed = trainer.run(out, fault=fault, n=n, error=error)
+    wrong = []
+    last = [line for line in failed.said.splitlines() if line.strip()][-1]
+    if failed.status != 1 or "Traceback" in failed.said:
+        wrong.append(f"status {failed.status}: {failed.said}")
+    said = rf"error: {re.escape(str(out))}.*: {os.strerror(error)}\. .*make room.*run the command again"
+    if not re.match(said, last):
+        wrong.append(f"unclear: {last}")
+    if ".tmp" in last or not any(f"/{name}: " in last for name in FILES):
+        wrong.append(f"names no file of the run: {last}")
+    if out.exists() and (torn := list(out.glob(".*"))):
+        wrong.append(f"left behind: {torn}")
+    if (out / checkpoint.RESUME_FILE).exists() and checkpoint.saved_step(out) not in (2, 4):
+        wrong.append("checkpoint not whole")
+    ended = trainer.run(out, "--resume")
+    wrong += differences(out, whole) if ended.status == 0 else [ended.said]
+    shutil.rmtree(out)
+    return wrong
+
+
+def test_a_disk_that_fails_is_named_and_costs_only_what_came_after_the_checkpoint(
+    trainer: Trainer, whole: Path, operations: list[str], tmp_path: Path
+):
+    points = [("once", places(operations, "write resume.pt")[-1], errno.EIO)]
+    points += [("once", places(operations, "rename resume.pt")[-1] + 1, errno.EIO)]  # the folder's fsync
+    points += [("from", places(operations, "write metrics.jsonl")[-1], errno.ENOSPC)]
+    found = {p: after_a_disk_error(trainer, tmp_path / "run", whole, *p) for p in points}
+    assert {p: d for p, d in found.items() if d} == {}
+
+
+@pytest.mark.slow
+def test_a_disk_that_fails_at_anything(trainer: Trainer, whole: Path, operations: list[str], tmp_path: Path):
+    every = [n for n, operation in enumerate(operations, 1)]
+    kinds = [("once", errno.EIO), ("once", errno.ENOSPC), ("from", errno.ENOSPC)]
+    points = [(fault, n, error) for n, (fault, error) in itertools.product(every, kinds)]
+    points = [p for p in points if p[0] == "once" or not operations[p[1] - 1].startswith("rename")]
+    found = {p: after_a_disk_error(trainer, tmp_path / "run", whole, *p) for p in points}
+    print(f"disk errors tried: {len(points)}")
+    assert {(operations[p[1] - 1], *p): d for p, d in found.items() if d} == {}
