@@ -1,8 +1,8 @@
 """How the fused convolution is cut up: a fixed function of the problem's shape and the GPU's generation.
 
 Nothing is tried out at run time, so that every process of a run, and every run, adds in the same order. The sizes
-were chosen by compiling for sm_80 and sm_90: no register spills, at least 12 warps on a multiprocessor, at most 75 KB
-of shared memory for a block (consumer GPUs have 99). Their speed has not been measured on a GPU.
+were chosen by compiling for sm_80 and sm_90: no register spills, 12 warps or more on a multiprocessor (8 in one case,
+192 to 128 channels on sm_80), at most 75 KB of shared memory for a block (consumer GPUs have 99). Their speed has not been measured on a GPU.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def gather_sizes(n_out: int, c_in: int, c_out: int, dtype: torch.dtype, tf32: bo
     # 128 columns would gather rows of x half as often, but leave registers for 8 warps only.
     cols = _width(c_out, 64)
     depth = 64 if c_in % 64 == 0 and dtype is not torch.float32 else _width(c_in, 32)
-    rows = 128 if -(-n_out // 128) * -(-c_out // cols) >= _FEW_PROGRAMS else 64
+    is_large = -(-n_out // 128) * -(-c_out // cols) >= _FEW_PROGRAMS
+    rows = 128 if is_large and dtype is not torch.float32 else 64
     return TileSizes(rows, cols, depth, 4)
 
 
@@ -70,8 +71,8 @@ def pair_sizes(c_in: int, c_out: int, dtype: torch.dtype, tf32: bool, major: int
 def n_parts(n_offsets: int, c_in: int, c_out: int) -> int:
     """Into how many parts the offsets are sorted separately, see neighbour_table.
 
-    On real sweeps at 0.05 and 0.1 m one part computes 1.8 to 2.1 times the products that exist, two 1.25 to 1.4,
-    three 1.1 to 1.2; each part beyond the first writes and reads the output once more, in float32. With few
+    On real sweeps at 0.05 and 0.1 m one part computes 1.8 to 2.1 times the products that exist, two 1.2 to 1.5,
+    three 1.1 to 1.3; each part beyond the first writes and reads the output once more, in float32. With few
     channels that costs more than the products.
     """
     return 2 if n_offsets == 27 and c_in * c_out >= 64 * 64 else 1
