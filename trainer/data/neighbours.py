@@ -29,9 +29,13 @@ def nearest_voxels(crops: Crops, voxel_xyz: NDArray[np.float32], k: int, reach_m
     """
     found = np.full((len(crops.xyz), k), NONE, np.int64)
     bounds = np.searchsorted(crops.crop, np.arange(len(crops.centre) + 1))
+    by_x = np.argsort(voxel_xyz[:, 0], kind="stable")
+    x = voxel_xyz[by_x, 0]
     for crop, (start, stop) in enumerate(pairwise(bounds)):
-        offset = np.abs(voxel_xyz - crops.centre[crop])
-        near = np.flatnonzero((offset <= crops.radius[crop] + reach_m).all(axis=1))
+        centre, reach = crops.centre[crop], crops.radius[crop] + reach_m
+        first, last = np.searchsorted(x, centre[0] - reach), np.searchsorted(x, centre[0] + reach, side="right")
+        row = np.sort(by_x[first:last])
+        near = row[(np.abs(voxel_xyz[row, 1:] - centre[1:]) <= reach).all(axis=1)]
         found[start:stop] = _nearest(crops.xyz[start:stop], voxel_xyz[near], near, k, reach_m)
     return found
 
