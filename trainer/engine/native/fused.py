@@ -31,6 +31,7 @@ Convolution = Callable[[Tensor, Tensor, KernelMap], Tensor]
 
 _SWITCH = "ISCC_FUSED"
 _TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+_OLDEST = (8, 0)
 _enabled = True
 
 
@@ -186,7 +187,12 @@ def largest_error(device: torch.device, dtype: torch.dtype, plain: Convolution, 
 
     Returns:
         The largest difference, in units of the largest value of the tensor compared.
+
+    Raises:
+        RuntimeError: the GPU is too old for the kernels; or whatever Triton raises.
     """
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < _OLDEST:
+        raise RuntimeError("Triton uses tensor cores from compute capability 8.0 (Ampere) on")
     random = torch.Generator().manual_seed(0)
     cells = torch.randint(0, max(2, round((4 * n_voxels) ** (1 / 3))), (n_voxels, 3), generator=random)
     bxyz = torch.unique(torch.nn.functional.pad(cells, (1, 0)), dim=0).int().to(device)

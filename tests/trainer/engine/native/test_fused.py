@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from iscc_lidar.trainer.engine.bench import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import convolution, fused, tile_sizes
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution, sparse_convolution
 from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
+from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 _spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
 assert _spec is not None
@@ -39,11 +41,14 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     if CUDA:
         return
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # read when a kernel is made
+    import triton
     import triton.language as tl
     from triton.runtime import interpreter
 
     from iscc_lidar.trainer.engine.native import triton_kernels
 
+    if tuple(int(number) for number in triton.__version__.split(".")[:2]) < (3, 7):
+        pytest.skip("the interpreter of Triton before 3.7 fails on loops with NumPy 2.4")
     importlib.reload(triton_kernels)
     assert isinstance(triton_kernels.gather_multiply, interpreter.InterpretedFunction)
     plain_dot = interpreter.InterpreterBuilder.create_dot
@@ -186,6 +191,13 @@ def test_the_self_check_passes_and_finds_a_wrong_kernel(monkeypatch: pytest.Monk
     assert fused.largest_error(DEVICE, torch.float32, plain_convolution, n_voxels) > 0.1
 
 
+@needs_triton
+@pytest.mark.usefixtures("kernels")
+def test_the_self_check_runs_within_inference_and_autocast() -> None:
+    with torch.inference_mode(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+        assert fused.largest_error(DEVICE, torch.float16, plain_convolution, 20) < 2e-3
+
+
 @needs_cuda
 def test_results_repeat_bit_for_bit_and_autocast_chooses_the_type() -> None:
     bxyz = torch.unique(torch.randint(0, 40, (30_000, 3), generator=torch.Generator().manual_seed(0)), dim=0)
@@ -205,6 +217,23 @@ def test_the_gpu_takes_the_fused_path(dtype: torch.dtype) -> None:
     assert fused.takes(x, plain_convolution)
     with fused.switched_off():
         assert not fused.takes(x, plain_convolution)
+
+
+@needs_triton
+@pytest.mark.usefixtures("kernels")
+def test_a_whole_network_has_the_plain_path_s_output_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    bxyz = synthetic_voxels(2, 150).to(DEVICE)
+    feats = torch.randn(len(bxyz), 4, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    torch.manual_seed(0)
+    network = SparseUNet(ModelConfig(stem_width=5, encoder_widths=(6,), decoder_widths=(7,))).to(DEVICE)
+
+    def run(is_fused: bool) -> list[Tensor]:
+        monkeypatch.setattr(fused, "takes", lambda *_: is_fused)
+        out = network(bxyz, feats)
+        return [out.detach(), *torch.autograd.grad(out.square().mean(), tuple(network.parameters()))]
+
+    for ours, plain in zip(run(True), run(False), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-4 * float(plain.abs().max()) + 1e-7)
 
 
 class OnCuda:
