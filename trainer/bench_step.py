@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep, use_fast_codecs
 from iscc_lidar.trainer.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
@@ -29,6 +31,7 @@ from iscc_lidar.trainer.hardware.compute import Compute, choose_compute
 from iscc_lidar.trainer.train_step import train_step
 
 _TURNS: Final = 3
+CUDA: Final = ProfilerActivity.CUDA
 
 
 def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, float]:
@@ -42,7 +45,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # as pretrain does
     dataset = PairDataset(cache, config)
-    at_hand, figures = _load(dataset, config, steps)
+    at_hand, figures = _load(dataset, config, steps + 1)
     on_device = [batch.to(compute.device) for batch in at_hand]
     state = new_state(config, compute)
     figures |= _phases(state, on_device, config, compute)
@@ -50,8 +53,8 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     endless = replace(
         config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
     )
-    figures |= _loader_alone(cache, endless, steps)
-    figures |= _together(cache, endless, state, on_device, compute, steps)
+    figures |= _loader_alone(cache, endless, compute, steps)
+    figures |= _together(cache, endless, state, at_hand[1:], compute, steps)
     pairs = train.batch_size
     figures["samples_per_s_step"] = pairs / figures["step_s"]
     figures["loader_over_step"] = figures["samples_per_s_loader"] / figures["samples_per_s_step"]
@@ -62,13 +65,25 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
 def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[list[Batch], dict[str, float]]:
     """Batches of the first steps, and what reading the sweeps, and making samples of them, takes a step."""
     train = config.train
-    keys = [keys_of_step(step, len(dataset), train.seed, train.batch_size) for step in range(steps)]
-    places = [dataset.sweeps[key.place] for of_step in keys for key in of_step]
-    read = _median([lambda p=p: dataset.cache.sweep(p.sequence, p.index) for p in places])  # type: ignore[misc]
     made: list[Batch] = []
-    whole = _median([lambda k=k: made.append(collate([dataset[key] for key in k])) for k in keys])  # type: ignore[misc]
-    read_s = 2 * train.batch_size * read  # both views of each pair
-    return made, {"load_s": read_s, "voxelise_s": whole - read_s}
+    reading, whole = [0.0] * steps, [0.0] * steps
+    read = dataset.cache.sweep
+
+    def timed(sequence: str, index: int) -> CachedSweep:
+        began = time.perf_counter()
+        sweep = read(sequence, index)
+        reading[len(made)] += time.perf_counter() - began
+        return sweep
+
+    with patch.object(dataset.cache, "sweep", timed):
+        for step in range(steps):
+            began = time.perf_counter()
+            samples = [dataset[key] for key in keys_of_step(step, len(dataset), train.seed, train.batch_size)]
+            batch = collate(samples)
+            whole[step] = time.perf_counter() - began
+            made.append(batch)
+    load, rest = np.median([reading, np.subtract(whole, reading)], axis=1).tolist()
+    return made, {"load_s": load, "voxelise_s": rest}
 
 
 def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, compute: Compute) -> dict[str, float]:
@@ -127,9 +142,9 @@ def _floor(state: TrainState, batch: Batch) -> dict[str, float]:
     return {"matmul_floor_s": figures["matmul_floor_s"] * 4 / 3}
 
 
-def _loader_alone(cache: Cache, config: PretrainConfig, steps: int) -> dict[str, float]:
+def _loader_alone(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> dict[str, float]:
     """Samples a second of all workers together, and the largest of them in memory."""
-    with closing(_after_first(cache, config)) as loader:
+    with closing(_after_first(cache, config, compute)) as loader:
         began = time.perf_counter()
         for _ in islice(loader, 4 * steps):
             pass
@@ -159,7 +174,7 @@ def _together(
     compute: Compute,
     steps: int,
 ) -> dict[str, float]:
-    """A step on batches that the loader brings against one on batches at hand, by turns."""
+    """A step on batches that the loader brings against one on the same batches at hand, by turns."""
 
     def mean_step(source: Iterable[Batch]) -> float:
         began = time.perf_counter()
@@ -170,19 +185,36 @@ def _together(
 
     repeated, loaded = [], []
     for _ in range(_TURNS):
-        repeated.append(mean_step(cycle(at_hand)))
-        with closing(_after_first(cache, config)) as loader:
+        repeated.append(mean_step(at_hand))
+        with closing(_after_first(cache, config, compute)) as loader:
             loaded.append(mean_step(batch for micro_batches in loader for batch in micro_batches))
-    return {
+    figures = {
         "repeated_step_s": statistics.mean(repeated),
         "loaded_step_s": statistics.mean(loaded),
         "loaded_over_repeated": statistics.mean(loaded) / statistics.mean(repeated),
     }
+    if compute.device.type == "cuda":
+        with closing(_after_first(cache, config, compute)) as loader, profile(activities=[CUDA]) as kernels:
+            began = time.perf_counter()
+            mean_step(batch for micro_batches in loader for batch in micro_batches)
+            seconds = time.perf_counter() - began
+        spans = [(e.time_range.start, e.time_range.end) for e in kernels.events() or ()]
+        figures["gpu_idle_share"] = 1 - covered(spans) * 1e-6 / seconds
+    return figures
 
 
-def _after_first(cache: Cache, config: PretrainConfig) -> Generator[list[Batch]]:
-    """A loader whose workers are up, and have a batch or more ready."""
-    loader = batches(cache, config, 0, Share(), pinned=False)
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Length of the union of intervals (start, end)."""
+    total, reached = 0.0, -math.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _after_first(cache: Cache, config: PretrainConfig, compute: Compute) -> Generator[list[Batch]]:
+    """A loader at the second step, whose workers are up."""
+    loader = batches(cache, config, 0, Share(), pinned=compute.device.type == "cuda")
     next(loader)
     return loader
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from iscc_lidar.trainer.bench_step import covered
 from iscc_lidar.trainer.cli import app
 
 
@@ -18,3 +19,11 @@ def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) 
     assert figures["engine.ratio"] > 0
     assert figures["training.samples_per_s_step"] > 0
     assert "samples_per_s_step" in done.output
+    for phase in ("load", "voxelise", "maps", "forward_student", "forward_teacher", "losses", "backward", "optimizer"):
+        assert figures[f"training.{phase}_s"] > 0, phase
+    assert figures["training.worker_peak_mb"] > 50
+
+
+def test_the_length_of_overlapping_spans() -> None:
+    assert covered([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.6)]) == 4.0
+    assert covered([]) == 0.0
