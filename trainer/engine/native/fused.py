@@ -131,7 +131,7 @@ def _kernel_gradient(x: Tensor, grad_out: Tensor, kernel_map: KernelMap) -> Tens
         )
         block = 1024
         _kernels().add_splits[n_offsets, -(-c_in * c_out // block)](
-            partial, splits.first, grad, SIZE=c_in * c_out, BLOCK=block
+            partial, splits.first, grad, SIZE=c_in * c_out, BLOCK=block, enable_fp_fusion=True
         )
     return grad
 
