@@ -47,7 +47,11 @@ typedef struct {
 
 #if defined(__x86_64__)
 #define LANES 16
+#ifdef __clang__  /* which may otherwise cut such registers in half */
+#define TARGET __attribute__((target("avx512f,fma"), min_vector_width(512)))
+#else
 #define TARGET __attribute__((target("avx512f,fma")))
+#endif
 #define NAME(x) x##_avx512
 #define TILES TILES_32
 #include "cpu_tiles.h"
@@ -371,7 +375,7 @@ void iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *t
 {
     int64_t *ends = starts + 1;  /* of each bin; where its next pair goes, while they are put */
     memset(starts, 0, (n_blocks * K + 1) * sizeof(int64_t));
-    for (int64_t p = 0; p < n_pairs; p++) ends[targets[p] / block * K + offsets[p]]++;
+    for (int64_t p = 0; p < n_pairs; p++) ends[(uint32_t)targets[p] / (uint32_t)block * K + offsets[p]]++;
     int64_t before = 0;
     for (int64_t bin = 0; bin < n_blocks * K; bin++) {
         int64_t count = ends[bin];
@@ -379,7 +383,7 @@ void iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *t
         before += count;
     }
     for (int64_t p = 0; p < n_pairs; p++) {
-        int64_t to = ends[targets[p] / block * K + offsets[p]]++;
+        int64_t to = ends[(uint32_t)targets[p] / (uint32_t)block * K + offsets[p]]++;
         grouped_sources[to] = sources[p];
         grouped_targets[to] = targets[p];
     }
