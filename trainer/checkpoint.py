@@ -79,8 +79,10 @@ def restore(out: Path, state: TrainState) -> None:
     """Bring a state to where the checkpoint in ``out`` was taken. Raises UserError where it is damaged."""
     content = _read(out / RESUME_FILE)
     try:
-        for name in ("student", "teacher", "prototypes", "optimizer", "scaler"):
+        for name in ("student", "teacher", "prototypes", "optimizer"):
             getattr(state, name).load_state_dict(content[name])
+        if content["scaler"]:  # empty where the run computed so far without one, on a CPU say
+            state.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["torch_rng"])
         state.step = content["step"]
     except (KeyError, RuntimeError, ValueError, TypeError) as error:

@@ -44,6 +44,11 @@ def pretrain(
 
     OUT holds `encoder.safetensors`, `metrics.jsonl`, `config.json`, and the same options as a recipe, `config.toml`.
 
+    SIGTERM or Ctrl-C ends the run after its step and saves it: exit status 143 or 130, and `--resume` goes on exactly
+    there; a second Ctrl-C ends it at once. After a kill, `--resume` goes on from the last checkpoint.
+
+    Several GPUs: `torchrun --nproc-per-node 8 --no-python iscc-train pretrain ...`; the batch stays the same size.
+
     Examples:
 
         iscc-train pretrain --cache cache/synthetic --out runs/iscc
@@ -72,13 +77,17 @@ def pretrain(
 
         typer.echo(look(cache, out, config, resume=resume, overwrite=overwrite))
         return
+    from iscc_lidar.trainer.hardware.ranks import is_first
     from iscc_lidar.trainer.pretrain import pretrain as run
 
     try:
         trained = run(cache, out, config, resume=resume, overwrite=overwrite)
     except StoppedError as stopped:
-        typer.echo(str(stopped), err=True)
+        if is_first():
+            typer.echo(str(stopped), err=True)
         raise SystemExit(stopped.exit_status) from None
+    if not is_first():
+        return
     state = "finished" if trained else "was finished already, nothing done"
     typer.echo(f"{state}: encoder {out / 'encoder.safetensors'}, metrics {out / 'metrics.jsonl'}")
     typer.echo(f"look at it: iscc-train report {out}")

@@ -55,6 +55,12 @@ class MetricsLog:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
 
+    def sync(self) -> None:
+        """Wait until all lines are on the disk, so that no checkpoint is there without them."""
+        if self._file is not None:
+            with files.naming(self._path):
+                os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Close the files."""
         if self._file is not None:

@@ -49,8 +49,7 @@ def pretrain(
     train = config.train
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     with ranks.joined(compute.device):
-        share = share_of_this_process(train)
-        start = ranks.from_main(lambda: run_folder.prepare(out, config, cache, compute.told(), resume, overwrite))
+        start = ranks.from_main(lambda: _begin(cache, out, config, compute, resume, overwrite))
         if start >= train.steps:
             return False
         use_fast_codecs()
@@ -59,9 +58,16 @@ def pretrain(
         state = checkpoint.new_state(config, compute)
         if start > 0:
             checkpoint.restore(out, state)
+        share = share_of_this_process(train)
         with MetricsLog(out if ranks.is_main() else None, state.step, train.tensorboard) as log:
             _loop(cache, out, config, compute, share, state, log)
     return True
+
+
+def _begin(cache: Cache, out: Path, config: PretrainConfig, compute: Compute, resume: bool, overwrite: bool) -> int:
+    """What the main process does first for all: its refusals are told once."""
+    share_of_this_process(config.train)
+    return run_folder.prepare(out, config, cache, compute.told(), resume, overwrite)
 
 
 def _loop(
@@ -93,6 +99,7 @@ def _loop(
             bar.update(train.batch_size)
             stop = ranks.largest_of_ranks(asked_to_stop()) if state.step < train.steps else 0
             if ranks.is_main() and (stop or state.step % train.checkpoint_every == 0 or state.step == train.steps):
+                log.sync()
                 checkpoint.save(out, state, config)
             if stop:
                 raise StoppedError(stop, state.step)

@@ -6,6 +6,7 @@ Without torchrun there is one process, and nothing here communicates.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -36,6 +37,11 @@ def rank() -> int:
 def is_main() -> bool:
     """Whether this process writes files and shows progress."""
     return rank() == 0
+
+
+def is_first() -> bool:
+    """Whether this is the one that tells what all of them would tell, joined or not."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def local_rank() -> int:
@@ -115,7 +121,11 @@ def replicated(network: nn.Module) -> nn.Module:
     """The network as all processes train it: gradients become their mean over the processes."""
     if world_size() == 1:
         return network
-    return DistributedDataParallel(network, broadcast_buffers=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "`broadcast_buffers` is deprecated", FutureWarning
+        )  # its successor is too new
+        return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def gradients_kept(network: nn.Module, keep: bool) -> AbstractContextManager[None]:
