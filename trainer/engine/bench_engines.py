@@ -182,4 +182,4 @@ def _pairs(layer: SparseConv3d, x: SparseTensor) -> int:
         # Every voxel of the finer level has one coarser one.
         return len(x.maps.coordinates(x.level - 1 if layer.transposed else x.level))
     kernel_map: KernelMap = x.maps.submanifold(x.level)
-    return kernel_map.n_out + sum(len(chunk.sources) for chunk in kernel_map.forward)
+    return kernel_map.n_out + len(kernel_map.to_outputs.sources)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, Chunk, KernelMap
+from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, KernelMap, Pairs
 
 # N_in, N_out rows; K offsets, J of them in a part; P = N_out rounded up to LARGEST_TILE; M pairs; S splits
 
@@ -96,21 +96,18 @@ def parts_of(kernel_map: KernelMap, n_parts: int, *, gradient: bool) -> tuple[Pa
 
     Where ``mirrored``, the gradient shares the forward pass's.
     """
-    own = gradient and not mirrored(kernel_map)
-    chunks = kernel_map.backward if own else kernel_map.forward
-    n_rows = kernel_map.n_in if own else kernel_map.n_out
+    pairs = kernel_map.to_inputs if gradient and not mirrored(kernel_map) else kernel_map.to_outputs
 
     def make() -> tuple[Part, ...]:
-        table = neighbour_table(chunks, n_rows, kernel_map.n_offsets, kernel_map.has_identity)
-        return sorted_parts(table, n_parts)
+        return sorted_parts(neighbour_table(pairs, kernel_map.has_identity), n_parts)
 
-    # A transposed map has the same chunks, swapped, and the same tables.
-    return _kept(kernel_map, ("parts", id(chunks), n_parts), make)
+    # A transposed map has the same pairs, swapped, and the same tables.
+    return _kept(kernel_map, ("parts", id(pairs), n_parts), make)
 
 
 def splits_of(kernel_map: KernelMap, n_splits: int) -> PairSplits:
     """The pairs in about n_splits pieces, see pair_splits; made when first asked for and kept by the map."""
-    key = ("splits", id(kernel_map.forward), n_splits)
+    key = ("splits", id(kernel_map.to_outputs), n_splits)
     return _kept(kernel_map, key, lambda: pair_splits(kernel_map, n_splits))
 
 
@@ -119,14 +116,13 @@ def mirrored(kernel_map: KernelMap) -> bool:
     return kernel_map.has_identity
 
 
-def neighbour_table(chunks: tuple[Chunk, ...], n_out: int, n_offsets: int, has_identity: bool) -> Tensor:
+def neighbour_table(pairs: Pairs, has_identity: bool) -> Tensor:
     """int32 [K, N_out], the input row that each output row meets under each offset, -1 for none."""
-    device = chunks[0].sources.device
-    table = torch.full((n_offsets, n_out), -1, dtype=torch.int32, device=device)
-    for chunk in chunks:
-        table[_offsets(chunk), chunk.targets] = chunk.sources.int()
+    device = pairs.sources.device
+    table = torch.full((pairs.n_offsets, pairs.n_out), -1, dtype=torch.int32, device=device)
+    table[pairs.offsets.long(), pairs.targets.long()] = pairs.sources.int()
     if has_identity:
-        table[CENTRE] = torch.arange(n_out, dtype=torch.int32, device=device)
+        table[CENTRE] = torch.arange(pairs.n_out, dtype=torch.int32, device=device)
     return table
 
 
@@ -168,16 +164,11 @@ def pair_splits(kernel_map: KernelMap, n_splits: int) -> PairSplits:
         kernel_map: the layer's map.
         n_splits: how many there should be at most, but for one more of each offset; few pairs make fewer.
     """
-    chunks = kernel_map.forward
-    device = chunks[0].sources.device
-    counts = [0] * kernel_map.n_offsets
-    for chunk in chunks:
-        for offset, count in chunk.parts:
-            counts[offset] += count
-    sources, targets = (torch.cat([getattr(c, name) for c in chunks]).int() for name in ("sources", "targets"))
-    if len(chunks) > 1:
-        order = torch.argsort(torch.cat([_offsets(c) for c in chunks]), stable=True)
-        sources, targets = sources[order], targets[order]
+    pairs = kernel_map.to_outputs
+    device = pairs.sources.device
+    counts: list[int] = torch.bincount(pairs.offsets, minlength=kernel_map.n_offsets).tolist()
+    order = torch.argsort(pairs.offsets, stable=True)
+    sources, targets = pairs.sources[order].int(), pairs.targets[order].int()
     begins = list(accumulate(counts, initial=0))[:-1]
     if kernel_map.has_identity:
         itself = torch.arange(kernel_map.n_out, dtype=torch.int32, device=device)
@@ -204,12 +195,6 @@ def split_plan(begins: list[int], counts: list[int], length: int) -> tuple[list[
         stop += cuts[1:]
         first.append(len(start))
     return start, stop, first
-
-
-def _offsets(chunk: Chunk) -> Tensor:
-    device = chunk.sources.device
-    offset, count = torch.tensor(chunk.parts, dtype=torch.int64, device=device).view(-1, 2).unbind(1)
-    return torch.repeat_interleave(offset, count, output_size=len(chunk.sources))
 
 
 def _kept(kernel_map: KernelMap, key: tuple[str, int, int], make: Callable[[], Made]) -> Made:

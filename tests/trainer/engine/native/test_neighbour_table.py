@@ -32,7 +32,7 @@ def maps_of(bxyz: Tensor) -> dict[str, km.KernelMap]:
 
 
 def forward_table(kernel_map: km.KernelMap) -> Tensor:
-    return nt.neighbour_table(kernel_map.forward, kernel_map.n_out, kernel_map.n_offsets, kernel_map.has_identity)
+    return nt.neighbour_table(kernel_map.to_outputs, kernel_map.has_identity)
 
 
 def slow_output(x: Tensor, kernel: Tensor, kernel_map: km.KernelMap, n_parts: int, gradient: bool) -> Tensor:
@@ -73,7 +73,6 @@ def slow_kernel_gradient(x: Tensor, grad_out: Tensor, kernel_map: km.KernelMap, 
 def test_loops_over_the_tables_give_the_convolution_and_its_gradients(
     kind: str, n_parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(km, "_CPU_CHUNK_ROWS", 32)
     monkeypatch.setattr(nt, "_SHORTEST_SPLIT", 7)
     kernel_map = maps_of(twin.random_voxels(2))[kind]
     random = torch.Generator().manual_seed(0)
