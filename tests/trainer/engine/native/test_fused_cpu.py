@@ -173,10 +173,18 @@ def test_what_the_kernels_are_not_made_for_goes_to_pytorch(monkeypatch: pytest.M
     with pytest.raises(AssertionError):
         sparse_convolution(x, kernel, kernel_map)
     assert sparse_convolution(x.double(), kernel.double(), kernel_map).dtype == torch.float64
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert sparse_convolution(x, kernel, kernel_map).dtype == torch.bfloat16
     with cpu_library.switched_off():
         assert sparse_convolution(x, kernel, kernel_map).dtype == torch.float32
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_types_are_rounded_operands_and_results_of_float32(half: torch.dtype) -> None:
+    kernel_map = map_of("submanifold", twin.random_voxels(2))
+    x, kernel, _ = operands(kernel_map, 4, 8)
+    exact = sparse_convolution(x.to(half).float(), kernel.to(half).float(), kernel_map)
+    with torch.autocast("cpu", dtype=half):
+        rounded = sparse_convolution(x, kernel, kernel_map)
+    assert torch.equal(rounded, exact.to(half))
 
 
 def test_rows_and_weights_that_do_not_fit_the_map_are_refused() -> None:
