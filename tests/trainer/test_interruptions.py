@@ -1,5 +1,6 @@
 """Runs that are killed, or whose disk fails, at one of the things they do to their folder, and then resumed."""
 
+import contextlib
 import errno
 import importlib.util
 import json
@@ -218,3 +219,37 @@ def test_a_disk_that_fails_at_anything(trainer: Trainer, whole: Path, operations
     found = {p: after_a_disk_error(trainer, tmp_path / "run", whole, *p) for p in points}
     print(f"disk errors tried: {len(points)}")
     assert {(operations[p[1] - 1], *p): d for p, d in found.items() if d} == {}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB: room for one checkpoint, not for the next beside it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here: mount -t tmpfs needs the right to")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full(trainer: Trainer, whole: Path, small_disk: Path):
+    out = small_disk / "run"
+    failed = trainer.run(out)
+    assert failed.status == 1
+    assert f"error: {out / 'resume.pt'}: No space left on device. What was finished before is kept" in failed.said
+    assert "Traceback" not in failed.said
+    assert checkpoint.saved_step(out) == 2
+    assert not list(out.glob(".*"))
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2000))
+    failed = trainer.run(out, "--resume")
+    assert failed.status == 1
+    assert "metrics.jsonl: No space left on device." in failed.said
+    assert "Traceback" not in failed.said
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    assert trainer.run(out, "--resume").status == 0
+    assert differences(out, whole) == []

@@ -194,6 +194,14 @@ def killed(command: Command, out: Path, lines: int, later_s: float) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("later_s", [0.2, 0.6, 1.0, 1.5, 2.0, 3.0])
+def test_a_loader_process_does_not_outlive_a_run_that_is_killed_while_it_starts(
+    command: Command, tmp_path: Path, later_s: float
+):
+    assert killed(command, tmp_path / "run", 0, later_s) == CUT_SHORT
+
+
+@pytest.mark.slow
 def test_a_loader_process_that_is_killed_ends_the_run_plainly(command: Command, whole_of_command: Path, tmp_path: Path):
     out = tmp_path / "run"
     kill_the_youngest = lambda pid: os.kill(runs.family(pid)[-1], signal.SIGKILL)  # noqa: E731

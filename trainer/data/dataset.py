@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
@@ -112,5 +115,14 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_STEP_S))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
     torch.set_num_threads(1)
     use_fast_codecs()
+
+
+def _end_with_the_run() -> None:
+    # torch's own watch compares its parent's number with that at its start, and misses a parent that died before.
+    run = multiprocessing.parent_process()
+    if run is not None:
+        run.join()
+        os._exit(1)
