@@ -60,8 +60,8 @@ def pretrain(
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
-    from iscc_lidar.trainer.run_folder import RECIPE_FILE
-    from iscc_lidar.trainer.stop_signal import StoppedError
+    from iscc_lidar.trainer.pretrain.run_folder import RECIPE_FILE
+    from iscc_lidar.trainer.pretrain.stop_signal import StoppedError
 
     base = find_recipe(recipe) if recipe else None
     if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
@@ -73,12 +73,12 @@ def pretrain(
     if cache is None or out is None:
         raise typer.BadParameter("--cache and --out are both needed")
     if dry_run:
-        from iscc_lidar.trainer.dry_run import dry_run as look
+        from iscc_lidar.trainer.pretrain.dry_run import dry_run as look
 
         typer.echo(look(cache, out, config, resume=resume, overwrite=overwrite))
         return
     from iscc_lidar.trainer.hardware.ranks import is_first
-    from iscc_lidar.trainer.pretrain import pretrain as run
+    from iscc_lidar.trainer.pretrain.loop import pretrain as run
 
     try:
         trained = run(cache, out, config, resume=resume, overwrite=overwrite)
@@ -134,7 +134,7 @@ def bench(
 
         iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
     """
-    from iscc_lidar.trainer.bench import bench_training
+    from iscc_lidar.trainer.benchmarks.bench import bench_training
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
 
     config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
@@ -159,8 +159,8 @@ def bench_engines(
 
         iscc-train bench-engines --cache cache/semantickitti --out runs/bench --set batch_sizes=[2,4]
     """
-    from iscc_lidar.trainer.bench_engines import EngineBenchConfig
-    from iscc_lidar.trainer.bench_engines import bench_engines as run
+    from iscc_lidar.trainer.benchmarks.compare_engines import EngineBenchConfig
+    from iscc_lidar.trainer.benchmarks.compare_engines import bench_engines as run
     from iscc_lidar.trainer.hardware.compute import pick_device
 
     config = resolve(EngineBenchConfig, None, set_ or ())

@@ -14,12 +14,12 @@ from iscc_lidar.trainer.data.sample import DataConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.engine.choose import EngineName
 from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
-from iscc_lidar.trainer.iscc_step import LossConfig
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig
 from iscc_lidar.trainer.model.heads import HeadConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
-from iscc_lidar.trainer.teacher import TeacherConfig
+from iscc_lidar.trainer.pretrain.iscc_step import LossConfig
+from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 

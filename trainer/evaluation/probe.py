@@ -15,12 +15,12 @@ from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.config import option, to_dict
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import read_list, write_list
-from iscc_lidar.trainer.checkpoint import load_student
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.linear_probe import linear_probe
 from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
 from iscc_lidar.trainer.model.student import Student
-from iscc_lidar.trainer.run_folder import read_config
+from iscc_lidar.trainer.pretrain.checkpoint import load_student
+from iscc_lidar.trainer.pretrain.run_folder import read_config
 
 
 @dataclass(frozen=True)

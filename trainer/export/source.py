@@ -14,12 +14,12 @@ from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest
 from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import read_json, read_manifest
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.checkpoint import ENCODER_FILE, load_weights
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
-from iscc_lidar.trainer.metrics import METRICS_FILE
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.pretrain.checkpoint import ENCODER_FILE, load_weights
+from iscc_lidar.trainer.pretrain.metrics import METRICS_FILE
+from iscc_lidar.trainer.pretrain.run_folder import CONFIG_FILE, read_config
 
 Weights = dict[str, Tensor]
 """Tensors of an encoder by the names of its state dict."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.checkpoint import ENCODER_FILE, HEADS_FILE, RESUME_FILE, saved_step
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.metrics import METRICS_FILE
-from iscc_lidar.trainer.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.pretrain.checkpoint import ENCODER_FILE, HEADS_FILE, RESUME_FILE, saved_step
+from iscc_lidar.trainer.pretrain.metrics import METRICS_FILE
+from iscc_lidar.trainer.pretrain.run_folder import CONFIG_FILE, read_config
 
 # S logged steps
 

@@ -12,8 +12,8 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.report.color import prototype_palette
 from iscc_lidar.trainer.report.look import look_around
 from iscc_lidar.trainer.report.options import nearest_recipe

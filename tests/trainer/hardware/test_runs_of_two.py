@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.config import to_toml
-from iscc_lidar.trainer import checkpoint
-from iscc_lidar.trainer import pretrain as loop
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import pretrain
-from iscc_lidar.trainer.stop_signal import StoppedError
+from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.stop_signal import StoppedError
 
-_spec = importlib.util.spec_from_file_location("runs", Path(__file__).parents[1] / "runs.py")
+_spec = importlib.util.spec_from_file_location("runs", Path(__file__).parents[1] / "pretrain/runs.py")
 runs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(runs)
 

@@ -11,17 +11,17 @@ import torch
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.data.dataset import batches
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import ON_CPU
-from iscc_lidar.trainer.iscc_step import LossConfig
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
-from iscc_lidar.trainer.pretrain import share_of_this_process
-from iscc_lidar.trainer.train_step import train_step
+from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.iscc_step import LossConfig
+from iscc_lidar.trainer.pretrain.loop import share_of_this_process
+from iscc_lidar.trainer.pretrain.train_step import train_step
 
 STEPS = 4
 LOSSES = {

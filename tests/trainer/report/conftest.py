@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import pretrain
+from iscc_lidar.trainer.pretrain.loop import pretrain
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.cli import app
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import pretrain
+from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
 
 SMALL = ReportConfig(sweeps=4, drawn=2, reach_m=20.0, cards=3, examples=2)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.evaluation.frozen import see
+from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.report.look import Look, look_around
 from iscc_lidar.trainer.report.usage import group_classes, usage
 

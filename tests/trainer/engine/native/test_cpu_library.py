@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from iscc_lidar.trainer.engine.bench import bench_engine, synthetic_voxels
+from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine, synthetic_voxels
 from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.engine.bench import synthetic_voxels
+from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import convolution, fused, tile_sizes
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution, sparse_convolution

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from iscc_lidar.trainer.engine.bench import synthetic_voxels
+from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import fused, tile_sizes
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from iscc_lidar.trainer.engine.bench import synthetic_voxels
+from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import cpu_library, fused_cpu
 from iscc_lidar.trainer.engine.native.convolution import sparse_convolution

@@ -9,8 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer import bench_engines
-from iscc_lidar.trainer.bench_engines import Contender, EngineBenchConfig
+from iscc_lidar.trainer.benchmarks import compare_engines as bench_engines
+from iscc_lidar.trainer.benchmarks.compare_engines import Contender, EngineBenchConfig
 from iscc_lidar.trainer.cli import app
 from iscc_lidar.trainer.engine import NATIVE
 from iscc_lidar.trainer.engine.native import layers

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from iscc_lidar.shared.bench_file import add_figures
 from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.bench_step import bench_step
+from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine, synthetic_voxels
+from iscc_lidar.trainer.benchmarks.step import bench_step
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.engine.bench import bench_engine, synthetic_voxels
 from iscc_lidar.trainer.engine.native.cpu_library import description
 from iscc_lidar.trainer.hardware.compute import pick_device
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet

@@ -18,7 +18,7 @@ from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.hardware.compute import Compute
 from iscc_lidar.trainer.losses.prototypes import Prototypes
 from iscc_lidar.trainer.model.student import GroupEncoder, Student
-from iscc_lidar.trainer.teacher import start_teacher
+from iscc_lidar.trainer.pretrain.teacher import start_teacher
 
 ENCODER_FILE: Final = "encoder.safetensors"
 HEADS_FILE: Final = "heads.safetensors"

@@ -19,16 +19,16 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep, use_fast_codecs
-from iscc_lidar.trainer.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
 from iscc_lidar.trainer.data.dataset import PairDataset, batches
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
-from iscc_lidar.trainer.engine.bench import bench_engine
 from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute
-from iscc_lidar.trainer.train_step import train_step
+from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.train_step import train_step
 
 _TURNS: Final = 3
 CUDA: Final = ProfilerActivity.CUDA

@@ -15,14 +15,14 @@ from iscc_lidar.shared.bench_file import add_figures
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.benchmarks import time_engine as measured
+from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import keys_of_step
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.engine import NATIVE, Engine
-from iscc_lidar.trainer.engine import bench_engines as measured
-from iscc_lidar.trainer.engine.bench import synthetic_voxels
 from iscc_lidar.trainer.engine.choose import load_engine
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native import fused

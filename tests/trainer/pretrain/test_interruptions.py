@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from iscc_lidar.shared.config import to_toml
-from iscc_lidar.trainer import checkpoint
 from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.pretrain import checkpoint
 
 FAULTY_DISK = Path(__file__).with_name("faulty_disk.py")
 SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.trainer import pretrain as loop
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import pretrain
+from iscc_lidar.trainer.pretrain import loop
+from iscc_lidar.trainer.pretrain.loop import pretrain
 
 
 class KilledError(RuntimeError):

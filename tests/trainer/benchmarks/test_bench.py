@@ -3,7 +3,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from iscc_lidar.trainer.bench_step import covered
+from iscc_lidar.trainer.benchmarks.step import covered
 from iscc_lidar.trainer.cli import app
 
 

@@ -20,16 +20,16 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer import checkpoint, run_folder
-from iscc_lidar.trainer.checkpoint import TrainState
 from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
 from iscc_lidar.trainer.data.dataset import batches, workers_told
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, memory_told
-from iscc_lidar.trainer.metrics import MetricsLog
-from iscc_lidar.trainer.stop_signal import StoppedError, stop_requests
-from iscc_lidar.trainer.train_step import train_step
+from iscc_lidar.trainer.pretrain import checkpoint, run_folder
+from iscc_lidar.trainer.pretrain.checkpoint import TrainState
+from iscc_lidar.trainer.pretrain.metrics import MetricsLog
+from iscc_lidar.trainer.pretrain.stop_signal import StoppedError, stop_requests
+from iscc_lidar.trainer.pretrain.train_step import train_step
 
 T = TypeVar("T")
 

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from iscc_lidar.trainer.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.hardware.compute import ON_CPU
-from iscc_lidar.trainer.iscc_step import StepResult, agreement, iscc_step
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig, Prototypes
+from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.iscc_step import StepResult, agreement, iscc_step
 
 
 def step_of(state: TrainState, batch: Batch) -> StepResult:

@@ -11,14 +11,14 @@ from typing import TypeVar
 import torch
 
 from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
-from iscc_lidar.trainer import run_folder
-from iscc_lidar.trainer.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import SampleKey, keys_of_step
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, memory_told
-from iscc_lidar.trainer.train_step import train_step
+from iscc_lidar.trainer.pretrain import run_folder
+from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.train_step import train_step
 
 T = TypeVar("T")
 

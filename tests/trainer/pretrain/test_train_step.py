@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.compute import ON_CPU
-from iscc_lidar.trainer.iscc_step import LossConfig
-from iscc_lidar.trainer.train_step import train_step
+from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.iscc_step import LossConfig
+from iscc_lidar.trainer.pretrain.train_step import train_step
 
 
 def changed(config: PretrainConfig, **options) -> PretrainConfig:

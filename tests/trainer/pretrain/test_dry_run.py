@@ -8,8 +8,8 @@ from iscc_lidar.shared.config import to_toml
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.cli import app
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.dry_run import dry_run
-from iscc_lidar.trainer.pretrain import pretrain
+from iscc_lidar.trainer.pretrain.dry_run import dry_run
+from iscc_lidar.trainer.pretrain.loop import pretrain
 
 
 def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(

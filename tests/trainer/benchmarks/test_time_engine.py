@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from iscc_lidar.trainer.engine import bench_engines
-from iscc_lidar.trainer.engine.bench import synthetic_voxels
+from iscc_lidar.trainer.benchmarks import time_engine
+from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.native.layers import SparseConv3d, SparseTensor, sparse_tensor
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
@@ -32,7 +32,7 @@ class Ladder(torch.nn.Module):
 def test_the_work_of_each_kind_of_layer_is_counted() -> None:
     # Three voxels: the first two touch and share a coarser voxel, the third is alone.
     bxyz = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 6, 6, 6]], dtype=torch.int32)
-    work = bench_engines.count_work(Ladder(), bxyz, torch.ones(3, 2))
+    work = time_engine.count_work(Ladder(), bxyz, torch.ones(3, 2))
     pairs_times_channels = 5 * 2 * 3 + 3 * 3 * 5 + 3 * 5 * 7 + 3 * 7 * 2
     assert work.flops == 2 * pairs_times_channels
     features = (3 * 2 + 3 * 3) + (3 * 3 + 2 * 5) + (2 * 5 + 3 * 7) + (3 * 7 + 3 * 2)
@@ -45,19 +45,19 @@ def test_ceilings_and_passes_are_measured() -> None:
     bxyz = synthetic_voxels(1, 500)
     feats = torch.randn(500, 4)
     network = SparseUNet(TINY)
-    figures = bench_engines.measure_pass(network, bxyz, feats, torch.bfloat16, 2)
+    figures = time_engine.measure_pass(network, bxyz, feats, torch.bfloat16, 2)
     assert set(figures) == {"forward_ms", "training_ms"}
     assert min(figures.values()) > 0
     assert all(p.grad is None for p in network.parameters())
-    ceilings = bench_engines.measure_ceilings(CPU, torch.float32, 2)
+    ceilings = time_engine.measure_ceilings(CPU, torch.float32, 2)
     assert min(ceilings.flops_per_s, ceilings.bytes_per_s) > 0
-    assert bench_engines.maps_ms(bxyz, 2, 2) > 0
+    assert time_engine.maps_ms(bxyz, 2, 2) > 0
 
 
 def test_shares_are_the_time_at_the_ceiling_over_the_time_taken() -> None:
     figures = {"forward_ms": 10.0, "training_ms": 50.0}
-    work, ceilings = bench_engines.Work(2e9, 1e6, 4), bench_engines.Ceilings(1e12, 1e9)
-    found = bench_engines.shares(figures, work, ceilings, bytes_each=2)
+    work, ceilings = time_engine.Work(2e9, 1e6, 4), time_engine.Ceilings(1e12, 1e9)
+    found = time_engine.shares(figures, work, ceilings, bytes_each=2)
     assert found == pytest.approx(
         {
             "forward_matmul_share": 0.2,
@@ -70,10 +70,10 @@ def test_shares_are_the_time_at_the_ceiling_over_the_time_taken() -> None:
 
 def test_the_clock_counts_the_timed_calls_only() -> None:
     calls: list[int] = []
-    assert len(bench_engines.times_ms(lambda: calls.append(1), CPU, 3)) == 3
+    assert len(time_engine.times_ms(lambda: calls.append(1), CPU, 3)) == 3
     assert len(calls) == 5
 
 
 def test_differences_are_relative_to_the_largest_value() -> None:
     theirs = torch.tensor([1.0, -4.0])
-    assert bench_engines.difference(theirs + torch.tensor([0.0, 1.0]), theirs) == 0.25
+    assert time_engine.difference(theirs + torch.tensor([0.0, 1.0]), theirs) == 0.25

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from iscc_lidar.trainer.engine.bench import bench_engine, synthetic_voxels
+from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine, synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet

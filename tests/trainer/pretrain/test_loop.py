@@ -8,12 +8,11 @@ import safetensors.torch
 import torch
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer import checkpoint
-from iscc_lidar.trainer import pretrain as loop
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain import pretrain
-from iscc_lidar.trainer.run_folder import read_config
+from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.run_folder import read_config
 
 
 class KilledError(Exception):

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.config import to_toml
-from iscc_lidar.trainer import checkpoint
-from iscc_lidar.trainer import pretrain as loop
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import pretrain
-from iscc_lidar.trainer.stop_signal import StoppedError
+from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.stop_signal import StoppedError
 
 _spec = importlib.util.spec_from_file_location("runs", Path(__file__).with_name("runs.py"))
 runs = importlib.util.module_from_spec(_spec)

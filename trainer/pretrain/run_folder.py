@@ -14,8 +14,8 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache, read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.provenance import versions
-from iscc_lidar.trainer import checkpoint
 from iscc_lidar.trainer.config import FREE_TO_CHANGE, PretrainConfig
+from iscc_lidar.trainer.pretrain import checkpoint
 
 CONFIG_FILE: Final = "config.json"
 """Every option and where the run comes from, for scripts."""

@@ -10,12 +10,11 @@ import torch
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer import checkpoint
-from iscc_lidar.trainer import pretrain as loop
 from iscc_lidar.trainer.config import FREE_TO_CHANGE, PretrainConfig
 from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
-from iscc_lidar.trainer.pretrain import pretrain
-from iscc_lidar.trainer.run_folder import first_step
+from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.run_folder import first_step
 
 EVERY_OPTION = [
     (section.name, option.name)
@@ -94,7 +93,7 @@ def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: P
 
 
 def test_the_list_in_the_documentation_is_the_list():
-    method = Path(__file__).parents[2] / "docs/method.md"
+    method = Path(__file__).parents[3] / "docs/method.md"
     text = method.read_text(encoding="utf-8").split("## Interrupting and resuming", 1)[1].split("\n## ", 1)[0]
     row = next(line for line in text.splitlines() if line.startswith("| may change |"))
     assert {word.strip(" `").removeprefix("train.") for word in row.split("|")[2].split(",")} == FREE_TO_CHANGE

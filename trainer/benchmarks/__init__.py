@@ -1,0 +1,1 @@
+"""What ``iscc-train bench`` and ``bench-engines`` measure."""
