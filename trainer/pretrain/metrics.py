@@ -30,7 +30,8 @@ class MetricsLog:
             return
         self._path = out / METRICS_FILE
         files.write_text(self._path, "".join(line + "\n" for line in _lines_before(self._path, first_step)))
-        self._file = self._path.open("ab", buffering=0)  # a line is on its way to the disk once written
+        with files.naming(self._path):
+            self._file = self._path.open("ab", buffering=0)  # a line is on its way to the disk once written
         self._board = _tensorboard(out, first_step) if tensorboard else None
 
     def __enter__(self) -> MetricsLog:
