@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,8 @@ from iscc_lidar.shared.errors import UserError
 
 _OPEN_BLOCKS = 64
 ZarrArray = zarr.Array[Any]
+Part = Literal["semantic", "queries", "pixel"]
+"""What of a sweep may be left unread."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class CachedSweep:
     pixel: NDArray[np.uint16] | None = None
 
 
+_NO_QUERIES = Queries(*(np.zeros(shape, dtype) for shape, dtype in zip(((0, 3), 0, 0, 0), "fBii", strict=True)))
+
+
 class Cache:
     """A finished cache on disk. Arrays are opened when first read; safe to pickle to worker processes."""
 
@@ -96,9 +102,9 @@ class Cache:
         """The data set's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
         return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]
 
-    def sweep(self, sequence: str, index: int) -> CachedSweep:
-        """Read one sweep. Raises UserError for an unknown one or a damaged block."""
-        return self.block(sequence, index).sweep(index)
+    def sweep(self, sequence: str, index: int, without: Collection[Part] = ()) -> CachedSweep:
+        """Read one sweep, all of it or without some parts. Raises UserError for an unknown one or a damaged block."""
+        return self.block(sequence, index).sweep(index, without)
 
     def block(self, sequence: str, index: int) -> Block:
         """Open the block that holds a sweep."""
@@ -143,8 +149,11 @@ class Block:
             ) from None
         return np.asarray(rows)
 
-    def sweep(self, index: int) -> CachedSweep:
-        """Read one sweep by its index within the sequence."""
+    def sweep(self, index: int, without: Collection[Part] = ()) -> CachedSweep:
+        """Read one sweep by its index within the sequence.
+
+        What it is read without is None in the result, and queries are none: each array takes a millisecond to read.
+        """
         row = index - self.entry.start
         start, stop = int(self._point_start[row]), int(self._point_start[row + 1])
         pose = np.array(self.sweeps["world_SE3_sensor"][row].as_py(), dtype=np.float64).reshape(4, 4)
@@ -155,11 +164,14 @@ class Block:
             xyz=metres(self.read("xyz", start, stop)),
             intensity=self.read("intensity", start, stop).astype(np.float32) / np.float32(255),
             label=self.read("label", start, stop),
-            semantic=self.read("semantic", start, stop) if "semantic" in self._arrays else None,
+            semantic=self.read("semantic", start, stop) if self._holds("semantic", without) else None,
             world_SE3_sensor=pose,
-            queries=self._queries(row),
-            pixel=self.read("pixel", start, stop).T if "pixel" in self._arrays else None,
+            queries=_NO_QUERIES if "queries" in without else self._queries(row),
+            pixel=self.read("pixel", start, stop).T if self._holds("pixel", without) else None,
         )
+
+    def _holds(self, name: Part, without: Collection[Part]) -> bool:
+        return name in self._arrays and name not in without
 
     def _queries(self, row: int) -> Queries:
         start, stop = int(self._query_start[row]), int(self._query_start[row + 1])

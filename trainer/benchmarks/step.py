@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part, use_fast_codecs
 from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
@@ -54,7 +54,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
         config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
     )
     figures |= _loader_alone(cache, endless, compute, steps)
-    figures |= _together(cache, endless, state, at_hand[1:], compute, steps)
+    figures |= _together(cache, endless, state, on_device[1:], compute, steps)
     pairs = train.batch_size
     figures["samples_per_s_step"] = pairs / figures["step_s"]
     figures["loader_over_step"] = figures["samples_per_s_loader"] / figures["samples_per_s_step"]
@@ -69,9 +69,9 @@ def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[lis
     reading, whole = [0.0] * steps, [0.0] * steps
     read = dataset.cache.sweep
 
-    def timed(sequence: str, index: int) -> CachedSweep:
+    def timed(sequence: str, index: int, without: Collection[Part]) -> CachedSweep:
         began = time.perf_counter()
-        sweep = read(sequence, index)
+        sweep = read(sequence, index, without)
         reading[len(made)] += time.perf_counter() - began
         return sweep
 
@@ -179,7 +179,7 @@ def _together(
     def mean_step(source: Iterable[Batch]) -> float:
         began = time.perf_counter()
         for batch in islice(source, steps):
-            train_step(state, state.student, [batch.to(compute.device)], config)
+            train_step(state, state.student, [batch], config)
         _wait(compute)
         return (time.perf_counter() - began) / steps
 
@@ -214,7 +214,7 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 
 def _after_first(cache: Cache, config: PretrainConfig, compute: Compute) -> Generator[list[Batch]]:
     """A loader at the second step, whose workers are up."""
-    loader = batches(cache, config, 0, Share(), pinned=compute.device.type == "cuda")
+    loader = batches(cache, config, 0, Share(), compute.device)
     next(loader)
     return loader
 

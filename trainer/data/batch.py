@@ -61,14 +61,11 @@ class Batch:
     occupied: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Copy all tensors to a device; from pinned memory without waiting for it."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        """Copy all tensors to a device."""
+        return self.map(lambda tensor: tensor.to(device))
 
-    def pin_memory(self) -> Batch:
-        """Move all tensors into memory from which a GPU copies by itself; torch's DataLoader calls this."""
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with every tensor changed."""
         tensors = (change(t) for t in (self.scene, self.neighbour, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
+from iscc_lidar.trainer.data.pack import PackedBatch, pack, unpack
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sample import Sample, make_sample
 
@@ -43,12 +45,14 @@ class PairDataset(Dataset[Sample]):
         config = self.config
         rng = sample_rng(config.train.seed, key)
         ref = self.sweeps[key.place]
-        sweep_i = self.cache.sweep(ref.sequence, ref.index)
-        sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng))
+        sweep_i = self.cache.sweep(ref.sequence, ref.index, without=("semantic", "pixel"))
+        sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng), without=("semantic", "pixel", "queries"))
         return make_sample(sweep_i, sweep_j, config.model.voxel_size, config.data, config.augment, config.crops, rng)
 
 
-def batches(cache: Cache, config: PretrainConfig, start: int, share: Share, pinned: bool) -> Generator[list[Batch]]:
+def batches(
+    cache: Cache, config: PretrainConfig, start: int, share: Share, device: torch.device
+) -> Generator[list[Batch]]:
     """Make a process's micro-batches of each step from ``start`` to the end of the run.
 
     Args:
@@ -56,24 +60,26 @@ def batches(cache: Cache, config: PretrainConfig, start: int, share: Share, pinn
         config: of the run.
         start: the first step.
         share: which part of each step the process has.
-        pinned: whether the tensors lie in memory from which a GPU copies by itself.
+        device: where the batches are wanted.
 
     Closing the iterator ends the worker processes.
     """
     with _signals_held() if config.train.loader_workers else nullcontext():
-        loader = iter(_loader(PairDataset(cache, config), config, start, share, pinned))
+        loader = iter(_loader(PairDataset(cache, config), config, start, share, pinned=device.type == "cuda"))
     while step := list(itertools.islice(loader, share.micro_batches)):
-        yield step
+        yield [unpack(batch.to(device)) for batch in step]
 
 
-def _loader(dataset: PairDataset, config: PretrainConfig, start: int, share: Share, pinned: bool) -> Iterable[Batch]:
+def _loader(
+    dataset: PairDataset, config: PretrainConfig, start: int, share: Share, pinned: bool
+) -> Iterable[PackedBatch]:
     train = config.train
     sampler = StepSampler(len(dataset), train.seed, train.batch_size, start, train.steps, share)
     workers = train.loader_workers
     loader: DataLoader[Sample] = DataLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=_collate,
         num_workers=workers,
         worker_init_fn=_start_worker if workers else None,
         # zarrs deadlocks in a child forked after the parent has decoded.
@@ -82,7 +88,11 @@ def _loader(dataset: PairDataset, config: PretrainConfig, start: int, share: Sha
         prefetch_factor=4 if workers else None,
         pin_memory=pinned,
     )
-    return cast(Iterable[Batch], loader)  # collate has turned samples into batches
+    return cast(Iterable[PackedBatch], loader)  # _collate has turned samples into batches
+
+
+def _collate(samples: list[Sample]) -> PackedBatch:
+    return pack(collate(samples))
 
 
 @contextmanager
@@ -116,6 +126,8 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_STEP_S))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
     threading.Thread(target=_end_with_the_run, daemon=True).start()
+    # An interpreter that ends in order meets the decoder's threads on its way, and now and then aborts.
+    atexit.register(os._exit, 0)
     torch.set_num_threads(1)
     use_fast_codecs()
 

@@ -43,7 +43,13 @@ def nearest_voxels(crops: Crops, voxel_xyz: NDArray[np.float32], k: int, reach_m
 def _nearest(
     query: NDArray[np.float32], xyz: NDArray[np.float32], row: NDArray[np.int64], k: int, reach_m: float
 ) -> NDArray[np.int64]:
-    distance = np.linalg.norm(query[:, None] - xyz[None], axis=2)
-    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
-    rows = np.where(np.take_along_axis(distance, order, axis=1) <= reach_m, row[order], NONE)
+    x, y, z = (query[:, axis, None] - xyz[None, :, axis] for axis in range(3))
+    distance = np.sqrt(x * x + y * y + z * z)
+    nearest = np.broadcast_to(np.arange(len(xyz)), distance.shape)
+    if k < len(xyz):  # leave the others out before sorting
+        nearest = np.sort(np.argpartition(distance, k - 1, axis=1)[:, :k], axis=1)
+        distance = np.take_along_axis(distance, nearest, axis=1)
+    order = np.argsort(distance, axis=1, kind="stable")
+    rows = np.take_along_axis(row[nearest], order, axis=1)
+    rows = np.where(np.take_along_axis(distance, order, axis=1) <= reach_m, rows, NONE)
     return np.pad(rows, ((0, 0), (0, k - rows.shape[1])), constant_values=NONE)

@@ -81,16 +81,15 @@ def _loop(
 ) -> None:
     train = config.train
     network = ranks.replicated(state.student)
-    pinned = compute.device.type == "cuda"
     with (
         memory_told(),
         workers_told(),
         stop_requests() as asked_to_stop,
-        closing(batches(cache, config, state.step, share, pinned)) as loader,
+        closing(batches(cache, config, state.step, share, compute.device)) as loader,
         _progress(train, state.step) as bar,
     ):
         for micro_batches in _told_plainly(loader):
-            figures = train_step(state, network, [b.to(compute.device) for b in micro_batches], config)
+            figures = train_step(state, network, micro_batches, config)
             if state.step % train.log_every == 0 or state.step == train.steps - 1:
                 values = {name: float(value) for name, value in figures.items()}
                 log.write(state.step, values)

@@ -25,7 +25,7 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
 
 
 def flat(cache: Cache, config: PretrainConfig, start: int, share: Share = Share()) -> list[Batch]:  # noqa: B008
-    return [batch for step in batches(cache, config, start, share, pinned=False) for batch in step]
+    return [batch for step in batches(cache, config, start, share, torch.device("cpu")) for batch in step]
 
 
 def test_processes_and_micro_batches_share_the_samples_of_a_step(cache: Cache, tiny: PretrainConfig):

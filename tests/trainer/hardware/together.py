@@ -39,7 +39,7 @@ def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
         module.double()
     network = ranks.replicated(state.student)
     told: dict[str, torch.Tensor] = {}
-    for micro_batches in batches(cache, config, 0, share_of_this_process(config.train), pinned=False):
+    for micro_batches in batches(cache, config, 0, share_of_this_process(config.train), torch.device("cpu")):
         figures = train_step(state, network, [in_float64(batch) for batch in micro_batches], config)
         told |= {f"{name} of step {state.step}": value.detach().double() for name, value in figures.items()}
         state.step += 1
@@ -51,7 +51,7 @@ def dump(state: TrainState, part: str) -> list[tuple[str, torch.Tensor]]:
 
 
 def in_float64(batch: Batch) -> Batch:
-    return batch._map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+    return batch.map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
 
 
 def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torch.Tensor]]:
