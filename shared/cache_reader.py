@@ -1,4 +1,9 @@
-"""Read a cache: labels, points, poses, groups and occupancy queries of a sweep, lazily, as numpy arrays."""
+"""Read a cache: labels, points, poses, groups and occupancy queries of a sweep, lazily, as numpy arrays.
+
+By zarr's own codecs, which check every chunk. The zarrs pipeline reads a sweep in half the time, 10 ms instead of 19,
+but of a shard it decodes parts without looking at their checksums: in a trial it gave wrong labels for a third of the
+damaged chunks (zarrs 0.2.3).
+"""
 
 from __future__ import annotations
 
@@ -186,18 +191,6 @@ class Block:
 def metres(planes: NDArray[np.int16]) -> NDArray[np.float32]:
     """Stored positions int16 [3, N] to metres float32 [N, 3]."""
     return np.ascontiguousarray(planes.T).astype(np.float32) * np.float32(POSITION_QUANTUM_M)
-
-
-def use_fast_codecs() -> None:
-    """Let zarr decode through ``zarrs`` where it is installed: about three times as fast.
-
-    It must not be used in a process forked from one that has decoded before: it deadlocks there.
-    """
-    try:
-        import zarrs  # noqa: F401
-    except ImportError:
-        return
-    zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
 
 
 def read_manifest(cache: Path) -> Manifest:

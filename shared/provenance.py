@@ -7,7 +7,7 @@ from importlib import metadata
 
 import iscc_lidar
 
-_PACKAGES = ("numpy", "pyarrow", "zarr", "dask", "hdbscan", "pypatchworkpp", "scipy", "torch", "zarrs")
+_PACKAGES = ("numpy", "pyarrow", "zarr", "dask", "hdbscan", "pypatchworkpp", "scipy", "torch")
 
 
 def versions() -> dict[str, str]:

@@ -51,7 +51,7 @@ class TrainConfig:
     recompute: bool = option(
         False, "keep only the input of each stage of the U-Net for the backward pass: less memory, a third more time"
     )
-    loader_workers: int = option(1, "processes that make samples; 0 makes them in the training process; same result")
+    loader_workers: int = option(2, "processes that make samples; 0 makes them in the training process; same result")
     log_every: int = option(10, "steps between two lines of metrics.jsonl")
     checkpoint_every: int = option(200, "steps between two checkpoints")
     tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")

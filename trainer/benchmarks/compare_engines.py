@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.shared.bench_file import add_figures
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.benchmarks import time_engine as measured
@@ -167,7 +167,6 @@ def _batches(
     config: EngineBenchConfig, cache: Path | None, device: torch.device
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, voxels int32 [N, 4] and features float32 [N, 4] of each batch to measure on."""
-    use_fast_codecs()
     for size in (None,) if cache is None else config.voxel_sizes:
         for sweeps in config.batch_sizes:
             if size is None or cache is None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
 from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
@@ -31,6 +31,9 @@ from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 _TURNS: Final = 3
+_WARM_UP: Final = 16
+"""Steps after which every worker has made some batches."""
+_FILL_UP_S: Final = 2.0
 CUDA: Final = ProfilerActivity.CUDA
 
 
@@ -40,12 +43,11 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     Each phase is the median over ``steps`` different batches. ``maps_s``, of both views, is timed apart: in a step it
     is part of the two forward passes.
     """
-    use_fast_codecs()
     train = config.train
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # as pretrain does
     dataset = PairDataset(cache, config)
-    at_hand, figures = _load(dataset, config, steps + 1)
+    at_hand, figures = _load(dataset, config, steps)
     on_device = [batch.to(compute.device) for batch in at_hand]
     state = new_state(config, compute)
     figures |= _phases(state, on_device, config, compute)
@@ -54,7 +56,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
         config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
     )
     figures |= _loader_alone(cache, endless, compute, steps)
-    figures |= _together(cache, endless, state, on_device[1:], compute, steps)
+    figures |= _together(cache, endless, state, on_device, compute, steps)
     pairs = train.batch_size
     figures["samples_per_s_step"] = pairs / figures["step_s"]
     figures["loader_over_step"] = figures["samples_per_s_loader"] / figures["samples_per_s_step"]
@@ -63,7 +65,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
 
 
 def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[list[Batch], dict[str, float]]:
-    """Batches of the first steps, and what reading the sweeps, and making samples of them, takes a step."""
+    """Batches of some steps, and what reading the sweeps, and making samples of them, takes a step."""
     train = config.train
     made: list[Batch] = []
     reading, whole = [0.0] * steps, [0.0] * steps
@@ -76,11 +78,11 @@ def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[lis
         return sweep
 
     with patch.object(dataset.cache, "sweep", timed):
-        for step in range(steps):
+        for step in range(_WARM_UP, _WARM_UP + steps):
             began = time.perf_counter()
             samples = [dataset[key] for key in keys_of_step(step, len(dataset), train.seed, train.batch_size)]
             batch = collate(samples)
-            whole[step] = time.perf_counter() - began
+            whole[len(made)] = time.perf_counter() - began
             made.append(batch)
     load, rest = np.median([reading, np.subtract(whole, reading)], axis=1).tolist()
     return made, {"load_s": load, "voxelise_s": rest}
@@ -144,7 +146,7 @@ def _floor(state: TrainState, batch: Batch) -> dict[str, float]:
 
 def _loader_alone(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> dict[str, float]:
     """Samples a second of all workers together, and the largest of them in memory."""
-    with closing(_after_first(cache, config, compute)) as loader:
+    with closing(_warm_loader(cache, config, compute)) as loader:
         began = time.perf_counter()
         for _ in islice(loader, 4 * steps):
             pass
@@ -186,7 +188,7 @@ def _together(
     repeated, loaded = [], []
     for _ in range(_TURNS):
         repeated.append(mean_step(at_hand))
-        with closing(_after_first(cache, config, compute)) as loader:
+        with closing(_warm_loader(cache, config, compute)) as loader:
             loaded.append(mean_step(batch for micro_batches in loader for batch in micro_batches))
     figures = {
         "repeated_step_s": statistics.mean(repeated),
@@ -194,7 +196,7 @@ def _together(
         "loaded_over_repeated": statistics.mean(loaded) / statistics.mean(repeated),
     }
     if compute.device.type == "cuda":
-        with closing(_after_first(cache, config, compute)) as loader, profile(activities=[CUDA]) as kernels:
+        with closing(_warm_loader(cache, config, compute)) as loader, profile(activities=[CUDA]) as kernels:
             began = time.perf_counter()
             mean_step(batch for micro_batches in loader for batch in micro_batches)
             seconds = time.perf_counter() - began
@@ -212,10 +214,12 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
-def _after_first(cache: Cache, config: PretrainConfig, compute: Compute) -> Generator[list[Batch]]:
-    """A loader at the second step, whose workers are up."""
+def _warm_loader(cache: Cache, config: PretrainConfig, compute: Compute) -> Generator[list[Batch]]:
+    """A loader at step _WARM_UP, whose workers are up and have as many batches ready as they may."""
     loader = batches(cache, config, 0, Share(), compute.device)
-    next(loader)
+    for _ in range(_WARM_UP):
+        next(loader)
+    time.sleep(_FILL_UP_S)
     return loader
 
 

@@ -16,7 +16,7 @@ from typing import Final, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
@@ -82,7 +82,7 @@ def _loader(
         collate_fn=_collate,
         num_workers=workers,
         worker_init_fn=_start_worker if workers else None,
-        # zarrs deadlocks in a child forked after the parent has decoded.
+        # A fork would copy this process's threads' locks, held or not.
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, and a resumed run draws once more
         prefetch_factor=4 if workers else None,
@@ -129,7 +129,7 @@ def _start_worker(_: int) -> None:
     # An interpreter that ends in order meets the decoder's threads on its way, and now and then aborts.
     atexit.register(os._exit, 0)
     torch.set_num_threads(1)
-    use_fast_codecs()
+    os.nice(10)  # where cores are few, the training process goes first: batches lie ready
 
 
 def _end_with_the_run() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option, to_dict
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import read_list, write_list
@@ -42,7 +42,6 @@ def probe_run(
     cache; ``labelled.txt`` beside ``out`` tells which.
     Batch-norm statistics of both networks are set on the labelled sweeps, see frozen.calibrate.
     """
-    use_fast_codecs()
     train, val = Cache(train_cache), Cache(val_cache)
     if train.manifest.class_names != val.manifest.class_names:
         raise UserError(f"{train_cache} and {val_cache} have different semantic classes; probe caches of one data set")

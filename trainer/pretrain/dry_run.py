@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
@@ -34,7 +34,6 @@ def dry_run(
     Raises:
         UserError: what would stop the run, as far as two steps show it.
     """
-    use_fast_codecs()
     train = config.train
     cache = Cache(cache_path)
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)

@@ -18,7 +18,7 @@ from typing import Final, NoReturn, TypeVar
 import torch
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
 from iscc_lidar.trainer.data.dataset import batches, workers_told
@@ -52,7 +52,6 @@ def pretrain(
         start = ranks.from_main(lambda: _begin(cache, out, config, compute, resume, overwrite))
         if start >= train.steps:
             return False
-        use_fast_codecs()
         # One core is the loader's: on two, a second thread for the network made a step no faster.
         torch.set_num_threads(max(1, _MACHINE_THREADS - 1))
         state = checkpoint.new_state(config, compute)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache, use_fast_codecs
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.model.student import Student
@@ -111,7 +111,6 @@ def _is_of_run(cache: Cache, run: RunRecord) -> bool:
 def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:
     if cache is None or run.checkpoint_step is None:
         return []
-    use_fast_codecs()
     centres = load_prototypes(run.folder, run.config).centres
     student = load_student(run.folder, run.config)
     looks = look_around(student, centres, run.config, cache, config.sweeps, config.seed)

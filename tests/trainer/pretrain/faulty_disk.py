@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-IMPORTED_LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "zarrs", "iscc_lidar.trainer.pretrain.loop")
+IMPORTED_LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "iscc_lidar.trainer.pretrain.loop")
 """What a run imports as it goes on: once for all of them."""
 NEEDS_SPACE = ("open", "write", "fsync", "mkdir")
 
