@@ -75,7 +75,7 @@ bench: preprocess ## tables of group quality and speed; the figures, flat, in OU
 	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(READ:%=--adapter %) $(ARGS)
 	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
-probe: preprocess ## pre-train with each of SEEDS, about ten CPU minutes each, and probe on streets never seen: linear probe, occupancy
+probe: preprocess ## pre-train with each of SEEDS, about five CPU minutes each, and probe on streets never seen: linear probe, occupancy
 	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=3000
 	$(BIN)/iscc-preprocess run synthetic --root data/unseen --cache cache/unseen
 	set -e; for seed in $(SEEDS); do \
