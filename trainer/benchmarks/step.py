@@ -26,7 +26,7 @@ from iscc_lidar.trainer.data.dataset import PairDataset, batches
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
 from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute
+from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
@@ -45,7 +45,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     """
     train = config.train
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # as pretrain does
+    leave_a_core()
     dataset = PairDataset(cache, config)
     at_hand, figures = _load(dataset, config, steps)
     on_device = [batch.to(compute.device) for batch in at_hand]

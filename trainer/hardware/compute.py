@@ -48,6 +48,8 @@ class Compute:
         }
 
 
+_MACHINE_THREADS: Final = torch.get_num_threads()
+
 ON_CPU: Final = Compute(torch.device("cpu"))
 """What runs everywhere."""
 
@@ -60,6 +62,11 @@ def choose_compute(device: DeviceName, engine: EngineName, precision: Precision,
     if made_by is not NATIVE and half is torch.bfloat16:
         raise UserError("train.precision=bf16: TorchSparse has no kernels for it; use fp16, or train.engine=native")
     return Compute(where, made_by, half, recompute)
+
+
+def leave_a_core() -> None:
+    """Leave one core to the loader: on two, a second thread for the network made a step no faster."""
+    torch.set_num_threads(max(1, _MACHINE_THREADS - 1))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import SampleKey, keys_of_step
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, memory_told
+from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
 from iscc_lidar.trainer.pretrain import run_folder
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.train_step import train_step
@@ -37,6 +37,7 @@ def dry_run(
     train = config.train
     cache = Cache(cache_path)
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
+    leave_a_core()
     start = run_folder.first_step(out, config, cache, resume, overwrite)
     dataset = PairDataset(cache, config)
     usual, load_s = _timed(

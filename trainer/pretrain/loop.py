@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-import torch
 from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache
@@ -24,7 +23,7 @@ from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
 from iscc_lidar.trainer.data.dataset import batches, workers_told
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, memory_told
+from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
 from iscc_lidar.trainer.pretrain import checkpoint, run_folder
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState
 from iscc_lidar.trainer.pretrain.metrics import MetricsLog
@@ -32,8 +31,6 @@ from iscc_lidar.trainer.pretrain.stop_signal import StoppedError, stop_requests
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 T = TypeVar("T")
-
-_MACHINE_THREADS: Final = torch.get_num_threads()
 
 
 def pretrain(
@@ -52,8 +49,7 @@ def pretrain(
         start = ranks.from_main(lambda: _begin(cache, out, config, compute, resume, overwrite))
         if start >= train.steps:
             return False
-        # One core is the loader's: on two, a second thread for the network made a step no faster.
-        torch.set_num_threads(max(1, _MACHINE_THREADS - 1))
+        leave_a_core()
         state = checkpoint.new_state(config, compute)
         if start > 0:
             checkpoint.restore(out, state)
