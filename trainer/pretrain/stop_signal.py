@@ -24,7 +24,8 @@ class StoppedError(Exception):
 def stop_requests() -> Iterator[Callable[[], int]]:
     """Yield a function that tells which signal has asked to stop, 0 for none.
 
-    A second Ctrl-C interrupts at once. Outside the main thread, where Python takes no signals, nothing asks.
+    A second Ctrl-C interrupts at once, unless the first has been told of: then the end is under way. Outside the main
+    thread, where Python takes no signals, nothing asks.
     """
     asked = [0]
 
@@ -33,12 +34,17 @@ def stop_requests() -> Iterator[Callable[[], int]]:
             raise KeyboardInterrupt
         asked[0] = number
 
+    def told() -> int:
+        if asked[0]:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return asked[0]
+
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
     before = {number: signal.signal(number, note) for number in _ASKS}
     try:
-        yield lambda: asked[0]
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
