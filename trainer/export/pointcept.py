@@ -9,16 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.trainer.export import torch_file
 from iscc_lidar.trainer.export.source import TrainedRun, Weights
 from iscc_lidar.trainer.export.spconv_network import (
     NETWORK_FILE,
     WEIGHTS_FILE,
-    from_network,
+    network_files,
     network_options,
     plain_snippet,
-    template,
-    to_network,
+    read_network,
 )
 from iscc_lidar.trainer.model.unet import ModelConfig
 
@@ -33,17 +31,13 @@ PREFIX: Final = "backbone.network."
 
 def files(run: TrainedRun) -> dict[str, bytes]:
     """Files of the export, by name."""
-    return {
-        WEIGHTS_FILE: torch_file.to_bytes({KEY: to_network(run.weights, "xyz", PREFIX)}),
-        NETWORK_FILE: template(NETWORK_FILE),
-        MODULE_FILE: template(MODULE_FILE),
-        CONFIG_FILE: _config(run.config.model).encode(),
-    }
+    config = {CONFIG_FILE: _config(run.config.model).encode()}
+    return network_files(run, MODULE_FILE, KEY, "xyz", PREFIX) | config
 
 
 def read(folder: Path, model: ModelConfig) -> Weights:
     """The encoder's weights, back from an export."""
-    return from_network(torch_file.read(folder / WEIGHTS_FILE)[KEY], "xyz", PREFIX)
+    return read_network(folder, KEY, "xyz", PREFIX)
 
 
 def how_to_load(run: TrainedRun) -> str:

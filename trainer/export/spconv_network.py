@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.export.source import INPUT_SCALE, Weights
+from iscc_lidar.trainer.export import torch_file
+from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
 from iscc_lidar.trainer.export.spconv_layout import Axes, from_spconv, to_spconv
 from iscc_lidar.trainer.model.unet import ModelConfig
 
@@ -20,6 +22,20 @@ _TEMPLATES: Final = "iscc_lidar.trainer.export.templates"
 def template(name: str) -> bytes:
     """Content of a file that goes beside the weights as it is."""
     return (resources.files(_TEMPLATES) / name).read_bytes()
+
+
+def network_files(run: TrainedRun, module_file: str, key: str, axes: Axes, prefix: str) -> dict[str, bytes]:
+    """Weights under ``key`` in a checkpoint, our network, and the code base's own module around it, by file name."""
+    return {
+        WEIGHTS_FILE: torch_file.to_bytes({key: to_network(run.weights, axes, prefix)}),
+        NETWORK_FILE: template(NETWORK_FILE),
+        module_file: template(module_file),
+    }
+
+
+def read_network(folder: Path, key: str, axes: Axes, prefix: str) -> Weights:
+    """The encoder's weights, back from what network_files wrote."""
+    return from_network(torch_file.read(folder / WEIGHTS_FILE)[key], axes, prefix)
 
 
 def to_network(weights: Weights, axes: Axes, prefix: str) -> Weights:

@@ -14,7 +14,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
-from iscc_lidar.trainer.data.pairs import SampleKey, keys_of_step
+from iscc_lidar.trainer.data.pairs import SampleKey, Share, keys_of_step
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
 from iscc_lidar.trainer.pretrain import run_folder
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
@@ -62,8 +62,7 @@ def dry_run(
 
 
 def _micro_batches(dataset: PairDataset, keys: list[SampleKey], config: PretrainConfig) -> list[Batch]:
-    size = len(keys) // config.train.micro_batches
-    return [collate([dataset[key] for key in keys[i : i + size]]) for i in range(0, len(keys), size)]
+    return [collate([dataset[key] for key in part]) for part in Share(config.train.micro_batches).of(keys)]
 
 
 def _largest(dataset: PairDataset, count: int) -> list[SampleKey]:
