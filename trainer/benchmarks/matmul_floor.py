@@ -53,7 +53,7 @@ def bench_engine(network: nn.Module, bxyz: Tensor, in_channels: int, repeats: in
         "parameters": sum(p.numel() for p in network.parameters()),
         "threads": torch.get_num_threads(),
         "network_s": _best(lambda: network(bxyz, feats).square().mean().backward(), repeats, bxyz),
-        "maps_s": _best(lambda: _all_maps(bxyz, depth), repeats, bxyz),
+        "maps_s": _best(lambda: all_maps(bxyz, depth), repeats, bxyz),
         "convolutions_s": ours,
         "matmul_floor_s": floor,
         "ratio": ours / floor,
@@ -143,12 +143,14 @@ def _products(layer: SparseConv3d, kernel_map: KernelMap) -> Callable[[], None]:
     return run
 
 
-def _all_maps(bxyz: Tensor, depth: int) -> None:
+def all_maps(bxyz: Tensor, depth: int) -> MapCache:
+    """Make every kernel map that one pass over sorted voxels int32 [N, 4] needs."""
     maps = MapCache(sorted_coordinates(bxyz))
     for level in range(depth + 1):
         maps.submanifold(level)
         if level < depth:
             maps.downsampling(level)
+    return maps
 
 
 def _best(run: Callable[[], object], repeats: int, on: Tensor) -> float:

@@ -19,12 +19,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
-from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine
+from iscc_lidar.trainer.benchmarks.matmul_floor import all_maps, bench_engine
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
 from iscc_lidar.trainer.data.dataset import PairDataset, batches
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
-from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
+from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
@@ -128,13 +128,7 @@ def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, c
 
 
 def _maps(view: GroupedView, depth: int) -> MapCache:
-    """Every kernel map that one pass over a view needs."""
-    maps = MapCache(sorted_coordinates(view.coords[sort_order(view.coords)]))
-    for level in range(depth + 1):
-        maps.submanifold(level)
-        if level < depth:
-            maps.downsampling(level)
-    return maps
+    return all_maps(view.coords[sort_order(view.coords)], depth)
 
 
 def _floor(state: TrainState, batch: Batch) -> dict[str, float]:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,14 +18,7 @@ assert _spec.loader is not None
 twin = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(twin)
 
-
-@pytest.fixture(params=["C", "PyTorch"], autouse=True, scope="module")
-def path(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Everything here holds with the C kernels and without."""
-    with nullcontext() if request.param == "C" else cpu_library.switched_off():
-        if request.param == "C" and not cpu_library.available():
-            pytest.skip(cpu_library.description())
-        yield
+pytestmark = pytest.mark.usefixtures("with_and_without_c_kernels")
 
 
 def pairs_of(chunks: tuple[km.Chunk, ...]) -> list[tuple[int, int, int]]:

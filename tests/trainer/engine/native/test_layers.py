@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
-from iscc_lidar.trainer.engine.native import cpu_library, kernel_map
+from iscc_lidar.trainer.engine.native import kernel_map
 from iscc_lidar.trainer.engine.native.convolution import sparse_convolution
 from iscc_lidar.trainer.engine.native.layers import SparseConv3d, sparse_tensor
 
@@ -21,14 +19,7 @@ assert _spec.loader is not None
 twin = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(twin)
 
-
-@pytest.fixture(params=["C", "PyTorch"], autouse=True, scope="module")
-def path(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Everything here holds with the C kernels and without."""
-    with nullcontext() if request.param == "C" else cpu_library.switched_off():
-        if request.param == "C" and not cpu_library.available():
-            pytest.skip(cpu_library.description())
-        yield
+pytestmark = pytest.mark.usefixtures("with_and_without_c_kernels")
 
 
 KINDS = ("submanifold", "strided", "transposed")
