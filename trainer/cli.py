@@ -60,8 +60,8 @@ def pretrain(
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipe
-    from iscc_lidar.trainer.pretrain.run_folder import RECIPE_FILE
-    from iscc_lidar.trainer.pretrain.stop_signal import StoppedError
+    from iscc_lidar.trainer.run.run_folder import RECIPE_FILE
+    from iscc_lidar.trainer.run.stop_signal import StoppedError
 
     base = find_recipe(recipe) if recipe else None
     if base is None and resume and out is not None and (out / RECIPE_FILE).exists():

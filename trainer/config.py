@@ -67,13 +67,6 @@ class TrainConfig:
             )
 
 
-FREE_TO_CHANGE: Final = frozenset(
-    {"device", "engine", "recompute", "loader_workers", "log_every", "checkpoint_every", "tensorboard"}
-)
-"""Options of the train section that change what is learnt by no more than rounding, so that a resumed run may change
-them; so it may the number of processes."""
-
-
 @dataclass(frozen=True)
 class PretrainConfig:
     """Configuration of ``iscc-train pretrain``."""

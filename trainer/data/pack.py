@@ -7,65 +7,74 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.data.batch import Batch, GroupedView
-
 _ALIGNMENT = 64
 
 
+class Mappable(Protocol):
+    """A frozen set of tensors."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same with every tensor changed, in an order of its own that never varies."""
+
+
+B = TypeVar("B", bound=Mappable)
+
+
 @dataclass(frozen=True)
-class PackedBatch:
+class Packed(Generic[B]):
     """A batch as one buffer.
 
     Attributes:
-        names: those of the batch.
-        layout: type and shape of each tensor, in the order of the fields.
+        skeleton: the batch without its tensors' content.
+        layout: type and shape of each tensor, in the order of ``map``.
         buffer: uint8, the tensors' bytes, each from a multiple of 64 on.
     """
 
-    names: tuple[tuple[str, str], ...]
+    skeleton: B
     layout: tuple[tuple[torch.dtype, tuple[int, ...]], ...]
     buffer: Tensor
 
-    def to(self, device: torch.device) -> PackedBatch:
+    def to(self, device: torch.device) -> Packed[B]:
         """Copy the buffer to a device; from pinned memory without waiting for it."""
         return dataclasses.replace(self, buffer=self.buffer.to(device, non_blocking=True))
 
-    def pin_memory(self) -> PackedBatch:
+    def pin_memory(self) -> Packed[B]:
         """Move the buffer into memory from which a GPU copies by itself; torch's DataLoader calls this."""
         return dataclasses.replace(self, buffer=self.buffer.pin_memory())
 
 
-def pack(batch: Batch) -> PackedBatch:
+def pack(batch: B) -> Packed[B]:
     """Copy a batch's tensors into one buffer."""
-    tensors = _tensors(batch)
+    tensors: list[Tensor] = []
+    nothing = torch.empty(0)
+
+    def take(tensor: Tensor) -> Tensor:
+        tensors.append(tensor)
+        return nothing  # one and the same for all: it is handed on once
+
+    skeleton = batch.map(take)
     layout = tuple((t.dtype, tuple(t.shape)) for t in tensors)
-    starts = _starts(layout)
-    buffer = torch.empty(starts[-1], dtype=torch.uint8)
-    packed = PackedBatch(batch.names, layout, buffer)
+    buffer = torch.empty(_starts(layout)[-1], dtype=torch.uint8)
+    packed = Packed(skeleton, layout, buffer)
     for place, tensor in zip(_views(packed), tensors, strict=True):
         place.copy_(tensor)
     return packed
 
 
-def unpack(packed: PackedBatch) -> Batch:
+def unpack(packed: Packed[B]) -> B:
     """Make the batch whose tensors are views of the buffer, on its device."""
     views = iter(_views(packed))
-    per_view = len(dataclasses.fields(GroupedView))
-    view1, view2 = (GroupedView(*(next(views) for _ in range(per_view))) for _ in range(2))
-    return Batch(packed.names, view1, view2, *views)
+    return packed.skeleton.map(lambda _: next(views))
 
 
-def _tensors(batch: Batch) -> list[Tensor]:
-    of_views = [getattr(view, f.name) for view in (batch.view1, batch.view2) for f in dataclasses.fields(view)]
-    return [*of_views, batch.scene, batch.neighbour, batch.offset, batch.occupied]
-
-
-def _views(packed: PackedBatch) -> list[Tensor]:
+def _views(packed: Packed[B]) -> list[Tensor]:
     starts = _starts(packed.layout)
     return [
         packed.buffer[start : start + dtype.itemsize * math.prod(shape)].view(dtype).view(shape)

@@ -15,12 +15,13 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option, to_dict
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import read_list, write_list
+from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.linear_probe import linear_probe
 from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
 from iscc_lidar.trainer.model.student import Student
 from iscc_lidar.trainer.pretrain.checkpoint import load_student
-from iscc_lidar.trainer.pretrain.run_folder import read_config
+from iscc_lidar.trainer.run.run_folder import read_config
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def probe_run(
     train, val = Cache(train_cache), Cache(val_cache)
     if train.manifest.class_names != val.manifest.class_names:
         raise UserError(f"{train_cache} and {val_cache} have different semantic classes; probe caches of one data set")
-    made_with = read_config(run)
+    made_with = read_config(run, PretrainConfig)
     torch.manual_seed(made_with.train.seed)
     untrained = Student(made_with.model, made_with.heads)
     trained = load_student(run, made_with)

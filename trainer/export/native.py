@@ -11,7 +11,7 @@ import safetensors.torch
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.export.source import TrainedRun, Weights
 from iscc_lidar.trainer.model.unet import ModelConfig
-from iscc_lidar.trainer.pretrain.checkpoint import ENCODER_FILE
+from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 LAYOUT: Final = (
     "Convolutions have a tensor `kernel` [K, C_in, C_out] and no bias; kernel 1 is [C_in, C_out]. An output voxel sums "

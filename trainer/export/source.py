@@ -17,9 +17,9 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain.checkpoint import ENCODER_FILE, load_weights
-from iscc_lidar.trainer.pretrain.metrics import METRICS_FILE
-from iscc_lidar.trainer.pretrain.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.run.metrics import METRICS_FILE
+from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights
 
 Weights = dict[str, Tensor]
 """Tensors of an encoder by the names of its state dict."""
@@ -65,7 +65,7 @@ def read_run(path: Path, cache: Path | None = None) -> TrainedRun:
     Raises:
         UserError: no run, no checkpoint yet, damaged or diverged weights, or another cache than the run's.
     """
-    config = read_config(path)
+    config = read_config(path, PretrainConfig)
     if not (path / ENCODER_FILE).exists():
         raise UserError(f"{path}: no {ENCODER_FILE} yet; go on to a checkpoint with: iscc-train pretrain --resume")
     encoder = SparseUNet(config.model)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
-import safetensors.torch
 import torch
 from torch import nn
 
-from iscc_lidar.shared import files
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.hardware.compute import Compute
 from iscc_lidar.trainer.losses.prototypes import Prototypes
 from iscc_lidar.trainer.model.student import GroupEncoder, Student
 from iscc_lidar.trainer.pretrain.teacher import start_teacher
+from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.resume_file import RESUME_FILE
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, write_weights
 
-ENCODER_FILE: Final = "encoder.safetensors"
 HEADS_FILE: Final = "heads.safetensors"
-RESUME_FILE: Final = "resume.pt"
 
 
 @dataclass
@@ -53,31 +50,26 @@ def new_state(config: PretrainConfig, compute: Compute) -> TrainState:
 
 
 def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
-    """Write the weights, then the resume state, each in one step."""
-    # One entry only: safetensors writes several in no fixed order, and equal runs should give equal files.
-    about = {"iscc_lidar": json.dumps({"step": state.step, "model": asdict(config.model)})}
+    """Write the weights, then the resume file, each in one step."""
+    about = {"step": state.step, "model": asdict(config.model)}
     heads = {k: v for k, v in state.student.state_dict().items() if not k.startswith("encoder.")}
-    _write_weights(out / ENCODER_FILE, state.student.encoder.state_dict(), about)
-    _write_weights(out / HEADS_FILE, heads, about)
-    buffer = io.BytesIO()
-    torch.save(
-        {
-            "step": state.step,
-            "student": state.student.state_dict(),
-            "teacher": state.teacher.state_dict(),
-            "prototypes": state.prototypes.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "scaler": state.scaler.state_dict(),
-            "torch_rng": torch.get_rng_state(),
-        },
-        buffer,
-    )
-    files.write_bytes(out / RESUME_FILE, buffer.getvalue())
+    write_weights(out / ENCODER_FILE, state.student.encoder.state_dict(), about)
+    write_weights(out / HEADS_FILE, heads, about)
+    content = {
+        "step": state.step,
+        "student": state.student.state_dict(),
+        "teacher": state.teacher.state_dict(),
+        "prototypes": state.prototypes.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "torch_rng": torch.get_rng_state(),
+    }
+    resume_file.write(out, content)
 
 
 def restore(out: Path, state: TrainState) -> None:
     """Bring a state to where the checkpoint in ``out`` was taken. Raises UserError where it is damaged."""
-    content = _read(out / RESUME_FILE)
+    content = resume_file.read(out)
     try:
         for name in ("student", "teacher", "prototypes", "optimizer"):
             getattr(state, name).load_state_dict(content[name])
@@ -86,36 +78,7 @@ def restore(out: Path, state: TrainState) -> None:
         torch.set_rng_state(content["torch_rng"])
         state.step = content["step"]
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{out / RESUME_FILE}: does not fit this run ({error}); start anew with --overwrite") from None
-
-
-def saved_step(out: Path) -> int:
-    """Step of the checkpoint in ``out``. Raises UserError where there is none, or a damaged one."""
-    return int(_read(out / RESUME_FILE)["step"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged files
-        raise UserError(
-            f"{path}: not a readable checkpoint ({type(error).__name__}: {error}); start anew with --overwrite"
-        ) from None
-    return cast(dict[str, Any], content)
-
-
-def load_weights(out: Path, module: nn.Module, *names: str) -> None:
-    """Load weight files of ``out`` into a module that they fit, strictly. Raises UserError otherwise."""
-    weights: dict[str, torch.Tensor] = {}
-    for name in names:
-        try:
-            weights |= safetensors.torch.load_file(out / name)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise UserError(f"{out / name}: no readable weights ({error}); has the run reached a checkpoint?") from None
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"{out}: its weights do not fit the network of its config.json: {error}") from None
+        raise resume_file.does_not_fit(out, error) from None
 
 
 def load_student(out: Path, config: PretrainConfig) -> Student:
@@ -127,16 +90,11 @@ def load_student(out: Path, config: PretrainConfig) -> Student:
     return student
 
 
-def _write_weights(path: Path, weights: dict[str, torch.Tensor], about: dict[str, str]) -> None:
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    files.write_bytes(path, safetensors.torch.save(plain, metadata=about))
-
-
 def load_prototypes(out: Path, config: PretrainConfig) -> Prototypes:
-    """F_g of a run, from its resume state. Raises UserError where that is missing, damaged or of another size."""
+    """F_g of a run, from its resume file. Raises UserError where that is missing, damaged or of another size."""
     prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed)
     try:
-        prototypes.load_state_dict(_read(out / RESUME_FILE)["prototypes"])
+        prototypes.load_state_dict(resume_file.read(out)["prototypes"])
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{out / RESUME_FILE}: holds no prototypes that fit this run ({error})") from None
     return prototypes

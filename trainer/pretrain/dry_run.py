@@ -16,9 +16,10 @@ from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, keys_of_step
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
-from iscc_lidar.trainer.pretrain import run_folder
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.loop import plan
 from iscc_lidar.trainer.pretrain.train_step import train_step
+from iscc_lidar.trainer.run import run_folder
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ def dry_run(
     cache = Cache(cache_path)
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     leave_a_core()
-    start = run_folder.first_step(out, config, cache, resume, overwrite)
+    start = run_folder.first_step(out, plan(config, cache, compute), resume, overwrite)
     dataset = PairDataset(cache, config)
     usual, load_s = _timed(
         lambda: _micro_batches(dataset, keys_of_step(0, len(dataset), train.seed, train.batch_size), config)

@@ -10,27 +10,28 @@ the same weights and the same log bit for bit: order, pairs, augmentations and c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
-from iscc_lidar.trainer.data.dataset import batches, workers_told
+from iscc_lidar.trainer.data.dataset import batches
+from iscc_lidar.trainer.data.loader import told_plainly, workers_told
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
-from iscc_lidar.trainer.pretrain import checkpoint, run_folder
+from iscc_lidar.trainer.pretrain import checkpoint
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState
-from iscc_lidar.trainer.pretrain.metrics import MetricsLog
-from iscc_lidar.trainer.pretrain.stop_signal import StoppedError, stop_requests
 from iscc_lidar.trainer.pretrain.train_step import train_step
-
-T = TypeVar("T")
+from iscc_lidar.trainer.run import run_folder
+from iscc_lidar.trainer.run.metrics import MetricsLog
+from iscc_lidar.trainer.run.run_folder import RunPlan
+from iscc_lidar.trainer.run.stop_signal import StoppedError, stop_requests
+from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 
 def pretrain(
@@ -62,7 +63,7 @@ def pretrain(
 def _begin(cache: Cache, out: Path, config: PretrainConfig, compute: Compute, resume: bool, overwrite: bool) -> int:
     """What the main process does first for all: its refusals are told once."""
     share_of_this_process(config.train)
-    return run_folder.prepare(out, config, cache, compute.told(), resume, overwrite)
+    return run_folder.prepare(out, plan(config, cache, compute), resume, overwrite)
 
 
 def _loop(
@@ -83,7 +84,7 @@ def _loop(
         closing(batches(cache, config, state.step, share, compute.device)) as loader,
         _progress(train, state.step) as bar,
     ):
-        for micro_batches in _told_plainly(loader):
+        for micro_batches in told_plainly(loader):
             figures = train_step(state, network, micro_batches, config)
             if state.step % train.log_every == 0 or state.step == train.steps - 1:
                 values = {name: float(value) for name, value in figures.items()}
@@ -99,6 +100,13 @@ def _loop(
                 raise StoppedError(stop, state.step)
 
 
+def plan(config: PretrainConfig, cache: Cache, compute: Compute) -> RunPlan:
+    """The run as its folder knows it."""
+    told = {"dataset": cache.manifest.dataset, "started_on": compute.told()}
+    inputs = [run_folder.cache_input(cache)]
+    return RunPlan(config, config.train.steps, inputs, told, (ENCODER_FILE, checkpoint.HEADS_FILE))
+
+
 def share_of_this_process(train: TrainConfig) -> Share:
     """Which part of each step is this process's. Raises UserError where a step cannot be cut into equal parts."""
     parts = train.micro_batches * ranks.world_size()
@@ -108,15 +116,6 @@ def share_of_this_process(train: TrainConfig) -> Share:
             f"{ranks.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple of {parts}"
         )
     return Share(train.micro_batches, ranks.rank(), ranks.world_size())
-
-
-def _told_plainly(loader: Iterable[T]) -> Iterator[T]:
-    """Pass batches on; a loader process's UserError comes wrapped in its stack trace: unwrap it."""
-    try:
-        yield from loader
-    except UserError as error:
-        error.__traceback__ = None  # its frames would keep the loader's processes
-        raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
 
 
 def _progress(train: TrainConfig, start: int) -> tqdm[NoReturn]:

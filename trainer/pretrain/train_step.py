@@ -15,8 +15,8 @@ from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.hardware.ranks import gradients_kept, sum_over_ranks, world_size
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState
 from iscc_lidar.trainer.pretrain.iscc_step import LossConfig, StepResult, iscc_step
-from iscc_lidar.trainer.pretrain.schedule import learning_rate
 from iscc_lidar.trainer.pretrain.teacher import follow, momentum_at
+from iscc_lidar.trainer.run.schedule import learning_rate
 
 _SMALLEST_SCALE: Final = 1.0
 """fp16 overflows now and then, and the scale is lowered; at this scale it is the network that overflows."""

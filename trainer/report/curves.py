@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.trainer.pretrain.schedule import learning_rate
 from iscc_lidar.trainer.pretrain.teacher import momentum_at
 from iscc_lidar.trainer.report.health import chance_level
 from iscc_lidar.trainer.report.record import RunRecord
+from iscc_lidar.trainer.run.schedule import learning_rate
 
 # S logged steps, P points of a curve
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import FREE_TO_CHANGE, RECIPES, PretrainConfig
+from iscc_lidar.trainer.config import RECIPES, PretrainConfig
+from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.checkpoint import ENCODER_FILE, HEADS_FILE, RESUME_FILE, saved_step
-from iscc_lidar.trainer.pretrain.metrics import METRICS_FILE
-from iscc_lidar.trainer.pretrain.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.pretrain.checkpoint import HEADS_FILE
+from iscc_lidar.trainer.run.metrics import METRICS_FILE
+from iscc_lidar.trainer.run.resume_file import RESUME_FILE, saved_step
+from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 # S logged steps
 
@@ -68,7 +70,7 @@ class RunRecord:
 
 def read_run(folder: Path) -> RunRecord:
     """Read a run's folder. Raises UserError where it holds no run, or a damaged one."""
-    config = read_config(folder)
+    config = read_config(folder, PretrainConfig)
     content = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).exists() else {}
     rows, remarks = read_metrics(folder / METRICS_FILE)
     missing = [name for name in (ENCODER_FILE, HEADS_FILE, RESUME_FILE) if not (folder / name).exists()]

@@ -14,9 +14,10 @@ import pytest
 
 from iscc_lidar.shared.config import to_toml
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain import loop
 from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.stop_signal import StoppedError
+from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.stop_signal import StoppedError
 
 _spec = importlib.util.spec_from_file_location("runs", Path(__file__).parents[1] / "pretrain/runs.py")
 runs = importlib.util.module_from_spec(_spec)
@@ -90,7 +91,7 @@ def assert_alike(run: Path, other: Path) -> None:
     print({name: f"{value:.1e}" for name, value in found.items()}, end=" ")
     assert {name: value for name, value in found.items() if not value <= TOLERANCE} == {}
     assert sorted(path.name for path in run.iterdir()) == sorted(runs.FILES)
-    weights = [checkpoint._read(out / "resume.pt")["student"] for out in (run, other)]
+    weights = [resume_file.read(out)["student"] for out in (run, other)]
     length = math.sqrt(sum(float(w.double().square().sum()) for w in weights[1].values()))
     apart = math.sqrt(sum(float((w - weights[1][k]).double().square().sum()) for k, w in weights[0].items()))
     print(f"weights {apart / length:.1e}")
@@ -112,7 +113,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on_with_it(
     assert "Traceback" not in ours(said)
     assert runs.outlived(family, 15) == []
     assert not list(out.glob(".*.tmp"))
-    assert 0 < checkpoint.saved_step(out) < config.train.steps
+    assert 0 < resume_file.saved_step(out) < config.train.steps
     assert pretrain(cache_path, out, config, resume=True)
     assert_alike(out, of_one)
 
@@ -140,7 +141,7 @@ def test_from_one_process_to_two_and_back(
     runs.wait_until(lambda: runs.lines(out) > 7, process)
     process.terminate()
     runs.ended(process)
-    assert 8 <= checkpoint.saved_step(out) < config.train.steps
+    assert 8 <= resume_file.saved_step(out) < config.train.steps
     assert pretrain(cache_path, out, config, resume=True)
     assert_alike(out, of_one)
 
@@ -167,7 +168,7 @@ def test_sigterm_to_torchrun_saves_once(torchrun: Torchrun, tmp_path: Path, work
     process.terminate()
     status, said = runs.ended(process)
     assert status != 0
-    step = checkpoint.saved_step(out)
+    step = resume_file.saved_step(out)
     assert said.count(f"stopped by SIGTERM: step {step} is saved, --resume goes on from it") == 1
     assert runs.lines(out) == step
     assert "forcefully" not in said
@@ -186,7 +187,7 @@ def test_the_main_process_killed_while_loaders_run(torchrun: Torchrun, tmp_path:
     assert status != 0
     assert "process 1: another process of this run has ended" in said
     assert runs.outlived(family, 15) == []
-    assert 0 < checkpoint.saved_step(out) < 16
+    assert 0 < resume_file.saved_step(out) < 16
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import torch
 
 from iscc_lidar.shared.config import to_toml
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import checkpoint
+from iscc_lidar.trainer.run import resume_file
 
 FAULTY_DISK = Path(__file__).with_name("faulty_disk.py")
 SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]
@@ -188,7 +188,7 @@ def after_a_disk_error(trainer: Trainer, out: Path, whole: Path, fault: str, n: 
         wrong.append(f"names no file of the run: {last}")
     if out.exists() and (torn := list(out.glob(".*"))):
         wrong.append(f"left behind: {torn}")
-    if (out / checkpoint.RESUME_FILE).exists() and checkpoint.saved_step(out) not in (2, 4):
+    if (out / resume_file.RESUME_FILE).exists() and resume_file.saved_step(out) not in (2, 4):
         wrong.append("checkpoint not whole")
     ended = trainer.run(out, "--resume")
     wrong += differences(out, whole) if ended.status == 0 else [ended.said]
@@ -237,7 +237,7 @@ def test_a_disk_that_is_really_full(trainer: Trainer, whole: Path, small_disk: P
     assert failed.status == 1
     assert f"error: {out / 'resume.pt'}: No space left on device. What was finished before is kept" in failed.said
     assert "Traceback" not in failed.said
-    assert checkpoint.saved_step(out) == 2
+    assert resume_file.saved_step(out) == 2
     assert not list(out.glob(".*"))
     filler = small_disk / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:

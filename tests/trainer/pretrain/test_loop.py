@@ -10,9 +10,10 @@ import torch
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain import loop
 from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.run_folder import read_config
+from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.run_folder import read_config
 
 
 class KilledError(Exception):
@@ -60,7 +61,7 @@ def test_a_run_leaves_what_scripts_rely_on(whole: Path, tiny: PretrainConfig):
     stored = json.loads((whole / "config.json").read_text())
     assert stored["train"]["steps"] == 6
     assert stored["model"]["encoder_widths"] == [8, 8]
-    assert read_config(whole) == tiny
+    assert read_config(whole, PretrainConfig) == tiny
     with safetensors.safe_open(whole / "encoder.safetensors", framework="pt") as weights:
         assert json.loads(weights.metadata()["iscc_lidar"])["model"]["voxel_size"] == 0.5
     encoder = SparseUNet(tiny.model)
@@ -77,7 +78,7 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
         interrupt_at(patch, 5)  # the last checkpoint holds step 3
         with pytest.raises(KilledError):
             pretrain(cache_path, out, tiny)
-    assert checkpoint.saved_step(out) == 3
+    assert resume_file.saved_step(out) == 3
     assert pretrain(cache_path, out, with_train(tiny, loader_workers=workers), resume=True)
     for name in ("encoder.safetensors", "heads.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()

@@ -14,9 +14,10 @@ import pytest
 
 from iscc_lidar.shared.config import to_toml
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain import loop
 from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.stop_signal import StoppedError
+from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.stop_signal import StoppedError
 
 _spec = importlib.util.spec_from_file_location("runs", Path(__file__).with_name("runs.py"))
 runs = importlib.util.module_from_spec(_spec)
@@ -57,7 +58,7 @@ def test_a_signal_saves_the_step_and_the_resumed_run_is_the_same(
         with pytest.raises(StoppedError, match=rf"step {step + 1} is saved, --resume") as stop:
             pretrain(cache_path, tmp_path / "run", tiny)
     assert stop.value.exit_status == status
-    assert checkpoint.saved_step(tmp_path / "run") == step + 1
+    assert resume_file.saved_step(tmp_path / "run") == step + 1
     assert pretrain(cache_path, tmp_path / "run", tiny, resume=True)
     assert runs.differences(tmp_path / "run", whole) == []
 
@@ -76,7 +77,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
     signal_during(monkeypatch, 4, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         pretrain(cache_path, tmp_path / "run", tiny)
-    assert checkpoint.saved_step(tmp_path / "run") == 3
+    assert resume_file.saved_step(tmp_path / "run") == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -138,7 +139,7 @@ def test_sigterm_to_all_processes_while_the_loader_starts(command: Command, cach
     assert status == 143, said
     assert "stopped by SIGTERM: step 1 is saved, --resume goes on from it" in said
     assert "Traceback" not in said
-    assert checkpoint.saved_step(tmp_path / "run") == 1
+    assert resume_file.saved_step(tmp_path / "run") == 1
     assert not list((tmp_path / "run").glob(".*"))
 
 
@@ -150,7 +151,7 @@ def test_signals_to_the_command(command: Command, whole_of_command: Path, tmp_pa
     out = tmp_path / "run"
     status, said = signalled(command, out, all_started if early else lambda _: runs.lines(out) > 1, to(number))
     assert status == 128 + number, said
-    assert f"stopped by {number.name}: step {checkpoint.saved_step(out)} is saved" in said
+    assert f"stopped by {number.name}: step {resume_file.saved_step(out)} is saved" in said
     assert "Traceback" not in said
     assert runs.differences(command.finished(out), whole_of_command) == []
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from iscc_lidar.trainer.pretrain.schedule import learning_rate
 from iscc_lidar.trainer.pretrain.teacher import TeacherConfig, follow, momentum_at, start_teacher
+from iscc_lidar.trainer.run.schedule import learning_rate
 
 
 class Student(nn.Module):

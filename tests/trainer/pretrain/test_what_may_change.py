@@ -10,11 +10,11 @@ import torch
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import FREE_TO_CHANGE, PretrainConfig
+from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
 from iscc_lidar.trainer.pretrain import checkpoint, loop
 from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.run_folder import first_step
+from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE, first_step
 
 EVERY_OPTION = [
     (section.name, option.name)
@@ -71,7 +71,7 @@ def changed(config: PretrainConfig, section: str, option: str) -> PretrainConfig
 
 
 def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: PretrainConfig, interrupted: Path):
-    assert first_step(interrupted, tiny, cache, resume=True, overwrite=False) == 3
+    assert first_step(interrupted, loop.plan(tiny, cache, ON_CPU), resume=True, overwrite=False) == 3
     free, impossible = set(), set()
     for section, option in EVERY_OPTION:
         try:
@@ -80,11 +80,11 @@ def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: P
             impossible.add(f"{section}.{option}")
             continue
         if section == "train" and option in FREE_TO_CHANGE:
-            assert first_step(interrupted, other, cache, resume=True, overwrite=False) == 3
+            assert first_step(interrupted, loop.plan(other, cache, ON_CPU), resume=True, overwrite=False) == 3
             free.add(option)
             continue
         with pytest.raises(UserError) as refused:
-            first_step(interrupted, other, cache, resume=True, overwrite=False)
+            first_step(interrupted, loop.plan(other, cache, ON_CPU), resume=True, overwrite=False)
         assert f"holds a run with other options ({section}.{option} is " in str(refused.value)
         assert "--overwrite" in str(refused.value)
     assert free == FREE_TO_CHANGE

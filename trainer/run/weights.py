@@ -1,0 +1,50 @@
+"""Weights as safetensors, for whoever uses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from iscc_lidar.shared import files
+from iscc_lidar.shared.errors import UserError
+
+ENCODER_FILE: Final = "encoder.safetensors"
+_ABOUT: Final = "iscc_lidar"
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
+    """Write named tensors in one step, with plain values about them in the file's header."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # One entry only: safetensors writes several in no fixed order, and equal runs should give equal files.
+    files.write_bytes(path, safetensors.torch.save(plain, metadata={_ABOUT: json.dumps(about)}))
+
+
+def load_weights(out: Path, module: nn.Module, *names: str) -> None:
+    """Load weight files of ``out`` into a module that they fit, strictly. Raises UserError otherwise."""
+    weights: dict[str, torch.Tensor] = {}
+    for name in names:
+        try:
+            weights |= safetensors.torch.load_file(out / name)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise UserError(f"{out / name}: no readable weights ({error}); has the run reached a checkpoint?") from None
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{out}: its weights do not fit the network of its config.json: {error}") from None
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Read what a weight file says about itself. Raises UserError where it is none of this program's."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[_ABOUT])
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: no weights written by this program ({type(error).__name__}: {error})") from None
+    return dict(about)
