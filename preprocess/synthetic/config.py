@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from iscc_lidar.shared.config import option
 
@@ -14,6 +15,11 @@ class SynthConfig:
     sequences: int = option(32, "streets, each a sequence of its own; pre-training needs variety more than length")
     sweeps: int = option(16, "successive sweeps per street; one window of 12 and its stride of 4")
     seed: int = option(0, "everything random follows from it, the sequence's and the sweep's number")
+    district: Literal["mixed", "old_town", "suburb"] = option(
+        "mixed",
+        "how the streets are built: mixed varies everything; old_town has narrow, winding roads between rows of tall "
+        "houses, suburb wide ones between detached houses behind deep yards, both beyond what mixed has",
+    )
     beams: int = option(64, "laser beams, spread over the elevations of an HDL-64E")
     columns: int = option(1024, "firings per revolution; a real HDL-64E has about 2000")
     sweep_rate_hz: float = option(10.0, "sweeps per second, as in KITTI")

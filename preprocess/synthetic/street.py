@@ -13,7 +13,7 @@ from iscc_lidar.preprocess.synthetic.ground import Ground
 from iscc_lidar.preprocess.synthetic.layout import Placed, lay_out
 from iscc_lidar.preprocess.synthetic.raycast import Solids
 from iscc_lidar.preprocess.synthetic.semantics import MOVING, THINGS
-from iscc_lidar.preprocess.synthetic.style import draw_style
+from iscc_lidar.preprocess.synthetic.style import DISTRICTS, draw_style
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class Street:
 def build_street(config: SynthConfig, index: int) -> Street:
     """Build street ``index`` of the data set: the same configuration and index give the same street."""
     rng = np.random.default_rng([config.seed, index, 0])
-    style = draw_style(rng, (config.ego_speed_min_mps, config.ego_speed_max_mps))
+    style = draw_style(rng, (config.ego_speed_min_mps, config.ego_speed_max_mps), DISTRICTS[config.district])
     travel = style.ego_speed * config.sweeps / config.sweep_rate_hz
     ego_d = -(style.ground.half_road + style.ground.median_half) / 2
     placed = lay_out(rng, style, -config.max_range_m - 10, travel + config.max_range_m + 10, ego_d)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.random import Generator
@@ -61,12 +62,86 @@ class Style:
     vehicle_mix: NDArray[np.float64]
 
 
-def draw_style(rng: Generator, ego_speed_range: tuple[float, float]) -> Style:
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class District:
+    """How the streets of a district are built; a Range holds the bounds of a uniform draw.
+
+    Attributes:
+        half_road, sidewalk, kerb: widths and height as in Ground and Side, m. curvature: sharpest bend, 1/m.
+        parking: share of sides with a parking strip.
+        built: share of the front that is built up, one of three. yard: depth where there is one, m.
+        house: front length, m. storeys: number.
+        green, people: factors on plants, and on persons and two-wheelers.
+
+    """
+
+    half_road: Range
+    curvature: float
+    kerb: Range
+    sidewalk: Range
+    parking: float
+    built: tuple[float, float, float]
+    yard: Range
+    house: Range
+    storeys: Range
+    green: float
+    people: float
+
+
+MIXED: Final = District(
+    half_road=(2.8, 6.8),
+    curvature=1 / 160,
+    kerb=(0.02, 0.17),
+    sidewalk=(1.2, 4.0),
+    parking=0.5,
+    built=(0.1, 0.5, 0.85),
+    yard=(0.0, 14.0),
+    house=(8, 26),
+    storeys=(1, 5),
+    green=1.0,
+    people=1.0,
+)
+DISTRICTS: Final = {
+    "mixed": MIXED,
+    "old_town": District(
+        half_road=(2.4, 4.2),
+        curvature=1 / 70,
+        kerb=(0.0, 0.1),
+        sidewalk=(0.8, 2.4),
+        parking=0.4,
+        built=(0.6, 0.85, 0.95),
+        yard=(0.0, 3.0),
+        house=(5, 14),
+        storeys=(2.5, 6),
+        green=0.6,
+        people=1.6,
+    ),
+    "suburb": District(
+        half_road=(4.0, 8.0),
+        curvature=1 / 110,
+        kerb=(0.05, 0.2),
+        sidewalk=(1.5, 5.0),
+        parking=0.7,
+        built=(0.1, 0.3, 0.6),
+        yard=(4.0, 20.0),
+        house=(10, 32),
+        storeys=(1, 2.5),
+        green=1.5,
+        people=0.8,
+    ),
+}
+"""By the name that SynthConfig.district gives."""
+
+
+def draw_style(rng: Generator, ego_speed_range: Range, district: District = MIXED) -> Style:
     """Draw a street; every quantity varies on its own, so that kinds of street shade into each other."""
     return Style(
-        ground=_ground(rng),
-        left=_side_style(rng),
-        right=_side_style(rng),
+        ground=_ground(rng, district),
+        left=_side_style(rng, district),
+        right=_side_style(rng, district),
         lane_gap=float(rng.uniform(12, 90)),
         lane_speed=float(rng.uniform(3, 13)),
         ego_speed=float(rng.uniform(*ego_speed_range)),
@@ -74,34 +149,34 @@ def draw_style(rng: Generator, ego_speed_range: tuple[float, float]) -> Style:
     )
 
 
-def _ground(rng: Generator) -> Ground:
+def _ground(rng: Generator, district: District) -> Ground:
     waves = np.stack(
         [rng.uniform(0.05, [0.9, 0.25]), 2 * np.pi / rng.uniform([60, 18], [160, 40]), rng.uniform(0, 2 * np.pi, 2)],
         axis=1,
     )
     crossing = rng.random() < 0.6
-    half_road = float(rng.uniform(2.8, 6.8))
+    half_road = float(rng.uniform(*district.half_road))
     median = half_road > 5 and rng.random() < 0.55
     return Ground(
-        curvature=float(rng.choice([-1, 1]) * rng.uniform(1e-5, 1 / 160)),
+        curvature=float(rng.choice([-1, 1]) * rng.uniform(1e-5, district.curvature)),
         half_road=half_road,
         median_half=float(rng.uniform(0.5, 1.3)) if median else 0.0,
         grade=float(rng.normal(0, 0.03)),
         waves=waves,
         camber=float(rng.uniform(0.0, 0.03)),
-        kerb=float(rng.uniform(0.02, 0.17)),
+        kerb=float(rng.uniform(*district.kerb)),
         relief=float(rng.uniform(0.02, 0.12)),
         cross_s=float(rng.uniform(-20, 60)),
         cross_half=float(rng.uniform(2.5, 6.0)) if crossing else 0.0,
-        left=_side(rng),
-        right=_side(rng),
+        left=_side(rng, district),
+        right=_side(rng, district),
     )
 
 
-def _side(rng: Generator) -> Side:
+def _side(rng: Generator, district: District) -> Side:
     return Side(
-        parking=float(rng.uniform(1.9, 2.6)) if rng.random() < 0.5 else 0.0,
-        sidewalk=float(rng.uniform(1.2, 4.0)),
+        parking=float(rng.uniform(1.9, 2.6)) if rng.random() < district.parking else 0.0,
+        sidewalk=float(rng.uniform(*district.sidewalk)),
         paved_yard=bool(rng.random() < 0.15),
         bank=float(rng.normal(0.01, 0.05)),
         bank_length=float(rng.uniform(3, 25)),
@@ -110,20 +185,21 @@ def _side(rng: Generator) -> Side:
     )
 
 
-def _side_style(rng: Generator) -> SideStyle:
-    density = rng.choice([0.1, 0.5, 0.85], p=[0.3, 0.35, 0.35])
+def _side_style(rng: Generator, district: District) -> SideStyle:
+    density = rng.choice(district.built, p=[0.3, 0.35, 0.35])
     return SideStyle(
-        setback=float(rng.choice([0.0, 1.0], p=[0.35, 0.65]) * rng.uniform(0.0, 14.0)) + float(rng.uniform(0, 1.5)),
+        setback=float(rng.choice([0.0, 1.0], p=[0.35, 0.65]) * rng.uniform(*district.yard))
+        + float(rng.uniform(0, 1.5)),
         built=float(density),
-        house=float(rng.uniform(8, 26)),
-        storeys=float(rng.uniform(1, 5)),
+        house=float(rng.uniform(*district.house)),
+        storeys=float(rng.uniform(*district.storeys)),
         border=rng.dirichlet([2.2, 2.0, 0.6]),
-        trees=float(rng.gamma(1.6, 5.5)),
+        trees=float(rng.gamma(1.6, 5.5) * district.green),
         poles=float(rng.uniform(1.5, 6.0)),
         signs=float(rng.uniform(1.5, 9.0)),
-        persons=float(rng.gamma(1.2, 5.5)),
+        persons=float(rng.gamma(1.2, 5.5) * district.people),
         clutter=float(rng.gamma(1.0, 1.5)),
-        two_wheelers=float(rng.gamma(1.2, 3.5)),
+        two_wheelers=float(rng.gamma(1.2, 3.5) * district.people),
         parked=float(rng.beta(1.0, 1.3)),
-        bushes=float(rng.gamma(1.3, 8.0)),
+        bushes=float(rng.gamma(1.3, 8.0) * district.green),
     )
