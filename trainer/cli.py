@@ -9,6 +9,7 @@ import typer
 
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.trainer.finetune import cli as finetune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +18,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Pre-train an encoder on a cache, probe what it has learnt, time it.",
 )
+
+app.add_typer(finetune.app, name="finetune")
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
 EngineName = Literal["auto", "native", "torchsparse"]

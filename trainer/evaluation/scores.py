@@ -1,0 +1,69 @@
+"""Scores of a semantic segmentation: one confusion matrix over all points, IoU by class, and each data set's own mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+# C classes of the manifest; class 0 is unlabelled
+
+ABSENT_COUNTS_AS_ZERO: Final = frozenset({"semantickitti", "synthetic"})
+"""Data sets whose mean is over all classes: SemanticKITTI's own evaluation gives a class without a point IoU 0. Others
+take the mean over the classes that occur, in truth or prediction, as nuScenes and Waymo do."""
+
+GROUND_CLASSES: Final = frozenset(
+    "road parking sidewalk other-ground terrain "  # SemanticKITTI
+    "driveable_surface other_flat "  # nuScenes, with sidewalk and terrain
+    "curb lane_marker other_ground walkable".split()  # Waymo, with road and sidewalk
+)
+"""Classes that lie in no group, so that pre-training on groups says nothing of them."""
+
+
+@dataclass(frozen=True)
+class SegmentationScore:
+    """How well predictions fit.
+
+    Attributes:
+        miou: mean IoU by the data set's own rule, 0..1.
+        miou_objects: the same over the classes that are no ground.
+        accuracy: share of labelled points that are right.
+        iou: of each class; None where no point has it, in truth or prediction.
+    """
+
+    miou: float
+    miou_objects: float
+    accuracy: float
+    iou: dict[str, float | None]
+
+
+def count_confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """Count points by (true class, predicted class): int64 [C, C]. Predicting 0, unlabelled, is a class like others."""
+    pair = truth.astype(np.int64) * classes + predicted
+    return np.bincount(pair, minlength=classes * classes).reshape(classes, classes)
+
+
+def score(counts: NDArray[np.int64], class_names: Sequence[str], dataset: str) -> SegmentationScore:
+    """Score a confusion matrix [C, C]; points whose truth is unlabelled are left out."""
+    counts = counts.copy()
+    counts[0] = 0
+    hit, truth, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    union = truth + predicted - hit
+    iou = {name: float(hit[c] / union[c]) if union[c] else None for c, name in enumerate(class_names) if c > 0}
+    objects = {name: value for name, value in iou.items() if name not in GROUND_CLASSES}
+    zero = dataset in ABSENT_COUNTS_AS_ZERO
+    total = int(truth.sum())
+    return SegmentationScore(
+        miou=_mean(iou.values(), zero),
+        miou_objects=_mean(objects.values(), zero),
+        accuracy=float(hit.sum() / total) if total else float("nan"),
+        iou=iou,
+    )
+
+
+def _mean(values: Iterable[float | None], absent_is_zero: bool) -> float:
+    found = [0.0 if value is None else value for value in values if absent_is_zero or value is not None]
+    return float(np.mean(found)) if found else float("nan")

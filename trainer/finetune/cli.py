@@ -1,0 +1,92 @@
+"""``iscc-train finetune``: fine-tune with few labels, and score the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iscc_lidar.shared.cli_errors import friendly
+from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.shared.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Fine-tune with few labels.")
+
+ValList = Annotated[Path | None, typer.Option(help="score only the sweeps of this list")]
+
+
+@app.command()
+@friendly
+def semseg(
+    train_cache: Annotated[Path | None, typer.Option(help="cache whose labels are learnt from")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for network, metrics, scores and configuration")] = None,
+    encoder: Annotated[
+        Path | None, typer.Option(help="OUT of a pre-training run, or an encoder.safetensors. Default: from scratch")
+    ] = None,
+    val_cache: Annotated[Path | None, typer.Option(help="cache that scores the result. Default: no score")] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="list of the labelled sweeps. Default: labels.percent of them, by labels.seed")
+    ] = None,
+    val_list: ValList = None,
+    recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example short, or a TOML file")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
+) -> None:
+    """Fine-tune for semantic segmentation, and score every original point of other sweeps.
+
+    OUT holds `segmentation.safetensors`, `labelled.txt`, `metrics.jsonl`, `config.json`, and after scoring
+    `segmentation.json`: mIoU by the data set's own rule, IoU of each class, the confusion matrix.
+
+    Examples:
+
+        iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --encoder runs/iscc --out runs/tuned
+        --set labels.percent=1
+
+        iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --out runs/scratch --recipe long
+    """
+    from iscc_lidar.trainer.finetune.config import RECIPES, FinetuneConfig
+    from iscc_lidar.trainer.finetune.loop import finetune
+    from iscc_lidar.trainer.finetune.network import find_encoder
+    from iscc_lidar.trainer.finetune.segment import report, score_run
+    from iscc_lidar.trainer.hardware.ranks import is_first
+    from iscc_lidar.trainer.run.stop_signal import StoppedError
+
+    config = resolve(FinetuneConfig, _recipe(RECIPES, recipe), set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    if train_cache is None or out is None:
+        raise typer.BadParameter("--train-cache and --out are both needed")
+    try:
+        finetune(
+            train_cache,
+            out,
+            config,
+            find_encoder(encoder) if encoder else None,
+            labelled,
+            resume=resume,
+            overwrite=overwrite,
+        )
+    except StoppedError as stopped:
+        if is_first():
+            typer.echo(str(stopped), err=True)
+        raise SystemExit(stopped.exit_status) from None
+    if is_first() and val_cache is not None:
+        typer.echo(report(score_run(out, val_cache, val_list)), nl=False)
+    if is_first():
+        typer.echo(f"network: {out / 'segmentation.safetensors'}")
+
+
+def _recipe(folder: Path, name: str | None) -> Path | None:
+    if name is None:
+        return None
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    if not (folder / f"{name}.toml").exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
+        raise UserError(f"--recipe {name}: neither a file nor a recipe that comes with the program ({names})")
+    return folder / f"{name}.toml"

@@ -1,0 +1,78 @@
+"""All options of fine-tuning for semantic segmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.shared.config import option, section
+from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.engine.choose import EngineName
+from iscc_lidar.trainer.finetune.loss import LossConfig
+from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Which sweeps have labels."""
+
+    percent: float = option(100.0, "share of the training cache's sweeps that keep their labels, percent; nested")
+    seed: int = option(0, "another seed draws other sweeps")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What of a sweep is learnt from. Every point of a sweep is scored, whatever stands here."""
+
+    max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
+    keep_sweeps: int = option(64, "decoded sweeps that each loader process keeps, about 2 MB each")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation and the running of it."""
+
+    epochs: int = option(30, "passes over the labelled sweeps; fewer labels want more of them")
+    steps: int = option(0, "optimiser steps instead of epochs; 0 goes by epochs")
+    batch_size: int = option(2, "sweeps a step, over all processes")
+    head_learning_rate: float = option(1e-2, "peak of AdamW's rate for the new head")
+    encoder_learning_rate: float = option(1e-2, "peak of AdamW's rate for the encoder")
+    head_only: float = option(
+        0.1, "share of the run in which only the head is trained: a new head's gradients would spoil the encoder first"
+    )
+    weight_decay: float = option(1e-2, "AdamW's decoupled decay")
+    clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
+    seed: int = option(0, "seed of the head's (and an untrained encoder's) weights, order and augmentations")
+    precision: Precision = option("auto", "what the network computes in, as in pre-training")
+    device: DeviceName = option("auto", "auto takes CUDA where there is one")
+    engine: EngineName = option("auto", "of the sparse convolutions, as in pre-training")
+    recompute: bool = option(False, "keep only the input of each stage for the backward pass: less memory, more time")
+    loader_workers: int = option(2, "processes that make samples; 0 makes them in the training process; same result")
+    log_every: int = option(10, "steps between two lines of metrics.jsonl")
+    checkpoint_every: int = option(500, "steps between two checkpoints")
+    tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        if self.steps < 0:
+            raise ValueError(f"train.steps must be 0 or more, not {self.steps}")
+        if not 0 <= self.head_only < 1:
+            raise ValueError(f"train.head_only is a share from 0 to below 1, not {self.head_only}")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Configuration of ``iscc-train finetune semseg``. With an encoder, ``model`` is that of its weights."""
+
+    model: ModelConfig = section(ModelConfig)
+    labels: LabelConfig = section(LabelConfig)
+    data: DataConfig = section(DataConfig)
+    augment: AugmentConfig = section(AugmentConfig)
+    loss: LossConfig = section(LossConfig)
+    train: TrainConfig = section(TrainConfig)

@@ -1,0 +1,62 @@
+"""Losses of segmentation: cross-entropy weighted by class, and Lovász-softmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from iscc_lidar.shared.config import option
+
+# Dimensions: V voxels, L classes without the unlabelled one. Target 0 is unlabelled, target c is logit column c - 1.
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised."""
+
+    class_weight_power: float = option(
+        0.5, "a class's weight is its share of the labelled voxels to this power, inverted; 0 weighs all alike"
+    )
+    lovasz_weight: float = option(0.0, "weight of the Lovász-softmax loss beside cross-entropy (Berman et al. 2018)")
+
+
+def class_weights(counts: NDArray[np.int64], power: float) -> Tensor:
+    """Weights float32 [L] of classes that occur ``counts`` [L] times, 1 in the mean of all; 0 of absent ones."""
+    weight = np.where(counts > 0, 1 / np.maximum(counts, 1) ** power, 0)
+    total = (weight * counts).sum()
+    return torch.from_numpy(weight * (counts.sum() / total if total else 1)).float()
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of weighted cross-entropies of logits [V, L] over labelled targets [V], and the sum of their weights."""
+    labelled = target > 0
+    each = weight[target[labelled] - 1]
+    losses = functional.cross_entropy(logits[labelled], target[labelled] - 1, reduction="none")
+    return (each * losses).sum(), each.sum()
+
+
+def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
+    """Lovász extension of the mean Jaccard loss over the classes present (Berman et al., CVPR 2018, algorithm 1)."""
+    labelled = target > 0
+    probability = logits[labelled].softmax(dim=1)
+    truth = functional.one_hot(target[labelled] - 1, logits.shape[1]).to(probability)
+    present = truth.any(dim=0)
+    if not bool(present.any()):
+        return logits.sum() * 0
+    truth = truth[:, present]
+    error, order = (truth - probability[:, present]).abs().sort(dim=0, descending=True)
+    return (error * _jaccard_steps(truth.gather(0, order))).sum(dim=0).mean()
+
+
+def _jaccard_steps(truth: Tensor) -> Tensor:
+    """What each further voxel, in order of falling error, adds to the Jaccard loss: [V, L] of the truth so sorted."""
+    total = truth.sum(dim=0)
+    hit = total - truth.cumsum(dim=0)
+    union = total + (1 - truth).cumsum(dim=0)
+    jaccard = 1 - hit / union
+    return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])

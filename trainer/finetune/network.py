@@ -1,0 +1,67 @@
+"""The network of fine-tuning: the encoder, pre-trained or new, and a linear head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iscc_lidar.shared import files
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
+from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
+from iscc_lidar.trainer.run.run_folder import Input
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, read_about
+
+
+class SegmentationNetwork(nn.Module):
+    """Sparse U-Net and one linear layer on its features."""
+
+    def __init__(self, model: ModelConfig, classes: int, compute: Compute = ON_CPU) -> None:
+        super().__init__()
+        self.encoder = SparseUNet(model, compute.engine, compute.recompute)
+        self.head = nn.Linear(model.out_channels, classes)
+        self._half = compute.half
+
+    def forward(self, coords: Tensor, feats: Tensor, train_encoder: bool = True) -> Tensor:
+        """Logits float32 [V, classes] of voxels int32 [V, 4] (scene, x, y, z) with features [V, 4]."""
+        enabled = self._half is not None
+        with (
+            torch.autocast(feats.device.type, dtype=self._half, enabled=enabled),
+            torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()),
+        ):
+            h = self.encoder(coords, feats)
+        logits: Tensor = self.head(h.float())
+        return logits
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Weights of an encoder on disk: a file of this program, and the network they are for."""
+
+    path: Path
+    model: ModelConfig
+
+    def load_into(self, network: SegmentationNetwork) -> None:
+        """Load the weights. Raises UserError where they do not fit."""
+        load_weights(self.path.parent, network.encoder, self.path.name)
+
+    def as_input(self) -> Input:
+        """The encoder as a run's input."""
+        return Input("encoder", str(self.path), "encoder_sha256", files.sha256(self.path))
+
+
+def find_encoder(place: Path) -> Encoder:
+    """Find an encoder by its file or by the folder of its run. Raises UserError where there is none."""
+    path = place / ENCODER_FILE if place.is_dir() else place
+    if not path.exists():
+        raise UserError(f"{path}: no encoder there; give the OUT of a pre-training run, or its {ENCODER_FILE}")
+    about = read_about(path)
+    try:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["model"].items()}
+        return Encoder(path, ModelConfig(**fields))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: its header describes no network of this version ({error})") from None

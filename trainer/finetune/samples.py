@@ -1,0 +1,129 @@
+"""Labelled sweeps as training samples: augmented, in voxels, each with the commonest class of its points."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.data import loader
+from iscc_lidar.trainer.data.augment import augment
+from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_rng
+from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.finetune.config import FinetuneConfig
+
+Place = tuple[str, int]
+"""A sweep of a cache: name of its sequence, index within it."""
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """One augmented sweep; ``target`` uint8 [V] is each voxel's class, 0 where unlabelled."""
+
+    voxels: Voxels
+    target: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Input of one step.
+
+    Attributes:
+        coords: int32 [V, 4], (scene, x, y, z).
+        feats: float32 [V, 4].
+        target: int64 [V], class, 0 where unlabelled.
+    """
+
+    coords: Tensor
+    feats: Tensor
+    target: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> LabelledBatch:
+        """The same batch with every tensor changed."""
+        return LabelledBatch(change(self.coords), change(self.feats), change(self.target))
+
+
+class LabelledDataset(Dataset[LabelledSample]):
+    """Samples by key: the same key gives the same sample, in every process."""
+
+    def __init__(self, cache: Cache, places: Sequence[Place], config: FinetuneConfig) -> None:
+        self.cache = cache
+        self.places = tuple(places)
+        self.config = config
+        self.classes = len(cache.manifest.class_names)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, key: SampleKey) -> LabelledSample:
+        """Make the sample of a key."""
+        sweep = self._sweep(key.place)
+        config, rng = self.config, sample_rng(self.config.train.seed, key)
+        keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
+        # The view's labels are any integers that go with its points: here the classes.
+        view = augment(
+            sweep.xyz.take(keep, axis=0),
+            sweep.intensity[keep],
+            semantic(sweep)[keep].astype(np.int32),
+            config.augment,
+            rng,
+        )
+        voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
+        return LabelledSample(voxels, commonest_class(view.label, voxels, self.classes))
+
+    @functools.cached_property
+    def _sweep(self) -> Callable[[int], CachedSweep]:
+        return functools.lru_cache(self.config.data.keep_sweeps)(self._read)
+
+    def _read(self, place: int) -> CachedSweep:
+        sequence, index = self.places[place]
+        return self.cache.sweep(sequence, index, without=("queries", "pixel"))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "_sweep"}
+
+
+def semantic(sweep: CachedSweep) -> NDArray[np.uint8]:
+    """Classes of a sweep's points. Raises UserError where the cache has none."""
+    if sweep.semantic is None:
+        raise UserError(
+            f"sequence {sweep.sequence}: the cache holds no semantic classes; fine-tuning needs them: preprocess again "
+            "with the data set's label files in place"
+        )
+    return sweep.semantic
+
+
+def commonest_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> NDArray[np.uint8]:
+    """The commonest class of each voxel's labelled points, the lower one of equals; 0 without such: uint8 [V]."""
+    labelled = np.flatnonzero(truth > 0)
+    pair, count = np.unique(voxels.of_point[labelled] * classes + truth[labelled], return_counts=True)
+    order = np.lexsort((-pair, count))  # of each voxel the last one written is the commonest
+    target = np.zeros(len(voxels.coords), np.uint8)
+    target[pair[order] // classes] = pair[order] % classes
+    return target
+
+
+def collate(samples: list[LabelledSample]) -> LabelledBatch:
+    """Join samples."""
+    coords, feats = join_voxels([s.voxels for s in samples])
+    target = torch.from_numpy(np.concatenate([s.target for s in samples]).astype(np.int64))
+    return LabelledBatch(coords, feats, target)
+
+
+def batches(
+    dataset: LabelledDataset, steps: int, start: int, share: Share, device: torch.device
+) -> Generator[list[LabelledBatch]]:
+    """Make a process's batch of each step from ``start`` up to ``steps``, see ``loader.steps``."""
+    train = dataset.config.train
+    sampler = StepSampler(len(dataset), train.seed, train.batch_size, start, steps, share)
+    return loader.steps(dataset, sampler, collate, train.loader_workers, 1, device)
