@@ -1,0 +1,39 @@
+"""A fine-tuning configuration whose steps take milliseconds, and a pre-trained run to start from."""
+
+from pathlib import Path
+
+import pytest
+
+from iscc_lidar.shared.config import resolve
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.pretrain.loop import pretrain
+
+TINY = """
+[model]
+voxel_size = 0.5
+stem_width = 8
+encoder_widths = [8, 8]
+decoder_widths = [8, 8]
+
+[train]
+steps = 8
+log_every = 1
+checkpoint_every = 3
+loader_workers = 0
+device = "cpu"
+"""
+
+
+@pytest.fixture(scope="session")
+def tuning(tmp_path_factory: pytest.TempPathFactory) -> FinetuneConfig:
+    recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    recipe.write_text(TINY, encoding="utf-8")
+    return resolve(FinetuneConfig, recipe)
+
+
+@pytest.fixture(scope="session")
+def pretrained(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "pretrained"
+    pretrain(cache_path, out, tiny)
+    return out

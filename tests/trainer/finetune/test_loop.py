@@ -1,0 +1,142 @@
+"""Fine-tuning runs: from scratch and from an encoder, interrupted, refused, learning."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.pairs import Share
+from iscc_lidar.trainer.finetune import loop
+from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.loop import finetune, labelled_places, new_state, steps_of, tune_step
+from iscc_lidar.trainer.finetune.network import find_encoder
+from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
+from iscc_lidar.trainer.finetune.segment import score_run
+from iscc_lidar.trainer.hardware.compute import ON_CPU
+from iscc_lidar.trainer.run import resume_file
+
+
+class KilledError(RuntimeError):
+    pass
+
+
+def with_train(config: FinetuneConfig, **changes: object) -> FinetuneConfig:
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
+
+
+def interrupt_at(patch: pytest.MonkeyPatch, step: int) -> None:
+    real, taken = loop.tune_step, []
+
+    def killed(*arguments, **named):
+        taken.append(None)
+        if len(taken) > step:
+            raise KilledError
+        return real(*arguments, **named)
+
+    patch.setattr(loop, "tune_step", killed)
+
+
+def log(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
+    cache_path: Path, tuning: FinetuneConfig, pretrained: Path, tmp_path: Path, monkeypatch, workers: int
+):
+    encoder = find_encoder(pretrained)
+    assert finetune(cache_path, tmp_path / "whole", tuning, encoder)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5)
+        with pytest.raises(KilledError):
+            finetune(cache_path, tmp_path / "run", tuning, encoder)
+    assert resume_file.saved_step(tmp_path / "run") == 3
+    assert finetune(cache_path, tmp_path / "run", with_train(tuning, loader_workers=workers), encoder, resume=True)
+    for name in ("segmentation.safetensors", "metrics.jsonl", "labelled.txt"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not finetune(cache_path, tmp_path / "run", tuning, encoder)
+
+
+def test_the_encoder_is_loaded_and_frozen_while_the_head_is_trained_alone(
+    cache: Cache, tuning: FinetuneConfig, pretrained: Path
+):
+    config = with_train(tuning, head_only=0.5)
+    state = new_state(config, ON_CPU, 4, find_encoder(pretrained))
+    before = {name: value.clone() for name, value in state.network.named_parameters()}
+    dataset = LabelledDataset(cache, [("00", 0), ("01", 0)], config)
+    weight = torch.ones(4)
+    changed = []
+    for step, batch in enumerate(batches(dataset, 8, 0, Share(), torch.device("cpu"))):
+        tune_step(state, state.network, batch[0], step, 8, weight, config)
+        changed.append(
+            {name for name, value in state.network.named_parameters() if not torch.equal(value, before[name])}
+        )
+    assert changed[3] == {"head.weight", "head.bias"}
+    assert len(changed[4]) == len(before)
+
+
+def test_it_learns_what_the_small_world_holds(
+    cache_path: Path, other_cache_path: Path, tuning: FinetuneConfig, tmp_path: Path
+):
+    config = with_train(tuning, steps=60, batch_size=2)
+    finetune(cache_path, tmp_path / "run", config)
+    content = score_run(tmp_path / "run", other_cache_path)
+    assert content["iou"]["ground"] > 0.8
+    assert content["miou"] > 0.6
+    assert log(tmp_path / "run")[-1]["loss"] < 0.5 * log(tmp_path / "run")[0]["loss"]
+
+
+def test_nested_fractions_and_lists_say_which_sweeps_are_labelled(cache: Cache, tuning: FinetuneConfig, tmp_path: Path):
+    def drawn(percent: float, seed: int = 0) -> set[tuple[str, int]]:
+        labels = dataclasses.replace(tuning.labels, percent=percent, seed=seed)
+        return set(labelled_places(cache, dataclasses.replace(tuning, labels=labels), None))
+
+    assert len(drawn(1)) == 1
+    assert drawn(10) <= drawn(25) <= drawn(50) <= drawn(100)
+    assert len(drawn(100)) == 12
+    assert len({frozenset(drawn(25, seed)) for seed in range(8)}) > 1
+    (tmp_path / "list.txt").write_text("01/000003\n00/000001\n")
+    assert labelled_places(cache, tuning, tmp_path / "list.txt") == [("01", 3), ("00", 1)]
+
+
+def test_length_goes_by_epochs_unless_steps_are_given(tuning: FinetuneConfig):
+    assert steps_of(tuning, 100) == 8
+    by_epochs = with_train(tuning, steps=0, epochs=3, batch_size=2)
+    assert steps_of(by_epochs, 5) == 8
+    assert steps_of(by_epochs, 1) == 2
+
+
+def test_another_encoder_other_labels_and_a_foreign_folder_are_refused(
+    cache_path: Path, tuning: FinetuneConfig, pretrained: Path, tmp_path: Path
+):
+    out = tmp_path / "run"
+    finetune(cache_path, out, tuning)
+    with pytest.raises(UserError, match="another encoder"):
+        finetune(cache_path, out, tuning, find_encoder(pretrained), resume=True)
+    (tmp_path / "list.txt").write_text("01/000003\n")
+    with pytest.raises(UserError, match="another list of labelled sweeps"):
+        finetune(cache_path, out, tuning, listed=tmp_path / "list.txt", resume=True)
+    with pytest.raises(UserError, match=r"no encoder there.*encoder\.safetensors"):
+        find_encoder(tmp_path / "nowhere")
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"bad\.safetensors: no weights written by this program"):
+        find_encoder(tmp_path / "bad.safetensors")
+
+
+def test_an_encoder_brings_its_own_network(
+    cache_path: Path, tuning: FinetuneConfig, tiny: PretrainConfig, pretrained: Path, tmp_path: Path
+):
+    other = dataclasses.replace(tuning, model=dataclasses.replace(tuning.model, voxel_size=0.3, stem_width=4))
+    finetune(cache_path, tmp_path / "run", with_train(other, steps=1), find_encoder(pretrained / "encoder.safetensors"))
+    assert json.loads((tmp_path / "run/config.json").read_text())["model"]["voxel_size"] == tiny.model.voxel_size
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_by_name(cache_path: Path, tuning: FinetuneConfig, tmp_path: Path):
+    wild = with_train(tuning, encoder_learning_rate=1e30, head_learning_rate=1e30, head_only=0.0)
+    with pytest.raises(UserError, match=r"step \d+: loss .* is not finite"):
+        finetune(cache_path, tmp_path / "run", wild)
