@@ -1,4 +1,4 @@
-"""Scores of a semantic segmentation: one confusion matrix over all points, IoU by class, and each data set's own mean."""
+"""Scores of a semantic segmentation: one confusion matrix over all points, IoU by class, the data set's own mean."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.errors import UserError
+
 # C classes of the manifest; class 0 is unlabelled
 
 ABSENT_COUNTS_AS_ZERO: Final = frozenset({"semantickitti", "synthetic"})
@@ -16,9 +19,11 @@ ABSENT_COUNTS_AS_ZERO: Final = frozenset({"semantickitti", "synthetic"})
 take the mean over the classes that occur, in truth or prediction, as nuScenes and Waymo do."""
 
 GROUND_CLASSES: Final = frozenset(
-    "road parking sidewalk other-ground terrain "  # SemanticKITTI
-    "driveable_surface other_flat "  # nuScenes, with sidewalk and terrain
-    "curb lane_marker other_ground walkable".split()  # Waymo, with road and sidewalk
+    {
+        *("road", "parking", "sidewalk", "other-ground", "terrain"),  # SemanticKITTI
+        *("driveable_surface", "other_flat"),  # nuScenes, which has sidewalk and terrain as well
+        *("curb", "lane-marker", "walkable"),  # Waymo, which has road, other-ground and sidewalk as well
+    }
 )
 """Classes that lie in no group, so that pre-training on groups says nothing of them."""
 
@@ -67,3 +72,13 @@ def score(counts: NDArray[np.int64], class_names: Sequence[str], dataset: str) -
 def _mean(values: Iterable[float | None], absent_is_zero: bool) -> float:
     found = [0.0 if value is None else value for value in values if absent_is_zero or value is not None]
     return float(np.mean(found)) if found else float("nan")
+
+
+def semantic(sweep: CachedSweep) -> NDArray[np.uint8]:
+    """Classes of a sweep's points. Raises UserError where the cache has none."""
+    if sweep.semantic is None:
+        raise UserError(
+            f"sequence {sweep.sequence}: the cache holds no semantic classes, which scores need; preprocess again with "
+            "the data set's label files in place"
+        )
+    return sweep.semantic

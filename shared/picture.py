@@ -1,0 +1,56 @@
+"""Dark figures as PNG, drawn without a screen by matplotlib, which is imported only where one is drawn."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BACKGROUND: Final = "#101418"
+GREY: Final = "#39424c"
+
+
+def new_figure(width_in: float, height_in: float, title: str) -> Figure:
+    """Begin a figure of this size in inches. Raises UserError where matplotlib is not installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("pictures need matplotlib; install it with: pip install matplotlib") from None
+    figure = Figure(figsize=(width_in, height_in), facecolor=BACKGROUND, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, color="white", fontsize=12, x=0.004, ha="left")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG in one step; parents are made."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=100)
+    write_bytes(path, data.getvalue())
+
+
+def prepare_birdseye(panel: Axes, title: str, reach_m: float) -> None:
+    """Make a panel a view from above, sensor in the middle, x to the right, ``reach_m`` metres to each side."""
+    panel.set_facecolor(BACKGROUND)
+    panel.set_title(title, color="white", fontsize=12, loc="left")
+    panel.set_xlim(-reach_m, reach_m)
+    panel.set_ylim(-reach_m, reach_m)
+    panel.set_aspect("equal")
+    panel.set_xticks([])
+    panel.set_yticks([])
+
+
+def dots(panel: Axes, xyz: NDArray[np.float32], color: str | NDArray[np.float64], size: float = 0.6) -> None:
+    """Draw points [N, 3] in one colour, or each in its own, [N, 3]."""
+    panel.scatter(xyz[:, 0], xyz[:, 1], s=size, c=color, linewidths=0)
