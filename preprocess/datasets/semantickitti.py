@@ -20,6 +20,7 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.semantickitti_classes import CLASS_NAMES, CLASS_OF_RAW
 
 DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
 HOW_TO_GET: Final = (
@@ -27,64 +28,8 @@ HOW_TO_GET: Final = (
     "Pre-training needs velodyne/*.bin, and poses.txt and calib.txt from the label download; labels/ is for evaluation"
 )
 
-CLASS_NAMES: Final = (
-    "unlabelled",
-    "car",
-    "bicycle",
-    "motorcycle",
-    "truck",
-    "other-vehicle",
-    "person",
-    "bicyclist",
-    "motorcyclist",
-    "road",
-    "parking",
-    "sidewalk",
-    "other-ground",
-    "building",
-    "fence",
-    "vegetation",
-    "trunk",
-    "terrain",
-    "pole",
-    "traffic-sign",
-)
-
-# The benchmark's learning map, raw id -> class; ids that are not listed are unlabelled.
-_CLASS_OF_RAW: Final = {
-    10: 1,
-    252: 1,
-    11: 2,
-    15: 3,
-    18: 4,
-    258: 4,
-    13: 5,
-    16: 5,
-    20: 5,
-    256: 5,
-    257: 5,
-    259: 5,
-    30: 6,
-    254: 6,
-    31: 7,
-    253: 7,
-    32: 8,
-    255: 8,
-    40: 9,
-    60: 9,
-    44: 10,
-    48: 11,
-    49: 12,
-    50: 13,
-    51: 14,
-    70: 15,
-    71: 16,
-    72: 17,
-    80: 18,
-    81: 19,
-}
 _CLASS_LUT: Final = np.zeros(2**16, dtype=np.uint8)
-_CLASS_LUT[list(_CLASS_OF_RAW)] = list(_CLASS_OF_RAW.values())
+_CLASS_LUT[list(CLASS_OF_RAW)] = list(CLASS_OF_RAW.values())
 
 _SPLITS: Final = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),

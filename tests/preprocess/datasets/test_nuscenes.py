@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from iscc_lidar.preprocess.datasets import _nuscenes_classes, _nuscenes_tables, nuscenes
+from iscc_lidar.preprocess.datasets import _nuscenes_tables, nuscenes
+from iscc_lidar.shared import nuscenes_names, nuscenes_tables
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import transform
 
@@ -261,7 +262,7 @@ def test_strange_intensities_stay_in_0_to_1_and_raw_labels_beyond_31_are_unlabel
 def test_the_splits_are_the_official_ones() -> None:
     """Counts and digests of the lists in utils/splits.py of the development kit (commit d9de17a)."""
     every = {f"scene-{number:04d}": "v1.0-trainval" for number in range(1, 1111)}
-    found = _nuscenes_classes.splits(every)
+    found = nuscenes_names.splits(every)
     digest = {name: hashlib.sha256("\n".join(scenes).encode()).hexdigest()[:16] for name, scenes in found.items()}
     assert digest["val"] == "9c6d87239035bbd3"
     assert digest["mini_train"] == "c849f160715c4c6f"
@@ -307,7 +308,7 @@ def test_any_number_of_sweeps_and_points_and_any_piece_of_a_table(
     root = tmp_path_factory.mktemp("nuscenes")
     write(root, ("scene-0001",), sweeps=sweeps, points=points)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_nuscenes_tables, "_CHUNK_BYTES", chunk)
+        patch.setattr(nuscenes_tables, "_CHUNK_BYTES", chunk)
         dataset = nuscenes.open_dataset(root)
         found = [dataset.read("scene-0001", index) for index in range(len(dataset.sweep_names("scene-0001")))]
     assert [sweep.timestamp_ns for sweep in found] == [1000 * (START_US + 50_000 * k) for k in range(sweeps)]
