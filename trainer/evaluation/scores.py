@@ -14,9 +14,10 @@ from iscc_lidar.shared.errors import UserError
 
 # C classes of the manifest; class 0 is unlabelled
 
-ABSENT_COUNTS_AS_ZERO: Final = frozenset({"semantickitti", "synthetic"})
-"""Data sets whose mean is over all classes: SemanticKITTI's own evaluation gives a class without a point IoU 0. Others
-take the mean over the classes that occur, in truth or prediction, as nuScenes and Waymo do."""
+ABSENT: Final = {"semantickitti": 0.0, "synthetic": 0.0, "waymo": 1.0}
+"""What a class without a point, in truth or prediction, counts in the mean, by data set: SemanticKITTI's evaluation
+(np_ioueval.py) gives it IoU 0, Waymo's (segmentation_metrics.cc) 1. Of others it is left out, as nuScenes' does
+(lidarseg/utils.py). The synthetic streets have SemanticKITTI's classes and follow its rule."""
 
 GROUND_CLASSES: Final = frozenset(
     {
@@ -52,26 +53,25 @@ def count_confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], 
 
 
 def score(counts: NDArray[np.int64], class_names: Sequence[str], dataset: str) -> SegmentationScore:
-    """Score a confusion matrix [C, C]; points whose truth is unlabelled are left out."""
+    """Score a confusion matrix [C, C]; points whose truth is unlabelled are left out.
+
+    Raises UserError where no point is labelled.
+    """
     counts = counts.copy()
     counts[0] = 0
+    if not counts.any():
+        raise UserError("no point of the sweeps to be scored has a class; score sweeps that are labelled")
     hit, truth, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     union = truth + predicted - hit
     iou = {name: float(hit[c] / union[c]) if union[c] else None for c, name in enumerate(class_names) if c > 0}
     objects = {name: value for name, value in iou.items() if name not in GROUND_CLASSES}
-    zero = dataset in ABSENT_COUNTS_AS_ZERO
-    total = int(truth.sum())
+    absent = ABSENT.get(dataset)
     return SegmentationScore(
-        miou=_mean(iou.values(), zero),
-        miou_objects=_mean(objects.values(), zero),
-        accuracy=float(hit.sum() / total) if total else float("nan"),
+        miou=_mean(iou.values(), absent),
+        miou_objects=_mean(objects.values(), absent),
+        accuracy=float(hit.sum() / truth.sum()),
         iou=iou,
     )
-
-
-def _mean(values: Iterable[float | None], absent_is_zero: bool) -> float:
-    found = [0.0 if value is None else value for value in values if absent_is_zero or value is not None]
-    return float(np.mean(found)) if found else float("nan")
 
 
 def semantic(sweep: CachedSweep) -> NDArray[np.uint8]:
@@ -82,3 +82,8 @@ def semantic(sweep: CachedSweep) -> NDArray[np.uint8]:
             "the data set's label files in place"
         )
     return sweep.semantic
+
+
+def _mean(values: Iterable[float | None], absent: float | None) -> float:
+    found = [value for value in (absent if each is None else each for each in values) if value is not None]
+    return float(np.mean(found)) if found else float("nan")
