@@ -28,6 +28,7 @@ def semseg(
     labelled: Annotated[
         Path | None, typer.Option(help="list of the labelled sweeps. Default: labels.percent of them, by labels.seed")
     ] = None,
+    among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps among those of this list")] = None,
     val_list: ValList = None,
     recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example short, or a TOML file")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
@@ -67,6 +68,7 @@ def semseg(
             config,
             find_encoder(encoder) if encoder else None,
             labelled,
+            among,
             resume=resume,
             overwrite=overwrite,
         )

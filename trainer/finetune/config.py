@@ -9,19 +9,12 @@ from typing import Final
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.engine.choose import EngineName
+from iscc_lidar.trainer.finetune.labels import LabelConfig
 from iscc_lidar.trainer.finetune.loss import LossConfig
 from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
-
-
-@dataclass(frozen=True)
-class LabelConfig:
-    """Which sweeps have labels."""
-
-    percent: float = option(100.0, "share of the training cache's sweeps that keep their labels, percent; nested")
-    seed: int = option(0, "another seed draws other sweeps")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.labels import Place
 
-Place = tuple[str, int]
-"""A sweep of a cache: name of its sequence, index within it."""
+_COUNTED_SWEEPS: Final = 200
+"""Class frequencies are counted over this many labelled sweeps at most, spread evenly."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ class LabelledDataset(Dataset[LabelledSample]):
         )
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
         return LabelledSample(voxels, commonest_class(view.label, voxels, self.classes))
+
+    def count_classes(self) -> NDArray[np.int64]:
+        """Points of each class but 0 in the labelled sweeps, int64 [L]. Raises UserError where none is labelled."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _COUNTED_SWEEPS)).round().astype(int))
+        counts = np.zeros(self.classes, np.int64)
+        for place in chosen.tolist():
+            counts += np.bincount(semantic(self._read(place)), minlength=self.classes)
+        if counts[1:].sum() == 0:
+            raise UserError(f"{self.cache.path}: no point of the labelled sweeps has a class; nothing can be learnt")
+        return counts[1:]
 
     @functools.cached_property
     def _sweep(self) -> Callable[[int], CachedSweep]:

@@ -13,13 +13,13 @@ import torch
 from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache, read_json
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import read_list
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score
+from iscc_lidar.trainer.finetune.checkpoint import NETWORK_FILE
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.loop import NETWORK_FILE
+from iscc_lidar.trainer.finetune.labels import listed_places
 from iscc_lidar.trainer.finetune.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.predict import predict_all
-from iscc_lidar.trainer.finetune.samples import Place, semantic
+from iscc_lidar.trainer.finetune.samples import semantic
 from iscc_lidar.trainer.hardware.compute import choose_compute
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
 from iscc_lidar.trainer.run.weights import load_weights
@@ -36,7 +36,7 @@ def score_run(run: Path, cache_path: Path, listed: Path | None = None) -> dict[s
     names = cache.manifest.class_names
     network, config, device = load_network(run, names)
     counts = np.zeros((len(names), len(names)), np.int64)
-    places = places_of(cache, listed)
+    places = listed_places(cache, listed)
     for sweep, predicted in predict_all(network, cache, places, config.model.voxel_size, device):
         counts += count_confusion(semantic(sweep), predicted, len(names))
     found = asdict(score(counts, names, cache.manifest.dataset))
@@ -58,14 +58,6 @@ def load_network(run: Path, class_names: tuple[str, ...]) -> tuple[SegmentationN
     network = SegmentationNetwork(config.model, len(class_names) - 1, compute)
     load_weights(run, network, NETWORK_FILE)
     return network.to(compute.device).eval(), config, compute.device
-
-
-def places_of(cache: Cache, listed: Path | None) -> list[Place]:
-    """All sweeps of a cache, or those of a list."""
-    if listed is None:
-        return [(entry.name, index) for entry in cache.manifest.sequences for index in range(entry.sweeps)]
-    known = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
-    return [(sequence, known[sequence].index(name)) for sequence, name in read_list(listed, known)]
 
 
 def report(content: dict[str, Any]) -> str:

@@ -13,10 +13,12 @@ from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.loop import finetune, labelled_places, new_state, steps_of, tune_step
+from iscc_lidar.trainer.finetune.labels import labelled_places
+from iscc_lidar.trainer.finetune.loop import finetune, steps_of
 from iscc_lidar.trainer.finetune.network import find_encoder
 from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
 from iscc_lidar.trainer.finetune.segment import score_run
+from iscc_lidar.trainer.finetune.tune_step import new_state, tune_step
 from iscc_lidar.trainer.hardware.compute import ON_CPU
 from iscc_lidar.trainer.run import resume_file
 
@@ -94,14 +96,14 @@ def test_it_learns_what_the_small_world_holds(
 def test_nested_fractions_and_lists_say_which_sweeps_are_labelled(cache: Cache, tuning: FinetuneConfig, tmp_path: Path):
     def drawn(percent: float, seed: int = 0) -> set[tuple[str, int]]:
         labels = dataclasses.replace(tuning.labels, percent=percent, seed=seed)
-        return set(labelled_places(cache, dataclasses.replace(tuning, labels=labels), None))
+        return set(labelled_places(cache, labels))
 
     assert len(drawn(1)) == 1
     assert drawn(10) <= drawn(25) <= drawn(50) <= drawn(100)
     assert len(drawn(100)) == 12
     assert len({frozenset(drawn(25, seed)) for seed in range(8)}) > 1
     (tmp_path / "list.txt").write_text("01/000003\n00/000001\n")
-    assert labelled_places(cache, tuning, tmp_path / "list.txt") == [("01", 3), ("00", 1)]
+    assert labelled_places(cache, tuning.labels, tmp_path / "list.txt") == [("01", 3), ("00", 1)]
 
 
 def test_length_goes_by_epochs_unless_steps_are_given(tuning: FinetuneConfig):

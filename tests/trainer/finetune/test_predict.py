@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.labels import listed_places
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.predict import predict
-from iscc_lidar.trainer.finetune.segment import places_of, score_run
+from iscc_lidar.trainer.finetune.segment import score_run
 
 
 class ByHeight(nn.Module):
@@ -44,7 +45,7 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
     cache_path: Path, tuning: FinetuneConfig, tmp_path: Path
 ):
     cache = Cache(cache_path)
-    assert len(places_of(cache, None)) == 12
+    assert len(listed_places(cache, None)) == 12
     (tmp_path / "val.txt").write_text("00/000004\n00/000005\n")
     finetune(
         cache_path, tmp_path / "run", dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1))

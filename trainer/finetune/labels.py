@@ -1,0 +1,75 @@
+"""Which sweeps have labels: a list of the user's, or a fraction that is drawn by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.config import option
+from iscc_lidar.shared.label_fractions import Frame, draw_fractions, read_list
+
+Place = tuple[str, int]
+"""A sweep of a cache: name of its sequence, index within it."""
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Which sweeps have labels, where no list says so."""
+
+    percent: float = option(100.0, "share of the training sweeps that keep their labels, percent; nested")
+    seed: int = option(0, "another seed draws other sweeps")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percent <= 100:
+            raise ValueError(f"labels.percent must lie above 0 and up to 100, not {self.percent}")
+        if self.seed < 0:
+            raise ValueError(f"labels.seed must be 0 or more, not {self.seed}")
+
+
+def labelled_places(
+    cache: Cache, config: LabelConfig, listed: Path | None = None, among: Path | None = None
+) -> list[Place]:
+    """Choose the labelled sweeps of a cache.
+
+    Args:
+        cache: the training sweeps.
+        config: the fraction that is drawn, of all sweeps or of those in the list ``among``.
+        listed: a list that says it all; nothing is drawn then.
+        among: see config.
+
+    Raises:
+        UserError: a list that is not readable, or that names a sweep which the cache does not hold.
+    """
+    names = _names(cache)
+    if listed is not None:
+        return _places(read_list(listed, names), names)
+    known: Mapping[str, Sequence[str]] = names
+    if among is not None:
+        chosen = set(read_list(among, names))
+        known = {s: [name for name in names[s] if (s, name) in chosen] for s in names}
+    return _places(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
+
+
+def listed_places(cache: Cache, listed: Path | None) -> list[Place]:
+    """All sweeps of a cache, or those of a list."""
+    if listed is None:
+        return [(entry.name, index) for entry in cache.manifest.sequences for index in range(entry.sweeps)]
+    names = _names(cache)
+    return _places(read_list(listed, names), names)
+
+
+def frames_of(cache: Cache, places: Sequence[Place]) -> list[Frame]:
+    """Places by the data set's own names of the sweeps."""
+    names = {s: cache.sweep_names(s) for s in dict.fromkeys(sequence for sequence, _ in places)}
+    return [(sequence, names[sequence][index]) for sequence, index in places]
+
+
+def _names(cache: Cache) -> dict[str, list[str]]:
+    return {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
+
+
+def _places(frames: Sequence[Frame], names: Mapping[str, Sequence[str]]) -> list[Place]:
+    index = {s: {name: i for i, name in enumerate(names[s])} for s in {sequence for sequence, _ in frames}}
+    return [(sequence, index[sequence][name]) for sequence, name in frames]

@@ -1,0 +1,79 @@
+"""``iscc-train reproduce``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iscc_lidar.shared.cli_errors import friendly
+from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.shared.errors import UserError
+
+
+@friendly
+def reproduce(
+    cache: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="training sweeps, NAME=PATH: standard, and ground_kept, single_sweep for rows that need them"
+        ),
+    ] = None,
+    test_cache: Annotated[Path | None, typer.Option(help="sweeps that score, with labels")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for runs, results.csv, tables.md, index.html")] = None,
+    preset: Annotated[str, typer.Option(help="quick, full, or a TOML file")] = "quick",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
+    train_list: Annotated[Path | None, typer.Option(help="only these training sweeps may be labelled")] = None,
+    test_list: Annotated[Path | None, typer.Option(help="only these sweeps are scored")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what is left to do, and stop")] = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
+) -> None:
+    """Make the paper's tables: pre-train, fine-tune and score every row over seeds.
+
+    What is done stays done: after an interruption, or with more rows, fractions or seeds, the same command goes on.
+
+    Examples:
+
+        iscc-train reproduce --cache standard=cache/train --test-cache cache/test --out runs/reproduce
+
+        iscc-train reproduce --cache standard=cache/kitti-train --test-cache cache/kitti-val --out runs/kitti
+        --preset full --set rows=[scratch,iscc]
+    """
+    from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+    from iscc_lidar.trainer.reproduce.plan import Caches
+    from iscc_lidar.trainer.reproduce.reproduce import PRESETS, left_to_do
+    from iscc_lidar.trainer.reproduce.reproduce import reproduce as run
+    from iscc_lidar.trainer.reproduce.tables import tables
+
+    config = resolve(ReproduceConfig, _preset(PRESETS, preset), set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    if not cache or test_cache is None or out is None:
+        raise typer.BadParameter("--cache, --test-cache and --out are all needed")
+    caches = Caches(dict(_named(text) for text in cache), test_cache, train_list, test_list)
+    if dry_run:
+        jobs = left_to_do(config, caches, out)
+        typer.echo("\n".join([*(f"iscc-train {' '.join(job.arguments)}" for job in jobs), f"left to do: {len(jobs)}"]))
+        return
+    results = run(config, caches, out)
+    typer.echo(tables(results, results[0].dataset), nl=False)
+    typer.echo(f"page: {out / 'index.html'}, every run: {out / 'results.csv'}")
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise UserError(f"--cache {text}: expected NAME=PATH, for example standard=cache/train")
+    return name, Path(path)
+
+
+def _preset(folder: Path, name: str) -> Path:
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    if not (folder / f"{name}.toml").exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
+        raise UserError(f"--preset {name}: neither a file nor a preset that comes with the program ({names})")
+    return folder / f"{name}.toml"

@@ -1,0 +1,40 @@
+"""Options of ``iscc-train reproduce``: which rows, fractions and seeds, and how long each part is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.reproduce.rows import ALL, SCRATCH
+
+
+@dataclass(frozen=True)
+class ReproduceConfig:
+    """What is run; a preset is a recipe of these."""
+
+    rows: tuple[str, ...] = option(("scratch", "segcontrast", "iscc"), "rows of the tables, by name")
+    percents: tuple[float, ...] = option((1.0, 10.0), "label fractions, percent of the training sweeps")
+    seeds: tuple[int, ...] = option((0, 1, 2), "a seed draws labels, pre-training and fine-tuning alike for all rows")
+    pretrain_recipes: tuple[str, ...] = option(("quick",), "recipes of pre-training, under those of a row")
+    pretrain_set: tuple[str, ...] = option((), "options of pre-training, as section.key=value")
+    finetune_recipes: tuple[str, ...] = option(
+        ("quick",), "recipes of fine-tuning, one for all fractions or one for each"
+    )
+    finetune_set: tuple[str, ...] = option((), "options of fine-tuning, as section.key=value")
+    jobs: int = option(0, "trainings at a time, each with a core or a GPU of its own; 0 one for each that there is")
+
+    def __post_init__(self) -> None:
+        unknown = [row for row in self.rows if row not in ALL]
+        if unknown:
+            raise ValueError(f"rows: no row {', '.join(unknown)}; there are {', '.join(ALL)}")
+        if not self.rows or not self.percents or not self.seeds:
+            raise ValueError("rows, percents and seeds must each name one at least")
+        if any(not 0 < percent <= 100 for percent in self.percents):
+            raise ValueError(f"percents must lie above 0 and up to 100, not {list(self.percents)}")
+        if len(self.finetune_recipes) not in (1, len(self.percents)):
+            raise ValueError("finetune_recipes: give one, or one for each of percents")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Rows besides training from scratch."""
+        return tuple(row for row in self.rows if row != SCRATCH)

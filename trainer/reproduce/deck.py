@@ -1,0 +1,51 @@
+"""The authors' own numbers, to stand beside ours: mIoU in percent, from the slides of Zhang, Bai, Li (CVPR 2023).
+
+Absolute values depend on the fine-tuning schedule; differences from training from scratch are what travels.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PERCENTS: Final = (1.0, 2.0, 5.0, 10.0)
+"""Label fractions of the authors' tables, percent of the training sweeps."""
+
+_SCRATCH: Final = {"semantickitti": (38.9, 44.0, 51.7, 53.4), "waymo": (42.5, 45.8, 50.4, 52.8)}
+
+_DELTAS: Final = {
+    ("semantickitti", "pointcontrast"): (2.2, 1.0, -0.7, -1.1),
+    ("semantickitti", "depthcontrast"): (0.3, 0.7, -1.8, -1.1),
+    ("semantickitti", "segcontrast"): (3.3, 1.7, -0.7, 0.5),
+    ("semantickitti", "sspl"): (3.6, 2.4, -0.7, 0.2),
+    ("semantickitti", "iscc"): (6.2, 5.0, 1.3, 1.8),
+    ("waymo", "sspl"): (2.3, 1.5, 0.9, 0.7),
+    ("waymo", "iscc"): (3.5, 2.1, 1.3, 1.3),
+}
+
+_ABLATION: Final = {
+    "occ_only_8": (40.5, 45.7, 51.4, 52.0),
+    "occ_only_16": (43.0, 46.1, 51.9, 54.0),
+    "occ_only_32": (43.6, 46.0, 51.7, 54.1),
+    "local_only": (41.3, 45.9, 51.7, 53.0),
+    "global_only": (41.7, 45.5, 51.8, 52.5),
+    "full_100": (43.6, 47.0, 51.8, 53.1),
+    "full_200": (43.5, 46.1, 51.9, 53.6),
+}
+
+
+def miou(dataset: str, row: str, percent: float) -> float | None:
+    """The authors' mIoU of a row, in percent; None where they give none. Ablations are SemanticKITTI's."""
+    if percent not in PERCENTS:
+        return None
+    place = PERCENTS.index(percent)
+    if dataset == "semantickitti" and row in _ABLATION:
+        return _ABLATION[row][place]
+    if dataset in _SCRATCH and (row == "scratch" or (dataset, row) in _DELTAS):
+        return _SCRATCH[dataset][place] + (0.0 if row == "scratch" else _DELTAS[dataset, row][place])
+    return None
+
+
+def delta(dataset: str, row: str, percent: float) -> float | None:
+    """The authors' gain of a row over training from scratch, percentage points; None where they give none."""
+    ours, scratch = miou(dataset, row, percent), miou(dataset, "scratch", percent)
+    return None if ours is None or scratch is None else round(ours - scratch, 1)

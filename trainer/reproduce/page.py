@@ -1,0 +1,69 @@
+"""One HTML page on the results: what was run, the tables, the plots. It needs nothing but a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, svg
+from iscc_lidar.trainer.reproduce.results import Result
+from iscc_lidar.trainer.reproduce.rows import SCRATCH
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; background: #fff; border-radius: 6px; }
+figure svg { max-width: 100%; height: auto; }
+figcaption { color: #444; padding: 0 1rem .6rem; font-size: .85rem; }
+.note { opacity: .75; font-size: .9rem; }
+"""
+
+
+def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Sequence[Result]) -> str:
+    """A whole document; ``markdown_tables`` are those of tables.tables."""
+    known = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in facts.items())
+    figures = [_figure(svg(curves(results)), "mIoU over the share of labelled sweeps; bars: deviation over seeds.")]
+    methods = dict.fromkeys(r.method for r in results)
+    if SCRATCH in methods and "iscc" in methods:
+        smallest = min(r.fraction for r in results)
+        plot = svg(gains_by_class(results, "iscc", smallest))
+        figures.append(_figure(plot, "What ISCC gains in each class; bars: mean over seeds, dots: single seeds."))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n"
+        '<p class="note">Gains are over training from scratch with the same labels and seed, in points; ± is the '
+        "standard deviation over seeds. The authors' gains are those of their slides, on the real data set.</p>\n"
+        f"{''.join(figures)}\n{_html(markdown_tables)}\n<h2>How it was made</h2><table>{known}</table></body></html>\n"
+    )
+
+
+def _figure(plot: str, caption: str) -> str:
+    return f"<figure>{plot}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _html(markdown: str) -> str:
+    """Headings and tables of Markdown, as tables.py writes them, as HTML."""
+    parts: list[str] = []
+    rows: list[list[str]] = []
+    for line in [*markdown.splitlines(), ""]:
+        if line.startswith("| "):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif line.startswith("### "):
+            parts.append(f"<h2>{escape(line[4:])}</h2>")
+        elif not line and rows:
+            parts.append(_table(rows))
+            rows = []
+    return "".join(parts)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ("".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) for tag, row in _tagged(rows))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
+
+
+def _tagged(rows: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
+    return [("td" if place else "th", row) for place, row in enumerate(rows)]

@@ -1,0 +1,118 @@
+"""From rows, fractions and seeds to jobs: which commands are run, in which folders, and what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.reproduce.rows import ALL, STANDARD, Row
+
+
+@dataclass(frozen=True)
+class Caches:
+    """Where the data is.
+
+    Attributes:
+        train: caches of the training sweeps by how they are grouped; labels are those of the standard one.
+        test: cache that scores.
+        train_list, test_list: lists of the sweeps that may be labelled, and that are scored; None for all.
+    """
+
+    train: Mapping[str, Path]
+    test: Path
+    train_list: Path | None = None
+    test_list: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command of ``iscc-train``.
+
+    Attributes:
+        name: its folder below OUT.
+        arguments: of iscc-train; it goes on where it was interrupted.
+        product: the file that it writes last.
+        needs: names of the jobs that must be done before.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    product: Path
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A fine-tuning run: a row at a label fraction and seed."""
+
+    row: Row
+    percent: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder below OUT."""
+        return f"finetune/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
+
+
+def tunings(config: ReproduceConfig) -> list[Tuning]:
+    """All fine-tuning runs, the tables' order: by seed, so that whole tables with fewer seeds come first."""
+    return [
+        Tuning(ALL[row], percent, seed) for seed in config.seeds for percent in config.percents for row in config.rows
+    ]
+
+
+def plan(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
+    """All jobs; each comes after those that it needs. Raises UserError where a cache is not given."""
+    jobs: dict[str, Job] = {}
+    for tuning in tunings(config):
+        pretraining = None
+        if tuning.row.recipes is not None:
+            pretraining = _pretrain(tuning.row, tuning.seed, config, caches, out)
+            jobs.setdefault(pretraining.name, pretraining)
+        job = _finetune(tuning, pretraining, config, caches, out)
+        jobs[job.name] = job
+    return list(jobs.values())
+
+
+def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
+    assert row.recipes is not None
+    if row.cache not in caches.train:
+        raise UserError(
+            f"row {row.name} learns from sweeps that are grouped otherwise: give that cache as --cache {row.cache}=PATH"
+        )
+    name = f"pretrain/{row.name}/seed{seed}"
+    arguments = (
+        *("pretrain", "--resume", "--cache", str(caches.train[row.cache]), "--out", str(out / name)),
+        *_each("--recipe", (*config.pretrain_recipes, *row.recipes)),
+        *_each("--set", (*config.pretrain_set, f"train.seed={seed}")),
+    )
+    return Job(name, arguments, out / name / "encoder.safetensors")
+
+
+def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
+    recipes = config.finetune_recipes
+    recipe = recipes[config.percents.index(tuning.percent) if len(recipes) > 1 else 0]
+    options = (
+        *config.finetune_set,
+        f"labels.percent={tuning.percent!r}",
+        f"labels.seed={tuning.seed}",
+        f"train.seed={tuning.seed}",
+    )
+    arguments = (
+        *("finetune", "semseg", "--resume", "--train-cache", str(caches.train[STANDARD])),
+        *("--val-cache", str(caches.test), "--out", str(out / tuning.name), "--recipe", recipe),
+        *(("--encoder", str(pretraining.product)) if pretraining else ()),
+        *(("--among", str(caches.train_list)) if caches.train_list else ()),
+        *(("--val-list", str(caches.test_list)) if caches.test_list else ()),
+        *_each("--set", options),
+    )
+    needs = (pretraining.name,) if pretraining else ()
+    return Job(tuning.name, arguments, out / tuning.name / "segmentation.json", needs)
+
+
+def _each(flag: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (flag, value)]

@@ -1,0 +1,114 @@
+"""Make the tables: run every job that is not done, then write results.csv, tables.md, curves.png and one page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
+from iscc_lidar.shared import files
+from iscc_lidar.shared.bench_file import processor
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.config import to_dict, to_toml
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.provenance import versions
+from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.reproduce.page import page
+from iscc_lidar.trainer.reproduce.plan import Caches, Job, plan, tunings
+from iscc_lidar.trainer.reproduce.plots import curves, png
+from iscc_lidar.trainer.reproduce.results import Result, read_result, write_csv
+from iscc_lidar.trainer.reproduce.rows import STANDARD
+from iscc_lidar.trainer.reproduce.tables import tables
+from iscc_lidar.trainer.reproduce.work import is_done, run_jobs, seconds_of
+
+PRESETS: Final = Path(__file__).parent / "presets"
+
+
+def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> list[Result]:
+    """Run what is left to do, and write all results. Raises UserError where something is missing or fails."""
+    if STANDARD not in caches.train:
+        raise UserError(f"the training sweeps' cache is missing: give it as --cache {STANDARD}=PATH")
+    dataset = _dataset(caches)
+    key = _digests(caches)
+    jobs = plan(config, caches, out)
+    files.write_text(out / "config.toml", to_toml(config))
+    run_jobs(jobs, out, key, config.jobs or _places())
+    results = [read_result(t, config.pretrain_recipes, dataset, out) for t in tunings(config)]
+    _write(results, config, caches, jobs, out)
+    return results
+
+
+def left_to_do(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
+    """Jobs that are not done yet."""
+    key = _digests(caches)
+    return [job for job in plan(config, caches, out) if not is_done(job, out, key)]
+
+
+def _dataset(caches: Caches) -> str:
+    """Name of the data set; refuses a pair of caches whose classes differ, or that share a sequence unasked."""
+    train, test = Cache(caches.train[STANDARD]), Cache(caches.test)
+    if train.manifest.class_names != test.manifest.class_names or not train.manifest.class_names:
+        raise UserError(f"{train.path} and {test.path} must have the same semantic classes, and some at all")
+    same = train.path.resolve() == test.path.resolve()
+    if same and (caches.train_list is None or caches.test_list is None):
+        raise UserError(
+            f"{train.path}: training and test sweeps are in one cache; say which are which with --train-list and "
+            "--test-list"
+        )
+    return train.manifest.dataset
+
+
+def _digests(caches: Caches) -> dict[str, str]:
+    paths = {name: path / MANIFEST_FILE for name, path in caches.train.items()} | {"test": caches.test / MANIFEST_FILE}
+    lists = {"train list": caches.train_list, "test list": caches.test_list}
+    paths |= {name: path for name, path in lists.items() if path is not None}
+    for path in paths.values():
+        if not path.is_file():
+            raise UserError(f"{path}: missing; caches are made by iscc-preprocess run, lists by iscc-cache fractions")
+    return {name: files.sha256(path) for name, path in sorted(paths.items())}
+
+
+def _places() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write(results: list[Result], config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) -> None:
+    dataset = results[0].dataset
+    text = tables(results, dataset)
+    facts = _facts(config, caches, jobs, out)
+    write_csv(out / "results.csv", results)
+    files.write_text(out / "tables.md", text)
+    files.write_bytes(out / "curves.png", png(curves(results)))
+    files.write_text(out / "index.html", page(f"ISCC on {dataset}", facts, text, results))
+    content = to_dict(config) | {"facts": facts, "versions": versions()}
+    files.write_text(out / "config.json", json.dumps(content, indent=1) + "\n")
+
+
+def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) -> Mapping[str, str]:
+    hours = sum(seconds_of(job, out) for job in jobs) / 3600
+    test, train = Cache(caches.test), Cache(caches.train[STANDARD])
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{processor()}, {_places()} cores"
+    options = json.dumps(to_dict(config), sort_keys=True)
+    return {
+        "training sweeps": f"{_sweeps(train):,} in {len(train.sequence_names)} sequences, {train.path}",
+        "test sweeps": f"{_sweeps(test):,} in {len(test.sequence_names)} sequences, {test.path}",
+        "seeds": ", ".join(str(seed) for seed in config.seeds),
+        "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set)),
+        "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)),
+        "machine": f"{device}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
+        "work": f"{len(jobs)} trainings, {hours:.1f} hours of one job at a time",
+        "options": hashlib.sha256(options.encode()).hexdigest()[:12],
+    }
+
+
+def _sweeps(cache: Cache) -> int:
+    return sum(entry.sweeps for entry in cache.manifest.sequences)

@@ -1,0 +1,129 @@
+"""The scores of all fine-tuning runs, as rows of results.csv, and what they say in the mean."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from iscc_lidar.shared import files
+from iscc_lidar.shared.cache_reader import read_json
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.reproduce.plan import Tuning
+from iscc_lidar.trainer.reproduce.rows import SCRATCH
+
+_FIXED: Final = ("method", "recipe", "dataset", "fraction", "seed", "miou", "miou_objects", "accuracy")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The score of one run; IoU and its means in percent, None where a class does not occur.
+
+    Attributes:
+        method: name of the row; recipe: the recipes it was pre-trained with.
+        fraction: labelled share of the training sweeps, percent.
+        iou: of each class, in the data set's order.
+    """
+
+    method: str
+    recipe: str
+    dataset: str
+    fraction: float
+    seed: int
+    miou: float
+    miou_objects: float
+    accuracy: float
+    iou: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over ``count`` seeds; the deviation of one is NaN."""
+
+    mean: float
+    deviation: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f}" + ("" if math.isnan(self.deviation) else f" ± {self.deviation:.1f}")
+
+
+def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path) -> Result:
+    """The result of a finished run."""
+    content = read_json(out / tuning.name / "segmentation.json")
+    recipe = "+".join((*recipes, *tuning.row.recipes)) if tuning.row.recipes is not None else "none"
+    return Result(
+        method=tuning.row.name,
+        recipe=recipe,
+        dataset=dataset,
+        fraction=tuning.percent,
+        seed=tuning.seed,
+        miou=100 * content["miou"],
+        miou_objects=100 * content["miou_objects"],
+        accuracy=100 * content["accuracy"],
+        iou={name: None if value is None else 100 * value for name, value in content["iou"].items()},
+    )
+
+
+def write_csv(path: Path, results: Sequence[Result]) -> None:
+    """Write results, one a line, a column for each class."""
+    classes = list(results[0].iou) if results else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_FIXED, *classes])
+    for r in results:
+        means = [f"{value:.2f}" for value in (r.miou, r.miou_objects, r.accuracy)]
+        by_class = ["" if r.iou[name] is None else f"{r.iou[name]:.2f}" for name in classes]
+        writer.writerow([r.method, r.recipe, r.dataset, f"{r.fraction:g}", r.seed, *means, *by_class])
+    files.write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[Result]:
+    """Read what write_csv wrote. Raises UserError for anything else."""
+    try:
+        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        return [_result(line) for line in lines]
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a results.csv of iscc-train reproduce ({type(error).__name__}: {error})"
+        ) from None
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Mean and deviation of some values; None without any."""
+    found = list(values)
+    if not found:
+        return None
+    deviation = float(np.std(found, ddof=1)) if len(found) > 1 else math.nan
+    return Spread(float(np.mean(found)), deviation, len(found))
+
+
+def mean_of(results: Iterable[Result], method: str, fraction: float) -> Spread | None:
+    """MIoU of a row at a fraction over its seeds."""
+    return spread(r.miou for r in results if r.method == method and r.fraction == fraction)
+
+
+def gain_of(results: Sequence[Result], method: str, fraction: float, over: str = SCRATCH) -> Spread | None:
+    """Gain of a row over another one, seed by seed: both had the same labels."""
+    of, base = ({r.seed: r.miou for r in results if r.method == m and r.fraction == fraction} for m in (method, over))
+    return spread(of[seed] - base[seed] for seed in sorted(of.keys() & base.keys()))
+
+
+def _result(line: dict[str, str]) -> Result:
+    return Result(
+        method=line["method"],
+        recipe=line["recipe"],
+        dataset=line["dataset"],
+        fraction=float(line["fraction"]),
+        seed=int(line["seed"]),
+        miou=float(line["miou"]),
+        miou_objects=float(line["miou_objects"]),
+        accuracy=float(line["accuracy"]),
+        iou={name: float(value) if value else None for name, value in line.items() if name not in _FIXED},
+    )

@@ -1,0 +1,124 @@
+"""Run jobs side by side, each in a process of its own; what is done stays done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import torch
+from tqdm import tqdm
+
+from iscc_lidar.shared import files
+from iscc_lidar.shared.cache_reader import read_json
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.reproduce.plan import Job
+
+_LOOK_EVERY_S: Final = 0.2
+_GRACE_S: Final = 60
+"""How long interrupted jobs have to save."""
+_SAID_LINES: Final = 12
+
+
+@dataclass
+class _Running:
+    job: Job
+    place: int
+    process: subprocess.Popen[bytes]
+    began: float = field(default_factory=time.monotonic)
+
+
+def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: int) -> None:
+    """Run what is not done yet.
+
+    Args:
+        jobs: in an order in which each comes after those that it needs.
+        out: where each job's log and the record of its end go, ``jobs/NAME.log`` and ``.json``.
+        key: digests of what the jobs read: with others they are done anew.
+        at_once: how many run side by side, each with one core, or one GPU where there are some.
+
+    Raises:
+        UserError: a job failed; the others were asked to save and end. The same call goes on from there.
+    """
+    done = {job.name for job in jobs if is_done(job, out, key)}
+    waiting = [job for job in jobs if job.name not in done]
+    running: list[_Running] = []
+    free = list(range(at_once))
+    with tqdm(total=len(jobs), initial=len(done), unit="job", desc="reproduce", dynamic_ncols=True) as bar:
+        try:
+            while waiting or running:
+                for job in [j for j in waiting if done.issuperset(j.needs)][: len(free)]:
+                    waiting.remove(job)
+                    running.append(_start(job, out, free.pop(0), at_once))
+                bar.set_postfix_str(", ".join(r.job.name for r in running))
+                time.sleep(_LOOK_EVERY_S)
+                for ended in [r for r in running if r.process.poll() is not None]:
+                    running.remove(ended)
+                    free.append(ended.place)
+                    _note_end(ended, out, key)
+                    done.add(ended.job.name)
+                    bar.update()
+        finally:
+            _end(running)
+
+
+def is_done(job: Job, out: Path, key: Mapping[str, str]) -> bool:
+    """Whether this very job has ended well, on the same input, and its product is still there."""
+    record = out / "jobs" / f"{job.name}.json"
+    if not record.exists() or not job.product.exists():
+        return False
+    content = read_json(record)
+    return content.get("arguments") == list(job.arguments) and content.get("inputs") == dict(key)
+
+
+def seconds_of(job: Job, out: Path) -> float:
+    """How long a done job took, from its first start to its end, without interruptions."""
+    return float(read_json(out / "jobs" / f"{job.name}.json")["seconds"])
+
+
+def _start(job: Job, out: Path, place: int, at_once: int) -> _Running:
+    log = out / "jobs" / f"{job.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ.copy()
+    if torch.cuda.is_available():
+        environment["CUDA_VISIBLE_DEVICES"] = str(place % torch.cuda.device_count())
+    elif at_once > 1:
+        environment["OMP_NUM_THREADS"] = "1"
+    command = [sys.executable, "-m", "iscc_lidar.trainer", *job.arguments]
+    with log.open("ab") as file:
+        # In a group of its own, so that Ctrl-C reaches this process alone, which then ends its jobs in order.
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
+    return _Running(job, place, process)
+
+
+def _note_end(ended: _Running, out: Path, key: Mapping[str, str]) -> None:
+    job, status = ended.job, ended.process.returncode
+    log = out / "jobs" / f"{job.name}.log"
+    if status != 0 or not job.product.exists():
+        said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()[-_SAID_LINES:]
+        raise UserError(
+            f"{job.name} failed with status {status}; its command: iscc-train {' '.join(job.arguments)}\n"
+            + "\n".join(said)
+            + f"\n(all it said: {log}). The same reproduce command goes on with what is left"
+        )
+    content = {"arguments": list(job.arguments), "inputs": dict(key), "seconds": time.monotonic() - ended.began}
+    files.write_text(out / "jobs" / f"{job.name}.json", json.dumps(content, indent=1) + "\n")
+
+
+def _end(running: Sequence[_Running]) -> None:
+    for each in running:
+        each.process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + _GRACE_S
+    for each in running:
+        try:
+            each.process.wait(max(end - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            os.killpg(each.process.pid, signal.SIGKILL)
+            each.process.wait()
