@@ -29,7 +29,12 @@ class DataConfig:
 class TrainConfig:
     """Optimisation and the running of it."""
 
-    epochs: int = option(30, "passes over the labelled sweeps; fewer labels want more of them")
+    epochs: tuple[int, ...] = option(
+        (30,), "passes over the labelled sweeps where they are the shares epochs_at of all training sweeps"
+    )
+    epochs_at: tuple[float, ...] = option(
+        (100.0,), "percent, rising; between them epochs are interpolated on logarithmic axes, beyond them held"
+    )
     steps: int = option(0, "optimiser steps instead of epochs; 0 goes by epochs")
     batch_size: int = option(2, "sweeps a step, over all processes")
     head_learning_rate: float = option(1e-2, "peak of AdamW's rate for the new head")
@@ -50,7 +55,11 @@ class TrainConfig:
     tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "log_every", "checkpoint_every"):
+        if not self.epochs or len(self.epochs) != len(self.epochs_at) or min(self.epochs) < 1:
+            raise ValueError("train.epochs and train.epochs_at must be equally long, and each epoch at least 1")
+        if min(self.epochs_at) <= 0 or list(self.epochs_at) != sorted(set(self.epochs_at)):
+            raise ValueError(f"train.epochs_at must rise, from above 0, not {list(self.epochs_at)}")
+        for name in ("batch_size", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
         if self.steps < 0:

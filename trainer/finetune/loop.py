@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import write_list
@@ -58,7 +60,7 @@ def finetune(
         config = dataclasses.replace(config, model=encoder.model)
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     dataset = LabelledDataset(cache, labelled_places(cache, config.labels, listed, among), config)
-    steps = steps_of(config, len(dataset))
+    steps = steps_of(config, len(dataset), sum(entry.sweeps for entry in cache.manifest.sequences))
     with ranks.joined(compute.device):
         share = _share(config)
         plan = _plan(cache, config, compute, dataset, steps, encoder)
@@ -85,9 +87,12 @@ def finetune(
     return True
 
 
-def steps_of(config: FinetuneConfig, sweeps: int) -> int:
-    """Length of the run: the option, or so many epochs over the labelled sweeps."""
-    return config.train.steps or max(1, math.ceil(config.train.epochs * sweeps / config.train.batch_size))
+def steps_of(config: FinetuneConfig, sweeps: int, of_all: int) -> int:
+    """Length of the run on ``sweeps`` labelled ones ``of_all``: the option, or by its epochs."""
+    train = config.train
+    at = [math.log(percent) for percent in train.epochs_at]
+    epochs = math.exp(np.interp(math.log(100 * sweeps / of_all), at, [math.log(e) for e in train.epochs]))
+    return train.steps or max(1, math.ceil(round(epochs) * sweeps / train.batch_size))
 
 
 def _begin(out: Path, plan: RunPlan, dataset: LabelledDataset, resume: bool, overwrite: bool) -> int:

@@ -107,10 +107,19 @@ def test_nested_fractions_and_lists_say_which_sweeps_are_labelled(cache: Cache, 
 
 
 def test_length_goes_by_epochs_unless_steps_are_given(tuning: FinetuneConfig):
-    assert steps_of(tuning, 100) == 8
-    by_epochs = with_train(tuning, steps=0, epochs=3, batch_size=2)
-    assert steps_of(by_epochs, 5) == 8
-    assert steps_of(by_epochs, 1) == 2
+    assert steps_of(tuning, 100, 100) == 8
+    by_epochs = with_train(tuning, steps=0, epochs=(3,), batch_size=2)
+    assert steps_of(by_epochs, 5, 5) == 8
+    assert steps_of(by_epochs, 1, 100) == 2
+    peers = with_train(tuning, steps=0, epochs=(500, 100, 50, 30), epochs_at=(1.0, 10.0, 50.0, 100.0), batch_size=1)
+    epochs = [steps_of(peers, percent, 100) / percent for percent in (1, 10, 50, 100)]
+    assert epochs == [500, 100, 50, 30]
+    assert steps_of(peers, 1, 1000) == 500
+    assert 100 < steps_of(peers, 5, 100) / 5 < 500
+    with pytest.raises(ValueError, match="equally long"):
+        with_train(tuning, epochs=(1, 2))
+    with pytest.raises(ValueError, match="must rise"):
+        with_train(tuning, epochs=(1, 2), epochs_at=(10.0, 1.0))
 
 
 def test_another_encoder_other_labels_and_a_foreign_folder_are_refused(
