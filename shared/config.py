@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
@@ -31,8 +31,10 @@ def section(kind: type[T]) -> T:
     return dataclasses.field(default_factory=kind)
 
 
-def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] = (), flag: str = "--set") -> T:
-    """Build a configuration from its defaults, then a TOML recipe, then ``section.key=value`` items.
+def resolve(
+    kind: type[T], recipes: Path | Sequence[Path] | None = None, overrides: Iterable[str] = (), flag: str = "--set"
+) -> T:
+    """Build a configuration from its defaults, then TOML recipes in turn, then ``section.key=value`` items.
 
     All changes are made at once, so that options which only fit together can be given in any order.
 
@@ -41,7 +43,7 @@ def resolve(kind: type[T], recipe: Path | None = None, overrides: Iterable[str] 
             not fit together.
     """
     changes: dict[str, Any] = {}
-    if recipe is not None:
+    for recipe in [recipes] if isinstance(recipes, Path) else recipes or ():
         _overlay(changes, _given(read_toml(recipe), str(recipe)))
     for item in overrides:
         key, equals, text = item.partition("=")

@@ -23,7 +23,13 @@ app.add_typer(finetune.app, name="finetune")
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
 EngineName = Literal["auto", "native", "torchsparse"]
-Recipe = Annotated[str | None, typer.Option(help="a recipe's name, for example occ_only_8, or a TOML file")]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        help="a recipe's name, for example occ_only_8, or a TOML file; may be given several times, later over earlier",
+    ),
+]
 
 
 @app.command()
@@ -31,7 +37,7 @@ Recipe = Annotated[str | None, typer.Option(help="a recipe's name, for example o
 def pretrain(
     cache: Annotated[Path | None, typer.Option(help="a cache made by iscc-preprocess")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
-    recipe: Recipe = None,
+    recipe: Recipes = None,
     set_: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
@@ -43,7 +49,7 @@ def pretrain(
     ] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
 ) -> None:
-    """Pre-train an encoder by ISCC.
+    """Pre-train an encoder by ISCC, or by a method that it is compared with.
 
     OUT holds `encoder.safetensors`, `metrics.jsonl`, `config.json`, and the same options as a recipe, `config.toml`.
 
@@ -58,18 +64,20 @@ def pretrain(
 
         iscc-train pretrain --cache cache/synthetic --out runs/local --recipe local_only --set train.steps=600
 
+        iscc-train pretrain --cache cache/synthetic --out runs/segcontrast --recipe quick --recipe segcontrast
+
         iscc-train pretrain --cache cache/synthetic --out runs/local --resume
 
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
-    from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+    from iscc_lidar.trainer.config import PretrainConfig, find_recipes
     from iscc_lidar.trainer.run.run_folder import RECIPE_FILE
     from iscc_lidar.trainer.run.stop_signal import StoppedError
 
-    base = find_recipe(recipe) if recipe else None
-    if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
-        base = out / RECIPE_FILE  # the run's own options need not be said again
-    config = resolve(PretrainConfig, base, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
+    bases = find_recipes(recipe or ())
+    if not bases and resume and out is not None and (out / RECIPE_FILE).exists():
+        bases = [out / RECIPE_FILE]  # the run's own options need not be said again
+    config = resolve(PretrainConfig, bases, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
@@ -127,7 +135,7 @@ def probe(
 def bench(
     cache: Annotated[Path, typer.Option(help="a cache made by iscc-preprocess")],
     out: Annotated[Path, typer.Option(help="folder of bench.json")],
-    recipe: Recipe = None,
+    recipe: Recipes = None,
     set_: Sets = None,
     steps: Annotated[int, typer.Option(help="timed steps", min=1)] = 8,
 ) -> None:
@@ -138,9 +146,9 @@ def bench(
         iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
     """
     from iscc_lidar.trainer.benchmarks.bench import bench_training
-    from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+    from iscc_lidar.trainer.config import PretrainConfig, find_recipes
 
-    config = resolve(PretrainConfig, find_recipe(recipe) if recipe else None, set_ or ())
+    config = resolve(PretrainConfig, find_recipes(recipe or ()), set_ or ())
     bench_training(out, config, cache, steps)
     typer.echo(f"\nfigures: {out / 'bench.json'}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,9 +17,10 @@ from iscc_lidar.trainer.engine.choose import EngineName
 from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig
+from iscc_lidar.trainer.losses.weights import LossConfig
+from iscc_lidar.trainer.methods.options import MethodConfig
 from iscc_lidar.trainer.model.heads import HeadConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
-from iscc_lidar.trainer.pretrain.iscc_step import LossConfig
 from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
@@ -71,6 +73,7 @@ class TrainConfig:
 class PretrainConfig:
     """Configuration of ``iscc-train pretrain``."""
 
+    method: MethodConfig = section(MethodConfig)
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)
     augment: AugmentConfig = section(AugmentConfig)
@@ -87,6 +90,25 @@ class PretrainConfig:
             raise ValueError(f"model.in_channels must be {INPUT_CHANNELS}, the features that voxelize.py makes")
         if self.loss.occupancy_weight > 0 and self.crops.per_sweep == 0:
             raise ValueError("loss.occupancy_weight needs crops: set crops.per_sweep above 0, or the weight to 0")
+        self._check_method()
+
+    def _check_method(self) -> None:
+        name, loss = self.method.name, self.loss
+        weights = (loss.global_weight, loss.local_weight, loss.occupancy_weight)
+        if name == "iscc" and not any(weights):
+            raise ValueError("all three weights of the section loss are 0: nothing would be learnt")
+        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0):
+            raise ValueError(
+                f"method.name={name} has one loss of its own and asks for nothing hidden: the weights of the section "
+                f"loss and crops.per_sweep must be 0; --recipe {name}, given last, sets them"
+            )
+        if name in ("pointcontrast", "sspl") and self.data.partner != "same":
+            raise ValueError(f"method.name={name} matches places in one sweep: set data.partner=same")
+
+
+def find_recipes(names: Iterable[str]) -> list[Path]:
+    """Find recipes by name or path, see find_recipe."""
+    return [find_recipe(name) for name in names]
 
 
 def find_recipe(name: str) -> Path:

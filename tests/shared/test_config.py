@@ -55,6 +55,14 @@ def test_later_overrides_win_over_earlier_ones_and_over_the_recipe(tmp_path: Pat
     assert (config.seed, config.inner.count, config.inner.name) == (1, 2, "recipe")
 
 
+def test_later_recipes_win_over_earlier_ones(tmp_path: Path) -> None:
+    for name, text in (("a", "seed = 1\n[inner]\ncount = 1\nname = 'a'\n"), ("b", "[inner]\ncount = 2\n")):
+        (tmp_path / name).write_text(text)
+    config = resolve(Outer, [tmp_path / "a", tmp_path / "b"], ["seed=5"])
+    assert (config.seed, config.inner.count, config.inner.name) == (5, 2, "a")
+    assert resolve(Outer, [tmp_path / "b", tmp_path / "a"]).inner.count == 1
+
+
 @pytest.mark.parametrize(
     ("item", "says"),
     [

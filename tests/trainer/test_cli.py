@@ -72,6 +72,13 @@ def test_resume_takes_the_options_of_the_run(cache_path: Path, recipe: Path, tmp
         (["--cache", "nowhere", "--out", "x", "--set", "train.stepss=3"], "train.steps"),
         (["--cache", "nowhere", "--out", "x", "--set", "train.steps=0"], "at least 1"),
         (["--cache", "nowhere", "--out", "x", "--set", "crops.per_sweep=0"], "loss.occupancy_weight"),
+        (["--cache", "nowhere", "--out", "x", "--set", "method.name=sspl"], "one loss of its own"),
+        (["--cache", "nowhere", "--out", "x", "--recipe", "segcontrast", "--recipe", "quick"], "given last"),
+        (["--cache", "nowhere", "--out", "x", "--recipe", "local_only", "--set", "loss.local_weight=0"], "be learnt"),
+        (
+            ["--cache", "nowhere", "--out", "x", "--recipe", "pointcontrast", "--set", "data.partner=window"],
+            "data.partner=same",
+        ),
     ],
 )
 def test_mistakes_get_one_line(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]):
@@ -115,6 +122,51 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
     assert sum(len(v) for v in tomllib.loads(path.read_text()).values()) <= 4
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("same_sweep", "data.partner", "same"),
+        ("no_removal", "crops.remove", False),
+        ("assign_softmax", "clustering.assign", "softmax"),
+        ("assign_argmax", "clustering.assign", "argmax"),
+    ],
+)
+def test_an_ablation_changes_one_option(name, option, value):
+    assert resolve(PretrainConfig, find_recipe(name)) == resolve(PretrainConfig, None, [f"{option}={value}".lower()])
+
+
+@pytest.mark.parametrize("name", ["segcontrast", "pointcontrast", "depthcontrast", "sspl"])
+def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
+    config = resolve(PretrainConfig, find_recipe(name))
+    assert config.method.name == name
+    assert config.data.partner == "same"
+    assert not any((config.loss.global_weight, config.loss.local_weight, config.loss.occupancy_weight))
+    assert config.crops.per_sweep == 0
+
+
+@pytest.mark.parametrize(
+    ("recipes", "expected"),
+    [
+        (["quick", "occ_only_8"], {"crops.queries_per_crop": 8, "crops.per_sweep": 24, "loss.global_weight": 0.0}),
+        (["quick", "local_only"], {"crops.per_sweep": 0, "loss.local_weight": 1.0, "loss.global_weight": 0.0}),
+        (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
+        (["quick", "no_removal"], {"crops.remove": False, "crops.per_sweep": 24}),
+        (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
+        (["quick", "pointcontrast"], {"method.temperature": 0.07, "loss.occupancy_weight": 0.0}),
+        (["occ_only_8", "quick"], {"crops.queries_per_crop": 32}),
+    ],
+)
+def test_recipes_combine_later_over_earlier(recipes, expected, tmp_path: Path):
+    given = [word for name in recipes for word in ("--recipe", name)]
+    shown = runner.invoke(app, ["pretrain", *given, "--show-config"])
+    assert shown.exit_code == 0, shown.output
+    (tmp_path / "shown.toml").write_text(shown.output, encoding="utf-8")
+    config = resolve(PretrainConfig, tmp_path / "shown.toml")
+    assert {key: getattr(getattr(config, key.split(".")[0]), key.split(".")[1]) for key in expected} == expected
+    if recipes[0] == "quick":
+        assert config.train == resolve(PretrainConfig, find_recipe("quick")).train
+
+
 def test_quick_is_the_whole_method_made_short():
     config = resolve(PretrainConfig, find_recipe("quick"))
     assert min(config.loss.global_weight, config.loss.local_weight, config.loss.occupancy_weight) > 0
@@ -123,4 +175,6 @@ def test_quick_is_the_whole_method_made_short():
 
 def test_every_shipped_recipe_is_tested_above():
     rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
-    assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", *rows}
+    ablations = ["same_sweep", "no_removal", "assign_softmax", "assign_argmax"]
+    others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl"]
+    assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", *rows, *ablations, *others}

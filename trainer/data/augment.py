@@ -30,17 +30,20 @@ class View:
         intensity: float32 [N].
         label: int32 [N], group id or code.
         view_T_sensor: float64 [4, 4], affine map from the sensor frame to the view frame.
+        source: int64 [N], ascending, which of the points that the view was drawn from each one is.
     """
 
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
     label: NDArray[np.int32]
     view_T_sensor: NDArray[np.float64]
+    source: NDArray[np.int64]
 
     def select(self, keep: NDArray[np.bool_]) -> View:
         """The same view with only some of its points."""
         rows = np.flatnonzero(keep)  # taking rows by number is twice as fast as by mask
-        return View(self.xyz.take(rows, axis=0), self.intensity[rows], self.label[rows], self.view_T_sensor)
+        parts = (self.intensity[rows], self.label[rows], self.view_T_sensor, self.source[rows])
+        return View(self.xyz.take(rows, axis=0), *parts)
 
 
 def augment(
@@ -58,7 +61,7 @@ def augment(
         np.clip(noise, -3, 3, out=noise)
         noise *= np.float32(config.jitter_m)
         moved += noise
-    view = View(moved, intensity, label, view_T_sensor)
+    view = View(moved, intensity, label, view_T_sensor, np.arange(len(xyz)))
     if config.drop > 0:
         view = view.select(rng.random(len(xyz)) >= rng.uniform(0, config.drop))
     return view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 
 import torch
@@ -13,6 +14,7 @@ from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sample import Sample, make_sample
+from iscc_lidar.trainer.methods.method import find_method
 
 
 class PairDataset(Dataset[Sample]):
@@ -21,7 +23,7 @@ class PairDataset(Dataset[Sample]):
     def __init__(self, cache: Cache, config: PretrainConfig) -> None:
         self.cache = cache
         self.config = config
-        self.sweeps = index_sweeps(cache.manifest)
+        self.sweeps = index_sweeps(cache.manifest, config.data.partner)
 
     def __len__(self) -> int:
         return len(self.sweeps)
@@ -32,8 +34,12 @@ class PairDataset(Dataset[Sample]):
         rng = sample_rng(config.train.seed, key)
         ref = self.sweeps[key.place]
         sweep_i = self.cache.sweep(ref.sequence, ref.index, without=("semantic", "pixel"))
-        sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng), without=("semantic", "pixel", "queries"))
-        return make_sample(sweep_i, sweep_j, config.model.voxel_size, config.data, config.augment, config.crops, rng)
+        sweep_j = sweep_i
+        if config.data.partner == "window":
+            sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng), without=("semantic", "pixel", "queries"))
+        find_regions = functools.partial(find_method(config.method.name).regions, config)
+        drawn_by = (config.model.voxel_size, config.data, config.augment, config.crops, find_regions)
+        return make_sample(sweep_i, sweep_j, *drawn_by, rng)
 
 
 def batches(

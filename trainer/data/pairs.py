@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ _SAMPLE: Final = 2
 
 @dataclass(frozen=True)
 class SweepRef:
-    """A sweep that has a partner: its sequence, its index, and the (start, stop) of the windows around it."""
+    """A sweep to learn from: its sequence, its index, and the (start, stop) of the windows around it."""
 
     sequence: str
     index: int
@@ -39,19 +39,26 @@ class SampleKey(NamedTuple):
     place: int
 
 
-def index_sweeps(manifest: Manifest) -> tuple[SweepRef, ...]:
-    """List every sweep that shares a window with another; an epoch visits each once."""
+def index_sweeps(manifest: Manifest, partner: Literal["window", "same"] = "window") -> tuple[SweepRef, ...]:
+    """List the sweeps that an epoch visits, each once: those of a window that holds a partner for them as well.
+
+    Raises:
+        UserError: there is none.
+    """
+    least = 2 if partner == "window" else 1
     refs: list[SweepRef] = []
     for entry in manifest.sequences:
-        spans = [(w.start, w.stop) for w in entry.windows if w.stop - w.start > 1]
+        spans = [(w.start, w.stop) for w in entry.windows if w.stop - w.start >= least]
         for index in range(entry.sweeps):
             around = tuple(s for s in spans if s[0] <= index < s[1])
             if around:
                 refs.append(SweepRef(entry.name, index, around))
     if not refs:
+        if partner == "same":
+            raise UserError(f"the cache of {manifest.dataset} has no window, and so no sweep with groups")
         raise UserError(
             f"the cache of {manifest.dataset} has no window of two sweeps or more: nothing to pair; "
-            "preprocess with longer windows"
+            "preprocess with longer windows, or pair each sweep with itself by data.partner=same"
         )
     return tuple(refs)
 

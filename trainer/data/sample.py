@@ -1,4 +1,4 @@
-"""One sample: two augmented sweeps of a window, their shared groups, and queries about what was hidden."""
+"""One sample: two augmented sweeps, their shared regions, and queries about what was hidden."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
 from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops
 from iscc_lidar.trainer.data.neighbours import NONE, nearest_voxels
-from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, shared_groups, voxelize
+from iscc_lidar.trainer.data.regions import FindRegions, Pair
+from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, voxelize
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """What of a sweep is used."""
 
+    partner: Literal["window", "same"] = option(
+        "window", "x_j: another sweep of a window that holds x_i [deck], or the same sweep again, augmented otherwise"
+    )
     min_group_points: int = option(10, "a shared group has more points than this in both views [choice]")
     max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
     neighbours: int = option(
@@ -88,23 +92,24 @@ def make_sample(
     data: DataConfig,
     augmentation: AugmentConfig,
     cropping: CropConfig,
+    find_regions: FindRegions,
     rng: np.random.Generator,
 ) -> Sample:
-    """Make x^_i, x^_j, V and Q1 of method.md from two sweeps of one window."""
+    """Make x^_i, x^_j, V and Q1 of method.md from two sweeps, or twice the same; ``find_regions`` gives V."""
     full_view1 = draw_view(sweep_i, data, augmentation, rng)
     view2 = draw_view(sweep_j, data, augmentation, rng)
     crops = draw_crops(full_view1, sweep_i.queries, cropping, rng)
     view1 = full_view1.select(crops.visible)
     voxels1 = voxelize(view1.xyz, view1.intensity, voxel_size)
     voxels2 = voxelize(view2.xyz, view2.intensity, voxel_size)
-    groups = shared_groups(view1.label, view2.label, data.min_group_points)
+    regions = find_regions(Pair(view1, view2, voxels1, voxels2), rng)
     return Sample(
         names=(f"{sweep_i.sequence}/{sweep_i.name}", f"{sweep_j.sequence}/{sweep_j.name}"),
         voxels1=voxels1,
         voxels2=voxels2,
-        groups=len(groups),
-        members1=group_members(view1.label, groups, voxels1),
-        members2=group_members(view2.label, groups, voxels2),
+        groups=len(regions.ids),
+        members1=group_members(regions.label1, regions.ids, voxels1),
+        members2=group_members(regions.label2, regions.ids, voxels2),
         queries=hidden_queries(crops, voxels1, data),
     )
 

@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.parallel import DistributedDataParallel
 
 from iscc_lidar.shared.errors import UserError
@@ -115,6 +116,37 @@ def rows_of_all_ranks(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def rows_of_this_rank(count: int) -> slice:
+    """Where the rows of this process, ``count`` in number, lie among those of all."""
+    if world_size() == 1:
+        return slice(0, count)
+    first = int(rows_of_all_ranks(torch.tensor([count], device=_device()))[: rank()].sum())
+    return slice(first, first + count)
+
+
+def gradient_from_all_ranks(rows: Tensor) -> Tensor:
+    """``rows_of_all_ranks`` with gradient: every process's loss reaches the rows of the process that made them.
+
+    All processes must take part in the backward pass.
+    """
+    if world_size() == 1:
+        return rows
+    gathered: Tensor = _Gathered.apply(rows)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.mine = rows_of_this_rank(len(rows))
+        return rows_of_all_ranks(rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return sum_over_ranks(grad.contiguous())[ctx.mine]
 
 
 def replicated(network: nn.Module) -> nn.Module:

@@ -1,1 +1,1 @@
-"""Losses of the ISCC step: global clustering, local contrast, occupancy."""
+"""Losses of the methods, and what they remember: prototypes, a queue."""

@@ -1,4 +1,4 @@
-"""Local contrast: the same group in two views, against the other groups of its scene."""
+"""Local contrast: the same region in two views, against the other regions of its scene or batch."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class LocalConfig:
 
 
 def local_loss(f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig, first: int = 0) -> Tensor:
-    """InfoNCE from student to teacher features.
+    """InfoNCE from the features of one view to those of the other.
 
     Args:
         f1: float [K, D], unit rows, student.
-        f2: float [A, D], unit rows, teacher, without gradient, of all processes' groups.
+        f2: float [A, D], unit rows, of all processes' groups: the teacher's, without gradient, or the student's own.
         scene: int64 [A], scene of each group.
         config: temperature and choice of negatives.
         first: row of f2 that is the same group as f1's row 0; the others follow in order.
@@ -36,7 +36,7 @@ def local_loss(f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig, first
         Mean over groups, scalar; 0 without groups.
     """
     if len(f1) == 0:
-        return f1.sum()
+        return f1.sum() + 0 * f2.sum()  # other processes wait for this one in the backward pass of f2
     same = torch.arange(first, first + len(f1), device=f1.device)
     logits = f1 @ f2.T / config.temperature
     if config.negatives == "scene":

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.losses.memory import Memory, push
 
 # Dimensions: C prototypes, D feature channels, K groups of the batch, R recent features.
 
@@ -33,8 +34,8 @@ class GlobalConfig:
     seed_noise: float = option(0.3, "length of the noise added to a unit f2 where a row starts from one")
 
 
-class Prototypes(nn.Module):
-    """F_g and the buffers around it; all state, no parameters, so that a checkpoint holds everything."""
+class Prototypes(Memory):
+    """F_g and the buffers around it."""
 
     centres: Tensor
     recent: Tensor
@@ -79,7 +80,7 @@ class Prototypes(nn.Module):
         # A row that got next to nothing of this batch hardly moves.
         rate = (1 - self.config.momentum) * mass.clamp(max=1.0)[:, None]
         self.centres.copy_(functional.normalize((1 - rate) * self.centres + rate * mean, dim=1))
-        self._remember(f2)
+        push(self.recent, self.filled, self.cursor, f2)
         self._restart_idle_rows(target, generator)
         self.refreshes += 1
 
@@ -88,14 +89,6 @@ class Prototypes(nn.Module):
         """How many prototypes are the nearest one of at least one recent feature."""
         nearest = (self.recent[: int(self.filled)] @ self.centres.T).argmax(dim=1)
         return (torch.bincount(nearest, minlength=len(self.centres)) > 0).sum()
-
-    def _remember(self, f2: Tensor) -> None:
-        size = len(self.recent)
-        newest = f2[-size:]
-        place = (int(self.cursor) + torch.arange(len(newest), device=f2.device)) % size
-        self.recent[place] = newest
-        self.cursor.copy_((self.cursor + len(newest)) % size)
-        self.filled.copy_((self.filled + len(newest)).clamp(max=size))
 
     def _restart_idle_rows(self, target: Tensor, generator: torch.Generator) -> None:
         self.idle += 1

@@ -1,4 +1,4 @@
-"""The networks of pre-training: what student and teacher share, and what only the student has.
+"""The networks of pre-training: what student and teacher share, and what only a method's student has.
 
 The encoder may compute in half precision; its output, the heads and the losses are float32.
 """
@@ -35,8 +35,26 @@ class GroupEncoder(torch.nn.Module):
         return f
 
 
+class OneViewStudent(GroupEncoder):
+    """F_theta with its projection head, where a teacher sees the second view."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """f1 of the regions, unit rows [K, E]."""
+        return self.group_features(self.voxel_features(batch.view1), batch.view1, len(batch.scene))
+
+
+class TwoViewStudent(GroupEncoder):
+    """F_theta with its projection head, which sees both views."""
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """f1 and f2 of the regions, unit rows [K, E] each."""
+        h1, h2 = self.voxel_features(batch.view1), self.voxel_features(batch.view2)
+        regions = len(batch.scene)
+        return self.group_features(h1, batch.view1, regions), self.group_features(h2, batch.view2, regions)
+
+
 class Student(GroupEncoder):
-    """F_theta with its projection head and the occupancy decoder: all that is trained by gradient."""
+    """F_theta with its projection head and the occupancy decoder: all that ISCC trains by gradient."""
 
     def __init__(self, model: ModelConfig, heads: HeadConfig, compute: Compute = ON_CPU) -> None:
         super().__init__(model, heads, compute)

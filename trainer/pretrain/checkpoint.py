@@ -12,7 +12,10 @@ from torch import nn
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.hardware.compute import Compute
+from iscc_lidar.trainer.losses.memory import Memory
 from iscc_lidar.trainer.losses.prototypes import Prototypes
+from iscc_lidar.trainer.methods.iscc import new_prototypes
+from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.model.student import GroupEncoder, Student
 from iscc_lidar.trainer.pretrain.teacher import start_teacher
 from iscc_lidar.trainer.run import resume_file
@@ -24,29 +27,30 @@ HEADS_FILE: Final = "heads.safetensors"
 
 @dataclass
 class TrainState:
-    """All that changes during training."""
+    """All that changes during training. A method without a teacher leaves it as it started."""
 
     step: int
-    student: Student
+    student: GroupEncoder
     teacher: GroupEncoder
-    prototypes: Prototypes
+    memory: Memory
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     """Keeps gradients of fp16 from vanishing; idle in other precisions."""
 
 
 def new_state(config: PretrainConfig, compute: Compute) -> TrainState:
-    """Networks, prototypes and optimiser at step 0, drawn from the seed."""
+    """Networks, memory and optimiser at step 0, drawn from the seed."""
+    method = find_method(config.method.name)
     torch.manual_seed(config.train.seed)
-    student = Student(config.model, config.heads, compute).to(compute.device)
+    student = method.student(config.model, config.heads, compute).to(compute.device)
     teacher = GroupEncoder(config.model, config.heads, compute).to(compute.device)
     start_teacher(teacher, student)
-    prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed).to(compute.device)
+    memory = method.memory(config).to(compute.device)
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay
     )
     scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.half is torch.float16)
-    return TrainState(0, student, teacher, prototypes, optimizer, scaler)
+    return TrainState(0, student, teacher, memory, optimizer, scaler)
 
 
 def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
@@ -59,7 +63,7 @@ def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
         "step": state.step,
         "student": state.student.state_dict(),
         "teacher": state.teacher.state_dict(),
-        "prototypes": state.prototypes.state_dict(),
+        "memory": state.memory.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "scaler": state.scaler.state_dict(),
         "torch_rng": torch.get_rng_state(),
@@ -71,7 +75,7 @@ def restore(out: Path, state: TrainState) -> None:
     """Bring a state to where the checkpoint in ``out`` was taken. Raises UserError where it is damaged."""
     content = resume_file.read(out)
     try:
-        for name in ("student", "teacher", "prototypes", "optimizer"):
+        for name in ("student", "teacher", "memory", "optimizer"):
             getattr(state, name).load_state_dict(content[name])
         if content["scaler"]:  # empty where the run computed so far without one, on a CPU say
             state.scaler.load_state_dict(content["scaler"])
@@ -82,19 +86,22 @@ def restore(out: Path, state: TrainState) -> None:
 
 
 def load_student(out: Path, config: PretrainConfig) -> Student:
-    """The student of a run, from its weight files."""
+    """The student of a run, from its weight files; of a method other than ISCC its decoder is not a trained one."""
     student = Student(config.model, config.heads)
     load_weights(out, student.encoder, ENCODER_FILE)
-    heads = nn.ModuleDict({"head": student.head, "decoder": student.decoder})
-    load_weights(out, heads, HEADS_FILE)
+    heads: dict[str, nn.Module] = {"head": student.head}
+    if config.method.name == "iscc":
+        heads["decoder"] = student.decoder
+    load_weights(out, nn.ModuleDict(heads), HEADS_FILE)
     return student
 
 
 def load_prototypes(out: Path, config: PretrainConfig) -> Prototypes:
-    """F_g of a run, from its resume file. Raises UserError where that is missing, damaged or of another size."""
-    prototypes = Prototypes(config.clustering, config.heads.project_channels, config.train.seed)
+    """F_g of an ISCC run, from its resume file. Raises UserError where that is missing, damaged or of another size."""
+    prototypes, content = new_prototypes(config), resume_file.read(out)
     try:
-        prototypes.load_state_dict(resume_file.read(out)["prototypes"])
+        # "prototypes" is what the memory was called before there were other methods.
+        prototypes.load_state_dict(content["memory" if "memory" in content else "prototypes"])
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{out / RESUME_FILE}: holds no prototypes that fit this run ({error})") from None
     return prototypes

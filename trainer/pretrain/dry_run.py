@@ -91,9 +91,10 @@ def _timed(run: Callable[[], T]) -> tuple[T, float]:
 
 def _cache_line(cache: Cache, dataset: PairDataset, config: PretrainConfig) -> str:
     samples = config.train.steps * config.train.batch_size
+    partner = " with a partner" if config.data.partner == "window" else ""
     return (
-        f"cache      {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {len(dataset)} sweeps with a "
-        f"partner; {config.train.steps} steps of {config.train.batch_size} are {samples / len(dataset):.1f} epochs"
+        f"cache      {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {len(dataset)} sweeps{partner}; "
+        f"{config.train.steps} steps of {config.train.batch_size} are {samples / len(dataset):.1f} epochs"
     )
 
 

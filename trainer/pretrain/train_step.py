@@ -1,9 +1,11 @@
-"""One optimiser step: losses and gradient of the step's micro-batches, then F_g, then theta, then m."""
+"""One optimiser step: losses and gradient of the step's micro-batches, then the memory, then theta, then m."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Final
 
 import torch
@@ -13,8 +15,8 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.hardware.ranks import gradients_kept, sum_over_ranks, world_size
+from iscc_lidar.trainer.methods.method import StepResult, find_method
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState
-from iscc_lidar.trainer.pretrain.iscc_step import LossConfig, StepResult, iscc_step
 from iscc_lidar.trainer.pretrain.teacher import follow, momentum_at
 from iscc_lidar.trainer.run.schedule import learning_rate
 
@@ -36,46 +38,44 @@ def train_step(
     Returns:
         The losses, gradient norm and health figures of the step over all processes, scalars.
     """
-    train, step = config.train, state.step
+    train, step, method = config.train, state.step, find_method(config.method.name)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(step, train.steps, train.learning_rate)
     state.optimizer.zero_grad(set_to_none=True)
     results, losses = [], []
     for i, (batch, share) in enumerate(zip(batches, _shares(batches), strict=True)):
         with gradients_kept(network, i + 1 < len(batches)):
-            result = iscc_step(network, state.teacher, state.prototypes, batch, config.local)
-            losses.append(_weighted(result, config.loss, *share))
+            result = method.step(network, state.teacher, state.memory, batch, config)
+            losses.append(_weighted(result, share))
             state.scaler.scale(losses[-1]["loss"]).backward()  # type: ignore[no-untyped-call]
         results.append(result)
     state.scaler.unscale_(state.optimizer)
     length = nn.utils.clip_grad_norm_(state.student.parameters(), train.clip_norm or math.inf)
     _stop_if_not_finite(state, losses, length, batches)
-    state.prototypes.refresh(torch.cat([r.f2 for r in results]), torch.cat([r.target for r in results]))
+    state.memory.refresh(*(torch.cat(rows) for rows in zip(*(r.remembered for r in results), strict=True)))
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    follow(state.teacher, state.student, momentum_at(step, train.steps, config.teacher))
+    if method.has_teacher:
+        follow(state.teacher, state.student, momentum_at(step, train.steps, config.teacher))
     return _figures(losses, results) | {"gradient_norm": length}
 
 
-def _shares(batches: Sequence[Batch]) -> list[list[float]]:
-    """What the mean over a micro-batch's groups, and over its queries, counts in the step's means.
+def _shares(batches: Sequence[Batch]) -> list[dict[str, float]]:
+    """What the mean over a micro-batch's regions, and over its queries, counts in the step's means.
 
     Times the number of processes, because the gradient becomes the mean over the processes.
     """
     counts = torch.tensor([[len(b.scene), len(b.occupied)] for b in batches], dtype=torch.float64)
     total = sum_over_ranks(counts.sum(0).to(batches[0].scene.device)).cpu()
-    shares: list[list[float]] = (world_size() * counts / total.clamp(min=1)).tolist()
-    return shares
+    shares = (world_size() * counts / total.clamp(min=1)).tolist()
+    return [{"regions": of_regions, "queries": of_queries} for of_regions, of_queries in shares]
 
 
-def _weighted(result: StepResult, weight: LossConfig, of_groups: float, of_queries: float) -> dict[str, Tensor]:
-    """L = L_c + w_o L_o and its parts, as shares of the whole step's."""
-    loss_global, loss_local = of_groups * result.loss_global, of_groups * result.loss_local
-    loss_occupancy = of_queries * result.loss_occupancy
-    loss = (
-        weight.global_weight * loss_global + weight.local_weight * loss_local + weight.occupancy_weight * loss_occupancy
-    )
-    return {"loss": loss, "loss_global": loss_global, "loss_local": loss_local, "loss_occupancy": loss_occupancy}
+def _weighted(result: StepResult, share: Mapping[str, float]) -> dict[str, Tensor]:
+    """The loss, a weighted sum, and its parts, as shares of the whole step's."""
+    parts = {name: share[loss.over] * loss.mean for name, loss in result.losses.items()}
+    total: Tensor = reduce(operator.add, (loss.weight * parts[name] for name, loss in result.losses.items()))
+    return {"loss": total, **parts}
 
 
 def _figures(losses: Sequence[dict[str, Tensor]], results: Sequence[StepResult]) -> dict[str, Tensor]:

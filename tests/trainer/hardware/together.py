@@ -17,9 +17,9 @@ from iscc_lidar.trainer.data.dataset import batches
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import ON_CPU
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
+from iscc_lidar.trainer.losses.weights import LossConfig
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
-from iscc_lidar.trainer.pretrain.iscc_step import LossConfig
 from iscc_lidar.trainer.pretrain.loop import share_of_this_process
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
@@ -35,7 +35,7 @@ LOSSES = {
 def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
     """Figures of each step, and all weights, buffers and statistics after them."""
     state = new_state(config, ON_CPU)
-    for module in (state.student, state.teacher, state.prototypes):
+    for module in (state.student, state.teacher, state.memory):
         module.double()
     network = ranks.replicated(state.student)
     told: dict[str, torch.Tensor] = {}
@@ -43,7 +43,7 @@ def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
         figures = train_step(state, network, [in_float64(batch) for batch in micro_batches], config)
         told |= {f"{name} of step {state.step}": value.detach().double() for name, value in figures.items()}
         state.step += 1
-    return told | {f"{part}.{k}": v for part in ("student", "teacher", "prototypes") for k, v in dump(state, part)}
+    return told | {f"{part}.{k}": v for part in ("student", "teacher", "memory") for k, v in dump(state, part)}
 
 
 def dump(state: TrainState, part: str) -> list[tuple[str, torch.Tensor]]:

@@ -9,8 +9,8 @@ from iscc_lidar.trainer.data.batch import Batch, collate
 from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.compute import ON_CPU
+from iscc_lidar.trainer.losses.weights import LossConfig
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
-from iscc_lidar.trainer.pretrain.iscc_step import LossConfig
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 
@@ -19,7 +19,7 @@ def changed(config: PretrainConfig, **options) -> PretrainConfig:
 
 
 def weights_after(state: TrainState) -> dict[str, torch.Tensor]:
-    return {**state.student.state_dict(), **state.prototypes.state_dict()}
+    return {**state.student.state_dict(), **state.memory.state_dict()}
 
 
 def test_training_on_one_batch_brings_every_loss_down(tiny: PretrainConfig, batch: Batch):

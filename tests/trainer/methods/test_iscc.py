@@ -4,19 +4,19 @@ import torch
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.hardware.compute import ON_CPU
-from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig, Prototypes
+from iscc_lidar.trainer.methods.iscc import agreement, iscc_step
+from iscc_lidar.trainer.methods.method import StepResult
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
-from iscc_lidar.trainer.pretrain.iscc_step import StepResult, agreement, iscc_step
 
 
-def step_of(state: TrainState, batch: Batch) -> StepResult:
-    return iscc_step(state.student, state.teacher, state.prototypes, batch, LocalConfig())
+def step_of(state: TrainState, batch: Batch, config: PretrainConfig) -> StepResult:
+    return iscc_step(state.student, state.teacher, state.memory, batch, config)
 
 
 def gradients(config: PretrainConfig, batch: Batch, loss: str) -> dict[str, float]:
     state = new_state(config, ON_CPU)
-    getattr(step_of(state, batch), loss).backward()
+    step_of(state, batch, config).losses[loss].mean.backward()
     return {
         part: sum(
             float(p.grad.abs().sum())
@@ -42,10 +42,10 @@ def test_each_loss_trains_what_it_should(tiny: PretrainConfig, batch: Batch, los
 
 def test_the_step_itself_moves_neither_teacher_nor_prototypes(tiny: PretrainConfig, batch: Batch):
     state = new_state(tiny, ON_CPU)
-    before = {n: p.clone() for n, p in state.teacher.named_parameters()}, state.prototypes.centres.clone()
-    step_of(state, batch)
+    before = {n: p.clone() for n, p in state.teacher.named_parameters()}, state.memory.centres.clone()
+    step_of(state, batch, tiny)
     torch.testing.assert_close(dict(state.teacher.named_parameters()), before[0])
-    torch.testing.assert_close(state.prototypes.centres, before[1])
+    torch.testing.assert_close(state.memory.centres, before[1])
     assert all(p.grad is None for p in state.teacher.parameters())
 
 

@@ -1,0 +1,39 @@
+"""What is pooled in two views: regions that are found in both of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.trainer.data.augment import View
+from iscc_lidar.trainer.data.voxelize import Voxels
+
+# N1, N2 points of the views, K regions
+
+
+class Pair(NamedTuple):
+    """Two augmented views, the first with its crops hidden, and their voxels."""
+
+    view1: View
+    view2: View
+    voxels1: Voxels
+    voxels2: Voxels
+
+
+class Regions(NamedTuple):
+    """Which points belong to which region.
+
+    Attributes:
+        label1: int32 [N1]; label2: int32 [N2], the region of each point; what is not in ``ids`` is left out.
+        ids: int32 [K], the regions pooled in both views, ascending.
+    """
+
+    label1: NDArray[np.int32]
+    label2: NDArray[np.int32]
+    ids: NDArray[np.int32]
+
+
+FindRegions = Callable[[Pair, np.random.Generator], Regions]

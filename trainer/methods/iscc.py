@@ -1,0 +1,78 @@
+"""Implicit Surface Contrastive Clustering (Zhang, Bai, Li; CVPR 2023), in the order of docs/method.md.
+
+Groups of points are clustered by what a teacher says of them in another sweep; hidden surface is told from free space.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.hardware.ranks import rows_of_all_ranks, rows_of_this_rank
+from iscc_lidar.trainer.losses.global_clustering import global_loss
+from iscc_lidar.trainer.losses.local_contrast import local_loss
+from iscc_lidar.trainer.losses.occupancy import occupancy_accuracy, occupancy_loss
+from iscc_lidar.trainer.losses.prototypes import Prototypes
+from iscc_lidar.trainer.methods.common import cached_groups, cosines, scenes_of_all_ranks, teacher_features
+from iscc_lidar.trainer.methods.method import Loss, Method, StepResult
+from iscc_lidar.trainer.model.student import GroupEncoder, Student
+
+# Dimensions: K groups of this process, A groups of all processes, C prototypes, E projected channels, Q queries.
+
+
+def new_prototypes(config: PretrainConfig) -> Prototypes:
+    """F_g at its start."""
+    return Prototypes(config.clustering, config.heads.project_channels, config.train.seed)
+
+
+def iscc_step(
+    student: nn.Module, teacher: GroupEncoder, prototypes: Prototypes, batch: Batch, config: PretrainConfig
+) -> StepResult:
+    """Compute the three losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
+    f1, occupied = student(batch)
+    f2 = rows_of_all_ranks(teacher_features(teacher, batch))
+    scene = scenes_of_all_ranks(batch)
+    y = prototypes.assign(f2)
+
+    mine, weight = rows_of_this_rank(len(f1)), config.loss
+    loss_global = global_loss(f1, prototypes.centres, y[mine], prototypes.config.temperature)
+    loss_local = local_loss(f1, f2, scene, config.local, first=mine.start)
+    loss_occupancy = occupancy_loss(occupied, batch.occupied)
+
+    health = agreement(rows_of_all_ranks(f1.detach()), f2, prototypes)
+    asked = rows_of_all_ranks(batch.occupied)
+    health |= occupancy_accuracy(rows_of_all_ranks(occupied.detach()), asked)
+    health["queries"] = torch.tensor(float(len(asked)))
+    losses = {
+        "loss_global": Loss(loss_global, weight=weight.global_weight),
+        "loss_local": Loss(loss_local, weight=weight.local_weight),
+        "loss_occupancy": Loss(loss_occupancy, "queries", weight.occupancy_weight),
+    }
+    return StepResult(losses, (f2, y), health)
+
+
+@torch.no_grad()
+def agreement(f1: Tensor, f2: Tensor, prototypes: Prototypes) -> dict[str, Tensor]:
+    """Signs of collapse, with those of ``cosines``.
+
+    Returns:
+        prototypes_used: prototypes that are nearest to some recent teacher feature.
+        agreement: share of groups for which student and teacher have the same nearest prototype.
+    """
+    same = (f1 @ prototypes.centres.T).argmax(1) == (f2 @ prototypes.centres.T).argmax(1)
+    return {"prototypes_used": prototypes.used(), "agreement": same.float().mean(), **cosines(f1, f2)}
+
+
+METHOD: Final = Method(
+    title="ISCC",
+    about="Implicit Surface Contrastive Clustering (Zhang, Bai, Li; CVPR 2023)",
+    region="group",
+    regions=cached_groups,
+    student=Student,
+    memory=new_prototypes,
+    step=iscc_step,
+)
