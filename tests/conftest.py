@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
@@ -12,6 +13,10 @@ from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
 from iscc_lidar.preprocess.windows import WindowConfig
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 REAL_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
