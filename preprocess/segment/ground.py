@@ -1,6 +1,6 @@
 """Ground removal: which returns of one sweep lie on the ground.
 
-Two methods. Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The
+Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The
 grid needs numpy alone: the lowest return of each grid cell, and under those minima the highest surface that
 nowhere rises faster than a given slope.
 """
@@ -36,10 +36,11 @@ _stdout_lock = threading.Lock()
 class GroundConfig:
     """Options of ground removal."""
 
-    method: Literal["auto", "patchwork", "grid"] = option(
+    method: Literal["auto", "patchwork", "grid", "none"] = option(
         "auto",
         "patchwork = Patchwork++; grid = slope-limited surface under cell minima, needs numpy alone; auto = patchwork "
-        "where pypatchworkpp is installed, and the method taken is what is recorded",
+        "where pypatchworkpp is installed, and the method taken is what is recorded; none keeps the ground in the groups, "
+        "to show what its removal is worth",
     )
     sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
     max_range_m: float = option(80.0, "returns further away horizontally are not called ground, m")
@@ -73,6 +74,8 @@ def ground_mask(
         UserError: patchwork is asked for and not installed.
 
     """
+    if config.method == "none":
+        return np.zeros(len(xyz), np.bool_)
     if settled(config).method == "patchwork":
         return _patchwork_mask(xyz, intensity, config)
     return _grid_mask(xyz, config)

@@ -40,6 +40,11 @@ def test_street_is_ground_and_what_stands_on_it_is_not(method: str, slope: float
     assert mask[~truth].mean() < 0.05
 
 
+def test_none_keeps_the_ground() -> None:
+    xyz, intensity, _ = scene()
+    assert not ground_mask(xyz, intensity, GroundConfig(method="none")).any()
+
+
 def test_a_reflection_below_the_street_changes_nothing_around_it() -> None:
     xyz, intensity, truth = scene()
     deep = np.array([[6.0, 0.5, -4.0], [10.0, -3.0, -2.6]], dtype=np.float32)
