@@ -36,7 +36,7 @@ PRESET  ?= quick
 # and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
 TEST_STREETS := --set synth.sequences=32 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
 
-.PHONY: help setup datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench probe clean
+.PHONY: help setup datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench evaluate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -112,12 +112,12 @@ bench: preprocess ## tables of group quality and speed; the figures, flat, in OU
 	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(READ:%=--adapter %) $(ARGS)
 	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
-probe: preprocess ## pre-train with each of SEEDS, about five CPU minutes each, and probe on streets never seen: linear probe, occupancy
+evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes each, and score frozen features on streets never seen
 	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=3000
 	$(BIN)/iscc-preprocess run synthetic --root data/unseen --cache cache/unseen
 	set -e; for seed in $(SEEDS); do \
 	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume --recipe $(RECIPE) --set train.steps=1200 --set train.seed=$$seed $(ARGS); \
-	  $(BIN)/iscc-train probe --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
+	  $(BIN)/iscc-train evaluate --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
 	done
 
 clean: ## remove the environment; data, caches and runs stay

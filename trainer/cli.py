@@ -106,28 +106,41 @@ def pretrain(
 
 @app.command()
 @friendly
-def probe(
+def evaluate(
     run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
     train_cache: Annotated[Path, typer.Option(help="cache whose labels fit the probes")],
     val_cache: Annotated[Path, typer.Option(help="cache of unseen streets that scores them")],
-    out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/probe.json")] = None,
+    out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/evaluation.json")] = None,
     labelled: Annotated[
         Path | None, typer.Option(help="list of the labelled sweeps, as of: iscc-cache fractions. Default: spread ones")
     ] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="only the control: the run's network untrained")
+    ] = False,
     set_: Sets = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
 ) -> None:
-    """Score frozen features on unseen streets: linear probe against the untrained network, occupancy against floors.
+    """Score what features are worth without fine-tuning, beside those of the same network untrained.
+
+    Linear and nearest-neighbour probe; groups clustered without a label, by prototypes and by k-means; occupancy.
 
     Example:
 
-        iscc-train probe --run runs/iscc --train-cache cache/synthetic --val-cache cache/unseen
+        iscc-train evaluate --run runs/iscc --train-cache cache/synthetic --val-cache cache/unseen
 
-        iscc-train probe --run runs/iscc --train-cache cache/train --val-cache cache/val --labelled labels_1.txt
+        iscc-train evaluate --run runs/iscc --train-cache cache/train --val-cache cache/val --labelled labels_1.txt
     """
-    from iscc_lidar.trainer.evaluation.probe import ProbeConfig, probe_run, report
+    from iscc_lidar.trainer.evaluation.evaluate import evaluate as score
+    from iscc_lidar.trainer.evaluation.file import EVALUATION_FILE
+    from iscc_lidar.trainer.evaluation.job import EvaluationConfig
+    from iscc_lidar.trainer.evaluation.table import report
 
-    config = resolve(ProbeConfig, None, set_ or ())
-    typer.echo(report(probe_run(run, train_cache, val_cache, config, out or run / "probe.json", labelled)), nl=False)
+    config = resolve(EvaluationConfig, None, set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    found = score(run, train_cache, val_cache, config, out or run / EVALUATION_FILE, labelled, untrained_only=untrained)
+    typer.echo(report(found), nl=False)
 
 
 @app.command()

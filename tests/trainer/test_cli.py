@@ -19,20 +19,23 @@ def recipe(tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
-def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: Path, tmp_path: Path):
+def test_pretrain_then_evaluate(cache_path: Path, other_cache_path: Path, recipe: Path, tmp_path: Path):
     out = tmp_path / "run"
     done = runner.invoke(app, ["pretrain", "--cache", str(cache_path), "--out", str(out), "--recipe", str(recipe)])
     assert done.exit_code == 0, done.output
     assert str(out / "encoder.safetensors") in done.output
     again = runner.invoke(app, ["pretrain", "--cache", str(cache_path), "--out", str(out), "--recipe", str(recipe)])
     assert "finished already" in again.output
-    probed = runner.invoke(
-        app, ["probe", "--run", str(out), "--train-cache", str(cache_path), "--val-cache", str(other_cache_path)]
-    )
-    assert probed.exit_code == 0, probed.output
-    written = json.loads((out / "probe.json").read_text())
-    assert set(written["linear_probe"]) == {"untrained", "pre-trained"}
-    assert set(written["linear_probe"]["untrained"]) == {"car", "wall", "pole", "ground", "mIoU"}
+    evaluate = ["evaluate", "--run", str(out), "--train-cache", str(cache_path), "--val-cache", str(other_cache_path)]
+    done = runner.invoke(app, evaluate)
+    assert done.exit_code == 0, done.output
+    written = json.loads((out / "evaluation.json").read_text())
+    for probe in ("linear_probe", "neighbour_probe"):
+        assert set(written[probe]) == {"untrained", "pre-trained"}
+        assert set(written[probe]["untrained"]["iou"]) == {"car", "wall", "pole", "ground"}
+    clusterings = ["prototypes", "k-means, pre-trained", "k-means, untrained", "k-means, geometry"]
+    assert list(written["grouping"]) == clusterings
+    assert {row["clusters"] for row in written["grouping"].values()} == {10}
     assert set(written["occupancy"]) == {
         "decoder",
         "commoner class",
@@ -40,16 +43,24 @@ def test_pretrain_then_probe(cache_path: Path, other_cache_path: Path, recipe: P
         "distance logistic",
         "line-of-sight logistic",
     }
-    assert "mIoU" in probed.output
+    for said in ("linear pre-trained", "kNN untrained", "wall", "mIoU", *clusterings, "line-of-sight"):
+        assert said in done.output
     drawn = (out / "labelled.txt").read_text().splitlines()
     assert len(drawn) == 6
     mine = tmp_path / "mine.txt"
     mine.write_text("\n".join(drawn[:2]))
-    probe = ["probe", "--run", str(out), "--train-cache", str(cache_path), "--val-cache", str(other_cache_path)]
-    probed = runner.invoke(app, [*probe, "--labelled", str(mine), "--out", str(tmp_path / "mine.json")])
-    assert probed.exit_code == 0, probed.output
-    assert json.loads((tmp_path / "mine.json").read_text())["probe"]["labelled_sweeps"] == 2
+    for weights in ("encoder.safetensors", "heads.safetensors", "resume.pt"):
+        (out / weights).unlink()  # the control needs none of them
+    control = ["--untrained", "--labelled", str(mine), "--out", str(tmp_path / "mine.json"), "--set", "val_sweeps=2"]
+    done = runner.invoke(app, [*evaluate, *control, "--set", "neighbours.k=3"])
+    assert done.exit_code == 0, done.output
+    alone = json.loads((tmp_path / "mine.json").read_text())
+    assert (alone["options"]["labelled_sweeps"], alone["about"]["val_sweeps"]) == (2, 2)
     assert (tmp_path / "labelled.txt").read_text().splitlines() == drawn[:2]
+    assert set(alone["linear_probe"]) == {"untrained"}
+    assert list(alone["grouping"]) == clusterings[2:]
+    assert "occupancy" not in alone
+    assert runner.invoke(app, [*evaluate, "--out", str(tmp_path / "more.json")]).exit_code == 1
 
 
 def test_resume_takes_the_options_of_the_run(cache_path: Path, recipe: Path, tmp_path: Path):

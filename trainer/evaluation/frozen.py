@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.data.batch import GroupedView, join_voxels
 from iscc_lidar.trainer.data.sample import considered
-from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
 
 Place = tuple[str, int]
 """A sweep of a cache: name of its sequence, index within it."""
@@ -35,6 +36,13 @@ def see(sweep: CachedSweep, config: PretrainConfig) -> Voxels:
     """Voxels of a sweep's considered points, as the network sees them."""
     keep = considered(sweep, config.data.max_range_m)
     return voxelize(sweep.xyz[keep], sweep.intensity[keep], config.model.voxel_size)
+
+
+def see_groups(voxels: Voxels, label: NDArray[np.int32], groups: NDArray[np.int32]) -> GroupedView:
+    """Voxels and the groups (ascending ids [K]) of the points [N] in them, of which ``label`` tells the ids."""
+    members = group_members(label, groups, voxels)
+    coords, feats = join_voxels([voxels])
+    return GroupedView(coords, feats, *map(torch.from_numpy, (members.voxel, members.group, members.points)))
 
 
 @torch.no_grad()

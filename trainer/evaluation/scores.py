@@ -36,12 +36,14 @@ class SegmentationScore:
     Attributes:
         miou: mean IoU by the data set's own rule, 0..1.
         miou_objects: the same over the classes that are no ground.
+        miou_occurring: mean IoU over the classes that some point has in truth, whatever the data set.
         accuracy: share of labelled points that are right.
         iou: of each class; None where no point has it, in truth or prediction.
     """
 
     miou: float
     miou_objects: float
+    miou_occurring: float
     accuracy: float
     iou: dict[str, float | None]
 
@@ -69,6 +71,7 @@ def score(counts: NDArray[np.int64], class_names: Sequence[str], dataset: str) -
     return SegmentationScore(
         miou=_mean(iou.values(), absent),
         miou_objects=_mean(objects.values(), absent),
+        miou_occurring=float(np.mean(hit[truth > 0] / union[truth > 0])),
         accuracy=float(hit.sum() / truth.sum()),
         iou=iou,
     )

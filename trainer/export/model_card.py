@@ -121,19 +121,20 @@ _SIGNS: Final = ("prototypes_used", "cosine_same", "cosine_others", "occupancy_a
 
 
 def _figures(run: TrainedRun) -> str:
-    linear, occupancy = run.probe.get("linear_probe"), run.probe.get("occupancy")
-    if not isinstance(linear, dict) or not isinstance(occupancy, dict):
-        return "None: the run was not probed (`iscc-train probe`)."
-    lines = ["Frozen features on unseen streets:", "", "| | |", "|---|---|"]
-    lines += [
-        f"| linear probe, {name}: mIoU | {scores.get('mIoU', float('nan')):.3f} |" for name, scores in linear.items()
+    probes = [("linear probe", "linear_probe"), ("nearest neighbours", "neighbour_probe")]
+    figures = [
+        (f"{title}, {name}: mIoU", scores.get("miou"))
+        for title, key in probes
+        for name, scores in run.evaluation.get(key, {}).items()
     ]
-    lines += [
-        f"| occupancy, {name}: balanced accuracy | {scores.get('balanced', float('nan')):.3f} |"
-        for name, scores in occupancy.items()
-    ]
-    options = run.probe.get("probe")
-    return "\n".join(lines) + (f"\n\nProbe's options: `{json.dumps(options)}`." if options else "")
+    occupancy = run.evaluation.get("occupancy", {})
+    figures += [(f"occupancy, {name}: balanced accuracy", scores.get("balanced")) for name, scores in occupancy.items()]
+    if not figures:
+        return "None: the run was not evaluated (`iscc-train evaluate`)."
+    rows = [f"| {name} | {value:.3f} |" for name, value in figures if isinstance(value, float)]
+    lines = ["Frozen features on unseen streets:", "", "| | |", "|---|---|", *rows]
+    options = run.evaluation.get("options")
+    return "\n".join(lines) + (f"\n\nOptions of the evaluation: `{json.dumps(options)}`." if options else "")
 
 
 def _licence(run: TrainedRun) -> str:

@@ -16,6 +16,7 @@ from iscc_lidar.shared.cache_reader import read_json, read_manifest
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
+from iscc_lidar.trainer.evaluation.file import read_evaluation
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.run.metrics import METRICS_FILE
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
@@ -26,8 +27,6 @@ Weights = dict[str, Tensor]
 
 INPUT_SCALE: Final = (*(float(str(s)) for s in POSITION_SCALE), 1.0)
 """What the encoder expects x, y, z and intensity to be multiplied by: float32, in as few digits as name them."""
-
-PROBE_FILE: Final = "probe.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class TrainedRun:
         provenance: of its config.json: cache and versions.
         data: manifest of its cache, None where that is not at hand.
         metrics: rows of metrics.jsonl up to the checkpoint.
-        probe: content of probe.json, empty where there is none.
+        evaluation: what ``iscc-train evaluate`` left in its folder, empty where it has not run.
     """
 
     path: Path
@@ -52,7 +51,7 @@ class TrainedRun:
     provenance: dict[str, Any]
     data: Manifest | None
     metrics: tuple[dict[str, Any], ...]
-    probe: dict[str, Any]
+    evaluation: dict[str, Any]
 
 
 def read_run(path: Path, cache: Path | None = None) -> TrainedRun:
@@ -84,7 +83,7 @@ def read_run(path: Path, cache: Path | None = None) -> TrainedRun:
         provenance=provenance,
         data=_manifest(provenance, cache),
         metrics=_metrics(path / METRICS_FILE, step),
-        probe=read_json(path / PROBE_FILE) if (path / PROBE_FILE).exists() else {},
+        evaluation=read_evaluation(path),
     )
 
 

@@ -1,7 +1,7 @@
 """Verdicts on a run in plain words. Every threshold stands here, and is named on the page.
 
 They tell a broken run from a working one; they say nothing about the worth of the features, which only
-``iscc-train probe`` and fine-tuning measure.
+``iscc-train evaluate`` and fine-tuning measure.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _occupancy(run: RunRecord) -> Verdict | None:
         about,
         f"Right on {occupied:.0%} of occupied and {free:.0%} of free hidden places, {balanced:.0%} on average.",
         f"average at least {OCCUPANCY[1]:.0%}, sides within {LOPSIDED:.0%}; 50% is a coin, but the line of sight alone "
-        "can reach 70%: iscc-train probe compares",
+        "can reach 70%: iscc-train evaluate compares",
     )
 
 

@@ -13,11 +13,10 @@ from tqdm import tqdm
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import AugmentConfig, View
-from iscc_lidar.trainer.data.batch import GroupedView, join_voxels
 from iscc_lidar.trainer.data.crops import Crops, draw_crops
 from iscc_lidar.trainer.data.sample import considered, draw_view, hidden_queries
-from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
-from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
+from iscc_lidar.trainer.data.voxelize import voxelize
+from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
 from iscc_lidar.trainer.model.student import Student
 
 # N points of a sweep that the network sees, K groups, Q queries, C prototypes
@@ -95,7 +94,7 @@ def _look(
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     ids, points = np.unique(view.label[view.label >= 0], return_counts=True)
     groups = ids[points > config.data.min_group_points]
-    seen = _grouped(view.label, groups, voxels)
+    seen = see_groups(voxels, view.label, groups)
     h = student.voxel_features(seen)
     similarity = student.group_features(h, seen, len(groups)) @ centres.T
     of_voxel = (student.head(h) @ centres.T).argmax(dim=1).numpy()
@@ -114,17 +113,11 @@ def _look(
     )
 
 
-def _grouped(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: Voxels) -> GroupedView:
-    members = group_members(label, groups, voxels)
-    coords, feats = join_voxels([voxels])
-    return GroupedView(coords, feats, *map(torch.from_numpy, (members.voxel, members.group, members.points)))
-
-
 def _ask(student: Student, config: PretrainConfig, full: View, sweep: CachedSweep, rng: np.random.Generator) -> Answers:
     crops = draw_crops(full, sweep.queries, config.crops, rng)
     view = full.select(crops.visible)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     queries = hidden_queries(crops, voxels, config.data)
-    h = student.voxel_features(_grouped(view.label, np.zeros(0, np.int32), voxels))
+    h = student.voxel_features(see_groups(voxels, view.label, np.zeros(0, np.int32)))
     logit = student.decoder(h, torch.from_numpy(queries.neighbour), torch.from_numpy(queries.offset))
     return Answers(crops, queries.asked, queries.occupied, logit.numpy() > 0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from iscc_lidar.trainer.report.chart import draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
@@ -60,7 +60,7 @@ def health_section(run: RunRecord, remarks: Sequence[str]) -> str:
     rows += "".join(f'<li class="watch"><i>!</i><div>{escape(remark)}</div></li>' for remark in remarks)
     return (
         f'<ul class="health">{rows}</ul><p class="note">These tell a broken run from a working one. What the features '
-        "are worth is measured by <code>iscc-train probe</code> and by fine-tuning.</p>"
+        "are worth is measured by <code>iscc-train evaluate</code> and by fine-tuning.</p>"
     )
 
 
@@ -83,23 +83,39 @@ def curve_section(runs: Sequence[RunRecord]) -> str:
     )
 
 
-def probe_section(run: RunRecord) -> str:
-    """The figures of ``iscc-train probe``; empty where it has not run."""
-    if run.probe is None:
-        return ""
-    tables = []
-    linear = run.probe.get("linear_probe", {})
-    if {"untrained", "pre-trained"} <= set(linear):
-        rows = [(name, before, linear["pre-trained"].get(name)) for name, before in linear["untrained"].items()]
-        head = ("linear probe, IoU", "untrained", "pre-trained")
-        classes = f"<details><summary>By class</summary>{_table(head, [r for r in rows if r[0] != 'mIoU'])}</details>"
-        tables.append(f"<div>{_table(head, [r for r in rows if r[0] == 'mIoU'])}{classes}</div>")
-    occupancy = run.probe.get("occupancy", {})
+def evaluation_section(run: RunRecord) -> str:
+    """The figures of ``iscc-train evaluate``."""
+    tables = [_probe_table(run.evaluation, "linear_probe", "linear probe")]
+    tables.append(_probe_table(run.evaluation, "neighbour_probe", "nearest neighbours"))
+    grouping = run.evaluation.get("grouping", {})
+    if grouping:
+        head = ("clusters of groups, mIoU without ground", "named on what is scored", "named on other streets")
+        tables.append(_table(head, [(name, *_majority(scores)) for name, scores in grouping.items()]))
+    occupancy = run.evaluation.get("occupancy", {})
     if occupancy:
         scores = [(name, row.get("accuracy"), row.get("balanced")) for name, row in occupancy.items()]
         tables.append(_table(("occupancy", "accuracy", "balanced"), scores))
-    said = "On streets of another cache, as <code>iscc-train probe</code> left it in the run's folder."
+    said = "On streets of another cache, as <code>iscc-train evaluate</code> left it in the run's folder."
     return f'<p>{said}</p><div class="tables">{"".join(tables)}</div>'
+
+
+def _probe_table(evaluation: Mapping[str, Any], key: str, title: str) -> str:
+    scores = evaluation.get(key, {})
+    if not {"untrained", "pre-trained"} <= set(scores):
+        return ""
+    before, after = scores["untrained"], scores["pre-trained"]
+    head = (f"{title}, IoU", "untrained", "pre-trained")
+    means = [("mean", before.get("miou"), after.get("miou"))]
+    means.append(("mean without ground", before.get("miou_objects"), after.get("miou_objects")))
+    classes = [(name, value, after.get("iou", {}).get(name)) for name, value in before.get("iou", {}).items()]
+    return f"<div>{_table(head, means)}<details><summary>By class</summary>{_table(head, classes)}</details></div>"
+
+
+def _majority(scores: Mapping[str, Any]) -> tuple[object, object]:
+    """Clusters named by majority, scored on all points."""
+    named = scores.get("many_to_one", {})
+    on_val, on_train = (named.get(source, {}).get("all", {}).get("miou_objects") for source in ("val", "train"))
+    return on_val, on_train
 
 
 def _table(head: Sequence[str], rows: Sequence[tuple[str, object, object]]) -> str:
@@ -124,7 +140,7 @@ def _final_figures(run: RunRecord) -> list[tuple[str, str]]:
         found.append((f"{right:.0%}", "of hidden places right"))
     if math.isfinite(used):
         found.append((f"{used:.0f}", f"of {run.config.clustering.prototypes} prototypes used"))
-    mean_iou = (run.probe or {}).get("linear_probe", {}).get("pre-trained", {}).get("mIoU")
+    mean_iou = run.evaluation.get("linear_probe", {}).get("pre-trained", {}).get("miou")
     if isinstance(mean_iou, float):
         found.append((f"{mean_iou:.3f}", "mIoU of the linear probe"))
     return found

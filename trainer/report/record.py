@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.evaluation.file import read_evaluation
 from iscc_lidar.trainer.pretrain.checkpoint import HEADS_FILE
 from iscc_lidar.trainer.run.metrics import METRICS_FILE
 from iscc_lidar.trainer.run.resume_file import RESUME_FILE, saved_step
@@ -34,7 +35,7 @@ class RunRecord:
         step: int64 [S], the logged steps, ascending.
         figures: of each name float64 [S], NaN where a step has no such figure.
         checkpoint_step: steps that the saved networks have seen; None without a checkpoint.
-        probe: what ``iscc-train probe`` left there, or None.
+        evaluation: what ``iscc-train evaluate`` left there, empty where it has not run.
         remarks: what is wrong with its files, in sentences.
     """
 
@@ -45,7 +46,7 @@ class RunRecord:
     step: NDArray[np.int64]
     figures: Mapping[str, NDArray[np.float64]]
     checkpoint_step: int | None
-    probe: Mapping[str, Any] | None
+    evaluation: Mapping[str, Any]
     remarks: tuple[str, ...]
 
     @property
@@ -85,7 +86,7 @@ def read_run(folder: Path) -> RunRecord:
         step=np.array([row["step"] for row in rows], np.int64),
         figures={name: np.array([_number(row.get(name)) for row in rows]) for name in names},
         checkpoint_step=None if missing else saved_step(folder),
-        probe=read_json(folder / "probe.json") if (folder / "probe.json").exists() else None,
+        evaluation=read_evaluation(folder),
         remarks=remarks,
     )
 

@@ -17,7 +17,7 @@ from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.report.color import prototype_palette
 from iscc_lidar.trainer.report.look import look_around
 from iscc_lidar.trainer.report.options import nearest_recipe
-from iscc_lidar.trainer.report.page import curve_section, headline, health_section, page, probe_section
+from iscc_lidar.trainer.report.page import curve_section, evaluation_section, headline, health_section, page
 from iscc_lidar.trainer.report.prototype_section import prototype_section
 from iscc_lidar.trainer.report.record import RunRecord, read_run
 from iscc_lidar.trainer.report.setup_section import setup_section
@@ -75,8 +75,8 @@ def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig,
     sections = [("health", "Health", health_section(record, (*record.remarks, *remarks)))]
     if any(len(r.step) for r in records):
         sections.append(("curves", "Curves", curve_section(records)))
-    if record.probe is not None:
-        sections.append(("probe", "Probe", probe_section(record)))
+    if record.evaluation:
+        sections.append(("evaluation", "Evaluation", evaluation_section(record)))
     sections += [*pictures, ("setup", "Setup", setup_section(record))]
     files.write_text(out, page(f"{record.name}: ISCC pre-training", sections, head))
 

@@ -49,6 +49,8 @@ def test_iou_is_that_of_counting_point_by_point(pairs):
     found, expected = score_of(truth, predicted, "nuscenes"), slow_iou(truth, predicted)
     assert found.iou == pytest.approx(expected)
     assert found.accuracy == pytest.approx(np.mean((truth == predicted)[truth > 0]))
+    in_truth = [expected[name] for c, name in enumerate(NAMES) if c > 0 and (truth == c).any()]
+    assert found.miou_occurring == pytest.approx(np.mean(in_truth))
     occurring = [value for value in expected.values() if value is not None]
     assert found.miou == pytest.approx(np.mean(occurring))
     for dataset, value in (("semantickitti", 0), ("synthetic", 0), ("waymo", 1)):
@@ -104,6 +106,7 @@ def test_by_hand():
     assert found.iou == {"car": 2 / 4, "road": 1 / 3, "person": None, "pole": 0.0}
     assert found.miou == pytest.approx((1 / 2 + 1 / 3) / 4)
     assert found.miou_objects == pytest.approx((1 / 2) / 3)
+    assert found.miou_occurring == pytest.approx((1 / 2 + 1 / 3) / 3)
     assert found.accuracy == 3 / 6
     counts = count_confusion(np.array([1, 1, 1, 2, 2, 0, 0, 4]), np.array([1, 1, 2, 2, 0, 1, 3, 1]), 5)
     assert score(counts, NAMES, "nuscenes").miou == pytest.approx((1 / 2 + 1 / 3) / 3)

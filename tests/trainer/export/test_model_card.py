@@ -35,7 +35,7 @@ def test_card_tells_where_the_weights_come_from(exported: Callable[[str], Path],
         "torch 9.9",
         "| loss | 5.5000 |",  # 8 - step, steps 0 to 5; the torn last line does not count
         "steps (0 to 5)",
-        "None: the run was not probed",
+        "None: the run was not evaluated",
         "| z | mean z, metres | 0.33333334 |",
         "cubes of 0.5 m",
         "Weights inherit the terms",
@@ -44,15 +44,18 @@ def test_card_tells_where_the_weights_come_from(exported: Callable[[str], Path],
         assert text in card, text
 
 
-def test_card_of_an_unfinished_run_with_a_probe(run: TrainedRun):
-    probe = {
-        "probe": {"labelled_sweeps": 6},
-        "linear_probe": {"untrained": {"car": 0.1, "mIoU": 0.055}, "pre-trained": {"car": 0.2, "mIoU": 0.145}},
+def test_card_of_an_unfinished_run_that_was_evaluated(run: TrainedRun):
+    figures = {
+        "options": {"labelled_sweeps": 6},
+        "linear_probe": {"untrained": {"miou": 0.055}, "pre-trained": {"miou": 0.145}},
+        "neighbour_probe": {"untrained": {"miou": 0.05}, "pre-trained": {"miou": 0.121}},
         "occupancy": {"decoder": {"accuracy": 0.7, "balanced": 0.724}},
     }
-    card = model_card(replace(run, step=4, probe=probe, metrics=()), "native", "layout", "scaling", "how")
+    card = model_card(replace(run, step=4, evaluation=figures, metrics=()), "native", "layout", "scaling", "how")
     assert "**unfinished**: checkpoint at step 4 of 6" in card
     assert "| linear probe, pre-trained: mIoU | 0.145 |" in card
+    assert "| nearest neighbours, pre-trained: mIoU | 0.121 |" in card
+    assert '`{"labelled_sweeps": 6}`' in card
     assert "| occupancy, decoder: balanced accuracy | 0.724 |" in card
     assert "no metrics.jsonl" in card
 

@@ -96,6 +96,24 @@ def test_it_says_which_class_a_prototype_means(page: Page):
     assert re.search(r"(car|wall|pole) \d+%", page.text)
 
 
+def test_an_evaluation_is_shown_where_there_is_one(copy: Path):
+    scores = {"miou": 0.145, "miou_objects": 0.2, "iou": {"car": 0.25, "pole": None}}
+    named = {source: {"all": {"miou_objects": value}} for source, value in (("val", 0.321), ("train", 0.123))}
+    content = {
+        "linear_probe": {"untrained": scores | {"miou": 0.055}, "pre-trained": scores},
+        "neighbour_probe": {"untrained": scores},
+        "grouping": {"prototypes": {"many_to_one": named}},
+        "occupancy": {"decoder": {"accuracy": 0.7, "balanced": 0.724}},
+    }
+    (copy / "evaluation.json").write_text(json.dumps(content))
+    page = report(copy)
+    assert page.anchors == ["health", "curves", "evaluation", "prototypes", "sweeps", "setup"]
+    figures = ("0.055", "0.145", "0.250", "0.321", "0.123", "0.724")
+    for shown in ("linear probe, IoU", *figures, "mIoU of the linear probe"):
+        assert shown in page.text
+    assert "nearest neighbours" not in page.text  # of one network alone
+
+
 def test_the_same_run_gives_the_same_bytes(run: Path, tmp_path: Path):
     write_report(run, None, tmp_path / "a.html", SMALL)
     write_report(run, None, tmp_path / "b.html", SMALL)

@@ -1,0 +1,127 @@
+"""``iscc-train evaluate``: what the features of a run are worth without fine-tuning."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from iscc_lidar.shared import files
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.config import to_dict
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.label_fractions import read_list, write_list
+from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.evaluation.frozen import Place, spread_sweeps
+from iscc_lidar.trainer.evaluation.group_features import geometry, pooled
+from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, score_grouping
+from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups
+from iscc_lidar.trainer.evaluation.job import EvaluationConfig, Job, read_sweeps
+from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
+from iscc_lidar.trainer.evaluation.probes import probe
+from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
+from iscc_lidar.trainer.run.run_folder import read_config
+
+TRAINED: Final = "pre-trained"
+UNTRAINED: Final = "untrained"
+
+
+def evaluate(
+    run: Path,
+    train_cache: Path,
+    val_cache: Path,
+    config: EvaluationConfig,
+    out: Path,
+    labelled: Path | None = None,
+    *,
+    untrained_only: bool = False,
+) -> dict[str, Any]:
+    """Evaluate the run's network and the same one untrained (same seed); write all figures to ``out`` as JSON.
+
+    The labelled sweeps are those of the list ``labelled`` (see shared.label_fractions), else some spread over the
+    cache; ``labelled.txt`` beside ``out`` tells which.
+
+    Args:
+        run: OUT of a pre-training run.
+        train_cache: whose labels fit the probes, and whose groups k-means is fitted to.
+        val_cache: whose sweeps score.
+        config: how much.
+        out: the JSON file to write.
+        labelled: a list of sweeps, or None.
+        untrained_only: leave out the run's own network: the control alone, which needs the run's options only.
+
+    Raises:
+        UserError: no run, no checkpoint yet, caches without classes or with different ones.
+    """
+    train, val = Cache(train_cache), Cache(val_cache)
+    if train.manifest.class_names != val.manifest.class_names:
+        raise UserError(f"{train_cache} and {val_cache} have different semantic classes; take caches of one data set")
+    made_with = read_config(run, PretrainConfig)
+    places = _labelled(train, config, labelled, out)
+    job = Job(config, made_with, train, val, places, spread_sweeps(val, config.val_sweeps, config.seed))
+    students = _students(run, made_with, untrained_only)
+    probes = {name: probe(student.encoder, job) for name, student in students.items()}
+    about = {"run": str(run), "train_cache": str(train_cache), "val_cache": str(val_cache)}
+    result: dict[str, Any] = {
+        "options": to_dict(config) | {"labelled_sweeps": len(places)},
+        "about": about | {"dataset": val.manifest.dataset, "val_sweeps": len(job.scored)},
+        "linear_probe": {name: asdict(linear) for name, (linear, _) in probes.items()},
+        "neighbour_probe": {name: asdict(neighbour) for name, (_, neighbour) in probes.items()},
+        "grouping": _grouping(run, students, job),
+    }
+    if TRAINED in students and made_with.loss.occupancy_weight > 0:
+        asked = config.occupancy_sweeps
+        result["occupancy"] = occupancy_probe(students[TRAINED], made_with, train, val, asked, config.seed)
+    files.write_text(out, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _labelled(train: Cache, config: EvaluationConfig, listed: Path | None, out: Path) -> list[Place]:
+    names = {sequence: train.sweep_names(sequence) for sequence in train.sequence_names}
+    if listed is None:
+        places = spread_sweeps(train, config.labelled_sweeps, config.seed)
+    else:
+        places = [(sequence, names[sequence].index(name)) for sequence, name in read_list(listed, names)]
+    write_list(out.with_name("labelled.txt"), [(sequence, names[sequence][index]) for sequence, index in places])
+    return places
+
+
+def _students(run: Path, made_with: PretrainConfig, untrained_only: bool) -> dict[str, Student]:
+    torch.manual_seed(made_with.train.seed)
+    students = {UNTRAINED: Student(made_with.model, made_with.heads)}
+    return students if untrained_only else students | {TRAINED: load_student(run, made_with)}
+
+
+def _grouping(run: Path, students: dict[str, Student], job: Job) -> dict[str, Any]:
+    """Score clusters of groups: prototypes, where the run has such, and k-means with as many clusters."""
+    describe = {name: pooled(students[name].encoder) for name in reversed(students)} | {"geometry": geometry}
+    places = spread_sweeps(job.train, job.config.grouping_sweeps, job.config.seed)
+    train, val = (
+        gather_groups(read_sweeps(cache, chosen, "groups"), job.made_with, describe, len(job.class_names))
+        for cache, chosen in ((job.train, places), (job.val, job.scored))
+    )
+    clusterings = {}
+    if TRAINED in students and job.made_with.method.name == "iscc":
+        clusterings["prototypes"] = _by_prototypes(run, students[TRAINED], job.made_with, train, val)
+    for name, clustering in cluster_by_kmeans(train, val, job.made_with.clustering.prototypes, job.config.seed).items():
+        clusterings[f"k-means, {name}"] = clustering
+    return score_grouping(clusterings, train, val, job.class_names, job.val.manifest.dataset)
+
+
+def _by_prototypes(
+    run: Path, student: Student, made_with: PretrainConfig, train: GroupSet, val: GroupSet
+) -> Clustering:
+    centres = load_prototypes(run, made_with).centres
+
+    @torch.no_grad()
+    def nearest(features: NDArray[np.float32]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = (student.head(torch.from_numpy(features)) @ centres.T).argmax(dim=1).numpy()
+        return found
+
+    return Clustering(len(centres), nearest(train.features[TRAINED]), nearest(val.features[TRAINED]))
