@@ -1,1 +1,1 @@
-"""What frozen features are worth: linear probe and occupancy, on streets never seen."""
+"""What features are worth on streets never seen: scores of a segmentation, probes and clusters without fine-tuning."""

@@ -35,12 +35,12 @@ _SEMANTICKITTI: Final = {
     "pole": "fff096",
     "traffic-sign": "ff0000",
 }
-# Of utils/color_map.py (nuscenes-devkit), for joined classes that of the commonest raw one.
+# Of eval/lidarseg/utils.py (nuscenes-devkit).
 _NUSCENES: Final = {
     "unlabelled": _UNLABELLED,
     "barrier": "708090",
     "bicycle": "dc143c",
-    "bus": "ff4500",
+    "bus": "ff7f50",
     "car": "ff9e00",
     "construction_vehicle": "e99646",
     "motorcycle": "ff3d63",
