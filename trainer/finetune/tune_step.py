@@ -54,11 +54,14 @@ def tune_step(
 ) -> dict[str, Tensor]:
     """Take one step; returns loss, accuracy on labelled voxels and gradient norm, over all processes."""
     train = config.train
-    alone = step < round(train.head_only * steps)
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(step, steps, group["peak"])
+    alone = round(train.head_only * steps)
+    # The encoder's own warm-up begins when it is set free: at the full rate Adam's first steps, which go by the
+    # gradient's sign, would undo what was pre-trained.
+    encoder, head = state.optimizer.param_groups
+    encoder["lr"] = learning_rate(max(step - alone, 0), steps - alone, encoder["peak"])
+    head["lr"] = learning_rate(step, steps, head["peak"])
     state.optimizer.zero_grad(set_to_none=True)
-    logits = network(batch.coords, batch.feats, not alone)
+    logits = network(batch.coords, batch.feats, step >= alone)
     total, mass = weighted_cross_entropy(logits, batch.target, weight)
     # Times the number of processes, because the gradient becomes the mean over the processes.
     cross_entropy = total * ranks.world_size() / ranks.sum_over_ranks(mass).clamp(min=1e-6)
