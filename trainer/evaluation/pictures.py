@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WRONG: Final = "#ff4d4d"
+_LEGEND_COLUMNS: Final = 10
 _WRITTEN: Final = 0.005
 """Shares below this are not written into their cell: they would read 0."""
 
@@ -98,7 +100,7 @@ def _legend(figure: Figure, entries: list[tuple[str, NDArray[np.float64]]]) -> N
     figure.legend(
         handles=[Patch(color=to_hex((*color[:3],)), label=name) for name, color in entries],
         loc="outside lower center",
-        ncols=10,
+        ncols=math.ceil(len(entries) / math.ceil(max(len(entries), 1) / _LEGEND_COLUMNS)) or 1,
         frameon=False,
         labelcolor="white",
         fontsize=11,

@@ -49,8 +49,11 @@ class SegmentationScore:
 
 
 def count_confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
-    """Count points by (true class, predicted class): int64 [C, C]. Predicting 0, unlabelled, is a class like others."""
-    pair = truth.astype(np.int64) * classes + predicted
+    """Count points by (true class, predicted class): int64 [C, C]. Predicting 0, unlabelled, is a class like others.
+
+    Raises ValueError for a class beyond ``classes``.
+    """
+    pair = np.ravel_multi_index((truth, predicted), (classes, classes))
     return np.bincount(pair, minlength=classes * classes).reshape(classes, classes)
 
 

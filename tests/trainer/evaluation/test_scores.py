@@ -69,6 +69,13 @@ def test_counts_add_up_over_sweeps_and_do_not_depend_on_order(pairs):
     np.testing.assert_array_equal(counts, count_confusion(truth[::-1], predicted[::-1], 5))
 
 
+def test_a_class_that_there_is_not_is_refused():
+    for pair in ([1, 5], [5, 1]), ([1, 2], [-1, 1]):
+        with pytest.raises(ValueError, match="invalid entry"):
+            count_confusion(np.array(pair[0]), np.array(pair[1]), 5)
+    assert count_confusion(np.zeros(0, np.uint8), np.zeros(0, np.int64), 5).sum() == 0
+
+
 @given(PAIRS)
 def test_truth_scores_one_and_unlabelled_points_change_nothing(pairs):
     truth, predicted = pairs
