@@ -24,6 +24,8 @@ from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
+SHORT: Final = "quick"
+"""The recipe that sets a run's length; any other may follow it."""
 
 
 @dataclass(frozen=True)

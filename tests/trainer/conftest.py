@@ -197,6 +197,12 @@ def other_cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def streets_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Many streets, so that scenes differ."""
+    return write_cache(tmp_path_factory.mktemp("fake") / "streets", sequences=16, sweeps=2, seed=3)
+
+
+@pytest.fixture(scope="session")
 def cache(cache_path: Path) -> Cache:
     return Cache(cache_path)
 

@@ -27,6 +27,7 @@ from iscc_lidar.trainer.data.pairs import Share, keys_of_step
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
+from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
@@ -51,7 +52,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     on_device = [batch.to(compute.device) for batch in at_hand]
     state = new_state(config, compute)
     figures |= _phases(state, on_device, config, compute)
-    figures |= _floor(state, on_device[0])
+    figures |= _floor(state, on_device[0], config)
     endless = replace(
         config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
     )
@@ -104,7 +105,11 @@ def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, c
         return call
 
     train_step(state, state.student, given[:1], config)  # warm up; prototypes begin
-    hooks = [state.student.register_forward_hook(mark), state.teacher.head.register_forward_hook(mark)]
+    hooks = [state.student.register_forward_hook(mark)]
+    passes = ["forward_student_s"]
+    if find_method(config.method.name).has_teacher:
+        hooks.append(state.teacher.head.register_forward_hook(mark))
+        passes.append("forward_teacher_s")
     scaler = state.scaler
     with patch.object(scaler, "scale", marked(scaler.scale)), patch.object(scaler, "unscale_", marked(scaler.unscale_)):
         for batch in given:
@@ -113,17 +118,14 @@ def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, c
             mark()
     for hook in hooks:
         hook.remove()
-    student, teacher, losses, backward, optimizer = np.median(np.diff(np.reshape(marks, (-1, 6))), axis=0).tolist()
+    names = [*passes, "losses_s", "backward_s", "optimizer_s"]
+    times = np.reshape(marks, (-1, len(names) + 1))
     depth = len(config.model.encoder_widths)
     maps = _median([lambda b=b: [_maps(v, depth) for v in (b.view1, b.view2)] for b in given], compute)  # type: ignore[misc]
     return {
         "maps_s": maps,
-        "forward_student_s": student,
-        "forward_teacher_s": teacher,
-        "losses_s": losses,
-        "backward_s": backward,
-        "optimizer_s": optimizer,
-        "step_s": float(np.median(np.reshape(marks, (-1, 6))[:, -1] - np.reshape(marks, (-1, 6))[:, 0])),
+        **dict(zip(names, np.median(np.diff(times), axis=0).tolist(), strict=True)),
+        "step_s": float(np.median(times[:, -1] - times[:, 0])),
     }
 
 
@@ -131,11 +133,12 @@ def _maps(view: GroupedView, depth: int) -> MapCache:
     return all_maps(view.coords[sort_order(view.coords)], depth)
 
 
-def _floor(state: TrainState, batch: Batch) -> dict[str, float]:
-    """The matrix products of a step alone: student forward and backward, teacher forward."""
+def _floor(state: TrainState, batch: Batch, config: PretrainConfig) -> dict[str, float]:
+    """The matrix products of a step alone: forward and backward of one view, forward or both of the other."""
     voxels = batch.view1.coords
     figures = bench_engine(state.student.encoder, voxels[sort_order(voxels)], batch.view1.feats.shape[1])
-    return {"matmul_floor_s": figures["matmul_floor_s"] * 4 / 3}
+    views = 4 / 3 if find_method(config.method.name).has_teacher else 2
+    return {"matmul_floor_s": figures["matmul_floor_s"] * views}
 
 
 def _loader_alone(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from iscc_lidar.shared.config import to_toml
 from iscc_lidar.trainer.export.description import input_of
 from iscc_lidar.trainer.export.source import TrainedRun
+from iscc_lidar.trainer.methods.method import Method, find_method
 
 CARD_FILE: Final = "MODEL_CARD.md"
 _LAST_ROWS: Final = 10
@@ -17,7 +18,7 @@ _LAST_ROWS: Final = 10
 def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_load: str) -> str:
     """Write the card of an export, Markdown."""
     sections = {
-        f"Sparse U-Net for LiDAR, pre-trained by ISCC, for {target}": _summary(run),
+        f"Sparse U-Net for LiDAR, pre-trained by {_method(run).title}, for {target}": _summary(run),
         "How to load it": how_to_load,
         "Input": _input(run, scaling),
         "Weights": f"{layout}\n\n{_BATCH_NORM}",
@@ -42,15 +43,19 @@ _LIMITATIONS: Final = """\
 - The voxel size is part of the weights: other voxels, other features.
 - Running statistics of its batch norms are those of augmented views (turned, scaled, points dropped, crops cut out).
   For use without fine-tuning, average them anew over some whole sweeps first.
-- These are the student's weights. Teacher, heads and prototypes are not part of the export."""
+- These are the student's weights. Teacher, heads and prototypes (or queue) are not part of the export."""
+
+
+def _method(run: TrainedRun) -> Method:
+    return find_method(run.config.method.name)
 
 
 def _summary(run: TrainedRun) -> str:
     model = run.config.model
     parameters = sum(t.numel() for name, t in run.weights.items() if name.endswith(("kernel", "weight", "bias")))
     return f"""\
-An encoder for sparse voxels of a LiDAR sweep, pre-trained without labels by Implicit Surface Contrastive Clustering
-(Zhang, Bai, Li; CVPR 2023) with iscc-lidar.
+An encoder for sparse voxels of a LiDAR sweep, pre-trained without labels with iscc-lidar, by
+{_method(run).about}.
 
 - {parameters:,} parameters; {model.out_channels} features a voxel of {model.voxel_size:g} m.
 - A residual U-Net after MinkUNet: stem of {model.stem_width} channels, encoder {_row(model.encoder_widths)} at strides

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.pretrain.teacher import momentum_at
 from iscc_lidar.trainer.report.health import chance_level
 from iscc_lidar.trainer.report.record import RunRecord
@@ -69,6 +70,11 @@ _PLANS: Final = (
     _Plan("Loss", "weighted sum of its parts", (("loss", "loss"),)),
     _Plan("Global clustering", "cross-entropy to the teacher's prototypes", (("loss_global", "loss"),)),
     _Plan("Local contrast", "InfoNCE over the groups of a scene", (("loss_local", "loss"),)),
+    _Plan(
+        "Contrast",
+        "InfoNCE; what it is for features that tell nothing",
+        (("loss_contrast", "loss"), ("guessing", "guessing")),
+    ),
     _Plan("Occupancy", "binary cross-entropy at hidden places", (("loss_occupancy", "loss"),)),
     _Plan(
         "Occupancy accuracy",
@@ -78,7 +84,7 @@ _PLANS: Final = (
     ),
     _Plan(
         "Cosine of group features",
-        "student's to teacher's: of the same group, of others",
+        "one view's to the other's: of the same group, of others",
         (("cosine_same", "same"), ("cosine_others", "others")),
         (0, 1),
     ),
@@ -151,23 +157,21 @@ def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:
 
 def _schedules(runs: Sequence[RunRecord]) -> list[Panel]:
     rates, momenta = [], []
-    first, teacher = runs[0].config.train, runs[0].config.teacher
+    first = runs[0].config.train
+    taught = [run.config.teacher for run in runs if find_method(run.config.method.name).has_teacher]
     for number, run in enumerate(runs):
         train = run.config.train
         step = np.unique(np.linspace(0, train.steps - 1, MOST_POINTS).round())
         rate = np.array([learning_rate(int(s), train.steps, train.learning_rate) for s in step])
         momentum = np.array([momentum_at(int(s), train.steps, run.config.teacher) for s in step])
         rates.append(Series(number, "rate", step, rate, rate, rate, float(rate[-1])))
-        momenta.append(Series(number, "momentum", step, momentum, momentum, momentum, float(momentum[-1])))
-    return [
-        Panel("Learning rate", "by the schedule", tuple(rates), resting=f"peak {first.learning_rate:g}"),
-        Panel(
-            "Teacher momentum",
-            "by the schedule",
-            tuple(momenta),
-            resting=f"{teacher.momentum_start:g} → {teacher.momentum_end:g}",
-        ),
-    ]
+        if find_method(run.config.method.name).has_teacher:
+            momenta.append(Series(number, "momentum", step, momentum, momentum, momentum, float(momentum[-1])))
+    found = [Panel("Learning rate", "by the schedule", tuple(rates), resting=f"peak {first.learning_rate:g}")]
+    if taught:
+        resting = f"{taught[0].momentum_start:g} → {taught[0].momentum_end:g}"
+        found.append(Panel("Teacher momentum", "by the schedule", tuple(momenta), resting=resting))
+    return found
 
 
 def value_range(panel: Panel) -> tuple[float, float]:

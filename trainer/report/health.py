@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.report.record import RunRecord
 
 Status = Literal["good", "watch", "bad", "unknown"]
@@ -50,7 +51,9 @@ def verdicts(run: RunRecord) -> list[Verdict]:
         rule = f"needs {ENOUGH_LINES} logged steps, there are {len(run.step)}"
         return [Verdict("unknown", "Too early to say", "The run has logged too little.", rule)]
     found = [_progress(run), *_losses(run)]
-    if run.config.loss.global_weight > 0 or run.config.loss.local_weight > 0:
+    if run.config.method.name != "iscc":
+        found += [_contrast(run), _collapse(run)]
+    elif run.config.loss.global_weight > 0 or run.config.loss.local_weight > 0:
         found += [_collapse(run), _prototypes(run), _agreement(run)]
     if run.config.loss.occupancy_weight > 0:
         found.append(_occupancy(run))
@@ -101,12 +104,29 @@ def _falls(run: RunRecord, name: str, about: str) -> Verdict | None:
         return None
     floor = chance_level(run, name)
     chance = "" if floor is None else f"; {floor:.2f} would be guessing"
-    status: Status = "good" if last < FALLS_BELOW * first else "bad" if last > first / FALLS_BELOW else "watch"
-    word = {"good": "falls", "watch": "hardly moves", "bad": "rises"}[status]
-    if floor is not None and last >= floor and status == "good":
-        status, word = "watch", "falls, but is no better than guessing"
+    status, word = _direction(first, last, floor)
     rule = f"falls: mean of the last tenth of the log below {FALLS_BELOW:g} × that of the first"
     return Verdict(status, f"{about} {word}", f"{first:.2f} → {last:.2f}{chance}.", rule)
+
+
+def _direction(first: float, last: float, guessing: float | None) -> tuple[Status, str]:
+    status: Status = "good" if last < FALLS_BELOW * first else "bad" if last > first / FALLS_BELOW else "watch"
+    word = {"good": "falls", "watch": "hardly moves", "bad": "rises"}[status]
+    if guessing is not None and last >= guessing and status == "good":
+        return "watch", "falls, but is no better than guessing"
+    return status, word
+
+
+def _contrast(run: RunRecord) -> Verdict | None:
+    """Against guessing at the same time: while a queue fills, both rise."""
+    first, last = _ends(run, "loss_contrast")
+    guessed_first, guessed_last = _ends(run, "guessing")
+    if not first or not guessed_first or last is None or not guessed_last:
+        return None
+    status, word = _direction(first / guessed_first, last / guessed_last, 1.0)
+    rule = f"falls: loss over guessing in the last tenth of the log below {FALLS_BELOW:g} × that in the first"
+    finding = f"{first:.2f} → {last:.2f}; guessing would be {guessed_first:.2f} → {guessed_last:.2f}."
+    return Verdict(status, f"Contrast {word}", finding, rule)
 
 
 def _collapse(run: RunRecord) -> Verdict | None:
@@ -115,13 +135,16 @@ def _collapse(run: RunRecord) -> Verdict | None:
     if same is None or others is None:
         return None
     status = _rank(same - others, SMALL_GAP)
-    about = {"good": "No collapse", "watch": "Groups are hardly apart", "bad": "Collapse: all groups look alike"}[
-        status
-    ]
+    region = find_method(run.config.method.name).region
+    about = {
+        "good": "No collapse",
+        "watch": f"{region.capitalize()}s are hardly apart",
+        "bad": f"Collapse: all {region}s look alike",
+    }[status]
     return Verdict(
         status,
         about,
-        f"A group's two views have cosine {same:.2f}, different groups {round(others, 2) + 0.0:.2f}.",
+        f"A {region}'s two views have cosine {same:.2f}, different {region}s {round(others, 2) + 0.0:.2f}.",
         f"difference at least {SMALL_GAP[1]:g}; below {SMALL_GAP[0]:g} is collapse",
     )
 

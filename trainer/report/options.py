@@ -1,15 +1,15 @@
-"""A run's options against the recipe that comes nearest, and the command that repeats the run."""
+"""A run's options against the recipes that come nearest, and the command that repeats the run."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import RECIPES, PretrainConfig
+from iscc_lidar.trainer.config import RECIPES, SHORT, PretrainConfig, find_recipes
 from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE
 
 
@@ -29,19 +29,23 @@ class Option:
         return bool(self.value != self.usual)
 
 
-def nearest_recipe(config: PretrainConfig) -> tuple[str, list[Option]]:
-    """The shipped recipe that fewest options differ from, ``iscc`` before others, and all options against it."""
+def nearest_recipe(config: PretrainConfig) -> tuple[tuple[str, ...], list[Option]]:
+    """The shipped recipe that fewest options differ from, alone or after the short one, and all options against it.
+
+    Of equals one recipe goes before two, and ``iscc`` before others.
+    """
     names = sorted((path.stem for path in RECIPES.glob("*.toml")), key=lambda name: (name != "iscc", name))
-    compared = {name: _against(config, resolve(PretrainConfig, RECIPES / f"{name}.toml")) for name in names}
-    best = min(names, key=lambda name: sum(option.differs and option.matters for option in compared[name]))
+    choices = [*((name,) for name in names), *((SHORT, name) for name in names)]
+    compared = {names: _against(config, resolve(PretrainConfig, find_recipes(names))) for names in choices}
+    best = min(choices, key=lambda names: sum(option.differs and option.matters for option in compared[names]))
     return best, compared[best]
 
 
-def repeat_command(recipe: str, options: list[Option], cache: str) -> str:
+def repeat_command(recipes: Sequence[str], options: list[Option], cache: str) -> str:
     """The command that makes such a run again."""
     changes = [f"--set {shlex.quote(f'{o.key}={toml(o.value)}')}" for o in options if o.differs and o.matters]
-    start = f"iscc-train pretrain --cache {shlex.quote(cache)} --out NEW_RUN --recipe {recipe}"
-    return " \\\n    ".join([start, *changes])
+    start = f"iscc-train pretrain --cache {shlex.quote(cache)} --out NEW_RUN"
+    return " \\\n    ".join([" ".join([start, *(f"--recipe {name}" for name in recipes)]), *changes])
 
 
 def toml(value: Any) -> str:

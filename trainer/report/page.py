@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
+from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.report.chart import draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
 from iscc_lidar.trainer.report.health import verdicts
@@ -36,15 +37,18 @@ def headline(run: RunRecord, data_set: str, recipe: str, changed: int, parameter
     train = run.config.train
     state = "finished" if run.finished else "not finished"
     variant = f", {changed} option{'s' * (changed != 1)} changed" if changed else ""
+    paired = run.config.data.partner == "window"
     tiles = [
         (f"{run.steps_done:,}", f"of {train.steps:,} steps"),
-        (f"{run.steps_done * train.batch_size:,}", "pairs of sweeps seen"),
+        (f"{run.steps_done * train.batch_size:,}", f"{'pairs of ' * paired}sweeps seen"),
         (_short(parameters), "encoder parameters"),
         *_final_figures(run),
     ]
     shown = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in tiles)
+    title = find_method(run.config.method.name).title
     return (
-        f'<p class="kind">ISCC pre-training</p><h1>{escape(run.name)} <span class="state {state.split()[0]}">{state}'
+        f'<p class="kind">{escape(title)} pre-training</p>'
+        f'<h1>{escape(run.name)} <span class="state {state.split()[0]}">{state}'
         f"</span></h1><p>{escape(data_set)} · recipe <code>{escape(recipe)}</code>{variant} · seed {train.seed}</p>"
         f'<div class="tiles">{shown}</div>'
     )

@@ -12,6 +12,7 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.model.student import Student
 from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.report.color import prototype_palette
@@ -61,13 +62,14 @@ def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig,
     records = [read_run(folder) for folder in (run, *compare)]
     record = records[0]
     found, remarks = _find_cache(record, cache)
-    recipe, options = nearest_recipe(record.config)
+    recipes, options = nearest_recipe(record.config)
+    method = find_method(record.config.method.name)
     encoder = Student(record.config.model, record.config.heads).encoder
     changed = sum(o.differs and o.matters and o.key != "train.seed" for o in options)
     head = headline(
         record,
         data_set=str(record.provenance.get("dataset", "data set not known")),
-        recipe=recipe,
+        recipe=" + ".join(recipes),
         changed=changed,
         parameters=sum(p.numel() for p in encoder.parameters()),
     )
@@ -78,7 +80,7 @@ def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig,
     if record.evaluation:
         sections.append(("evaluation", "Evaluation", evaluation_section(record)))
     sections += [*pictures, ("setup", "Setup", setup_section(record))]
-    files.write_text(out, page(f"{record.name}: ISCC pre-training", sections, head))
+    files.write_text(out, page(f"{record.name}: {method.title} pre-training", sections, head))
 
 
 def _find_cache(run: RunRecord, given: Path | None) -> tuple[Cache | None, tuple[str, ...]]:
@@ -111,6 +113,10 @@ def _is_of_run(cache: Cache, run: RunRecord) -> bool:
 def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:
     if cache is None or run.checkpoint_step is None:
         return []
+    if run.config.method.name != "iscc":
+        title = find_method(run.config.method.name).title
+        text = f"<p>{title} has neither prototypes nor answers about hidden places: no sweep is drawn.</p>"
+        return [("sweeps", "Sweeps", text)]
     centres = load_prototypes(run.folder, run.config).centres
     student = load_student(run.folder, run.config)
     looks = look_around(student, centres, run.config, cache, config.sweeps, config.seed)

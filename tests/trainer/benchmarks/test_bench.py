@@ -3,8 +3,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from iscc_lidar.trainer.benchmarks.step import covered
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.config import resolve
+from iscc_lidar.trainer.benchmarks.step import bench_step, covered
 from iscc_lidar.trainer.cli import app
+from iscc_lidar.trainer.config import PretrainConfig, find_recipe
 
 
 def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) -> None:
@@ -22,6 +25,15 @@ def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) 
     for phase in ("load", "voxelise", "maps", "forward_student", "forward_teacher", "losses", "backward", "optimizer"):
         assert figures[f"training.{phase}_s"] > 0, phase
     assert figures["training.worker_peak_mb"] > 50
+
+
+def test_a_method_without_a_teacher_has_no_time_for_one(tiny_cache: Path, tmp_path: Path) -> None:
+    config = resolve(PretrainConfig, find_recipe("pointcontrast"), ["model.stem_width=4", "model.encoder_widths=[4]",
+                     "model.decoder_widths=[4]", "method.matches=50", "train.loader_workers=0"])  # fmt: skip
+    figures = bench_step(config, Cache(tiny_cache), steps=1)
+    assert "forward_teacher_s" not in figures
+    assert figures["forward_student_s"] > 0
+    assert figures["optimizer_s"] > 0
 
 
 def test_the_length_of_overlapping_spans() -> None:

@@ -55,12 +55,19 @@ def of_one(cache: Cache, tiny: PretrainConfig) -> dict[str, dict[str, torch.Tens
     return together.every_case(cache, tiny)
 
 
-@pytest.mark.parametrize("case", [*together.LOSSES, "local, negatives of the batch", "two micro-batches"])
+def test_rows_that_all_processes_contrast_get_the_gradient_of_all(of_two: list[dict]):
+    for of_one in of_two:
+        torch.testing.assert_close(of_one["contrasted"], together.contrasted(together.some_rows()))
+
+
+@pytest.mark.parametrize(
+    "case", [*together.LOSSES, "local, negatives of the batch", "two micro-batches", *together.METHODS]
+)
 def test_two_processes_train_as_one_does_on_the_same_batch(case: str, of_one: dict, of_two: list[dict]):
-    """In float64, so that only what is different shows: four steps, losses, weights, prototypes, statistics."""
+    """In float64, so that only what is different shows: four steps, losses, weights, memory, statistics."""
     for of_rank in of_two:
-        torch.testing.assert_close(of_rank["steps"][case], of_one[case], rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(of_rank["steps"][case], of_one[case], rtol=1e-7, atol=1e-9, equal_nan=True)
 
 
 def test_both_processes_hold_the_same_bits(of_two: list[dict]):
-    torch.testing.assert_close(of_two[0]["steps"], of_two[1]["steps"], rtol=0, atol=0)
+    torch.testing.assert_close(of_two[0]["steps"], of_two[1]["steps"], rtol=0, atol=0, equal_nan=True)

@@ -11,12 +11,12 @@ import torch
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.data.dataset import batches
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import ON_CPU
-from iscc_lidar.trainer.losses.local_contrast import LocalConfig
+from iscc_lidar.trainer.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.losses.weights import LossConfig
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
@@ -30,6 +30,7 @@ LOSSES = {
     "occupancy": LossConfig(0.0, 0.0, 1.0),
     "all": LossConfig(1.0, 1.0, 1.0),
 }
+METHODS = ("segcontrast", "depthcontrast", "pointcontrast", "sspl")
 
 
 def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
@@ -65,7 +66,28 @@ def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torc
     results["local, negatives of the batch"] = trained(cache, batch_negatives)
     halves = dataclasses.replace(four, micro_batches=2)
     results["two micro-batches"] = trained(cache, dataclasses.replace(config, train=halves))
+    for name in METHODS:
+        recipes = resolve(PretrainConfig, find_recipe(name), ["method.queue=150", "method.matches=100"])
+        method = dataclasses.replace(
+            config,
+            train=four,
+            **{part: getattr(recipes, part) for part in ("method", "data", "loss", "crops", "teacher")},
+        )
+        results[name] = trained(cache, method)
     return results
+
+
+def contrasted(rows: torch.Tensor) -> torch.Tensor:
+    """Gradient of this process's part of rows [N, C] where each is contrasted with all; the first process has none."""
+    part = slice(0, len(rows))
+    if ranks.world_size() == 2:
+        part = slice(0, 0) if ranks.rank() == 0 else slice(0, len(rows))
+    mine = rows[part].clone().requires_grad_()
+    every = ranks.gradient_from_all_ranks(mine)
+    scene = torch.zeros(len(every), dtype=torch.int64)
+    options = LocalConfig(negatives="batch")
+    local_loss(mine, every, scene, options, first=ranks.rows_of_this_rank(len(mine)).start).backward()
+    return ranks.rows_of_all_ranks(mine.grad)
 
 
 def normalised(rows: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -103,6 +125,7 @@ def main(cache: str, recipe: str, out: str) -> None:
             "rows": ranks.rows_of_all_ranks(mine),
             "largest": torch.tensor(ranks.largest_of_ranks(15 if ranks.rank() == 1 else 0)),
             "norm": normalised(some_rows()),
+            "contrasted": contrasted(some_rows()),
             "steps": every_case(Cache(Path(cache)), resolve(PretrainConfig, Path(recipe))),
         }
         torch.save(results, f"{out}.{ranks.rank()}")
