@@ -23,6 +23,10 @@ _ORDER: Final = 1
 _SAMPLE: Final = 2
 
 
+Partner = Literal["window", "same"]
+"""Where x_j comes from: a window that holds x_i, or it is x_i itself."""
+
+
 @dataclass(frozen=True)
 class SweepRef:
     """A sweep to learn from: its sequence, its index, and the (start, stop) of the windows around it."""
@@ -39,7 +43,7 @@ class SampleKey(NamedTuple):
     place: int
 
 
-def index_sweeps(manifest: Manifest, partner: Literal["window", "same"] = "window") -> tuple[SweepRef, ...]:
+def index_sweeps(manifest: Manifest, partner: Partner = "window") -> tuple[SweepRef, ...]:
     """List the sweeps that an epoch visits, each once: those of a window that holds a partner for them as well.
 
     Raises:

@@ -14,6 +14,7 @@ from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
 from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops
 from iscc_lidar.trainer.data.neighbours import NONE, nearest_voxels
+from iscc_lidar.trainer.data.pairs import Partner
 from iscc_lidar.trainer.data.regions import FindRegions, Pair
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, voxelize
 
@@ -22,7 +23,7 @@ from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, vox
 class DataConfig:
     """What of a sweep is used."""
 
-    partner: Literal["window", "same"] = option(
+    partner: Partner = option(
         "window", "x_j: another sweep of a window that holds x_i [deck], or the same sweep again, augmented otherwise"
     )
     min_group_points: int = option(10, "a shared group has more points than this in both views [choice]")

@@ -18,7 +18,7 @@ class MethodConfig:
     temperature: float = option(0.1, "tau of InfoNCE [SegContrast, DepthContrast]; PointContrast has .07")
     queue: int = option(
         65_536,
-        "latest teacher features, the negatives of segcontrast and depthcontrast [both papers]; 4 bytes x channels",
+        "latest teacher features, the negatives of segcontrast and depthcontrast [both papers]",
     )
     negatives: Literal["batch", "scene"] = option(
         "batch",

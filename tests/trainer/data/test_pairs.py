@@ -34,6 +34,13 @@ def test_nothing_to_pair_is_refused():
         index_sweeps(manifest(Window(0, 1, 0, 1), sweeps=1))
 
 
+def test_a_sweep_that_is_its_own_partner_needs_no_other_in_its_window():
+    refs = index_sweeps(manifest(Window(0, 1, 0, 1), Window(1, 3, 1, 3), sweeps=4), "same")
+    assert [r.index for r in refs] == [0, 1, 2]
+    with pytest.raises(UserError, match="no window"):
+        index_sweeps(manifest(sweeps=1), "same")
+
+
 def test_partner_is_every_other_sweep_of_a_window_and_never_itself():
     ref = index_sweeps(manifest(Window(2, 6, 2, 6), sweeps=6))[1]
     rng = np.random.default_rng(0)
