@@ -10,6 +10,7 @@ import typer
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
 from iscc_lidar.trainer.finetune import cli as finetune
+from iscc_lidar.trainer.reproduce.cli import reproduce
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(finetune.app, name="finetune")
+app.command(name="reproduce")(reproduce)
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
 EngineName = Literal["auto", "native", "torchsparse"]

@@ -11,6 +11,8 @@ from torch.nn import functional
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.batch import GroupedView
 from iscc_lidar.trainer.data.neighbours import NONE
+from iscc_lidar.trainer.hardware.ranks import sum_over_ranks
+from iscc_lidar.trainer.model.batch_norm import BatchNorm
 
 # Dimensions: V voxels, K groups, D encoder channels, E projected channels, Q queries, k neighbours, H hidden.
 
@@ -20,6 +22,11 @@ class HeadConfig:
     """Sizes of the heads; neither is kept for fine-tuning."""
 
     project_hidden: int = option(128, "hidden width of the projection head [choice]")
+    project_norm: bool = option(
+        True,
+        "batch norm between the two layers, over the regions of a step [choice, SimCLR]: pooled features of a new "
+        "network all but agree, and what they have in common is taken out",
+    )
     project_channels: int = option(128, "channels of f1, f2 and F_g [choice, SegContrast]")
     decoder_hidden: int = option(64, "width of the occupancy decoder [choice]; small, so that the encoder must know")
 
@@ -32,6 +39,16 @@ def average_pool(voxel_feats: Tensor, view: GroupedView, groups: int) -> Tensor:
     return total / points.clamp(min=1)[:, None]
 
 
+class RegionNorm(BatchNorm):
+    """Batch norm over the regions of a step; by its running statistics where there are fewer than two of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the rows [K, C]."""
+        if self.training and float(sum_over_ranks(x.new_tensor(float(len(x))))) < 2:
+            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
 class ProjectionHead(nn.Module):
     """Two layers and L2 normalisation, [K, D] -> unit rows [K, E]."""
 
@@ -39,6 +56,7 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(channels, config.project_hidden),
+            *([RegionNorm(config.project_hidden)] if config.project_norm else []),
             nn.ReLU(),
             nn.Linear(config.project_hidden, config.project_channels),
         )

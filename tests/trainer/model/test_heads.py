@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from iscc_lidar.trainer.data.batch import Batch
@@ -38,3 +39,26 @@ def test_decoder_ignores_missing_neighbours_and_the_order_of_the_rest():
     torch.testing.assert_close(few, padded)
     assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 5]]), offset))
     assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 4]]), -offset))
+
+
+def test_the_head_takes_out_what_all_regions_share():
+    torch.manual_seed(0)
+    own = torch.randn(40, 5)
+    head, without = ProjectionHead(5, HeadConfig()), ProjectionHead(5, HeadConfig(project_norm=False))
+    with torch.no_grad():
+        torch.testing.assert_close(head(own + 30), head(own), rtol=1e-3, atol=1e-4)
+        blind = without(own + 30)
+    assert float((blind @ blind.T).mean()) > 0.9
+
+
+@pytest.mark.parametrize("regions", [0, 1])
+def test_a_step_with_no_region_or_one_is_normalised_by_what_was_seen_before(regions: int):
+    torch.manual_seed(0)
+    head = ProjectionHead(5, HeadConfig())
+    head(torch.randn(20, 5))
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    f = head(torch.randn(regions, 5, requires_grad=True))
+    f.sum().backward()
+    assert f.shape == (regions, 128)
+    assert torch.isfinite(f).all()
+    torch.testing.assert_close(dict(head.state_dict()), before, rtol=0, atol=0)

@@ -1,0 +1,76 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.config import find_recipe
+from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
+from iscc_lidar.trainer.reproduce.reproduce import PRESETS
+from iscc_lidar.trainer.reproduce.rows import ABLATION, ALL, FURTHER, SEGMENTATION
+
+CACHES = Caches({"standard": Path("train")}, Path("test"))
+OUT = Path("out")
+
+
+def test_every_job_comes_after_those_that_it_needs_and_pre_training_is_shared_by_fractions():
+    config = ReproduceConfig(rows=("scratch", "iscc", "segcontrast"), percents=(1.0, 10.0), seeds=(0, 1))
+    jobs = plan(config, CACHES, OUT)
+    assert len([j for j in jobs if j.name.startswith("pretrain/")]) == 4
+    assert len([j for j in jobs if j.name.startswith("finetune/")]) == 12 == len(tunings(config))
+    seen: set[str] = set()
+    for job in jobs:
+        assert seen.issuperset(job.needs)
+        seen.add(job.name)
+    assert len(seen) == len(jobs)
+
+
+def test_rows_differ_in_their_encoder_alone():
+    config = ReproduceConfig(rows=("scratch", "iscc"), percents=(1.0,), seeds=(3,))
+    scratch, iscc = (j for j in plan(config, CACHES, OUT) if j.name.startswith("finetune/"))
+    plain = [word.replace("/iscc/", "/scratch/") for word in iscc.arguments]
+    place = plain.index("--encoder")
+    assert plain[:place] + plain[place + 2 :] == list(scratch.arguments)
+    assert "labels.seed=3" in scratch.arguments
+
+
+def test_a_row_without_its_cache_is_refused():
+    config = ReproduceConfig(rows=("ground_kept",))
+    with pytest.raises(UserError, match="--cache ground_kept=PATH"):
+        plan(config, CACHES, OUT)
+    caches = dataclasses.replace(CACHES, train={"standard": Path("train"), "ground_kept": Path("kept")})
+    pretraining = plan(config, caches, OUT)[0]
+    assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rows": ("scratch", "isc")}, "no row isc"),
+        ({"percents": (0.0,)}, "above 0"),
+        ({"seeds": ()}, "must each name one"),
+        ({"finetune_recipes": ("a", "b", "c")}, "one for each"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(changes: dict[str, tuple[object, ...]], said: str):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(ReproduceConfig(), **changes)
+
+
+def test_every_row_has_its_recipes_and_the_paper_s_rows_are_all_there():
+    for row in ALL.values():
+        for recipe in row.recipes or ():
+            assert find_recipe(recipe).exists()
+    assert SEGMENTATION[0].name == "scratch"
+    assert len(ABLATION) == 8
+    assert len(FURTHER) == 6
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_presets_can_be_planned(preset: str):
+    config = resolve(ReproduceConfig, PRESETS / f"{preset}.toml")
+    caches = dataclasses.replace(CACHES, train={n: Path(n) for n in ("standard", "ground_kept", "single_sweep")})
+    assert plan(config, caches, OUT)
+    assert set(config.rows) == set(ALL) if preset == "full" else {"scratch", "segcontrast", "iscc"} <= set(config.rows)
