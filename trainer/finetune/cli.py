@@ -30,6 +30,12 @@ def semseg(
     ] = None,
     among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps among those of this list")] = None,
     val_list: ValList = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="folder for the predictions, in the data set's own layout. Default: none")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the data set: predictions for nuScenes and Waymo need it")
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example short, or a TOML file")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
@@ -39,7 +45,7 @@ def semseg(
     """Fine-tune for semantic segmentation, and score every original point of other sweeps.
 
     OUT holds `segmentation.safetensors`, `labelled.txt`, `metrics.jsonl`, `config.json`, and after scoring
-    `segmentation.json`: mIoU by the data set's own rule, IoU of each class, the confusion matrix.
+    `segmentation.json` (mIoU by the data set's own rule, IoU of each class, the confusion matrix) and two pictures.
 
     Examples:
 
@@ -51,7 +57,7 @@ def semseg(
     from iscc_lidar.trainer.finetune.config import RECIPES, FinetuneConfig
     from iscc_lidar.trainer.finetune.loop import finetune
     from iscc_lidar.trainer.finetune.network import find_encoder
-    from iscc_lidar.trainer.finetune.segment import report, score_run
+    from iscc_lidar.trainer.finetune.segment import Where, report, score_run
     from iscc_lidar.trainer.hardware.ranks import is_first
     from iscc_lidar.trainer.run.stop_signal import StoppedError
 
@@ -77,7 +83,7 @@ def semseg(
             typer.echo(str(stopped), err=True)
         raise SystemExit(stopped.exit_status) from None
     if is_first() and val_cache is not None:
-        typer.echo(report(score_run(out, val_cache, val_list)), nl=False)
+        typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
     if is_first():
         typer.echo(f"network: {out / 'segmentation.safetensors'}")
 

@@ -21,6 +21,7 @@ from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_rng
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.finetune.labels import Place
 
@@ -103,16 +104,6 @@ class LabelledDataset(Dataset[LabelledSample]):
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "_sweep"}
-
-
-def semantic(sweep: CachedSweep) -> NDArray[np.uint8]:
-    """Classes of a sweep's points. Raises UserError where the cache has none."""
-    if sweep.semantic is None:
-        raise UserError(
-            f"sequence {sweep.sequence}: the cache holds no semantic classes; fine-tuning needs them: preprocess again "
-            "with the data set's label files in place"
-        )
-    return sweep.semantic
 
 
 def commonest_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> NDArray[np.uint8]:

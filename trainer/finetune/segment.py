@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +15,14 @@ import torch
 from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache, read_json
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.evaluation.scores import count_confusion, score
+from iscc_lidar.shared.predictions.write import open_predictions
+from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
+from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
 from iscc_lidar.trainer.finetune.checkpoint import NETWORK_FILE
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.finetune.labels import listed_places
 from iscc_lidar.trainer.finetune.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.predict import predict_all
-from iscc_lidar.trainer.finetune.samples import semantic
 from iscc_lidar.trainer.hardware.compute import choose_compute
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
 from iscc_lidar.trainer.run.weights import load_weights
@@ -27,22 +30,56 @@ from iscc_lidar.trainer.run.weights import load_weights
 SCORE_FILE: Final = "segmentation.json"
 
 
-def score_run(run: Path, cache_path: Path, listed: Path | None = None) -> dict[str, Any]:
-    """Score a fine-tuned run on a cache, or on the sweeps of a list; writes ``run/segmentation.json``.
+@dataclass(frozen=True)
+class Where:
+    """What is segmented, and where the predictions go.
 
-    Returns what is in that file: mIoU by the data set's rule, IoU of each class, the confusion matrix.
+    Attributes:
+        cache: of the sweeps; listed: only those of this list.
+        predictions: folder for the predictions in the data set's own layout; None writes none.
+        root: folder of the data set, for layouts that need it.
     """
-    cache = Cache(cache_path)
+
+    cache: Path
+    listed: Path | None = None
+    predictions: Path | None = None
+    root: Path | None = None
+
+
+def score_run(run: Path, where: Where) -> dict[str, Any]:
+    """Segment sweeps with a fine-tuned run and score them.
+
+    Writes ``run/segmentation.json``, and where matplotlib is installed ``confusion.png`` and ``segmentation.png``, the
+    latter of the sweep in the middle.
+
+    Returns:
+        What is in the JSON file: mIoU by the data set's rule, IoU of each class, the confusion matrix.
+    """
+    cache = Cache(where.cache)
     names = cache.manifest.class_names
     network, config, device = load_network(run, names)
+    places = listed_places(cache, where.listed)
     counts = np.zeros((len(names), len(names)), np.int64)
-    places = listed_places(cache, listed)
-    for sweep, predicted in predict_all(network, cache, places, config.model.voxel_size, device):
-        counts += count_confusion(semantic(sweep), predicted, len(names))
+    with open_predictions(cache, where.predictions, where.root) if where.predictions else nullcontext() as write:
+        for number, (sweep, predicted) in enumerate(
+            predict_all(network, cache, places, config.model.voxel_size, device)
+        ):
+            counts += count_confusion(semantic(sweep), predicted, len(names))
+            if write is not None:
+                write(sweep, predicted)
+            if number == len(places) // 2 and pictures_can_be_drawn():
+                draw_segmentation(sweep, predicted, names, run / "segmentation.png")
     found = asdict(score(counts, names, cache.manifest.dataset))
     content = found | {"cache": str(cache.path), "sweeps": len(places), "confusion": counts.tolist()}
+    if pictures_can_be_drawn():
+        draw_confusion(counts, names, run / "confusion.png")
     files.write_text(run / SCORE_FILE, json.dumps(content, indent=1) + "\n")
     return content
+
+
+def pictures_can_be_drawn() -> bool:
+    """Whether matplotlib is installed: the scores do not need it."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def load_network(run: Path, class_names: tuple[str, ...]) -> tuple[SegmentationNetwork, FinetuneConfig, torch.device]:

@@ -10,27 +10,24 @@ the same weights and the same log bit for bit: order, pairs, augmentations and c
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
 
-from tqdm import tqdm
+from torch import Tensor
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
+from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.data.dataset import batches
-from iscc_lidar.trainer.data.loader import told_plainly, workers_told
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
+from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain import checkpoint
-from iscc_lidar.trainer.pretrain.checkpoint import TrainState
 from iscc_lidar.trainer.pretrain.train_step import train_step
 from iscc_lidar.trainer.run import run_folder
+from iscc_lidar.trainer.run.loop import Length, run_steps
 from iscc_lidar.trainer.run.metrics import MetricsLog
 from iscc_lidar.trainer.run.run_folder import RunPlan
-from iscc_lidar.trainer.run.stop_signal import StoppedError, stop_requests
 from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 
@@ -55,8 +52,17 @@ def pretrain(
         if start > 0:
             checkpoint.restore(out, state)
         share = share_of_this_process(train)
-        with MetricsLog(out if ranks.is_main() else None, state.step, train.tensorboard) as log:
-            _loop(cache, out, config, compute, share, state, log)
+        network = ranks.replicated(state.student)
+        length = Length(train.steps, train.batch_size, train.log_every, train.checkpoint_every)
+
+        def step(_: int, micro_batches: list[Batch]) -> dict[str, Tensor]:
+            figures = train_step(state, network, micro_batches, config)
+            state.step += 1
+            return figures
+
+        with MetricsLog(out if ranks.is_main() else None, start, train.tensorboard) as log:
+            loader = batches(cache, config, start, share, compute.device)
+            run_steps("pretrain", start, length, loader, step, lambda _: checkpoint.save(out, state, config), log)
     return True
 
 
@@ -64,40 +70,6 @@ def _begin(cache: Cache, out: Path, config: PretrainConfig, compute: Compute, re
     """What the main process does first for all: its refusals are told once."""
     share_of_this_process(config.train)
     return run_folder.prepare(out, plan(config, cache, compute), resume, overwrite)
-
-
-def _loop(
-    cache: Cache,
-    out: Path,
-    config: PretrainConfig,
-    compute: Compute,
-    share: Share,
-    state: TrainState,
-    log: MetricsLog,
-) -> None:
-    train = config.train
-    network = ranks.replicated(state.student)
-    with (
-        memory_told(),
-        workers_told(),
-        stop_requests() as asked_to_stop,
-        closing(batches(cache, config, state.step, share, compute.device)) as loader,
-        _progress(train, state.step) as bar,
-    ):
-        for micro_batches in told_plainly(loader):
-            figures = train_step(state, network, micro_batches, config)
-            if state.step % train.log_every == 0 or state.step == train.steps - 1:
-                values = {name: float(value) for name, value in figures.items()}
-                log.write(state.step, values)
-                bar.set_postfix({k.removeprefix("loss_"): f"{v:.3f}" for k, v in values.items() if "loss" in k})
-            state.step += 1
-            bar.update(train.batch_size)
-            stop = ranks.largest_of_ranks(asked_to_stop()) if state.step < train.steps else 0
-            if ranks.is_main() and (stop or state.step % train.checkpoint_every == 0 or state.step == train.steps):
-                log.sync()
-                checkpoint.save(out, state, config)
-            if stop:
-                raise StoppedError(stop, state.step)
 
 
 def plan(config: PretrainConfig, cache: Cache, compute: Compute) -> RunPlan:
@@ -116,15 +88,3 @@ def share_of_this_process(train: TrainConfig) -> Share:
             f"{ranks.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple of {parts}"
         )
     return Share(train.micro_batches, ranks.rank(), ranks.world_size())
-
-
-def _progress(train: TrainConfig, start: int) -> tqdm[NoReturn]:
-    return tqdm(
-        total=train.steps * train.batch_size,
-        initial=start * train.batch_size,
-        unit=" samples",
-        desc="pretrain",
-        dynamic_ncols=True,
-        mininterval=0.5,
-        disable=not ranks.is_main(),
-    )

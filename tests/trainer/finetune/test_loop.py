@@ -17,7 +17,7 @@ from iscc_lidar.trainer.finetune.labels import labelled_places
 from iscc_lidar.trainer.finetune.loop import finetune, steps_of
 from iscc_lidar.trainer.finetune.network import find_encoder
 from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
-from iscc_lidar.trainer.finetune.segment import score_run
+from iscc_lidar.trainer.finetune.segment import Where, score_run
 from iscc_lidar.trainer.finetune.tune_step import new_state, tune_step
 from iscc_lidar.trainer.hardware.compute import ON_CPU
 from iscc_lidar.trainer.run import resume_file
@@ -87,7 +87,7 @@ def test_it_learns_what_the_small_world_holds(
 ):
     config = with_train(tuning, steps=60, batch_size=2)
     finetune(cache_path, tmp_path / "run", config)
-    content = score_run(tmp_path / "run", other_cache_path)
+    content = score_run(tmp_path / "run", Where(other_cache_path))
     assert content["iou"]["ground"] > 0.8
     assert content["miou"] > 0.6
     assert log(tmp_path / "run")[-1]["loss"] < 0.5 * log(tmp_path / "run")[0]["loss"]

@@ -12,7 +12,7 @@ from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.finetune.labels import listed_places
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.predict import predict
-from iscc_lidar.trainer.finetune.segment import score_run
+from iscc_lidar.trainer.finetune.segment import Where, score_run
 
 
 class ByHeight(nn.Module):
@@ -50,10 +50,10 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
     finetune(
         cache_path, tmp_path / "run", dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1))
     )
-    content = score_run(tmp_path / "run", cache_path, tmp_path / "val.txt")
+    content = score_run(tmp_path / "run", Where(cache_path, tmp_path / "val.txt"))
     assert content["sweeps"] == 2
     assert np.sum(content["confusion"]) == sum(len(cache.sweep("00", i).xyz) for i in (4, 5))
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace('"wall"', '"house"'))
     with pytest.raises(UserError, match=r"was trained for the classes .*house"):
-        score_run(tmp_path / "run", cache_path)
+        score_run(tmp_path / "run", Where(cache_path))
