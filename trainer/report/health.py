@@ -123,9 +123,10 @@ def _contrast(run: RunRecord) -> Verdict | None:
     guessed_first, guessed_last = _ends(run, "guessing")
     if not first or not guessed_first or last is None or not guessed_last:
         return None
-    status, word = _direction(first / guessed_first, last / guessed_last, 1.0)
+    before, after = first / guessed_first, last / guessed_last
+    status, word = _direction(before, after, 1.0)
     rule = f"falls: loss over guessing in the last tenth of the log below {FALLS_BELOW:g} × that in the first"
-    finding = f"{first:.2f} → {last:.2f}; guessing would be {guessed_first:.2f} → {guessed_last:.2f}."
+    finding = f"{before:.0%} → {after:.0%} of what guessing would be; at the end {last:.2f} of {guessed_last:.2f}."
     return Verdict(status, f"Contrast {word}", finding, rule)
 
 

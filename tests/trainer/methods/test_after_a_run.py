@@ -40,7 +40,7 @@ def test_the_report_shows_what_there_is_and_says_what_there_is_not(run: Path, tm
     for expected in (
         f"{method.title} pre-training",
         "InfoNCE; what it is for",
-        "guessing would be",
+        "of what guessing would be",
         f"A {method.region}",
     ):
         assert expected in page, expected

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.report.health import Verdict, chance_level, verdicts
 from iscc_lidar.trainer.report.record import RunRecord
 
@@ -67,6 +67,24 @@ def test_what_is_wrong_is_said(changed: dict[str, tuple[float, float]], words: s
     run = run_of(**changed)
     assert about(run, words).status == status
     assert sum(v.status != "good" for v in verdicts(run)) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "guessing", "words", "status"),
+    [
+        ((4.0, 6.0), (4.5, 10.0), "Contrast falls", "good"),  # the queue fills: both rise
+        ((4.0, 9.5), (4.2, 10.0), "Contrast hardly moves", "watch"),
+        ((3.0, 9.9), (4.5, 10.0), "Contrast rises", "bad"),
+        ((9.0, 7.2), (7.0, 7.0), "Contrast falls, but is no better than guessing", "watch"),
+    ],
+)
+def test_contrast_is_judged_against_guessing_at_the_same_time(loss, guessing, words: str, status: str):
+    run = run_of(loss_contrast=loss, guessing=guessing)
+    run = dataclasses.replace(run, config=resolve(PretrainConfig, find_recipe("depthcontrast")))
+    assert about(run, words).status == status
+    assert [v.about for v in verdicts(run) if v.about.startswith("Contrast")] == [words]
+    assert about(run, "No collapse").finding.startswith("A scene's two views")
+    assert not any("rototypes" in v.about or "Occupancy" in v.about for v in verdicts(run))
 
 
 def test_a_short_log_is_not_judged():
