@@ -11,7 +11,7 @@ from iscc_lidar.data_schemas.window import Window
 
 FORMAT_NAME: Final = "iscc-lidar-cache"
 FORMAT_MAJOR: Final = 1
-FORMAT_MINOR: Final = 0
+FORMAT_MINOR: Final = 1
 
 MANIFEST_FILE: Final = "manifest.json"
 BLOCK_FILE: Final = "block.json"

@@ -21,6 +21,7 @@ SWEEPS: Final = pa.schema(
         _field("noise", pa.int32(), "points above ground in no group"),
         _field("ground", pa.int32(), "ground points"),
         _field("not_considered", pa.int32(), "points out of range or invalid"),
+        _field("labelled", pa.int32(), "points with a semantic class; 0 for all sweeps of data without labels"),
         _field("queries", pa.int32(), "occupancy queries of this sweep"),
         _field("world_SE3_sensor", pa.list_(pa.float64(), 16), "pose, row-major 4 x 4, metres"),
     ]

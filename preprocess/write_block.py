@@ -115,6 +115,7 @@ def _sweep_row(s: FinishedSweep) -> dict[str, Any]:
         "noise": int((s.label == NOISE).sum()),
         "ground": int((s.label == GROUND).sum()),
         "not_considered": int((s.label == NOT_CONSIDERED).sum()),
+        "labelled": 0 if s.sweep.semantic is None else int(np.count_nonzero(s.sweep.semantic)),
         "queries": len(s.queries.kind),
         "world_SE3_sensor": s.sweep.world_SE3_sensor.ravel().tolist(),
     }

@@ -107,6 +107,19 @@ class Cache:
         """The data set's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
         return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]
 
+    def labelled_sweeps(self, sequence: str) -> list[int]:
+        """Indices of a sequence's sweeps that have a point with a semantic class, in order.
+
+        Raises UserError for an unknown sequence, and for a cache of a version that did not count them.
+        """
+        found: list[int] = []
+        for block in self.blocks(sequence):
+            if "labelled" not in block.sweeps.column_names:
+                raise UserError(f"{self.path}: its format has no count of labelled points; preprocess again")
+            columns = (block.sweeps[name].to_pylist() for name in ("sweep", "labelled"))
+            found += [int(index) for index, points in zip(*columns, strict=True) if points > 0]
+        return found
+
     def sweep(self, sequence: str, index: int, without: Collection[Part] = ()) -> CachedSweep:
         """Read one sweep, all of it or without some parts. Raises UserError for an unknown one or a damaged block."""
         return self.block(sequence, index).sweep(index, without)

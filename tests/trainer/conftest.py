@@ -151,6 +151,7 @@ def write_block(folder: Path, sweeps: int, seed: int) -> None:
                 "noise": 0,
                 "ground": 600,
                 "not_considered": 0,
+                "labelled": len(points),
                 "queries": len(boxes) * 60,
                 "world_SE3_sensor": world_SE3_sensor.reshape(-1).tolist(),
             }

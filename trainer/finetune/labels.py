@@ -8,6 +8,7 @@ from pathlib import Path
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
+from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import Frame, draw_fractions, read_list
 
 Place = tuple[str, int]
@@ -35,27 +36,27 @@ def labelled_places(
 
     Args:
         cache: the training sweeps.
-        config: the fraction that is drawn, of all sweeps or of those in the list ``among``.
+        config: the fraction that is drawn, of all sweeps with labels or of those in the list ``among``.
         listed: a list that says it all; nothing is drawn then.
         among: see config.
 
     Raises:
-        UserError: a list that is not readable, or that names a sweep which the cache does not hold.
+        UserError: a list that is not readable or names a sweep which the cache does not hold; no sweep has labels.
     """
     names = _names(cache)
     if listed is not None:
         return _places(read_list(listed, names), names)
-    known: Mapping[str, Sequence[str]] = names
-    if among is not None:
-        chosen = set(read_list(among, names))
-        known = {s: [name for name in names[s] if (s, name) in chosen] for s in names}
+    chosen = set(read_list(among, names)) if among is not None else None
+    known = {
+        s: [name for name in kept if chosen is None or (s, name) in chosen] for s, kept in _labelled(cache).items()
+    }
     return _places(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
 
 
-def listed_places(cache: Cache, listed: Path | None) -> list[Place]:
-    """All sweeps of a cache, or those of a list."""
+def scored_places(cache: Cache, listed: Path | None) -> list[Place]:
+    """All sweeps of a cache that have labels, or those of a list. Raises UserError as labelled_places."""
     if listed is None:
-        return [(entry.name, index) for entry in cache.manifest.sequences for index in range(entry.sweeps)]
+        return [(sequence, index) for sequence in cache.sequence_names for index in cache.labelled_sweeps(sequence)]
     names = _names(cache)
     return _places(read_list(listed, names), names)
 
@@ -64,6 +65,17 @@ def frames_of(cache: Cache, places: Sequence[Place]) -> list[Frame]:
     """Places by the data set's own names of the sweeps."""
     names = {s: cache.sweep_names(s) for s in dict.fromkeys(sequence for sequence, _ in places)}
     return [(sequence, names[sequence][index]) for sequence, index in places]
+
+
+def _labelled(cache: Cache) -> dict[str, list[str]]:
+    """Names of the sweeps that have labels: Waymo labels every fifth frame only."""
+    found = {}
+    for sequence in cache.sequence_names:
+        names = cache.sweep_names(sequence)
+        found[sequence] = [names[index] for index in cache.labelled_sweeps(sequence)]
+    if not any(found.values()):
+        raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files in place")
+    return found
 
 
 def _names(cache: Cache) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmenta
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
 from iscc_lidar.trainer.finetune.checkpoint import NETWORK_FILE
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.labels import listed_places
+from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.finetune.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.predict import predict_all
 from iscc_lidar.trainer.hardware.compute import choose_compute
@@ -58,7 +58,7 @@ def score_run(run: Path, where: Where) -> dict[str, Any]:
     cache = Cache(where.cache)
     names = cache.manifest.class_names
     network, config, device = load_network(run, names)
-    places = listed_places(cache, where.listed)
+    places = scored_places(cache, where.listed)
     counts = np.zeros((len(names), len(names)), np.int64)
     with open_predictions(cache, where.predictions, where.root) if where.predictions else nullcontext() as write:
         for number, (sweep, predicted) in enumerate(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.labels import listed_places
+from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.predict import predict
 from iscc_lidar.trainer.finetune.segment import Where, score_run
@@ -45,7 +45,7 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
     cache_path: Path, tuning: FinetuneConfig, tmp_path: Path
 ):
     cache = Cache(cache_path)
-    assert len(listed_places(cache, None)) == 12
+    assert len(scored_places(cache, None)) == 12
     (tmp_path / "val.txt").write_text("00/000004\n00/000005\n")
     finetune(
         cache_path, tmp_path / "run", dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1))
