@@ -39,8 +39,8 @@ class GroundConfig:
     method: Literal["auto", "patchwork", "grid", "none"] = option(
         "auto",
         "patchwork = Patchwork++; grid = slope-limited surface under cell minima, needs numpy alone; auto = patchwork "
-        "where pypatchworkpp is installed, and the method taken is what is recorded; none keeps the ground in the groups, "
-        "to show what its removal is worth",
+        "where pypatchworkpp is installed, and the method taken is what is recorded; none keeps the ground in the "
+        "groups, to show what its removal is worth",
     )
     sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
     max_range_m: float = option(80.0, "returns further away horizontally are not called ground, m")
