@@ -11,6 +11,7 @@ from iscc_lidar.shared.config import option, section
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.crops import CropConfig
+from iscc_lidar.trainer.data.parts import PartConfig
 from iscc_lidar.trainer.data.sample import DataConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.engine.choose import EngineName
@@ -80,6 +81,7 @@ class PretrainConfig:
     data: DataConfig = section(DataConfig)
     augment: AugmentConfig = section(AugmentConfig)
     crops: CropConfig = section(CropConfig)
+    parts: PartConfig = section(PartConfig)
     heads: HeadConfig = section(HeadConfig)
     loss: LossConfig = section(LossConfig)
     clustering: GlobalConfig = section(GlobalConfig)

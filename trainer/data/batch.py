@@ -47,6 +47,8 @@ class Batch:
         names: for each scene the names of x_i and x_j.
         view1, view2: augmented x_i with crops hidden, augmented x_j.
         scene: int64 [K], the scene of each group.
+        region_of_part: int64 [R], ascending: what is pooled in view1 are parts of groups, see parts.py; its
+            member_group counts them.
         neighbour: int64 [Q, k], rows of view1, NONE where there are fewer.
         offset: float32 [Q, k, 3], query to neighbour, metres.
         occupied: float32 [Q], 1 behind a surface, 0 in free space.
@@ -56,6 +58,7 @@ class Batch:
     view1: GroupedView
     view2: GroupedView
     scene: Tensor
+    region_of_part: Tensor
     neighbour: Tensor
     offset: Tensor
     occupied: Tensor
@@ -66,7 +69,7 @@ class Batch:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
-        tensors = (change(t) for t in (self.scene, self.neighbour, self.offset, self.occupied))
+        tensors = (change(t) for t in (self.scene, self.region_of_part, self.neighbour, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
 
@@ -80,9 +83,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
     ]
     return Batch(
         names=tuple(s.names for s in samples),
-        view1=_join_views([s.voxels1 for s in samples], [s.members1 for s in samples], groups),
+        view1=_join_views(
+            [s.voxels1 for s in samples], [s.members1 for s in samples], [len(s.region_of_part) for s in samples]
+        ),
         view2=_join_views([s.voxels2 for s in samples], [s.members2 for s in samples], groups),
         scene=torch.from_numpy(np.repeat(np.arange(len(samples)), groups)),
+        region_of_part=_tensor([s.region_of_part + start for s, start in zip(samples, _starts(groups), strict=True)]),
         neighbour=_tensor(neighbour),
         offset=_tensor([s.queries.offset for s in samples]),
         occupied=_tensor([s.queries.occupied.astype(np.float32) for s in samples]),

@@ -15,6 +15,7 @@ from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
 from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops
 from iscc_lidar.trainer.data.neighbours import NONE, nearest_voxels
 from iscc_lidar.trainer.data.pairs import Partner
+from iscc_lidar.trainer.data.parts import PartConfig, draw_parts
 from iscc_lidar.trainer.data.regions import FindRegions, Pair
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, voxelize
 
@@ -69,6 +70,7 @@ class Sample:
     groups: int
     members1: Members
     members2: Members
+    region_of_part: NDArray[np.int64]
     queries: HiddenQueries
 
 
@@ -94,6 +96,7 @@ def make_sample(
     augmentation: AugmentConfig,
     cropping: CropConfig,
     find_regions: FindRegions,
+    parts: PartConfig,
     rng: np.random.Generator,
 ) -> Sample:
     """Make x^_i, x^_j, V and Q1 of method.md from two sweeps, or twice the same; ``find_regions`` gives V."""
@@ -104,13 +107,16 @@ def make_sample(
     voxels1 = voxelize(view1.xyz, view1.intensity, voxel_size)
     voxels2 = voxelize(view2.xyz, view2.intensity, voxel_size)
     regions = find_regions(Pair(view1, view2, voxels1, voxels2), rng)
+    whole = group_members(regions.label1, regions.ids, voxels1)
+    members1, region_of_part = draw_parts(whole, len(regions.ids), parts, rng)
     return Sample(
         names=(f"{sweep_i.sequence}/{sweep_i.name}", f"{sweep_j.sequence}/{sweep_j.name}"),
         voxels1=voxels1,
         voxels2=voxels2,
         groups=len(regions.ids),
-        members1=group_members(regions.label1, regions.ids, voxels1),
+        members1=members1,
         members2=group_members(regions.label2, regions.ids, voxels2),
+        region_of_part=region_of_part,
         queries=hidden_queries(crops, voxels1, data),
     )
 

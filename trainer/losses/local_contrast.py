@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.losses.over_regions import mean_over_regions
 
 # Dimensions: K groups of this process, A groups of all processes, D feature channels.
 
@@ -22,23 +23,22 @@ class LocalConfig:
     negatives: Literal["scene", "batch"] = option("scene", "other groups of the same scene [deck], or of the batch")
 
 
-def local_loss(f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig, first: int = 0) -> Tensor:
+def local_loss(f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig, same: Tensor) -> Tensor:
     """InfoNCE from the features of one view to those of the other.
 
     Args:
-        f1: float [K, D], unit rows, student.
+        f1: float [R, D], unit rows, student, of groups or their parts.
         f2: float [A, D], unit rows, of all processes' groups: the teacher's, without gradient, or the student's own.
         scene: int64 [A], scene of each group.
         config: temperature and choice of negatives.
-        first: row of f2 that is the same group as f1's row 0; the others follow in order.
+        same: int64 [R], the row of f2 that is the group of each of f1.
 
     Returns:
         Mean over groups, scalar; 0 without groups.
     """
     if len(f1) == 0:
         return f1.sum() + 0 * f2.sum()  # other processes wait for this one in the backward pass of f2
-    same = torch.arange(first, first + len(f1), device=f1.device)
     logits = f1 @ f2.T / config.temperature
     if config.negatives == "scene":
         logits = logits.masked_fill(scene[same, None] != scene[None], -torch.inf)
-    return functional.cross_entropy(logits, same)
+    return mean_over_regions(functional.cross_entropy(logits, same, reduction="none"), same)

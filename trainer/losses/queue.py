@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.trainer.losses.memory import Memory, push
+from iscc_lidar.trainer.losses.over_regions import mean_over_regions
 
 # Dimensions: K regions of this process, A of all processes, R rows of the queue, E projected channels.
 
@@ -33,20 +34,22 @@ class Queue(Memory):
         push(self.rows, self.filled, self.cursor, f2)
 
 
-def queue_loss(f1: Tensor, f2: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+def queue_loss(f1: Tensor, f2: Tensor, negatives: Tensor, temperature: float, region: Tensor) -> Tensor:
     """InfoNCE of each region's student feature to its teacher feature, against the queue.
 
     Args:
-        f1: float [K, E], unit rows, student.
-        f2: float [K, E], unit rows, teacher, of the same regions, without gradient.
+        f1: float [R, E], unit rows, student, of regions or their parts.
+        f2: float [K, E], unit rows, teacher, of the regions, without gradient.
         negatives: float [R, E], unit rows, without gradient; may be empty.
         temperature: tau.
+        region: int64 [R], the row of f2 that is the region of each of f1.
 
     Returns:
         Mean over regions, scalar; 0 without regions.
     """
     if len(f1) == 0:
         return f1.sum()
-    same = (f1 * f2).sum(dim=1, keepdim=True)
+    same = (f1 * f2[region]).sum(dim=1, keepdim=True)
     logits = torch.cat([same, f1 @ negatives.T], dim=1) / temperature
-    return functional.cross_entropy(logits, torch.zeros(len(f1), dtype=torch.int64, device=f1.device))
+    each = functional.cross_entropy(logits, torch.zeros_like(region), reduction="none")
+    return mean_over_regions(each, region)

@@ -35,8 +35,13 @@ def scenes_of_all_ranks(batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def cosines(f1: Tensor, f2: Tensor) -> dict[str, Tensor]:
-    """Signs of collapse, from the unit rows [A, E] of both views.
+def cosines(f1: Tensor, f2: Tensor, same: Tensor) -> dict[str, Tensor]:
+    """Signs of collapse.
+
+    Args:
+        f1: float [R, E], unit rows of the regions' parts in one view.
+        f2: float [A, E], unit rows of the regions in the other.
+        same: int64 [R], the row of f2 that is the region of each of f1.
 
     Returns:
         cosine_same: mean similarity of a region's two features; cosine_others: of different regions' features.
@@ -44,9 +49,9 @@ def cosines(f1: Tensor, f2: Tensor) -> dict[str, Tensor]:
         groups: number of regions.
     """
     similarity = f1 @ f2.T
-    trace = similarity.diagonal().sum()
+    trace = similarity.gather(1, same[:, None]).sum()
     return {
         "cosine_same": trace / len(f1),
         "cosine_others": (similarity.sum() - trace) / (similarity.numel() - len(f1)),
-        "groups": torch.tensor(float(len(f1))),
+        "groups": torch.tensor(float(len(f2))),
     }

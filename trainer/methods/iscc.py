@@ -38,12 +38,12 @@ def iscc_step(
     scene = scenes_of_all_ranks(batch)
     y = prototypes.assign(f2)
 
-    mine, weight = rows_of_this_rank(len(f1)), config.loss
-    loss_global = global_loss(f1, prototypes.centres, y[mine], prototypes.config.temperature)
-    loss_local = local_loss(f1, f2, scene, config.local, first=mine.start)
+    same, weight = batch.region_of_part + rows_of_this_rank(len(batch.scene)).start, config.loss
+    loss_global = global_loss(f1, prototypes.centres, y, prototypes.config.temperature, same)
+    loss_local = local_loss(f1, f2, scene, config.local, same)
     loss_occupancy = occupancy_loss(occupied, batch.occupied)
 
-    health = agreement(rows_of_all_ranks(f1.detach()), f2, prototypes)
+    health = agreement(rows_of_all_ranks(f1.detach()), f2, rows_of_all_ranks(same), prototypes)
     asked = rows_of_all_ranks(batch.occupied)
     health |= occupancy_accuracy(rows_of_all_ranks(occupied.detach()), asked)
     health["queries"] = torch.tensor(float(len(asked)))
@@ -56,15 +56,15 @@ def iscc_step(
 
 
 @torch.no_grad()
-def agreement(f1: Tensor, f2: Tensor, prototypes: Prototypes) -> dict[str, Tensor]:
-    """Signs of collapse, with those of ``cosines``.
+def agreement(f1: Tensor, f2: Tensor, same: Tensor, prototypes: Prototypes) -> dict[str, Tensor]:
+    """Signs of collapse, with those of ``cosines`` and from the same.
 
     Returns:
         prototypes_used: prototypes that are nearest to some recent teacher feature.
-        agreement: share of groups for which student and teacher have the same nearest prototype.
+        agreement: share of groups' parts for which student and teacher have the same nearest prototype.
     """
-    same = (f1 @ prototypes.centres.T).argmax(1) == (f2 @ prototypes.centres.T).argmax(1)
-    return {"prototypes_used": prototypes.used(), "agreement": same.float().mean(), **cosines(f1, f2)}
+    agree = (f1 @ prototypes.centres.T).argmax(1) == (f2 @ prototypes.centres.T).argmax(1)[same]
+    return {"prototypes_used": prototypes.used(), "agreement": agree.float().mean(), **cosines(f1, f2, same)}
 
 
 METHOD: Final = Method(

@@ -7,7 +7,7 @@ from torch import nn
 
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
-from iscc_lidar.trainer.hardware.ranks import rows_of_all_ranks
+from iscc_lidar.trainer.hardware.ranks import rows_of_all_ranks, rows_of_this_rank
 from iscc_lidar.trainer.losses.queue import Queue, queue_loss
 from iscc_lidar.trainer.methods.common import teacher_features
 from iscc_lidar.trainer.methods.method import Loss, StepResult
@@ -30,14 +30,15 @@ def queue_step(
     f1 = student(batch)
     f2 = teacher_features(teacher, batch)
     negatives = queue.negatives()
-    loss = queue_loss(f1, f2, negatives, config.method.temperature)
+    loss = queue_loss(f1, f2, negatives, config.method.temperature, batch.region_of_part)
 
     with torch.no_grad():
         all1, all2 = rows_of_all_ranks(f1.detach()), rows_of_all_ranks(f2)
+        same = rows_of_all_ranks(batch.region_of_part + rows_of_this_rank(len(batch.scene)).start)
         health = {
-            "cosine_same": (all1 * all2).sum(dim=1).mean(),
+            "cosine_same": (all1 * all2[same]).sum(dim=1).mean(),
             "cosine_others": all1.mean(dim=0) @ negatives.mean(dim=0),  # the mean over all pairs
-            "groups": torch.tensor(float(len(all1))),
+            "groups": torch.tensor(float(len(all2))),
             "guessing": torch.tensor(1.0 + len(negatives)).log(),
             "queue_filled": torch.tensor(len(negatives) / len(queue.rows)),
         }

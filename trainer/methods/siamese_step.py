@@ -31,9 +31,10 @@ def siamese_step(student: nn.Module, _: GroupEncoder, __: Memory, batch: Batch, 
     f2 = gradient_from_all_ranks(own2)
     scene = scenes_of_all_ranks(batch)
     options = LocalConfig(config.method.temperature, config.method.negatives)
-    loss = local_loss(f1, f2, scene, options, first=rows_of_this_rank(len(f1)).start)
+    same = batch.region_of_part + rows_of_this_rank(len(batch.scene)).start
+    loss = local_loss(f1, f2, scene, options, same)
 
-    health = cosines(rows_of_all_ranks(f1.detach()), f2.detach())
+    health = cosines(rows_of_all_ranks(f1.detach()), f2.detach(), rows_of_all_ranks(same))
     health["guessing"] = _guessing(scene, options)
     return StepResult({"loss_contrast": Loss(loss)}, (), health)
 

@@ -39,18 +39,18 @@ class OneViewStudent(GroupEncoder):
     """F_theta with its projection head, where a teacher sees the second view."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """f1 of the regions, unit rows [K, E]."""
-        return self.group_features(self.voxel_features(batch.view1), batch.view1, len(batch.scene))
+        """f1 of the regions' parts, unit rows [R, E]."""
+        return self.group_features(self.voxel_features(batch.view1), batch.view1, len(batch.region_of_part))
 
 
 class TwoViewStudent(GroupEncoder):
     """F_theta with its projection head, which sees both views."""
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """f1 and f2 of the regions, unit rows [K, E] each."""
+        """f1 of the regions' parts, f2 of the regions, unit rows [R, E] and [K, E]."""
         h1, h2 = self.voxel_features(batch.view1), self.voxel_features(batch.view2)
-        regions = len(batch.scene)
-        return self.group_features(h1, batch.view1, regions), self.group_features(h2, batch.view2, regions)
+        f1 = self.group_features(h1, batch.view1, len(batch.region_of_part))
+        return f1, self.group_features(h2, batch.view2, len(batch.scene))
 
 
 class Student(GroupEncoder):
@@ -61,7 +61,7 @@ class Student(GroupEncoder):
         self.decoder = OccupancyDecoder(model.out_channels, heads)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """f1 of the groups, unit rows [K, E], and a logit for each query, positive for occupied, [Q]."""
+        """f1 of the groups' parts, unit rows [R, E], and a logit for each query, positive for occupied, [Q]."""
         h1 = self.voxel_features(batch.view1)
-        f1 = self.group_features(h1, batch.view1, len(batch.scene))
+        f1 = self.group_features(h1, batch.view1, len(batch.region_of_part))
         return f1, self.decoder(h1, batch.neighbour, batch.offset)

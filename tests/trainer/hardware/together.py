@@ -71,7 +71,7 @@ def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torc
         method = dataclasses.replace(
             config,
             train=four,
-            **{part: getattr(recipes, part) for part in ("method", "data", "loss", "crops", "teacher")},
+            **{part: getattr(recipes, part) for part in ("method", "data", "loss", "crops", "parts", "teacher")},
         )
         results[name] = trained(cache, method)
     return results
@@ -86,7 +86,8 @@ def contrasted(rows: torch.Tensor) -> torch.Tensor:
     every = ranks.gradient_from_all_ranks(mine)
     scene = torch.zeros(len(every), dtype=torch.int64)
     options = LocalConfig(negatives="batch")
-    local_loss(mine, every, scene, options, first=ranks.rows_of_this_rank(len(mine)).start).backward()
+    first = ranks.rows_of_this_rank(len(mine)).start
+    local_loss(mine, every, scene, options, torch.arange(first, first + len(mine))).backward()
     return ranks.rows_of_all_ranks(mine.grad)
 
 

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 from iscc_lidar.trainer.losses.global_clustering import global_loss
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.losses.occupancy import occupancy_accuracy, occupancy_loss
+from iscc_lidar.trainer.losses.over_regions import mean_over_regions
 
 
 def unit(seed: int, *shape: int) -> torch.Tensor:
@@ -24,13 +25,16 @@ def test_local_loss_agrees_with_loops(negatives):
         total -= math.log(
             math.exp(float(f1[k] @ f2[k]) / 0.1) / sum(math.exp(float(f1[k] @ f2[n]) / 0.1) for n in rivals)
         )
-    assert float(local_loss(f1, f2, scene, LocalConfig(negatives=negatives))) == pytest.approx(total / 9)
+    loss = local_loss(f1, f2, scene, LocalConfig(negatives=negatives), torch.arange(9))
+    assert float(loss) == pytest.approx(total / 9)
 
 
 def test_a_process_with_some_of_the_groups_gets_its_part_of_the_local_loss():
     f1, f2, scene = unit(0, 9, 5), unit(1, 9, 5), torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
-    whole = local_loss(f1, f2, scene, LocalConfig())
-    parts = [local_loss(f1[a:b], f2, scene, LocalConfig(), first=a) * (b - a) / 9 for a, b in ((0, 4), (4, 9))]
+    whole = local_loss(f1, f2, scene, LocalConfig(), torch.arange(9))
+    parts = [
+        local_loss(f1[a:b], f2, scene, LocalConfig(), torch.arange(a, b)) * (b - a) / 9 for a, b in ((0, 4), (4, 9))
+    ]
     torch.testing.assert_close(sum(parts), whole)
 
 
@@ -41,7 +45,7 @@ def test_global_loss_agrees_with_loops():
         scale = sum(math.exp(float(f1[k] @ centres[c]) / 0.2) for c in range(4))
         for c in range(4):
             total -= float(target[k, c]) * math.log(math.exp(float(f1[k] @ centres[c]) / 0.2) / scale)
-    assert float(global_loss(f1, centres, target, 0.2)) == pytest.approx(total / 6)
+    assert float(global_loss(f1, centres, target, 0.2, torch.arange(6))) == pytest.approx(total / 6)
 
 
 @given(st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=1, max_size=20))
@@ -60,9 +64,37 @@ def test_losses_over_nothing_are_zero_and_can_be_differentiated():
     empty = torch.zeros(0, 5, requires_grad=True)
     none = torch.zeros(0, dtype=torch.int64)
     loss = (
-        local_loss(empty, empty.detach(), none, LocalConfig())
-        + global_loss(empty, unit(0, 4, 5).float(), torch.zeros(0, 4), 0.1)
+        local_loss(empty, empty.detach(), none, LocalConfig(), none)
+        + global_loss(empty, unit(0, 4, 5).float(), torch.zeros(0, 4), 0.1, none)
         + occupancy_loss(empty.sum(dim=1), torch.zeros(0))
     )
     loss.backward()
     assert float(loss.detach()) == 0.0
+
+
+def test_each_region_counts_the_same_however_many_parts_it_has():
+    region = torch.tensor([0, 0, 0, 1, 2, 2])
+    each = torch.tensor([1.0, 2.0, 3.0, 10.0, 5.0, 7.0], requires_grad=True)
+    assert float(mean_over_regions(each.detach(), region)) == pytest.approx((2 + 10 + 6) / 3)
+    mean_over_regions(each, region).backward()
+    torch.testing.assert_close(each.grad, torch.tensor([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 6, 1 / 6]))
+
+
+@pytest.mark.parametrize("negatives", ["scene", "batch"])
+def test_parts_of_a_region_share_its_teacher_feature_target_and_weight(negatives):
+    f1, f2, scene = unit(0, 7, 5), unit(1, 4, 5), torch.tensor([0, 0, 1, 1])
+    region = torch.tensor([0, 0, 0, 1, 2, 2, 3])
+    config, centres, target = LocalConfig(negatives=negatives), unit(2, 3, 5), torch.softmax(unit(3, 4, 3), dim=1)
+    local, clustering = 0.0, 0.0
+    for g in range(4):
+        rows = [r for r in range(7) if region[r] == g]
+        rivals = [n for n in range(4) if negatives == "batch" or scene[n] == scene[g]]
+        for r in rows:
+            scale = sum(math.exp(float(f1[r] @ f2[n]) / 0.1) for n in rivals)
+            local -= math.log(math.exp(float(f1[r] @ f2[g]) / 0.1) / scale) / len(rows) / 4
+            scale = sum(math.exp(float(f1[r] @ centres[c]) / 0.2) for c in range(3))
+            for c in range(3):
+                p = math.exp(float(f1[r] @ centres[c]) / 0.2) / scale
+                clustering -= float(target[g, c]) * math.log(p) / len(rows) / 4
+    assert float(local_loss(f1, f2, scene, config, region)) == pytest.approx(local)
+    assert float(global_loss(f1, centres, target, 0.2, region)) == pytest.approx(clustering)

@@ -13,34 +13,39 @@ def unit(seed: int, *shape: int) -> torch.Tensor:
     return normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
 
 
+REGION = torch.tensor([0, 0, 1, 2, 2, 2, 3])
+
+
 def slow_queue_loss(f1: torch.Tensor, f2: torch.Tensor, negatives: torch.Tensor, temperature: float) -> float:
     total = 0.0
     for k in range(len(f1)):
-        positive = math.exp(sum(float(a) * float(b) for a, b in zip(f1[k], f2[k], strict=True)) / temperature)
+        region = int(REGION[k])
+        positive = math.exp(sum(float(a) * float(b) for a, b in zip(f1[k], f2[region], strict=True)) / temperature)
         others = sum(
             math.exp(sum(float(a) * float(b) for a, b in zip(f1[k], row, strict=True)) / temperature)
             for row in negatives
         )
-        total -= math.log(positive / (positive + others))
-    return total / len(f1)
+        parts = REGION.tolist().count(region)
+        total -= math.log(positive / (positive + others)) / parts
+    return total / len(f2)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 @pytest.mark.parametrize("held", [0, 1, 7])
 def test_the_loss_agrees_with_loops(held, temperature):
-    f1, f2, negatives = unit(0, 5, 6), unit(1, 5, 6), unit(2, held, 6)
+    f1, f2, negatives = unit(0, 7, 6), unit(1, 4, 6), unit(2, held, 6)
     expected = slow_queue_loss(f1, f2, negatives, temperature)
-    assert float(queue_loss(f1, f2, negatives, temperature)) == pytest.approx(expected, abs=1e-9)
+    assert float(queue_loss(f1, f2, negatives, temperature, REGION)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_features_that_tell_nothing_score_the_logarithm_of_the_choices():
     alike = unit(0, 1, 6)
-    assert float(queue_loss(alike, alike, alike.expand(9, 6), 0.1)) == pytest.approx(math.log(10))
+    assert float(queue_loss(alike, alike, alike.expand(9, 6), 0.1, torch.tensor([0]))) == pytest.approx(math.log(10))
 
 
 def test_the_loss_over_nothing_is_zero_and_can_be_differentiated():
     empty = torch.zeros(0, 6, requires_grad=True)
-    loss = queue_loss(empty, torch.zeros(0, 6), torch.zeros(3, 6), 0.1)
+    loss = queue_loss(empty, torch.zeros(0, 6), torch.zeros(3, 6), 0.1, torch.zeros(0, dtype=torch.int64))
     loss.backward()
     assert float(loss.detach()) == 0
 

@@ -52,7 +52,7 @@ def test_the_step_itself_moves_neither_teacher_nor_prototypes(tiny: PretrainConf
 def test_health_figures_on_features_whose_answer_is_known():
     prototypes = Prototypes(GlobalConfig(prototypes=4, recent=8), 4, seed=0)
     prototypes.centres.copy_(torch.eye(4))
-    figures = agreement(torch.eye(4)[[0, 1, 2, 2]], torch.eye(4)[[0, 1, 3, 2]], prototypes)
+    figures = agreement(torch.eye(4)[[0, 1, 2, 2]], torch.eye(4)[[0, 1, 3, 2]], torch.arange(4), prototypes)
     assert float(figures["agreement"]) == 0.75
     assert float(figures["cosine_same"]) == 0.75
     assert float(figures["cosine_others"]) == pytest.approx(1 / 12)  # f1 of the third is f2 of the fourth

@@ -7,7 +7,7 @@ from iscc_lidar.trainer.model.heads import HeadConfig, OccupancyDecoder, Project
 
 
 def test_pooling_is_the_mean_over_points(batch: Batch):
-    view, groups = batch.view1, len(batch.scene)
+    view, groups = batch.view2, len(batch.scene)
     feats = torch.randn(len(view.coords), 5, generator=torch.Generator().manual_seed(0))
     pooled = average_pool(feats, view, groups)
     for group in range(groups):
