@@ -8,6 +8,7 @@ from html import escape
 from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, svg
 from iscc_lidar.trainer.reproduce.results import Result
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
+from iscc_lidar.trainer.reproduce.tables import filled
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -25,7 +26,8 @@ figcaption { color: #444; padding: 0 1rem .6rem; font-size: .85rem; }
 def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Sequence[Result]) -> str:
     """A whole document; ``markdown_tables`` are those of tables.tables."""
     known = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in facts.items())
-    figures = [_figure(svg(curves(results)), "mIoU over the share of labelled sweeps; bars: deviation over seeds.")]
+    said = "mIoU over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
+    figures = [_figure(svg(curves(results, rows)), f"{title}. {said}") for title, rows in filled(results)]
     methods = dict.fromkeys(r.method for r in results)
     if SCRATCH in methods and "iscc" in methods:
         smallest = min(r.fraction for r in results)

@@ -8,34 +8,29 @@ from typing import TYPE_CHECKING, Final
 
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce.results import Result, mean_of, spread
-from iscc_lidar.trainer.reproduce.rows import ALL, SCRATCH
+from iscc_lidar.trainer.reproduce.rows import SCRATCH, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLORS: Final = {
-    SCRATCH: "#6b7280",
-    "iscc": "#d1495b",
-    "segcontrast": "#2e86ab",
-    "pointcontrast": "#66a182",
-    "depthcontrast": "#edae49",
-    "sspl": "#7b5ea7",
-}
-_OTHERS: Final = "#9aa5b1"
+_SCRATCH_COLOR: Final = "#6b7280"
+_ISCC_COLOR: Final = "#d1495b"
+_OTHER_COLORS: Final = ("#2e86ab", "#66a182", "#edae49", "#7b5ea7", "#8c564b", "#17a2b8", "#9acd32", "#e07a5f")
 
 
-def curves(results: Sequence[Result]) -> Figure:
-    """MIoU of each row over the label fraction; bars are standard deviations over the seeds, dots single runs."""
-    figure = _figure(7.0, 4.2)
+def curves(results: Sequence[Result], rows: Sequence[Row]) -> Figure:
+    """MIoU of rows over the label fraction; bars are standard deviations over the seeds, dots single runs."""
+    figure = _figure(8.0, 4.2)
     panel = figure.subplots()
     fractions = sorted({r.fraction for r in results})
-    for method in dict.fromkeys(r.method for r in results):
-        found = [(f, s) for f in fractions if (s := mean_of(results, method, f)) is not None]
-        color = _COLORS.get(method, _OTHERS)
+    others = iter(_OTHER_COLORS * len(rows))
+    for row in rows:
+        color = {SCRATCH: _SCRATCH_COLOR, "iscc": _ISCC_COLOR}.get(row.name) or next(others)
+        found = [(f, s) for f in fractions if (s := mean_of(results, row.name, f)) is not None]
         x, mean = [f for f, _ in found], [s.mean for _, s in found]
         deviation = [0.0 if s.count == 1 else s.deviation for _, s in found]
-        panel.errorbar(x, mean, deviation, color=color, marker="o", capsize=4, label=ALL[method].title, zorder=3)
-        runs = [(r.fraction, r.miou) for r in results if r.method == method]
+        panel.errorbar(x, mean, deviation, color=color, marker="o", capsize=4, label=row.title, zorder=3)
+        runs = [(r.fraction, r.miou) for r in results if r.method == row.name]
         panel.scatter([f for f, _ in runs], [m for _, m in runs], s=10, color=color, alpha=0.5, linewidths=0)
     panel.set_xscale("log")
     panel.set_xticks(fractions, [f"{f:g} %" for f in fractions])
@@ -43,7 +38,7 @@ def curves(results: Sequence[Result]) -> Figure:
     panel.set_xlabel("labelled sweeps")
     panel.set_ylabel("mIoU, %")
     panel.grid(alpha=0.3)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -60,7 +55,7 @@ def gains_by_class(results: Sequence[Result], method: str, fraction: float) -> F
     figure = _figure(7.0, 0.26 * len(order) + 1.0)
     panel = figure.subplots()
     means = [sum(gains[name]) / len(seeds) for name in order]
-    panel.barh(order, means, color=_COLORS.get(method, _OTHERS), alpha=0.8)
+    panel.barh(order, means, color=_ISCC_COLOR, alpha=0.8)
     for place, name in enumerate(order):
         panel.scatter(gains[name], [place] * len(seeds), s=10, color="black", zorder=3, linewidths=0)
     panel.axvline(0, color="black", linewidth=0.8)

@@ -25,7 +25,7 @@ from iscc_lidar.trainer.reproduce.plan import Caches, Job, plan, tunings
 from iscc_lidar.trainer.reproduce.plots import curves, png
 from iscc_lidar.trainer.reproduce.results import Result, read_result, write_csv
 from iscc_lidar.trainer.reproduce.rows import STANDARD
-from iscc_lidar.trainer.reproduce.tables import tables
+from iscc_lidar.trainer.reproduce.tables import filled, tables
 from iscc_lidar.trainer.reproduce.work import is_done, run_jobs, seconds_of
 
 PRESETS: Final = Path(__file__).parent / "presets"
@@ -87,7 +87,7 @@ def _write(results: list[Result], config: ReproduceConfig, caches: Caches, jobs:
     facts = _facts(config, caches, jobs, out)
     write_csv(out / "results.csv", results)
     files.write_text(out / "tables.md", text)
-    files.write_bytes(out / "curves.png", png(curves(results)))
+    files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
     files.write_text(out / "index.html", page(f"ISCC on {dataset}", facts, text, results))
     content = to_dict(config) | {"facts": facts, "versions": versions()}
     files.write_text(out / "config.json", json.dumps(content, indent=1) + "\n")

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.results import Result, gain_of, mean_of
 from iscc_lidar.trainer.reproduce.rows import ABLATION, FURTHER, SCRATCH, SEGMENTATION, Row
 
-_TITLES = {
-    "segmentation": "Semantic segmentation, mIoU",
-    "ablation": "Ablation, mIoU",
-    "further": "Further ablations, mIoU",
-}
+_TABLES: Final = (
+    ("Semantic segmentation, mIoU", SEGMENTATION),
+    ("Ablation, mIoU", ABLATION),
+    ("Further ablations, mIoU", FURTHER),
+)
 
 
 def tables(results: Sequence[Result], dataset: str) -> str:
     """All tables that there are results for, as one Markdown text."""
-    parts = []
-    for name, rows in (("segmentation", SEGMENTATION), ("ablation", ABLATION), ("further", FURTHER)):
-        # The full method is the measure of its ablations, and no table by itself.
-        present = [row for row in rows if any(r.method == row.name for r in results)]
-        if present and (name == "segmentation" or {row.name for row in present} != {"iscc"}):
-            base = [row for row in SEGMENTATION if row.name == SCRATCH or (name == "further" and row.name == "iscc")]
-            extra = [row for row in base if row not in present and any(r.method == row.name for r in results)]
-            parts.append(f"### {_TITLES[name]}\n\n{table(results, [*extra, *present], dataset)}")
-    return "\n".join(parts)
+    return "\n".join(f"### {title}\n\n{table(results, rows, dataset)}" for title, rows in filled(results))
+
+
+def filled(results: Sequence[Result]) -> list[tuple[str, list[Row]]]:
+    """Titles and rows of the tables that there are results for; scratch and ISCC stand in each, to compare with."""
+    methods = {r.method for r in results}
+    found = []
+    for title, rows in _TABLES:
+        own = [row for row in rows if row.name in methods]
+        common = [row for row in SEGMENTATION if row.name in (SCRATCH, "iscc") and row.name in methods]
+        if title == _TABLES[0][0] or any(row not in common for row in own):
+            first, last = ([row for row in common if (row.name == SCRATCH) == wanted] for wanted in (True, False))
+            found.append((title, [*first, *(row for row in own if row not in common), *last]))
+    return found
 
 
 def table(results: Sequence[Result], rows: Sequence[Row], dataset: str) -> str:
