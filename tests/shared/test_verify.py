@@ -86,7 +86,7 @@ def assert_refused_or_right(damaged: Cache, whole: Cache) -> None:
 def test_manifests_of_another_kind_or_version_are_refused(tiny_cache: Path, tmp_path: Path) -> None:
     text = (tiny_cache / "manifest.json").read_text()
     for changed, says in [
-        (text.replace('"1.0"', '"2.0"'), "format version is 2.0"),
+        (text.replace('"1.1"', '"2.0"'), "format version is 2.0"),
         (text.replace("iscc-lidar-cache", "recipes"), "its format is 'recipes'"),
         (text[:-20], "not a manifest"),
         ("[]", "not a manifest"),
@@ -94,5 +94,5 @@ def test_manifests_of_another_kind_or_version_are_refused(tiny_cache: Path, tmp_
         (tmp_path / "manifest.json").write_text(changed)
         with pytest.raises(UserError, match=says):
             Cache(tmp_path)
-    (tmp_path / "manifest.json").write_text(text.replace('"1.0"', '"1.7"').replace('"dataset"', '"new": 1, "dataset"'))
+    (tmp_path / "manifest.json").write_text(text.replace('"1.1"', '"1.7"').replace('"dataset"', '"new": 1, "dataset"'))
     assert Cache(tmp_path).sequence_names == ("00", "01")

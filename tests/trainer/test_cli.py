@@ -138,6 +138,7 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
     [
         ("same_sweep", "data.partner", "same"),
         ("no_removal", "crops.remove", False),
+        ("whole_groups", "parts.voxels", 0),
         ("assign_softmax", "clustering.assign", "softmax"),
         ("assign_argmax", "clustering.assign", "argmax"),
     ],
@@ -163,6 +164,7 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
         (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
         (["quick", "no_removal"], {"crops.remove": False, "crops.per_sweep": 24}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
+        (["segcontrast", "voxel_parts"], {"method.name": "segcontrast", "parts.voxels": 1}),
         (["quick", "pointcontrast"], {"method.temperature": 0.07, "loss.occupancy_weight": 0.0}),
         (["occ_only_8", "quick"], {"crops.queries_per_crop": 32}),
     ],
@@ -186,6 +188,6 @@ def test_quick_is_the_whole_method_made_short():
 
 def test_every_shipped_recipe_is_tested_above():
     rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
-    ablations = ["same_sweep", "no_removal", "assign_softmax", "assign_argmax"]
-    others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl"]
+    ablations = ["same_sweep", "no_removal", "whole_groups", "assign_softmax", "assign_argmax"]
+    others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl", "voxel_parts"]
     assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", *rows, *ablations, *others}

@@ -55,7 +55,8 @@ class ProjectionHead(nn.Module):
     def __init__(self, channels: int, config: HeadConfig) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(channels, config.project_hidden),
+            # A bias before the norm would be taken out again, and drift by rounding alone.
+            nn.Linear(channels, config.project_hidden, bias=not config.project_norm),
             *([RegionNorm(config.project_hidden)] if config.project_norm else []),
             nn.ReLU(),
             nn.Linear(config.project_hidden, config.project_channels),
