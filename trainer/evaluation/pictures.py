@@ -37,7 +37,7 @@ def draw_confusion(counts: NDArray[np.int64], class_names: Sequence[str], path: 
     total = rows.sum(axis=1, keepdims=True)
     share = rows / np.maximum(total, 1)
     side = 3.0 + 0.46 * len(class_names)
-    figure = new_figure(side + 1.0, side, "confusion: of each true class (row) the percentage predicted as (column)")
+    figure = new_figure(side + 2.5, side, "confusion: of each true class (row) the percentage predicted as (column)")
     panel = figure.subplots()
     panel.imshow(share, cmap="magma", vmin=0, vmax=1)
     panel.set_facecolor(BACKGROUND)
