@@ -40,7 +40,7 @@ def test_every_name_is_a_method_with_a_recipe(name: str, tiny_run_of: ConfigOf):
     assert tiny_run_of(name).method.name == name
 
 
-SHORT = ("train.steps=80", "train.learning_rate=0.02", "method.queue=512")
+SHORT = ("train.steps=140", "train.learning_rate=0.02", "method.queue=512")
 # A feature of a whole scene tells it from others only where streets differ and views are alike, and takes longer.
 LONGER = ("train.steps=80", "train.learning_rate=0.01", "train.batch_size=8", "method.queue=64", "data.max_range_m=20")
 ALIKE = ("model.voxel_size=1.0", "augment.rotate_deg=0", "augment.flip=false", "augment.scale=0", "augment.drop=0")
@@ -62,8 +62,9 @@ def test_a_short_run_learns_something(
 
     # While the queue fills, the loss of the best features rises; what it is for features that tell nothing does, too.
     at_first, at_last = (mean(of, "loss_contrast") / mean(of, "guessing") for of in (first, last))
-    assert at_last < 0.85 * at_first
-    assert mean(last, "cosine_same") > mean(last, "cosine_others") + 0.2
+    assert at_last < min(0.85 * at_first, 0.95)
+    apart_at_first, apart_at_last = (mean(of, "cosine_same") - mean(of, "cosine_others") for of in (first, last))
+    assert apart_at_last > apart_at_first
     assert all(line["groups"] > 0 and line["loss"] == line["loss_contrast"] for line in lines)
 
 
