@@ -53,6 +53,21 @@ def resolve(
     return _merge(kind(), changes, prefix="")
 
 
+def find_shipped(folder: Path, name: str, kind: str = "recipe") -> Path:
+    """Find a TOML file by its path, or by its name among those in ``folder``, which come with the program.
+
+    Raises UserError, which names the option ``--KIND``, where there is neither.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    shipped = folder / f"{name}.toml"
+    if not shipped.exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
+        raise UserError(f"--{kind} {name}: neither a file nor a {kind} that comes with the program ({names})")
+    return shipped
+
+
 @dataclasses.dataclass(frozen=True)
 class _Given:
     """A value that the user gave, and where."""

@@ -74,7 +74,7 @@ def pretrain(
     """
     from iscc_lidar.trainer.config import PretrainConfig, find_recipes
     from iscc_lidar.trainer.run.run_folder import RECIPE_FILE
-    from iscc_lidar.trainer.run.stop_signal import StoppedError
+    from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
 
     bases = find_recipes(recipe or ())
     if not bases and resume and out is not None and (out / RECIPE_FILE).exists():
@@ -93,12 +93,8 @@ def pretrain(
     from iscc_lidar.trainer.hardware.ranks import is_first
     from iscc_lidar.trainer.pretrain.loop import pretrain as run
 
-    try:
+    with ending_when_stopped():
         trained = run(cache, out, config, resume=resume, overwrite=overwrite)
-    except StoppedError as stopped:
-        if is_first():
-            typer.echo(str(stopped), err=True)
-        raise SystemExit(stopped.exit_status) from None
     if not is_first():
         return
     state = "finished" if trained else "was finished already, nothing done"

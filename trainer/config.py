@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.config import option, section
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.config import find_shipped, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.crops import CropConfig
 from iscc_lidar.trainer.data.parts import PartConfig
@@ -116,12 +115,5 @@ def find_recipes(names: Iterable[str]) -> list[Path]:
 
 
 def find_recipe(name: str) -> Path:
-    """Find a recipe by the path of a TOML file or by the name of one that comes with the program."""
-    path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    shipped = RECIPES / f"{name}.toml"
-    if not shipped.exists():
-        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise UserError(f"--recipe {name}: neither a file nor a recipe that comes with the program ({names})")
-    return shipped
+    """Find a recipe of pre-training by the path of a TOML file or by the name of one that comes with the program."""
+    return find_shipped(RECIPES, name)

@@ -15,9 +15,10 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import to_dict
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import read_list, write_list
+from iscc_lidar.shared.label_fractions import write_list
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.evaluation.frozen import Place, spread_sweeps
+from iscc_lidar.trainer.data.places import Place, frames_of, listed_places
+from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.group_features import geometry, pooled
 from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, score_grouping
 from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups
@@ -83,12 +84,11 @@ def evaluate(
 
 
 def _labelled(train: Cache, config: EvaluationConfig, listed: Path | None, out: Path) -> list[Place]:
-    names = {sequence: train.sweep_names(sequence) for sequence in train.sequence_names}
     if listed is None:
         places = spread_sweeps(train, config.labelled_sweeps, config.seed)
     else:
-        places = [(sequence, names[sequence].index(name)) for sequence, name in read_list(listed, names)]
-    write_list(out.with_name("labelled.txt"), [(sequence, names[sequence][index]) for sequence, index in places])
+        places = listed_places(train, listed)
+    write_list(out.with_name("labelled.txt"), frames_of(train, places))
     return places
 
 

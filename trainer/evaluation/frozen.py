@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import GroupedView, join_voxels
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
-
-Place = tuple[str, int]
-"""A sweep of a cache: name of its sequence, index within it."""
 
 
 def spread_sweeps(cache: Cache, count: int, seed: int) -> list[Place]:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.evaluation.frozen import Place
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.evaluation.neighbour_probe import NeighbourConfig
 
 

@@ -29,11 +29,4 @@ def save(out: Path, state: TuneState, done: int, config: FinetuneConfig, classes
 
 def restore(out: Path, state: TuneState) -> None:
     """Bring a state to where the checkpoint in ``out`` was taken. Raises UserError where it is damaged."""
-    content = resume_file.read(out)
-    try:
-        state.network.load_state_dict(content["network"])
-        state.optimizer.load_state_dict(content["optimizer"])
-        if content["scaler"]:
-            state.scaler.load_state_dict(content["scaler"])
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise resume_file.does_not_fit(out, error) from None
+    resume_file.restore(out, {"network": state.network, "optimizer": state.optimizer}, state.scaler)

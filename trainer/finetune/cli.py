@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.config import resolve, to_toml
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.config import find_shipped, resolve, to_toml
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Fine-tune with few labels.")
 
@@ -59,15 +58,15 @@ def semseg(
     from iscc_lidar.trainer.finetune.network import find_encoder
     from iscc_lidar.trainer.finetune.segment import Where, report, score_run
     from iscc_lidar.trainer.hardware.ranks import is_first
-    from iscc_lidar.trainer.run.stop_signal import StoppedError
+    from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
 
-    config = resolve(FinetuneConfig, _recipe(RECIPES, recipe), set_ or ())
+    config = resolve(FinetuneConfig, find_shipped(RECIPES, recipe) if recipe else None, set_ or ())
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
     if train_cache is None or out is None:
         raise typer.BadParameter("--train-cache and --out are both needed")
-    try:
+    with ending_when_stopped():
         finetune(
             train_cache,
             out,
@@ -78,23 +77,7 @@ def semseg(
             resume=resume,
             overwrite=overwrite,
         )
-    except StoppedError as stopped:
-        if is_first():
-            typer.echo(str(stopped), err=True)
-        raise SystemExit(stopped.exit_status) from None
     if is_first() and val_cache is not None:
         typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
     if is_first():
         typer.echo(f"network: {out / 'segmentation.safetensors'}")
-
-
-def _recipe(folder: Path, name: str | None) -> Path | None:
-    if name is None:
-        return None
-    path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    if not (folder / f"{name}.toml").exists():
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise UserError(f"--recipe {name}: neither a file nor a recipe that comes with the program ({names})")
-    return folder / f"{name}.toml"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import Frame, draw_fractions, read_list
-
-Place = tuple[str, int]
-"""A sweep of a cache: name of its sequence, index within it."""
+from iscc_lidar.shared.label_fractions import draw_fractions, read_list
+from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
 
 
 @dataclass(frozen=True)
@@ -43,45 +40,27 @@ def labelled_places(
     Raises:
         UserError: a list that is not readable or names a sweep which the cache does not hold; no sweep has labels.
     """
-    names = _names(cache)
     if listed is not None:
-        return _places(read_list(listed, names), names)
+        return listed_places(cache, listed)
+    names = sweep_names(cache)
     chosen = set(read_list(among, names)) if among is not None else None
     known = {
-        s: [name for name in kept if chosen is None or (s, name) in chosen] for s, kept in _labelled(cache).items()
+        s: [name for name in kept if chosen is None or (s, name) in chosen]
+        for s, kept in _labelled(cache, names).items()
     }
-    return _places(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
+    return places_of(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
 
 
 def scored_places(cache: Cache, listed: Path | None) -> list[Place]:
     """All sweeps of a cache that have labels, or those of a list. Raises UserError as labelled_places."""
     if listed is None:
         return [(sequence, index) for sequence in cache.sequence_names for index in cache.labelled_sweeps(sequence)]
-    names = _names(cache)
-    return _places(read_list(listed, names), names)
+    return listed_places(cache, listed)
 
 
-def frames_of(cache: Cache, places: Sequence[Place]) -> list[Frame]:
-    """Places by the data set's own names of the sweeps."""
-    names = {s: cache.sweep_names(s) for s in dict.fromkeys(sequence for sequence, _ in places)}
-    return [(sequence, names[sequence][index]) for sequence, index in places]
-
-
-def _labelled(cache: Cache) -> dict[str, list[str]]:
+def _labelled(cache: Cache, names: dict[str, list[str]]) -> dict[str, list[str]]:
     """Names of the sweeps that have labels: Waymo labels every fifth frame only."""
-    found = {}
-    for sequence in cache.sequence_names:
-        names = cache.sweep_names(sequence)
-        found[sequence] = [names[index] for index in cache.labelled_sweeps(sequence)]
+    found = {s: [names[s][index] for index in cache.labelled_sweeps(s)] for s in names}
     if not any(found.values()):
         raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files in place")
     return found
-
-
-def _names(cache: Cache) -> dict[str, list[str]]:
-    return {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
-
-
-def _places(frames: Sequence[Frame], names: Mapping[str, Sequence[str]]) -> list[Place]:
-    index = {s: {name: i for i, name in enumerate(names[s])} for s in {sequence for sequence, _ in frames}}
-    return [(sequence, index[sequence][name]) for sequence, name in frames]

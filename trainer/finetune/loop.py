@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,12 @@ import numpy as np
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import write_list
+from iscc_lidar.shared.label_fractions import Frame, write_list
 from iscc_lidar.trainer.data.pairs import Share
+from iscc_lidar.trainer.data.places import frames_of
 from iscc_lidar.trainer.finetune.checkpoint import NETWORK_FILE, restore, save
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.labels import frames_of, labelled_places
+from iscc_lidar.trainer.finetune.labels import labelled_places
 from iscc_lidar.trainer.finetune.loss import class_weights
 from iscc_lidar.trainer.finetune.network import Encoder
 from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
@@ -63,8 +64,9 @@ def finetune(
     steps = steps_of(config, len(dataset), sum(entry.sweeps for entry in cache.manifest.sequences))
     with ranks.joined(compute.device):
         share = _share(config)
-        plan = _plan(cache, config, compute, dataset, steps, encoder)
-        start = ranks.from_main(lambda: _begin(out, plan, dataset, resume, overwrite))
+        frames = frames_of(cache, dataset.places)
+        plan = _plan(cache, config, compute, frames, steps, encoder)
+        start = ranks.from_main(lambda: _begin(out, plan, cache, frames, resume, overwrite))
         if start >= steps:
             return False
         leave_a_core()
@@ -95,12 +97,10 @@ def steps_of(config: FinetuneConfig, sweeps: int, of_all: int) -> int:
     return train.steps or max(1, math.ceil(round(epochs) * sweeps / train.batch_size))
 
 
-def _begin(out: Path, plan: RunPlan, dataset: LabelledDataset, resume: bool, overwrite: bool) -> int:
+def _begin(out: Path, plan: RunPlan, cache: Cache, frames: Sequence[Frame], resume: bool, overwrite: bool) -> int:
     start = run_folder.prepare(out, plan, resume, overwrite)
     if start == 0:
-        write_list(
-            out / LABELLED_FILE, frames_of(dataset.cache, dataset.places), f"labelled sweeps of {dataset.cache.path}"
-        )
+        write_list(out / LABELLED_FILE, frames, f"labelled sweeps of {cache.path}")
     return start
 
 
@@ -108,12 +108,12 @@ def _plan(
     cache: Cache,
     config: FinetuneConfig,
     compute: Compute,
-    dataset: LabelledDataset,
+    frames: Sequence[Frame],
     steps: int,
     encoder: Encoder | None,
 ) -> RunPlan:
-    text = "\n".join("/".join(frame) for frame in frames_of(dataset.cache, dataset.places))
-    labelled = Input("list of labelled sweeps", f"{len(dataset)} sweeps", "labelled_sha256", _sha256(text))
+    text = "\n".join("/".join(frame) for frame in frames)
+    labelled = Input("list of labelled sweeps", f"{len(frames)} sweeps", "labelled_sha256", _sha256(text))
     start = encoder.as_input() if encoder else Input("encoder", "none, from scratch", "encoder_sha256", "")
     told: Mapping[str, object] = {
         "dataset": cache.manifest.dataset,

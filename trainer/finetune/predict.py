@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import voxelize
-from iscc_lidar.trainer.finetune.labels import Place
 
 
 @torch.no_grad()

@@ -19,11 +19,11 @@ from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.augment import augment
 from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_rng
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.labels import Place
 
 _COUNTED_SWEEPS: Final = 200
 """Class frequencies are counted over this many labelled sweeps at most, spread evenly."""

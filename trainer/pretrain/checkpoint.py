@@ -73,12 +73,9 @@ def save(out: Path, state: TrainState, config: PretrainConfig) -> None:
 
 def restore(out: Path, state: TrainState) -> None:
     """Bring a state to where the checkpoint in ``out`` was taken. Raises UserError where it is damaged."""
-    content = resume_file.read(out)
+    parts = {name: getattr(state, name) for name in ("student", "teacher", "memory", "optimizer")}
+    content = resume_file.restore(out, parts, state.scaler)
     try:
-        for name in ("student", "teacher", "memory", "optimizer"):
-            getattr(state, name).load_state_dict(content[name])
-        if content["scaler"]:  # empty where the run computed so far without one, on a CPU say
-            state.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["torch_rng"])
         state.step = content["step"]
     except (KeyError, RuntimeError, ValueError, TypeError) as error:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.shared.config import find_shipped, resolve, to_toml
 from iscc_lidar.shared.errors import UserError
 
 
@@ -46,7 +46,7 @@ def reproduce(
     from iscc_lidar.trainer.reproduce.reproduce import reproduce as run
     from iscc_lidar.trainer.reproduce.tables import tables
 
-    config = resolve(ReproduceConfig, _preset(PRESETS, preset), set_ or ())
+    config = resolve(ReproduceConfig, find_shipped(PRESETS, preset, "preset"), set_ or ())
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
@@ -67,13 +67,3 @@ def _named(text: str) -> tuple[str, Path]:
     if not equals or not name or not path:
         raise UserError(f"--cache {text}: expected NAME=PATH, for example standard=cache/train")
     return name, Path(path)
-
-
-def _preset(folder: Path, name: str) -> Path:
-    path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return path
-    if not (folder / f"{name}.toml").exists():
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise UserError(f"--preset {name}: neither a file nor a preset that comes with the program ({names})")
-    return folder / f"{name}.toml"

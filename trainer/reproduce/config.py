@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.reproduce.rows import ALL, SCRATCH
+from iscc_lidar.trainer.reproduce.rows import ALL
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,3 @@ class ReproduceConfig:
             raise ValueError(f"percents must lie above 0 and up to 100, not {list(self.percents)}")
         if len(self.finetune_recipes) not in (1, len(self.percents)):
             raise ValueError("finetune_recipes: give one, or one for each of percents")
-
-    @property
-    def compared(self) -> tuple[str, ...]:
-        """Rows besides training from scratch."""
-        return tuple(row for row in self.rows if row != SCRATCH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import torch
 
@@ -13,6 +13,14 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.errors import UserError
 
 RESUME_FILE: Final = "resume.pt"
+
+
+class Restorable(Protocol):
+    """A module, an optimiser."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
+        """Take a state."""
+        ...
 
 
 def write(out: Path, content: Mapping[str, Any]) -> None:
@@ -37,6 +45,22 @@ def read(out: Path) -> dict[str, Any]:
 def saved_step(out: Path) -> int:
     """Step of the checkpoint in ``out``. Raises UserError where there is none, or a damaged one."""
     return int(read(out)["step"])
+
+
+def restore(out: Path, parts: Mapping[str, Restorable], scaler: torch.amp.GradScaler) -> dict[str, Any]:
+    """Bring parts of a run, by their names in the file, to where its checkpoint was taken; returns the whole content.
+
+    Raises UserError where the file is missing, damaged or of another kind of run.
+    """
+    content = read(out)
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(content[name])
+        if content["scaler"]:  # empty where the run computed so far without one, on a CPU say
+            scaler.load_state_dict(content["scaler"])
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise does_not_fit(out, error) from None
+    return content
 
 
 def does_not_fit(out: Path, error: Exception) -> UserError:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
+
+from iscc_lidar.trainer.hardware.ranks import is_first
 
 _ASKS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -18,6 +21,17 @@ class StoppedError(Exception):
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}: step {step} is saved, --resume goes on from it")
         self.exit_status = 128 + number
+
+
+@contextmanager
+def ending_when_stopped() -> Iterator[None]:
+    """End the program with the signal's exit status where a run was stopped; the first process says so."""
+    try:
+        yield
+    except StoppedError as stopped:
+        if is_first():
+            print(stopped, file=sys.stderr)
+        raise SystemExit(stopped.exit_status) from None
 
 
 @contextmanager

@@ -1,0 +1,35 @@
+"""Sweeps of a cache by their place, and by the data set's own names in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.label_fractions import Frame, read_list
+
+Place = tuple[str, int]
+"""A sweep of a cache: name of its sequence, index within it."""
+
+
+def sweep_names(cache: Cache) -> dict[str, list[str]]:
+    """Names of all sweeps of each sequence, in order."""
+    return {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
+
+
+def places_of(frames: Iterable[Frame], names: Mapping[str, Sequence[str]]) -> list[Place]:
+    """Places of sweeps that are given by name; ``names`` are those of ``sweep_names``."""
+    index = {sequence: {name: i for i, name in enumerate(of_sequence)} for sequence, of_sequence in names.items()}
+    return [(sequence, index[sequence][name]) for sequence, name in frames]
+
+
+def listed_places(cache: Cache, listed: Path) -> list[Place]:
+    """Places of the sweeps of a list. Raises UserError where it cannot be read, or names an unknown sweep."""
+    names = sweep_names(cache)
+    return places_of(read_list(listed, names), names)
+
+
+def frames_of(cache: Cache, places: Sequence[Place]) -> list[Frame]:
+    """Sweeps by name."""
+    names = {sequence: cache.sweep_names(sequence) for sequence in dict.fromkeys(s for s, _ in places)}
+    return [(sequence, names[sequence][index]) for sequence, index in places]
