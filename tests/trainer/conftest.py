@@ -27,13 +27,14 @@ from iscc_lidar.trainer.data.pairs import SampleKey
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
 SENSOR_HEIGHT_M = 1.7
-TINY = """
+TINY_MODEL = """
 [model]
 voxel_size = 0.5
 stem_width = 8
 encoder_widths = [8, 8]
 decoder_widths = [8, 8]
-
+"""
+TINY = """
 [heads]
 project_hidden = 8
 project_channels = 8
@@ -209,10 +210,16 @@ def cache(cache_path: Path) -> Cache:
 
 
 @pytest.fixture(scope="session")
+def tiny_model() -> str:
+    """The section of a recipe that makes a network of steps of milliseconds."""
+    return TINY_MODEL
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
     """A configuration whose steps take milliseconds."""
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    recipe.write_text(TINY, encoding="utf-8")
+    recipe.write_text(TINY_MODEL + TINY, encoding="utf-8")
     return resolve(PretrainConfig, recipe)
 
 

@@ -10,12 +10,6 @@ from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 
 TINY = """
-[model]
-voxel_size = 0.5
-stem_width = 8
-encoder_widths = [8, 8]
-decoder_widths = [8, 8]
-
 [train]
 steps = 8
 log_every = 1
@@ -26,9 +20,9 @@ device = "cpu"
 
 
 @pytest.fixture(scope="session")
-def tuning(tmp_path_factory: pytest.TempPathFactory) -> FinetuneConfig:
+def tuning(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> FinetuneConfig:
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    recipe.write_text(TINY, encoding="utf-8")
+    recipe.write_text(tiny_model + TINY, encoding="utf-8")
     return resolve(FinetuneConfig, recipe)
 
 

@@ -83,10 +83,10 @@ def test_a_job_that_fails_is_named_with_what_it_said_and_the_others_stay_done(tm
 
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_uninterrupted_one(
-    cache_path: Path, other_cache_path: Path, tmp_path: Path
+    cache_path: Path, other_cache_path: Path, tiny_model: str, tmp_path: Path
 ):
-    (tmp_path / "tiny.toml").write_text(TINY_PRETRAIN)
-    (tmp_path / "tune.toml").write_text(TINY_TUNE)
+    (tmp_path / "tiny.toml").write_text(tiny_model + TINY_PRETRAIN)
+    (tmp_path / "tune.toml").write_text(tiny_model + TINY_TUNE)
     command = [
         *(sys.executable, "-m", "iscc_lidar.trainer", "reproduce", "--preset", str(tmp_path / "preset.toml")),
         *("--cache", f"standard={cache_path}", "--test-cache", str(other_cache_path)),
@@ -117,12 +117,6 @@ def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_u
 
 
 TINY_PRETRAIN = """
-[model]
-voxel_size = 0.5
-stem_width = 8
-encoder_widths = [8, 8]
-decoder_widths = [8, 8]
-
 [clustering]
 prototypes = 10
 recent = 128
@@ -135,12 +129,6 @@ loader_workers = 0
 device = "cpu"
 """
 TINY_TUNE = """
-[model]
-voxel_size = 0.5
-stem_width = 8
-encoder_widths = [8, 8]
-decoder_widths = [8, 8]
-
 [train]
 steps = 4
 loader_workers = 0
