@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
@@ -15,6 +15,9 @@ from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
+
+Transfer = Literal["all", "down"]
+"""What is taken over of a pre-trained U-Net: stem, way down and way up, or without the last."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,18 @@ class TrainConfig:
     )
     steps: int = option(0, "optimiser steps instead of epochs; 0 goes by epochs")
     batch_size: int = option(2, "sweeps a step, over all processes")
-    head_learning_rate: float = option(1e-2, "peak of AdamW's rate for the new head")
-    encoder_learning_rate: float = option(1e-2, "peak of AdamW's rate for the encoder")
-    head_only: float = option(
-        0.1, "share of the run in which only the head is trained: a new head's gradients would spoil the encoder first"
+    transfer: Transfer = option(
+        "all",
+        "what is taken over of a pre-trained U-Net: all of it, or its way down, with a new way up. The last layers are "
+        "the most bent to the pretext task: they help a short run, and hold a long one back",
     )
-    weight_decay: float = option(1e-2, "AdamW's decoupled decay")
+    head_learning_rate: float = option(1e-2, "peak of AdamW's rate for all that is new: the head, a new way up")
+    encoder_learning_rate: float = option(1e-2, "peak of AdamW's rate for what was pre-trained")
+    frozen: float = option(
+        0.1,
+        "share of the run in which what was pre-trained is held fixed: new layers' first gradients would spoil it",
+    )
+    weight_decay: float = option(0.3, "AdamW's decoupled decay; short runs on few sweeps want it high")
     clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
     seed: int = option(0, "seed of the head's (and an untrained encoder's) weights, order and augmentations")
     precision: Precision = option("auto", "what the network computes in, as in pre-training")
@@ -64,8 +73,8 @@ class TrainConfig:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
         if self.steps < 0:
             raise ValueError(f"train.steps must be 0 or more, not {self.steps}")
-        if not 0 <= self.head_only < 1:
-            raise ValueError(f"train.head_only is a share from 0 to below 1, not {self.head_only}")
+        if not 0 <= self.frozen < 1:
+            raise ValueError(f"train.frozen is a share from 0 to below 1, not {self.frozen}")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
     iscc-train finetune semseg --train-cache CACHE --val-cache CACHE --out OUT [--encoder RUN] [--set section.key=value]
 
-The head is trained alone at first, then head and encoder together. As in pre-training a run that is stopped or killed
-and then resumed gives, on a CPU, the same weights bit for bit.
+What is new is trained alone at first, then together with what was pre-trained. As in pre-training a run that is
+stopped or killed and then resumed gives, on a CPU, the same weights bit for bit.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def finetune(
         state = new_state(config, compute, dataset.classes - 1, encoder)
         if start > 0:
             restore(out, state)
-        network = ranks.replicated(state.network)
+        network = ranks.replicated(state.network, partly_frozen=True)
         length = Length(steps, train.batch_size, train.log_every, train.checkpoint_every)
         with MetricsLog(out if ranks.is_main() else None, start, train.tensorboard) as log:
             run_steps(

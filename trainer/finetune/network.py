@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from iscc_lidar.shared import files
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.finetune.config import Transfer
 from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.run.run_folder import Input
@@ -26,13 +27,9 @@ class SegmentationNetwork(nn.Module):
         self.head = nn.Linear(model.out_channels, classes)
         self._half = compute.half
 
-    def forward(self, coords: Tensor, feats: Tensor, train_encoder: bool = True) -> Tensor:
+    def forward(self, coords: Tensor, feats: Tensor) -> Tensor:
         """Logits float32 [V, classes] of voxels int32 [V, 4] (scene, x, y, z) with features [V, 4]."""
-        enabled = self._half is not None
-        with (
-            torch.autocast(feats.device.type, dtype=self._half, enabled=enabled),
-            torch.set_grad_enabled(train_encoder and torch.is_grad_enabled()),
-        ):
+        with torch.autocast(feats.device.type, dtype=self._half, enabled=self._half is not None):
             h = self.encoder(coords, feats)
         logits: Tensor = self.head(h.float())
         return logits
@@ -45,9 +42,15 @@ class Encoder:
     path: Path
     model: ModelConfig
 
-    def load_into(self, network: SegmentationNetwork) -> None:
-        """Load the weights. Raises UserError where they do not fit."""
-        load_weights(self.path.parent, network.encoder, self.path.name)
+    def load_into(self, network: SegmentationNetwork, transfer: Transfer) -> list[nn.Parameter]:
+        """Load the weights, and list the parameters that are theirs now. Raises UserError where they do not fit."""
+        unet = network.encoder
+        own_way_up = {name: value.clone() for name, value in unet.decoder.state_dict().items()}
+        load_weights(self.path.parent, unet, self.path.name)
+        if transfer == "all":
+            return list(unet.parameters())
+        unet.decoder.load_state_dict(own_way_up)
+        return [*unet.stem.parameters(), *unet.encoder.parameters()]
 
     def as_input(self) -> Input:
         """The encoder as a run's input."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +32,16 @@ def new_state(config: FinetuneConfig, compute: Compute, classes: int, encoder: E
     """Network and optimiser at step 0; the head, and an encoder that is not given, drawn from the seed."""
     torch.manual_seed(config.train.seed)
     network = SegmentationNetwork(config.model, classes, compute)
-    if encoder is not None:
-        encoder.load_into(network)
+    train = config.train
+    pretrained = encoder.load_into(network, train.transfer) if encoder is not None else []
     network.to(compute.device)
-    groups = [
-        {"params": list(network.encoder.parameters()), "peak": config.train.encoder_learning_rate},
-        {"params": list(network.head.parameters()), "peak": config.train.head_learning_rate},
+    known = set(map(id, pretrained))
+    new = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    groups: list[dict[str, Any]] = [
+        {"params": pretrained, "peak": train.encoder_learning_rate},
+        {"params": new, "peak": train.head_learning_rate},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=config.train.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=train.weight_decay)
     scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.half is torch.float16)
     return TuneState(network, optimizer, scaler)
 
@@ -54,14 +57,16 @@ def tune_step(
 ) -> dict[str, Tensor]:
     """Take one step; returns loss, accuracy on labelled voxels and gradient norm, over all processes."""
     train = config.train
-    alone = round(train.head_only * steps)
-    # The encoder's own warm-up begins when it is set free: at the full rate Adam's first steps, which go by the
-    # gradient's sign, would undo what was pre-trained.
-    encoder, head = state.optimizer.param_groups
-    encoder["lr"] = learning_rate(max(step - alone, 0), steps - alone, encoder["peak"])
-    head["lr"] = learning_rate(step, steps, head["peak"])
+    held = round(train.frozen * steps)
+    # What was pre-trained has a warm-up of its own, from when it is set free: at the full rate Adam's first steps,
+    # which go by the gradient's sign, would undo it.
+    pretrained, new = state.optimizer.param_groups
+    pretrained["lr"] = learning_rate(max(step - held, 0), steps - held, pretrained["peak"])
+    new["lr"] = learning_rate(step, steps, new["peak"])
+    for parameter in pretrained["params"]:
+        parameter.requires_grad_(step >= held)
     state.optimizer.zero_grad(set_to_none=True)
-    logits = network(batch.coords, batch.feats, step >= alone)
+    logits = network(batch.coords, batch.feats)
     total, mass = weighted_cross_entropy(logits, batch.target, weight)
     # Times the number of processes, because the gradient becomes the mean over the processes.
     cross_entropy = total * ranks.world_size() / ranks.sum_over_ranks(mass).clamp(min=1e-6)

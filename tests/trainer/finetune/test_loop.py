@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.finetune import loop
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.config import FinetuneConfig, Transfer
 from iscc_lidar.trainer.finetune.labels import labelled_places
 from iscc_lidar.trainer.finetune.loop import finetune, steps_of
 from iscc_lidar.trainer.finetune.network import find_encoder
@@ -64,12 +65,15 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
     assert not finetune(cache_path, tmp_path / "run", tuning, encoder)
 
 
-def test_the_encoder_is_loaded_and_frozen_while_the_head_is_trained_alone(
-    cache: Cache, tuning: FinetuneConfig, pretrained: Path
+@pytest.mark.parametrize("transfer", ["all", "down"])
+def test_what_was_pretrained_is_loaded_and_held_while_the_rest_is_trained_alone(
+    cache: Cache, tuning: FinetuneConfig, pretrained: Path, transfer: Transfer
 ):
-    config = with_train(tuning, head_only=0.5)
+    config = with_train(tuning, frozen=0.5, transfer=transfer)
     state = new_state(config, ON_CPU, 4, find_encoder(pretrained))
     before = {name: value.clone() for name, value in state.network.named_parameters()}
+    given = {f"encoder.{name}": value for name, value in load_file(pretrained / "encoder.safetensors").items()}
+    loaded = {name for name, value in before.items() if name in given and torch.equal(value, given[name])}
     dataset = LabelledDataset(cache, [("00", 0), ("01", 0)], config)
     weight = torch.ones(4)
     changed = []
@@ -78,8 +82,22 @@ def test_the_encoder_is_loaded_and_frozen_while_the_head_is_trained_alone(
         changed.append(
             {name for name, value in state.network.named_parameters() if not torch.equal(value, before[name])}
         )
-    assert changed[3] == {"head.weight", "head.bias"}
+    way_up = {name for name in before if name.startswith("encoder.decoder.")}
+    new = {"head.weight", "head.bias"} | (way_up if transfer == "down" else set())
+    assert loaded >= set(before) - new
+    assert not {name for name in loaded & new if name.endswith("kernel")}
+    assert changed[3] == new
     assert len(changed[4]) == len(before)
+
+
+def test_from_scratch_nothing_is_held(cache: Cache, tuning: FinetuneConfig):
+    config = with_train(tuning, frozen=0.5)
+    state = new_state(config, ON_CPU, 4, None)
+    before = {name: value.clone() for name, value in state.network.named_parameters()}
+    dataset = LabelledDataset(cache, [("00", 0)], config)
+    _, batch = list(batches(dataset, 2, 0, Share(), torch.device("cpu")))
+    tune_step(state, state.network, batch[0], 1, 8, torch.ones(4), config)
+    assert not [name for name, value in state.network.named_parameters() if torch.equal(value, before[name])]
 
 
 def test_it_learns_what_the_small_world_holds(
@@ -148,6 +166,6 @@ def test_an_encoder_brings_its_own_network(
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_by_name(cache_path: Path, tuning: FinetuneConfig, tmp_path: Path):
-    wild = with_train(tuning, encoder_learning_rate=1e30, head_learning_rate=1e30, head_only=0.0)
+    wild = with_train(tuning, encoder_learning_rate=1e30, head_learning_rate=1e30, frozen=0.0)
     with pytest.raises(UserError, match=r"step \d+: loss .* is not finite"):
         finetune(cache_path, tmp_path / "run", wild)
