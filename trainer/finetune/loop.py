@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from torch import Tensor, nn
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
@@ -27,8 +28,8 @@ from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.finetune.labels import labelled_places
 from iscc_lidar.trainer.finetune.loss import class_weights
 from iscc_lidar.trainer.finetune.network import Encoder
-from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
-from iscc_lidar.trainer.finetune.tune_step import new_state, tune_step
+from iscc_lidar.trainer.finetune.samples import LabelledBatch, LabelledDataset, batches
+from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.run import run_folder
@@ -74,7 +75,17 @@ def finetune(
         state = new_state(config, compute, dataset.classes - 1, encoder)
         if start > 0:
             restore(out, state)
-        network = ranks.replicated(state.network, partly_frozen=True)
+        held = held_steps(config, steps)
+        replica: nn.Module | None = None
+
+        def step_of(step: int, batch: Sequence[LabelledBatch]) -> dict[str, Tensor]:
+            nonlocal replica
+            if replica is None or step == held:  # processes agree on what they exchange when a replica is made
+                state.hold(step < held)
+                replica = None
+                replica = ranks.replicated(state.network)
+            return tune_step(state, replica, batch[0], step, steps, weight, config)
+
         length = Length(steps, train.batch_size, train.log_every, train.checkpoint_every)
         with MetricsLog(out if ranks.is_main() else None, start, train.tensorboard) as log:
             run_steps(
@@ -82,7 +93,7 @@ def finetune(
                 start,
                 length,
                 batches(dataset, steps, start, share, compute.device),
-                lambda step, batch: tune_step(state, network, batch[0], step, steps, weight, config),
+                step_of,
                 lambda done: save(out, state, done, config, dataset.classes),
                 log,
             )

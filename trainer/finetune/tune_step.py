@@ -27,6 +27,16 @@ class TuneState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
 
+    def hold(self, held: bool) -> None:
+        """Hold what was pre-trained fixed, or set it free."""
+        for parameter in self.optimizer.param_groups[0]["params"]:
+            parameter.requires_grad_(not held)
+
+
+def held_steps(config: FinetuneConfig, steps: int) -> int:
+    """For how many steps what was pre-trained is held fixed."""
+    return round(config.train.frozen * steps)
+
 
 def new_state(config: FinetuneConfig, compute: Compute, classes: int, encoder: Encoder | None) -> TuneState:
     """Network and optimiser at step 0; the head, and an encoder that is not given, drawn from the seed."""
@@ -55,16 +65,17 @@ def tune_step(
     weight: Tensor,
     config: FinetuneConfig,
 ) -> dict[str, Tensor]:
-    """Take one step; returns loss, accuracy on labelled voxels and gradient norm, over all processes."""
+    """Take one step; returns loss, accuracy on labelled voxels and gradient norm, over all processes.
+
+    In the first ``held_steps`` the state must hold what was pre-trained.
+    """
     train = config.train
-    held = round(train.frozen * steps)
+    held = held_steps(config, steps)
     # What was pre-trained has a warm-up of its own, from when it is set free: at the full rate Adam's first steps,
     # which go by the gradient's sign, would undo it.
     pretrained, new = state.optimizer.param_groups
     pretrained["lr"] = learning_rate(max(step - held, 0), steps - held, pretrained["peak"])
     new["lr"] = learning_rate(step, steps, new["peak"])
-    for parameter in pretrained["params"]:
-        parameter.requires_grad_(step >= held)
     state.optimizer.zero_grad(set_to_none=True)
     logits = network(batch.coords, batch.feats)
     total, mass = weighted_cross_entropy(logits, batch.target, weight)

@@ -149,18 +149,15 @@ class _Gathered(torch.autograd.Function):
         return sum_over_ranks(grad.contiguous())[ctx.mine]
 
 
-def replicated(network: nn.Module, partly_frozen: bool = False) -> nn.Module:
-    """The network as all processes train it: gradients become their mean over the processes.
-
-    With ``partly_frozen`` some parameters may have no gradient in some steps, which costs a walk through the graph.
-    """
+def replicated(network: nn.Module) -> nn.Module:
+    """The network as all processes train it: gradients become their mean over the processes."""
     if world_size() == 1:
         return network
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "`broadcast_buffers` is deprecated", FutureWarning
         )  # its successor is too new
-        return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=partly_frozen)
+        return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def gradients_kept(network: nn.Module, keep: bool) -> AbstractContextManager[None]:

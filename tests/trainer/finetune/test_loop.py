@@ -19,7 +19,7 @@ from iscc_lidar.trainer.finetune.loop import finetune, steps_of
 from iscc_lidar.trainer.finetune.network import find_encoder
 from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
 from iscc_lidar.trainer.finetune.segment import Where, score_run
-from iscc_lidar.trainer.finetune.tune_step import new_state, tune_step
+from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
 from iscc_lidar.trainer.hardware.compute import ON_CPU
 from iscc_lidar.trainer.run import resume_file
 
@@ -78,6 +78,7 @@ def test_what_was_pretrained_is_loaded_and_held_while_the_rest_is_trained_alone(
     weight = torch.ones(4)
     changed = []
     for step, batch in enumerate(batches(dataset, 8, 0, Share(), torch.device("cpu"))):
+        state.hold(step < held_steps(config, 8))
         tune_step(state, state.network, batch[0], step, 8, weight, config)
         changed.append(
             {name for name, value in state.network.named_parameters() if not torch.equal(value, before[name])}
@@ -96,6 +97,7 @@ def test_from_scratch_nothing_is_held(cache: Cache, tuning: FinetuneConfig):
     before = {name: value.clone() for name, value in state.network.named_parameters()}
     dataset = LabelledDataset(cache, [("00", 0)], config)
     _, batch = list(batches(dataset, 2, 0, Share(), torch.device("cpu")))
+    state.hold(True)
     tune_step(state, state.network, batch[0], 1, 8, torch.ones(4), config)
     assert not [name for name, value in state.network.named_parameters() if torch.equal(value, before[name])]
 
