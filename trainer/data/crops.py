@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.arrays import OCCUPIED
+from iscc_lidar.data_schemas.arrays import FREE_NEAR, OCCUPIED
+from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.shared.cache_reader import Queries
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.augment import View, apply_affine
@@ -27,6 +28,11 @@ class CropConfig:
     )
     min_group_points: int = option(20, "smaller groups are not cropped: nothing would be left to predict from")
     balance: bool = option(True, "as many occupied as free queries a crop, so that neither pays blindly [choice]")
+    near: bool = option(
+        True,
+        "ask about the free space just in front of a surface, too; where a surface lies to some centimetres cannot be "
+        "told from voxels as large as that [choice]",
+    )
     remove: bool = option(True, "false keeps the points: occupancy is then trivial and teaches nothing (measured .90)")
 
     def __post_init__(self) -> None:
@@ -59,14 +65,15 @@ def draw_crops(view: View, queries: Queries, config: CropConfig, rng: np.random.
     """Draw crops in groups of a view; ``queries`` are those of its sweep, in the sensor frame."""
     query_xyz = apply_affine(view.view_T_sensor, queries.xyz)
     occupied = queries.kind == OCCUPIED
+    asked_of = queries.group if config.near else np.where(queries.kind == FREE_NEAR, NOISE, queries.group)
     visible = np.ones(len(view.xyz), dtype=np.bool_)
     centre: list[NDArray[np.float32]] = []
     radius: list[float] = []
     chosen: list[NDArray[np.int64]] = []
-    for group in _pick_groups(view.label, queries.group, config, rng):
+    for group in _pick_groups(view.label, asked_of, config, rng):
         members = np.flatnonzero(view.label == group)
         middle, reach, hidden = _pick_ball(view.xyz[members], config, rng)
-        asked = _pick_queries(query_xyz, occupied, np.flatnonzero(queries.group == group), middle, reach, config, rng)
+        asked = _pick_queries(query_xyz, occupied, np.flatnonzero(asked_of == group), middle, reach, config, rng)
         if len(asked) == 0:
             continue
         visible[members[hidden]] = not config.remove

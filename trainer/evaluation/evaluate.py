@@ -65,7 +65,7 @@ def evaluate(
         raise UserError(f"{train_cache} and {val_cache} have different semantic classes; take caches of one data set")
     made_with = read_config(run, PretrainConfig)
     places = _labelled(train, config, labelled, out)
-    job = Job(config, made_with, train, val, places, spread_sweeps(val, config.val_sweeps, config.seed))
+    job = Job(config, made_with, train, val, places, spread_sweeps(val, config.val_sweeps, config.seed, labelled=True))
     students = _students(run, made_with, untrained_only)
     probes = {name: probe(student.encoder, job) for name, student in students.items()}
     about = {"run": str(run), "train_cache": str(train_cache), "val_cache": str(val_cache)}
@@ -85,7 +85,7 @@ def evaluate(
 
 def _labelled(train: Cache, config: EvaluationConfig, listed: Path | None, out: Path) -> list[Place]:
     if listed is None:
-        places = spread_sweeps(train, config.labelled_sweeps, config.seed)
+        places = spread_sweeps(train, config.labelled_sweeps, config.seed, labelled=True)
     else:
         places = listed_places(train, listed)
     write_list(out.with_name("labelled.txt"), frames_of(train, places))
@@ -101,7 +101,7 @@ def _students(run: Path, made_with: PretrainConfig, untrained_only: bool) -> dic
 def _grouping(run: Path, students: dict[str, Student], job: Job) -> dict[str, Any]:
     """Score clusters of groups: prototypes, where the run has such, and k-means with as many clusters."""
     describe = {name: pooled(students[name].encoder) for name in reversed(students)} | {"geometry": geometry}
-    places = spread_sweeps(job.train, job.config.grouping_sweeps, job.config.seed)
+    places = spread_sweeps(job.train, job.config.grouping_sweeps, job.config.seed, labelled=True)
     train, val = (
         gather_groups(read_sweeps(cache, chosen, "groups"), job.made_with, describe, len(job.class_names))
         for cache, chosen in ((job.train, places), (job.val, job.scored))

@@ -18,10 +18,14 @@ from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
 
 
-def spread_sweeps(cache: Cache, count: int, seed: int) -> list[Place]:
-    """Choose sweeps evenly over the sequences of a cache, each at a random place; 0 takes all."""
+def spread_sweeps(cache: Cache, count: int, seed: int, labelled: bool = False) -> list[Place]:
+    """Choose sweeps evenly over the sequences of a cache, each at a random place; 0 takes all.
+
+    With ``labelled`` only sweeps that have semantic labels; raises UserError where a cache did not count them.
+    """
     entries = cache.manifest.sequences
-    every = [(entry.name, index) for entry in entries for index in range(entry.sweeps)]
+    indices = {e.name: cache.labelled_sweeps(e.name) if labelled else range(e.sweeps) for e in entries}
+    every = [(name, index) for name, kept in indices.items() for index in kept]
     if count == 0 or count >= len(every):
         return every
     rng = np.random.default_rng(seed)

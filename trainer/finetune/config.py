@@ -33,7 +33,7 @@ class TrainConfig:
     """Optimisation and the running of it."""
 
     epochs: tuple[int, ...] = option(
-        (30,), "passes over the labelled sweeps where they are the shares epochs_at of all training sweeps"
+        (30,), "passes over the sweeps in use where they are the shares epochs_at of all that have labels"
     )
     epochs_at: tuple[float, ...] = option(
         (100.0,), "percent, rising; between them epochs are interpolated on logarithmic axes, beyond them held"

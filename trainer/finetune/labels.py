@@ -43,12 +43,13 @@ def labelled_places(
     if listed is not None:
         return listed_places(cache, listed)
     names = sweep_names(cache)
-    chosen = set(read_list(among, names)) if among is not None else None
-    known = {
-        s: [name for name in kept if chosen is None or (s, name) in chosen]
-        for s, kept in _labelled(cache, names).items()
-    }
+    known = _labelled(cache, names, among)
     return places_of(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
+
+
+def count_labelled(cache: Cache, among: Path | None = None) -> int:
+    """How many sweeps have labels, of the cache or of a list. Raises UserError as labelled_places."""
+    return sum(map(len, _labelled(cache, sweep_names(cache), among).values()))
 
 
 def scored_places(cache: Cache, listed: Path | None) -> list[Place]:
@@ -58,9 +59,12 @@ def scored_places(cache: Cache, listed: Path | None) -> list[Place]:
     return listed_places(cache, listed)
 
 
-def _labelled(cache: Cache, names: dict[str, list[str]]) -> dict[str, list[str]]:
+def _labelled(cache: Cache, names: dict[str, list[str]], among: Path | None) -> dict[str, list[str]]:
     """Names of the sweeps that have labels: Waymo labels every fifth frame only."""
     found = {s: [names[s][index] for index in cache.labelled_sweeps(s)] for s in names}
     if not any(found.values()):
         raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files in place")
-    return found
+    if among is None:
+        return found
+    chosen = set(read_list(among, names))
+    return {s: [name for name in labelled if (s, name) in chosen] for s, labelled in found.items()}

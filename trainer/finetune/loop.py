@@ -25,7 +25,7 @@ from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.data.places import frames_of
 from iscc_lidar.trainer.finetune.checkpoint import NETWORK_FILE, restore, save
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.labels import labelled_places
+from iscc_lidar.trainer.finetune.labels import count_labelled, labelled_places
 from iscc_lidar.trainer.finetune.loss import class_weights
 from iscc_lidar.trainer.finetune.network import Encoder
 from iscc_lidar.trainer.finetune.samples import LabelledBatch, LabelledDataset, batches
@@ -62,7 +62,7 @@ def finetune(
         config = dataclasses.replace(config, model=encoder.model)
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     dataset = LabelledDataset(cache, labelled_places(cache, config.labels, listed, among), config)
-    steps = steps_of(config, len(dataset), sum(entry.sweeps for entry in cache.manifest.sequences))
+    steps = steps_of(config, len(dataset), count_labelled(cache, among))
     with ranks.joined(compute.device):
         share = _share(config)
         frames = frames_of(cache, dataset.places)
@@ -101,7 +101,7 @@ def finetune(
 
 
 def steps_of(config: FinetuneConfig, sweeps: int, of_all: int) -> int:
-    """Length of the run on ``sweeps`` labelled ones ``of_all``: the option, or by its epochs."""
+    """Length of the run on ``sweeps`` of ``of_all`` that have labels: the option, or by its epochs."""
     train = config.train
     at = [math.log(percent) for percent in train.epochs_at]
     epochs = math.exp(np.interp(math.log(100 * sweeps / of_all), at, [math.log(e) for e in train.epochs]))

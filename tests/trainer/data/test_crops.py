@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from iscc_lidar.data_schemas.arrays import OCCUPIED
+from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
 from iscc_lidar.trainer.data.crops import CropConfig, draw_crops
@@ -62,6 +62,15 @@ def test_both_answers_are_equally_common_unless_asked_otherwise(cache: Cache, dr
     sweep = cache.sweep("00", 2)
     natural = draw_crops(view, sweep.queries, dataclasses.replace(CONFIG, balance=False), np.random.default_rng(0))
     assert natural.occupied.mean() != 0.5
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_free_space_just_in_front_of_a_surface_is_asked_about_only_where_wanted(cache: Cache, drawn, near: bool):
+    sweep, view, _ = drawn
+    crops = draw_crops(view, sweep.queries, dataclasses.replace(CONFIG, near=near), np.random.default_rng(0))
+    moved = apply_affine(view.view_T_sensor, sweep.queries.xyz)
+    asked = sweep.queries.kind[np.linalg.norm(moved[None] - crops.xyz[:, None], axis=2).argmin(axis=1)]
+    assert set(np.unique(asked)) == ({OCCUPIED, FREE_NEAR, FREE_FAR} if near else {OCCUPIED, FREE_FAR})
 
 
 def test_radius_is_an_upper_bound_and_reached_where_the_group_is_large(drawn):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from iscc_lidar.shared.cache_reader import Cache
@@ -11,6 +12,12 @@ def test_sweeps_are_spread_over_the_whole_cache(cache: Cache):
     picked = spread_sweeps(cache, 4, seed=0)
     assert [name for name, _ in picked] == ["00", "00", "01", "01"]
     assert picked == spread_sweeps(cache, 4, seed=0)
+    assert len(spread_sweeps(cache, 0, seed=0)) == 12
+
+
+def test_sweeps_without_labels_are_passed_over_where_labels_are_needed(cache: Cache, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Cache, "labelled_sweeps", lambda _, name: [0, 5] if name == "01" else [])
+    assert spread_sweeps(cache, 0, seed=0, labelled=True) == [("01", 0), ("01", 5)]
     assert len(spread_sweeps(cache, 0, seed=0)) == 12
 
 

@@ -14,7 +14,7 @@ from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.config import FinetuneConfig, Transfer
-from iscc_lidar.trainer.finetune.labels import labelled_places
+from iscc_lidar.trainer.finetune.labels import LabelConfig, count_labelled, labelled_places
 from iscc_lidar.trainer.finetune.loop import finetune, steps_of
 from iscc_lidar.trainer.finetune.network import find_encoder
 from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches
@@ -124,6 +124,14 @@ def test_nested_fractions_and_lists_say_which_sweeps_are_labelled(cache: Cache, 
     assert len({frozenset(drawn(25, seed)) for seed in range(8)}) > 1
     (tmp_path / "list.txt").write_text("01/000003\n00/000001\n")
     assert labelled_places(cache, tuning.labels, tmp_path / "list.txt") == [("01", 3), ("00", 1)]
+
+
+def test_a_fraction_is_of_the_sweeps_that_have_labels(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Cache, "labelled_sweeps", lambda _, name: [0, 2, 5] if name == "01" else [])
+    assert count_labelled(cache) == 3
+    assert set(labelled_places(cache, LabelConfig(percent=100.0))) == {("01", 0), ("01", 2), ("01", 5)}
+    (tmp_path / "list.txt").write_text("01/000001\n01/000002\n01/000005\n")
+    assert count_labelled(cache, tmp_path / "list.txt") == 2
 
 
 def test_length_goes_by_epochs_unless_steps_are_given(tuning: FinetuneConfig):
