@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import Frame, read_list
 
 Place = tuple[str, int]
@@ -21,6 +22,14 @@ def places_of(frames: Iterable[Frame], names: Mapping[str, Sequence[str]]) -> li
     """Places of sweeps that are given by name; ``names`` are those of ``sweep_names``."""
     index = {sequence: {name: i for i, name in enumerate(of_sequence)} for sequence, of_sequence in names.items()}
     return [(sequence, index[sequence][name]) for sequence, name in frames]
+
+
+def all_labelled(cache: Cache) -> list[Place]:
+    """Places of all sweeps that have semantic labels: Waymo labels every fifth frame only. Raises UserError if none."""
+    places = [(sequence, index) for sequence in cache.sequence_names for index in cache.labelled_sweeps(sequence)]
+    if not places:
+        raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files in place")
+    return places
 
 
 def listed_places(cache: Cache, listed: Path) -> list[Place]:

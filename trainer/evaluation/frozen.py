@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import GroupedView, join_voxels
-from iscc_lidar.trainer.data.places import Place
+from iscc_lidar.trainer.data.places import Place, all_labelled
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
 
@@ -21,11 +21,10 @@ from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
 def spread_sweeps(cache: Cache, count: int, seed: int, labelled: bool = False) -> list[Place]:
     """Choose sweeps evenly over the sequences of a cache, each at a random place; 0 takes all.
 
-    With ``labelled`` only sweeps that have semantic labels; raises UserError where a cache did not count them.
+    With ``labelled`` only sweeps that have semantic labels; raises UserError where there is none.
     """
     entries = cache.manifest.sequences
-    indices = {e.name: cache.labelled_sweeps(e.name) if labelled else range(e.sweeps) for e in entries}
-    every = [(name, index) for name, kept in indices.items() for index in kept]
+    every = all_labelled(cache) if labelled else [(e.name, index) for e in entries for index in range(e.sweeps)]
     if count == 0 or count >= len(every):
         return every
     rng = np.random.default_rng(seed)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
-from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.label_fractions import draw_fractions, read_list
-from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
+from iscc_lidar.trainer.data.places import Place, all_labelled, listed_places, places_of, sweep_names
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,16 @@ def count_labelled(cache: Cache, among: Path | None = None) -> int:
 def scored_places(cache: Cache, listed: Path | None) -> list[Place]:
     """All sweeps of a cache that have labels, or those of a list. Raises UserError as labelled_places."""
     if listed is None:
-        return [(sequence, index) for sequence in cache.sequence_names for index in cache.labelled_sweeps(sequence)]
+        return all_labelled(cache)
     return listed_places(cache, listed)
 
 
 def _labelled(cache: Cache, names: dict[str, list[str]], among: Path | None) -> dict[str, list[str]]:
-    """Names of the sweeps that have labels: Waymo labels every fifth frame only."""
-    found = {s: [names[s][index] for index in cache.labelled_sweeps(s)] for s in names}
-    if not any(found.values()):
-        raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files in place")
-    if among is None:
-        return found
-    chosen = set(read_list(among, names))
-    return {s: [name for name in labelled if (s, name) in chosen] for s, labelled in found.items()}
+    """Names of the sweeps that have labels, of each sequence, where a list is given only of those in it."""
+    chosen = set(read_list(among, names)) if among is not None else None
+    found: dict[str, list[str]] = {sequence: [] for sequence in names}
+    for sequence, index in all_labelled(cache):
+        name = names[sequence][index]
+        if chosen is None or (sequence, name) in chosen:
+            found[sequence].append(name)
+    return found

@@ -62,7 +62,7 @@ def finetune(
         config = dataclasses.replace(config, model=encoder.model)
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     dataset = LabelledDataset(cache, labelled_places(cache, config.labels, listed, among), config)
-    steps = steps_of(config, len(dataset), count_labelled(cache, among))
+    steps = steps_of(config, len(dataset), count_labelled(cache, None if listed else among))
     with ranks.joined(compute.device):
         share = _share(config)
         frames = frames_of(cache, dataset.places)
@@ -80,8 +80,10 @@ def finetune(
 
         def step_of(step: int, batch: Sequence[LabelledBatch]) -> dict[str, Tensor]:
             nonlocal replica
-            if replica is None or step == held:  # processes agree on what they exchange when a replica is made
+            if replica is None or step == held:
                 state.hold(step < held)
+                # What processes exchange is settled when a replica is made. The old one has to be gone by then: its
+                # hooks would hear of the gradients, too.
                 replica = None
                 replica = ranks.replicated(state.network)
             return tune_step(state, replica, batch[0], step, steps, weight, config)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.evaluation.frozen import calibrate, see, see_groups, spread_sweeps
@@ -19,6 +20,9 @@ def test_sweeps_without_labels_are_passed_over_where_labels_are_needed(cache: Ca
     monkeypatch.setattr(Cache, "labelled_sweeps", lambda _, name: [0, 5] if name == "01" else [])
     assert spread_sweeps(cache, 0, seed=0, labelled=True) == [("01", 0), ("01", 5)]
     assert len(spread_sweeps(cache, 0, seed=0)) == 12
+    monkeypatch.setattr(Cache, "labelled_sweeps", lambda *_: [])
+    with pytest.raises(UserError, match="no sweep has semantic labels"):
+        spread_sweeps(cache, 4, seed=0, labelled=True)
 
 
 def test_calibration_sets_statistics_to_the_mean_over_sweeps(cache: Cache, tiny: PretrainConfig):

@@ -134,6 +134,18 @@ def test_a_fraction_is_of_the_sweeps_that_have_labels(cache: Cache, tmp_path: Pa
     assert count_labelled(cache, tmp_path / "list.txt") == 2
 
 
+def test_a_list_of_labelled_sweeps_says_it_all_whatever_they_were_to_be_drawn_among(
+    cache_path: Path, tuning: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Cache, "labelled_sweeps", lambda _, name: [3] if name == "01" else [])
+    (tmp_path / "labelled.txt").write_text("01/000003\n")
+    (tmp_path / "among.txt").write_text("00/000001\n")
+    by_epochs = with_train(tuning, steps=0, epochs=(2,))
+    assert finetune(
+        cache_path, tmp_path / "run", by_epochs, listed=tmp_path / "labelled.txt", among=tmp_path / "among.txt"
+    )
+
+
 def test_length_goes_by_epochs_unless_steps_are_given(tuning: FinetuneConfig):
     assert steps_of(tuning, 100, 100) == 8
     by_epochs = with_train(tuning, steps=0, epochs=(3,), batch_size=2)
