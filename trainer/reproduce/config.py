@@ -17,6 +17,7 @@ class ReproduceConfig:
     seeds: tuple[int, ...] = option((0, 1, 2), "a seed draws labels, pre-training and fine-tuning alike for all rows")
     pretrain_recipes: tuple[str, ...] = option(("quick",), "recipes of pre-training, under those of a row")
     pretrain_set: tuple[str, ...] = option((), "options of pre-training, as section.key=value")
+    row_set: tuple[str, ...] = option((), "options of one row's pre-training, as row:section.key=value")
     finetune_recipes: tuple[str, ...] = option(
         ("quick",), "recipes of fine-tuning, one for all fractions or one for each"
     )
@@ -27,6 +28,9 @@ class ReproduceConfig:
         unknown = [row for row in self.rows if row not in ALL]
         if unknown:
             raise ValueError(f"rows: no row {', '.join(unknown)}; there are {', '.join(ALL)}")
+        strangers = [text for text in self.row_set if text.partition(":")[0] not in ALL or "=" not in text]
+        if strangers:
+            raise ValueError(f"row_set: expected row:section.key=value with a row's name, not {', '.join(strangers)}")
         if not self.rows or not self.percents or not self.seeds:
             raise ValueError("rows, percents and seeds must each name one at least")
         if any(not 0 < percent <= 100 for percent in self.percents):

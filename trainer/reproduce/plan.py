@@ -85,10 +85,11 @@ def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out:
             f"row {row.name} learns from sweeps that are grouped otherwise: give that cache as --cache {row.cache}=PATH"
         )
     name = f"pretrain/{row.name}/seed{seed}"
+    own = [option for name, _, option in (text.partition(":") for text in config.row_set) if name == row.name]
     arguments = (
         *("pretrain", "--resume", "--cache", str(caches.train[row.cache]), "--out", str(out / name)),
         *_each("--recipe", (*config.pretrain_recipes, *row.recipes)),
-        *_each("--set", (*config.pretrain_set, f"train.seed={seed}")),
+        *_each("--set", (*config.pretrain_set, *own, f"train.seed={seed}")),
     )
     return Job(name, arguments, out / name / "encoder.safetensors")
 

@@ -102,7 +102,7 @@ def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) 
         "training sweeps": f"{_sweeps(train):,} in {len(train.sequence_names)} sequences, {train.path}",
         "test sweeps": f"{_sweeps(test):,} in {len(test.sequence_names)} sequences, {test.path}",
         "seeds": ", ".join(str(seed) for seed in config.seeds),
-        "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set)),
+        "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set, *config.row_set)),
         "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)),
         "machine": f"{device}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
         "work": f"{len(jobs)} trainings, {hours:.1f} hours of one job at a time",

@@ -36,6 +36,12 @@ def test_rows_differ_in_their_encoder_alone():
     assert "labels.seed=3" in scratch.arguments
 
 
+def test_options_of_a_row_reach_that_row_alone():
+    config = ReproduceConfig(row_set=("segcontrast:teacher.momentum_start=0.99",), seeds=(0,), percents=(1.0,))
+    given = {j.name: "teacher.momentum_start=0.99" in j.arguments for j in plan(config, CACHES, OUT)}
+    assert [name for name, has in given.items() if has] == ["pretrain/segcontrast/seed0"]
+
+
 def test_a_row_without_its_cache_is_refused():
     config = ReproduceConfig(rows=("ground_kept",))
     with pytest.raises(UserError, match="--cache ground_kept=PATH"):
@@ -51,6 +57,7 @@ def test_a_row_without_its_cache_is_refused():
         ({"rows": ("scratch", "isc")}, "no row isc"),
         ({"percents": (0.0,)}, "above 0"),
         ({"seeds": ()}, "must each name one"),
+        ({"row_set": ("segcontrst:train.steps=1",)}, "row_set: expected"),
         ({"finetune_recipes": ("a", "b", "c")}, "one for each"),
     ],
 )
