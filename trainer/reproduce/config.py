@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.reproduce.rows import ALL
+
+
+def schedule_name(recipe: str) -> str:
+    """Name of a fine-tuning recipe, which may be a path, in folders and tables."""
+    return Path(recipe).stem
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class ReproduceConfig:
     pretrain_set: tuple[str, ...] = option((), "options of pre-training, as section.key=value")
     row_set: tuple[str, ...] = option((), "options of one row's pre-training, as row:section.key=value")
     finetune_recipes: tuple[str, ...] = option(
-        ("quick",), "recipes of fine-tuning, one for all fractions or one for each"
+        ("quick",), "recipes of fine-tuning: each encoder is fine-tuned by each, and each has tables of its own"
     )
     finetune_set: tuple[str, ...] = option((), "options of fine-tuning, as section.key=value")
     jobs: int = option(0, "trainings at a time, each with a core or a GPU of its own; 0 one for each that there is")
@@ -35,5 +41,6 @@ class ReproduceConfig:
             raise ValueError("rows, percents and seeds must each name one at least")
         if any(not 0 < percent <= 100 for percent in self.percents):
             raise ValueError(f"percents must lie above 0 and up to 100, not {list(self.percents)}")
-        if len(self.finetune_recipes) not in (1, len(self.percents)):
-            raise ValueError("finetune_recipes: give one, or one for each of percents")
+        names = [schedule_name(recipe) for recipe in self.finetune_recipes]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"finetune_recipes: give one at least, and none twice, not {names}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, svg
-from iscc_lidar.trainer.reproduce.results import Result
+from iscc_lidar.trainer.reproduce.results import Result, by_schedule
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
 from iscc_lidar.trainer.reproduce.tables import filled
 
@@ -31,8 +31,9 @@ def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Se
     methods = dict.fromkeys(r.method for r in results)
     if SCRATCH in methods and "iscc" in methods:
         smallest = min(r.fraction for r in results)
-        plot = svg(gains_by_class(results, "iscc", smallest))
-        figures.append(_figure(plot, "What ISCC gains in each class; bars: mean over seeds, dots: single seeds."))
+        for schedule, own in by_schedule(results).items():
+            said = f"What ISCC gains in each class, fine-tuned by {schedule}; bars: mean over seeds, dots: single ones."
+            figures.append(_figure(svg(gains_by_class(own, "iscc", smallest)), said))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
 from iscc_lidar.trainer.reproduce.rows import ALL, STANDARD, Row
 
 
@@ -46,22 +46,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A fine-tuning run: a row at a label fraction and seed."""
+    """A fine-tuning run: a row at a label fraction and seed, by a recipe."""
 
     row: Row
+    recipe: str
     percent: float
     seed: int
 
     @property
     def name(self) -> str:
         """Its folder below OUT."""
-        return f"finetune/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
+        return f"finetune/{schedule_name(self.recipe)}/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
 
 
 def tunings(config: ReproduceConfig) -> list[Tuning]:
     """All fine-tuning runs, the tables' order: by seed, so that whole tables with fewer seeds come first."""
     return [
-        Tuning(ALL[row], percent, seed) for seed in config.seeds for percent in config.percents for row in config.rows
+        Tuning(ALL[row], recipe, percent, seed)
+        for seed in config.seeds
+        for recipe in config.finetune_recipes
+        for percent in config.percents
+        for row in config.rows
     ]
 
 
@@ -95,8 +100,6 @@ def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out:
 
 
 def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
-    recipes = config.finetune_recipes
-    recipe = recipes[config.percents.index(tuning.percent) if len(recipes) > 1 else 0]
     options = (
         *config.finetune_set,
         f"labels.percent={tuning.percent!r}",
@@ -105,7 +108,7 @@ def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, 
     )
     arguments = (
         *("finetune", "semseg", "--resume", "--train-cache", str(caches.train[STANDARD])),
-        *("--val-cache", str(caches.test), "--out", str(out / tuning.name), "--recipe", recipe),
+        *("--val-cache", str(caches.test), "--out", str(out / tuning.name), "--recipe", tuning.recipe),
         *(("--encoder", str(pretraining.product)) if pretraining else ()),
         *(("--among", str(caches.train_list)) if caches.train_list else ()),
         *(("--val-list", str(caches.test_list)) if caches.test_list else ()),

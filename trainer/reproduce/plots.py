@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.reproduce.results import Result, mean_of, spread
+from iscc_lidar.trainer.reproduce.results import Result, by_schedule, mean_of, spread
 from iscc_lidar.trainer.reproduce.rows import SCRATCH, Row
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SCRATCH_COLOR: Final = "#6b7280"
@@ -19,9 +20,19 @@ _OTHER_COLORS: Final = ("#2e86ab", "#66a182", "#edae49", "#7b5ea7", "#8c564b", "
 
 
 def curves(results: Sequence[Result], rows: Sequence[Row]) -> Figure:
-    """MIoU of rows over the label fraction; bars are standard deviations over the seeds, dots single runs."""
-    figure = _figure(8.0, 4.2)
-    panel = figure.subplots()
+    """MIoU of rows over the label fraction, a panel a schedule; bars: deviation over seeds, dots: single runs."""
+    schedules = by_schedule(results)
+    figure = _figure(4.0 * len(schedules) + 3.0, 4.2)
+    panels = figure.subplots(1, len(schedules), sharey=True, squeeze=False)[0]
+    for panel, (schedule, own) in zip(panels, schedules.items(), strict=True):
+        _curves(panel, own, rows)
+        panel.set_title(f"fine-tuned by {schedule}")
+    panels[0].set_ylabel("mIoU, %")
+    panels[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _curves(panel: Axes, results: Sequence[Result], rows: Sequence[Row]) -> None:
     fractions = sorted({r.fraction for r in results})
     others = iter(_OTHER_COLORS * len(rows))
     for row in rows:
@@ -36,10 +47,7 @@ def curves(results: Sequence[Result], rows: Sequence[Row]) -> Figure:
     panel.set_xticks(fractions, [f"{f:g} %" for f in fractions])
     panel.minorticks_off()
     panel.set_xlabel("labelled sweeps")
-    panel.set_ylabel("mIoU, %")
     panel.grid(alpha=0.3)
-    panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
 
 
 def gains_by_class(results: Sequence[Result], method: str, fraction: float) -> Figure:

@@ -15,10 +15,11 @@ import numpy as np
 from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.reproduce.config import schedule_name
 from iscc_lidar.trainer.reproduce.plan import Tuning
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
 
-_FIXED: Final = ("method", "recipe", "dataset", "fraction", "seed", "miou", "miou_objects", "accuracy")
+_FIXED: Final = ("method", "recipe", "dataset", "schedule", "fraction", "seed", "miou", "miou_objects", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Result:
     """The score of one run; IoU and its means in percent, None where a class does not occur.
 
     Attributes:
-        method: name of the row; recipe: the recipes it was pre-trained with.
+        method: name of the row; recipe: the recipes it was pre-trained with; schedule: the recipe it was fine-tuned by.
         fraction: labelled share of the training sweeps, percent.
         iou: of each class, in the data set's order.
     """
@@ -34,6 +35,7 @@ class Result:
     method: str
     recipe: str
     dataset: str
+    schedule: str
     fraction: float
     seed: int
     miou: float
@@ -62,6 +64,7 @@ def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path)
         method=tuning.row.name,
         recipe=recipe,
         dataset=dataset,
+        schedule=schedule_name(tuning.recipe),
         fraction=tuning.percent,
         seed=tuning.seed,
         miou=100 * content["miou"],
@@ -80,7 +83,7 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
     for r in results:
         means = [f"{value:.2f}" for value in (r.miou, r.miou_objects, r.accuracy)]
         by_class = ["" if r.iou[name] is None else f"{r.iou[name]:.2f}" for name in classes]
-        writer.writerow([r.method, r.recipe, r.dataset, f"{r.fraction:g}", r.seed, *means, *by_class])
+        writer.writerow([r.method, r.recipe, r.dataset, r.schedule, f"{r.fraction:g}", r.seed, *means, *by_class])
     files.write_text(path, text.getvalue())
 
 
@@ -93,6 +96,14 @@ def read_csv(path: Path) -> list[Result]:
         raise UserError(
             f"{path}: not a results.csv of iscc-train reproduce ({type(error).__name__}: {error})"
         ) from None
+
+
+def by_schedule(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Results of each fine-tuning recipe, in order of appearance: what may be compared stands together."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.schedule, []).append(result)
+    return found
 
 
 def spread(values: Iterable[float]) -> Spread | None:
@@ -120,6 +131,7 @@ def _result(line: dict[str, str]) -> Result:
         method=line["method"],
         recipe=line["recipe"],
         dataset=line["dataset"],
+        schedule=line["schedule"],
         fraction=float(line["fraction"]),
         seed=int(line["seed"]),
         miou=float(line["miou"]),

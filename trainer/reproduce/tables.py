@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from iscc_lidar.trainer.reproduce import deck
-from iscc_lidar.trainer.reproduce.results import Result, gain_of, mean_of
+from iscc_lidar.trainer.reproduce.results import Result, by_schedule, gain_of, mean_of
 from iscc_lidar.trainer.reproduce.rows import ABLATION, FURTHER, SCRATCH, SEGMENTATION, Row
 
 _TABLES: Final = (
@@ -18,7 +18,11 @@ _TABLES: Final = (
 
 def tables(results: Sequence[Result], dataset: str) -> str:
     """All tables that there are results for, as one Markdown text."""
-    return "\n".join(f"### {title}\n\n{table(results, rows, dataset)}" for title, rows in filled(results))
+    return "\n".join(
+        f"### {title}, fine-tuned by {schedule}\n\n{table(own, rows, dataset)}"
+        for schedule, own in by_schedule(results).items()
+        for title, rows in filled(own)
+    )
 
 
 def filled(results: Sequence[Result]) -> list[tuple[str, list[Row]]]:
@@ -35,7 +39,7 @@ def filled(results: Sequence[Result]) -> list[tuple[str, list[Row]]]:
 
 
 def table(results: Sequence[Result], rows: Sequence[Row], dataset: str) -> str:
-    """One table: for each fraction mIoU, gain over scratch, and the authors' gain where they give one.
+    """One table of one schedule: for each fraction mIoU, gain over scratch, and the authors' gain where they give one.
 
     The authors' numbers of SemanticKITTI stand beside those of other data sets as well, and say so in the head.
     """

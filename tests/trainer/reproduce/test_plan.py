@@ -36,6 +36,13 @@ def test_rows_differ_in_their_encoder_alone():
     assert "labels.seed=3" in scratch.arguments
 
 
+def test_each_encoder_is_fine_tuned_by_each_recipe_in_a_folder_of_its_own():
+    config = ReproduceConfig(rows=("iscc",), percents=(1.0,), seeds=(0,), finetune_recipes=("long", "my/short.toml"))
+    names = [j.name for j in plan(config, CACHES, OUT)]
+    schedules = ["long", "short"]
+    assert names == ["pretrain/iscc/seed0", *(f"finetune/{name}/iscc/percent1-seed0" for name in schedules)]
+
+
 def test_options_of_a_row_reach_that_row_alone():
     config = ReproduceConfig(row_set=("segcontrast:teacher.momentum_start=0.99",), seeds=(0,), percents=(1.0,))
     given = {j.name: "teacher.momentum_start=0.99" in j.arguments for j in plan(config, CACHES, OUT)}
@@ -58,7 +65,8 @@ def test_a_row_without_its_cache_is_refused():
         ({"percents": (0.0,)}, "above 0"),
         ({"seeds": ()}, "must each name one"),
         ({"row_set": ("segcontrst:train.steps=1",)}, "row_set: expected"),
-        ({"finetune_recipes": ("a", "b", "c")}, "one for each"),
+        ({"finetune_recipes": ("a", "b/a.toml")}, "none twice"),
+        ({"finetune_recipes": ()}, "one at least"),
     ],
 )
 def test_options_that_cannot_be_are_refused(changes: dict[str, tuple[object, ...]], said: str):

@@ -13,9 +13,11 @@ from iscc_lidar.trainer.reproduce.results import Result, Spread, gain_of, mean_o
 from iscc_lidar.trainer.reproduce.tables import tables
 
 
-def result(method: str, fraction: float, seed: int, miou: float, dataset: str = "semantickitti") -> Result:
+def result(
+    method: str, fraction: float, seed: int, miou: float, dataset: str = "semantickitti", schedule: str = "long"
+) -> Result:
     iou = {"car": miou + 1, "road": miou - 1, "truck": None}
-    return Result(method, "quick", dataset, fraction, seed, miou, miou + 1, 80.0, iou)
+    return Result(method, "quick", dataset, schedule, fraction, seed, miou, miou + 1, 80.0, iou)
 
 
 SEVEN = [
@@ -33,11 +35,13 @@ def test_a_csv_comes_back_as_it_was_written(tmp_path: Path):
     write_csv(tmp_path / "results.csv", SEVEN)
     assert read_csv(tmp_path / "results.csv") == SEVEN
     head, first = (tmp_path / "results.csv").read_text().splitlines()[:2]
-    assert head == "method,recipe,dataset,fraction,seed,miou,miou_objects,accuracy,car,road,truck"
-    assert first == "scratch,quick,semantickitti,1,0,30.00,31.00,80.00,31.00,29.00,"
+    assert head == "method,recipe,dataset,schedule,fraction,seed,miou,miou_objects,accuracy,car,road,truck"
+    assert first == "scratch,quick,semantickitti,long,1,0,30.00,31.00,80.00,31.00,29.00,"
 
 
-@pytest.mark.parametrize("text", ["", "nothing\n1\n", "method,recipe,dataset,fraction,seed,miou\na,b,c,1,x,2\n"])
+@pytest.mark.parametrize(
+    "text", ["", "nothing\n1\n", "method,recipe,dataset,schedule,fraction,seed,miou\na,b,c,d,1,x,2\n"]
+)
 def test_another_file_is_refused_by_name(tmp_path: Path, text: str):
     (tmp_path / "other.csv").write_text(text)
     if text:
@@ -77,9 +81,13 @@ def test_the_authors_gains_are_those_of_the_slides():
 def test_tables_hold_means_paired_gains_and_the_authors_gains():
     text = tables(SEVEN, "semantickitti")
     lines = text.splitlines()
-    assert lines[0] == "### Semantic segmentation, mIoU"
+    assert lines[0] == "### Semantic segmentation, mIoU, fine-tuned by long"
     assert lines[2].startswith("|  | 1 % of labels | gain | authors' gain | 10 % of labels | gain |")
     assert lines[4] == "| from scratch: no pre-training | 32.0 ± 2.8 |  |  | 40.0 |  |  |"
     assert "| 58.7 ± 35.0 | +6.5 ± 0.7 | +6.2 | 42.5 | +2.5 | +1.8 |" in lines[5]
     assert "Ablation" not in text
+    both = tables([*SEVEN, result("iscc", 1.0, 0, 50.0, schedule="short")], "semantickitti")
+    assert both.startswith(text), "schedules are never averaged"
+    assert "fine-tuned by short" in both
+    assert "50.0 |  |" in both, "no gain without a run from scratch by the same schedule"
     assert "Ablation" in tables([*SEVEN, result("local_only", 1.0, 0, 33.0)], "semantickitti")
