@@ -13,8 +13,7 @@ from iscc_lidar.trainer.data.crops import CropConfig
 from iscc_lidar.trainer.data.parts import PartConfig
 from iscc_lidar.trainer.data.sample import DataConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
-from iscc_lidar.trainer.engine.choose import EngineName
-from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
+from iscc_lidar.trainer.hardware.compute import Precision
 from iscc_lidar.trainer.losses.local_contrast import LocalConfig
 from iscc_lidar.trainer.losses.prototypes import GlobalConfig
 from iscc_lidar.trainer.losses.weights import LossConfig
@@ -22,6 +21,7 @@ from iscc_lidar.trainer.methods.options import MethodConfig
 from iscc_lidar.trainer.model.heads import HeadConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
+from iscc_lidar.trainer.run.options import RunningOptions
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 SHORT: Final = "quick"
@@ -29,8 +29,8 @@ SHORT: Final = "quick"
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Optimisation and the running of it."""
+class TrainConfig(RunningOptions):
+    """Optimisation, and the running of it."""
 
     steps: int = option(1500, "optimiser steps; the length of warm-up, cosine and teacher schedule follow from it")
     batch_size: int = option(2, "pairs of sweeps a step, over all micro-batches and processes")
@@ -48,20 +48,10 @@ class TrainConfig:
     weight_decay: float = option(1e-2, "AdamW's decoupled decay")
     clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
     seed: int = option(0, "seed of weights, order, pairs, augmentations and crops")
-    device: DeviceName = option("auto", "auto takes CUDA where there is one")
-    engine: EngineName = option(
-        "auto", "of the sparse convolutions; auto takes torchsparse on CUDA where it is installed and passes its check"
-    )
-    recompute: bool = option(
-        False, "keep only the input of each stage of the U-Net for the backward pass: less memory, a third more time"
-    )
-    loader_workers: int = option(2, "processes that make samples; 0 makes them in the training process; same result")
-    log_every: int = option(10, "steps between two lines of metrics.jsonl")
-    checkpoint_every: int = option(200, "steps between two checkpoints")
-    tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "micro_batches", "log_every", "checkpoint_every"):
+        super().__post_init__()
+        for name in ("steps", "batch_size", "micro_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
         if self.batch_size % self.micro_batches != 0:

@@ -8,11 +8,11 @@ from typing import Final, Literal
 
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
-from iscc_lidar.trainer.engine.choose import EngineName
 from iscc_lidar.trainer.finetune.labels import LabelConfig
 from iscc_lidar.trainer.finetune.loss import LossConfig
-from iscc_lidar.trainer.hardware.compute import DeviceName, Precision
+from iscc_lidar.trainer.hardware.compute import Precision
 from iscc_lidar.trainer.model.unet import ModelConfig
+from iscc_lidar.trainer.run.options import RunningOptions
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 
@@ -29,8 +29,8 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Optimisation and the running of it."""
+class TrainConfig(RunningOptions):
+    """Optimisation, and the running of it."""
 
     epochs: tuple[int, ...] = option(
         (30,), "passes over the sweeps in use where they are the shares epochs_at of all that have labels"
@@ -55,22 +55,16 @@ class TrainConfig:
     clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
     seed: int = option(0, "seed of the head's (and an untrained encoder's) weights, order and augmentations")
     precision: Precision = option("auto", "what the network computes in, as in pre-training")
-    device: DeviceName = option("auto", "auto takes CUDA where there is one")
-    engine: EngineName = option("auto", "of the sparse convolutions, as in pre-training")
-    recompute: bool = option(False, "keep only the input of each stage for the backward pass: less memory, more time")
-    loader_workers: int = option(2, "processes that make samples; 0 makes them in the training process; same result")
-    log_every: int = option(10, "steps between two lines of metrics.jsonl")
     checkpoint_every: int = option(500, "steps between two checkpoints")
-    tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.epochs or len(self.epochs) != len(self.epochs_at) or min(self.epochs) < 1:
             raise ValueError("train.epochs and train.epochs_at must be equally long, and each epoch at least 1")
         if min(self.epochs_at) <= 0 or list(self.epochs_at) != sorted(set(self.epochs_at)):
             raise ValueError(f"train.epochs_at must rise, from above 0, not {list(self.epochs_at)}")
-        for name in ("batch_size", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size < 1:
+            raise ValueError(f"train.batch_size must be at least 1, not {self.batch_size}")
         if self.steps < 0:
             raise ValueError(f"train.steps must be 0 or more, not {self.steps}")
         if not 0 <= self.frozen < 1:

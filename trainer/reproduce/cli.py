@@ -17,7 +17,8 @@ def reproduce(
     cache: Annotated[
         list[str] | None,
         typer.Option(
-            help="training sweeps, NAME=PATH: standard, and ground_kept, single_sweep for rows that need them"
+            help="training sweeps, NAME=PATH: standard; ground_kept, single_sweep for rows that need them; labelled "
+            "where labels are of another cache"
         ),
     ] = None,
     test_cache: Annotated[Path | None, typer.Option(help="sweeps that score, with labels")] = None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
-from iscc_lidar.trainer.reproduce.rows import ALL, STANDARD, Row
+from iscc_lidar.trainer.reproduce.rows import ALL, LABELLED, STANDARD, Row
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Caches:
     """Where the data is.
 
     Attributes:
-        train: caches of the training sweeps by how they are grouped; labels are those of the standard one.
+        train: caches of the training sweeps by how they are grouped; one named labelled is fine-tuned on, without
+            it the standard one.
         test: cache that scores.
         train_list, test_list: lists of the sweeps that may be labelled, and that are scored; None for all.
     """
@@ -25,6 +26,11 @@ class Caches:
     test: Path
     train_list: Path | None = None
     test_list: Path | None = None
+
+    @property
+    def labelled(self) -> Path:
+        """The cache that is fine-tuned on."""
+        return self.train.get(LABELLED, self.train[STANDARD])
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, 
         f"train.seed={tuning.seed}",
     )
     arguments = (
-        *("finetune", "semseg", "--resume", "--train-cache", str(caches.train[STANDARD])),
+        *("finetune", "semseg", "--resume", "--train-cache", str(caches.labelled)),
         *("--val-cache", str(caches.test), "--out", str(out / tuning.name), "--recipe", tuning.recipe),
         *(("--encoder", str(pretraining.product)) if pretraining else ()),
         *(("--among", str(caches.train_list)) if caches.train_list else ()),

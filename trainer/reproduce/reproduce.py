@@ -53,7 +53,7 @@ def left_to_do(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
 
 def _dataset(caches: Caches) -> str:
     """Name of the data set; refuses a pair of caches whose classes differ, or that share a sequence unasked."""
-    train, test = Cache(caches.train[STANDARD]), Cache(caches.test)
+    train, test = Cache(caches.labelled), Cache(caches.test)
     if train.manifest.class_names != test.manifest.class_names or not train.manifest.class_names:
         raise UserError(f"{train.path} and {test.path} must have the same semantic classes, and some at all")
     same = train.path.resolve() == test.path.resolve()
@@ -95,12 +95,12 @@ def _write(results: list[Result], config: ReproduceConfig, caches: Caches, jobs:
 
 def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) -> Mapping[str, str]:
     hours = sum(seconds_of(job, out) for job in jobs) / 3600
-    test, train = Cache(caches.test), Cache(caches.train[STANDARD])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{processor()}, {_places()} cores"
     options = json.dumps(to_dict(config), sort_keys=True)
     return {
-        "training sweeps": f"{_sweeps(train):,} in {len(train.sequence_names)} sequences, {train.path}",
-        "test sweeps": f"{_sweeps(test):,} in {len(test.sequence_names)} sequences, {test.path}",
+        "pre-trained on": _content(caches.train[STANDARD]),
+        "labels drawn from": _content(caches.labelled, caches.train_list),
+        "scored on": _content(caches.test, caches.test_list),
         "seeds": ", ".join(str(seed) for seed in config.seeds),
         "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set, *config.row_set)),
         "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)),
@@ -110,5 +110,8 @@ def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) 
     }
 
 
-def _sweeps(cache: Cache) -> int:
-    return sum(entry.sweeps for entry in cache.manifest.sequences)
+def _content(path: Path, chosen: Path | None = None) -> str:
+    cache = Cache(path)
+    sweeps = sum(entry.sweeps for entry in cache.manifest.sequences)
+    which = f"those listed in {chosen} of " if chosen else ""
+    return f"{which}{sweeps:,} sweeps in {len(cache.sequence_names)} sequences, {path}"

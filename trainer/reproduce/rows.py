@@ -8,6 +8,8 @@ from typing import Final
 SCRATCH: Final = "scratch"
 STANDARD: Final = "standard"
 """The cache as pre-processing makes it by default."""
+LABELLED: Final = "labelled"
+"""The cache whose sweeps are fine-tuned on; the standard one where it is not given."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from iscc_lidar.shared.cache_reader import Cache, read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.provenance import versions
 from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.options import RunningOptions
 
 T = TypeVar("T")
 
@@ -23,9 +24,7 @@ CONFIG_FILE: Final = "config.json"
 """Every option and where the run comes from, for scripts."""
 RECIPE_FILE: Final = "config.toml"
 """The same options as a recipe, for another run alike."""
-FREE_TO_CHANGE: Final = frozenset(
-    {"device", "engine", "recompute", "loader_workers", "log_every", "checkpoint_every", "tensorboard"}
-)
+FREE_TO_CHANGE: Final = frozenset(field.name for field in fields(RunningOptions))
 """Options of the train section that change what is learnt by no more than rounding, so that a resumed run may change
 them; so it may the number of processes."""
 

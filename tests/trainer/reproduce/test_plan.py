@@ -58,6 +58,14 @@ def test_a_row_without_its_cache_is_refused():
     assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "kept"
 
 
+def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
+    config = ReproduceConfig(rows=("iscc",), percents=(1.0,), seeds=(0,))
+    caches = dataclasses.replace(CACHES, train={"standard": Path("raw"), "labelled": Path("few")})
+    pretraining, tuning = plan(config, caches, OUT)
+    assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "raw"
+    assert tuning.arguments[tuning.arguments.index("--train-cache") + 1] == "few"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
