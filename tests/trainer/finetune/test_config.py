@@ -1,0 +1,34 @@
+"""The recipes that come with fine-tuning say what their names and the documentation say."""
+
+import pytest
+
+from iscc_lidar.shared.config import find_shipped, resolve
+from iscc_lidar.trainer.finetune.config import RECIPES, FinetuneConfig
+from iscc_lidar.trainer.finetune.loop import steps_of
+
+
+def recipe(name: str) -> FinetuneConfig:
+    return resolve(FinetuneConfig, find_shipped(RECIPES, name))
+
+
+def test_every_shipped_recipe_is_tested_here():
+    assert {path.stem for path in RECIPES.glob("*.toml")} == {"long", "short", "quick", "quick_long"}
+
+
+@pytest.mark.parametrize(("sweeps", "epochs"), [(191, 500), (1913, 100), (9565, 50), (19130, 30)])
+def test_long_is_the_peers_schedule_at_their_fractions(sweeps: int, epochs: int):
+    config = recipe("long")
+    assert steps_of(config, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
+
+
+@pytest.mark.parametrize(("sweeps", "epochs"), [(191, 50), (19130, 30)])
+def test_short_has_tens_of_epochs_whatever_the_fraction(sweeps: int, epochs: int):
+    config = recipe("short")
+    assert steps_of(config, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
+
+
+def test_the_quick_ones_take_minutes_and_the_longer_one_leaves_the_way_up_out():
+    quick, longer = recipe("quick"), recipe("quick_long")
+    assert quick.train.steps < longer.train.steps <= 600
+    assert (quick.train.transfer, longer.train.transfer) == ("all", "down")
+    assert quick.data == longer.data
