@@ -27,8 +27,9 @@ def test_short_has_tens_of_epochs_whatever_the_fraction(sweeps: int, epochs: int
     assert steps_of(config, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
 
 
-def test_the_quick_ones_take_minutes_and_the_longer_one_leaves_the_way_up_out():
+def test_the_quick_ones_are_short_and_the_longer_one_leaves_the_way_up_out():
     quick, longer = recipe("quick"), recipe("quick_long")
-    assert quick.train.steps < longer.train.steps <= 600
+    assert [steps_of(quick, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([150, 480], rel=0.02)
+    assert [steps_of(longer, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([600, 1280], rel=0.02)
     assert (quick.train.transfer, longer.train.transfer) == ("all", "down")
     assert quick.data == longer.data
