@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from iscc_lidar.preprocess.windows import WindowConfig
 # How long an example takes depends on what else the machine does.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+# A shell's background jobs are started deaf to Ctrl-C; what is tested, and its child processes, must not be.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
