@@ -15,10 +15,11 @@ class SynthConfig:
     sequences: int = option(32, "streets, each a sequence of its own; pre-training needs variety more than length")
     sweeps: int = option(16, "successive sweeps per street; one window of 12 and its stride of 4")
     seed: int = option(0, "everything random follows from it, the sequence's and the sweep's number")
-    district: Literal["mixed", "old_town", "suburb"] = option(
+    district: Literal["mixed", "old_town", "suburb", "centre"] = option(
         "mixed",
         "how the streets are built: mixed varies everything; old_town has narrow, winding roads between rows of tall "
-        "houses, suburb wide ones between detached houses behind deep yards, both beyond what mixed has",
+        "houses, suburb wide ones between detached houses behind deep yards, centre straight, wide ones between closed "
+        "rows of taller, larger houses; all beyond what mixed has",
     )
     beams: int = option(64, "laser beams, spread over the elevations of an HDL-64E")
     columns: int = option(1024, "firings per revolution; a real HDL-64E has about 2000")
