@@ -20,6 +20,7 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce.plan import Job
+from iscc_lidar.trainer.run.stop_signal import stop_requests
 
 _LOOK_EVERY_S: Final = 0.2
 _GRACE_S: Final = 60
@@ -46,12 +47,16 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
 
     Raises:
         UserError: a job failed; the others were asked to save and end. The same call goes on from there.
+        SystemExit: Ctrl-C or SIGTERM came, and was handed on; its status says which.
     """
     done = {job.name for job in jobs if is_done(job, out, key)}
     waiting = [job for job in jobs if job.name not in done]
     running: list[_Running] = []
     free = list(range(at_once))
-    with tqdm(total=len(jobs), initial=len(done), unit="job", desc="reproduce", dynamic_ncols=True) as bar:
+    with (
+        stop_requests() as asked,
+        tqdm(total=len(jobs), initial=len(done), unit="job", desc="reproduce", dynamic_ncols=True) as bar,
+    ):
         try:
             while waiting or running:
                 for job in [j for j in waiting if done.issuperset(j.needs)][: len(free)]:
@@ -59,6 +64,8 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                     running.append(_start(job, out, free.pop(0), at_once))
                 bar.set_postfix_str(", ".join(r.job.name for r in running))
                 time.sleep(_LOOK_EVERY_S)
+                if number := asked():
+                    raise SystemExit(128 + number)
                 for ended in [r for r in running if r.process.poll() is not None]:
                     running.remove(ended)
                     free.append(ended.place)
@@ -113,6 +120,9 @@ def _note_end(ended: _Running, out: Path, key: Mapping[str, str]) -> None:
 
 
 def _end(running: Sequence[_Running]) -> None:
+    if running:
+        names = ", ".join(each.job.name for each in running)
+        tqdm.write(f"asked to save and end: {names}. The same reproduce command goes on from there", file=sys.stderr)
     for each in running:
         each.process.send_signal(signal.SIGTERM)
     end = time.monotonic() + _GRACE_S

@@ -82,8 +82,9 @@ def test_a_job_that_fails_is_named_with_what_it_said_and_the_others_stay_done(tm
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_uninterrupted_one(
-    cache_path: Path, other_cache_path: Path, tiny_model: str, tmp_path: Path
+    cache_path: Path, other_cache_path: Path, tiny_model: str, tmp_path: Path, number: signal.Signals
 ):
     (tmp_path / "tiny.toml").write_text(tiny_model + TINY_PRETRAIN)
     (tmp_path / "tune.toml").write_text(tiny_model + TINY_TUNE)
@@ -103,9 +104,11 @@ def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_u
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < end
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=120)
-    assert process.returncode != 0
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert "asked to save and end: pretrain/iscc/seed0" in said
+    assert (tmp_path / "cut/pretrain/iscc/seed0/resume.pt").exists(), "the job was asked to save before it ended"
     assert not (tmp_path / "cut/results.csv").exists()
     assert subprocess.run([*command, "--out", str(tmp_path / "cut")], capture_output=True).returncode == 0
     assert (tmp_path / "cut/results.csv").read_text() == (tmp_path / "whole/results.csv").read_text()
