@@ -44,3 +44,8 @@ class ReproduceConfig:
         names = [schedule_name(recipe) for recipe in self.finetune_recipes]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"finetune_recipes: give one at least, and none twice, not {names}")
+
+    def options_of(self, row: str) -> list[str]:
+        """Options of a row's pre-training, in order: those of all rows, then its own."""
+        own = [setting for name, _, setting in (text.partition(":") for text in self.row_set) if name == row]
+        return [*self.pretrain_set, *own]

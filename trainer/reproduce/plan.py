@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
-from iscc_lidar.trainer.reproduce.rows import ALL, LABELLED, STANDARD, Row
+from iscc_lidar.trainer.reproduce.rows import ALL, CACHES, LABELLED, STANDARD, Row
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,22 @@ class Caches:
             it the standard one.
         test: cache that scores.
         train_list, test_list: lists of the sweeps that may be labelled, and that are scored; None for all.
+
+    Raises:
+        UserError: there is no standard cache, or one of a name that nothing reads.
     """
 
     train: Mapping[str, Path]
     test: Path
     train_list: Path | None = None
     test_list: Path | None = None
+
+    def __post_init__(self) -> None:
+        if STANDARD not in self.train:
+            raise UserError(f"the training sweeps' cache is missing: give it as --cache {STANDARD}=PATH")
+        unknown = sorted(self.train.keys() - CACHES)
+        if unknown:
+            raise UserError(f"--cache {unknown[0]}=...: no such name; there are {', '.join(sorted(CACHES))}")
 
     @property
     def labelled(self) -> Path:
@@ -60,9 +70,14 @@ class Tuning:
     seed: int
 
     @property
+    def schedule(self) -> str:
+        """Name of its recipe."""
+        return schedule_name(self.recipe)
+
+    @property
     def name(self) -> str:
         """Its folder below OUT."""
-        return f"finetune/{schedule_name(self.recipe)}/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
+        return f"finetune/{self.schedule}/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
 
 
 def tunings(config: ReproduceConfig) -> list[Tuning]:
@@ -96,11 +111,10 @@ def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out:
             f"row {row.name} learns from sweeps that are grouped otherwise: give that cache as --cache {row.cache}=PATH"
         )
     name = f"pretrain/{row.name}/seed{seed}"
-    own = [option for name, _, option in (text.partition(":") for text in config.row_set) if name == row.name]
     arguments = (
         *("pretrain", "--resume", "--cache", str(caches.train[row.cache]), "--out", str(out / name)),
         *_each("--recipe", (*config.pretrain_recipes, *row.recipes)),
-        *_each("--set", (*config.pretrain_set, *own, f"train.seed={seed}")),
+        *_each("--set", (*config.options_of(row.name), f"train.seed={seed}")),
     )
     return Job(name, arguments, out / name / "encoder.safetensors")
 

@@ -15,7 +15,6 @@ import numpy as np
 from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.reproduce.config import schedule_name
 from iscc_lidar.trainer.reproduce.plan import Tuning
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
 
@@ -64,7 +63,7 @@ def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path)
         method=tuning.row.name,
         recipe=recipe,
         dataset=dataset,
-        schedule=schedule_name(tuning.recipe),
+        schedule=tuning.schedule,
         fraction=tuning.percent,
         seed=tuning.seed,
         miou=100 * content["miou"],

@@ -68,3 +68,5 @@ FURTHER: Final = (
 
 ALL: Final = {row.name: row for row in (*SEGMENTATION, *ABLATION, *FURTHER)}
 """By name."""
+CACHES: Final = frozenset({STANDARD, LABELLED, *(row.cache for row in ALL.values())})
+"""Names of all caches of training sweeps that something reads."""

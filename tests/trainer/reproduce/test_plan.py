@@ -58,6 +58,15 @@ def test_a_row_without_its_cache_is_refused():
     assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "kept"
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("labelled",), "--cache standard=PATH"), (("standard", "labeled"), "--cache labeled=.*: no such name")],
+)
+def test_caches_without_the_standard_one_or_by_a_name_that_nothing_reads_are_refused(names: tuple[str, ...], said: str):
+    with pytest.raises(UserError, match=said):
+        Caches({name: Path(name) for name in names}, Path("test"))
+
+
 def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
     config = ReproduceConfig(rows=("iscc",), percents=(1.0,), seeds=(0,))
     caches = dataclasses.replace(CACHES, train={"standard": Path("raw"), "labelled": Path("few")})
