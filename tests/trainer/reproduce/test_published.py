@@ -1,0 +1,24 @@
+"""What the README says of reproduction is what the committed results say."""
+
+from pathlib import Path
+
+import pytest
+
+from iscc_lidar.trainer.reproduce.results import by_schedule, read_csv
+from iscc_lidar.trainer.reproduce.tables import filled, table
+
+ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "docs" / "results.csv"
+
+
+def test_the_readme_has_the_table_of_the_committed_results():
+    quick = by_schedule(read_csv(RESULTS))["quick"]
+    rows = filled(quick)[0][1]
+    assert table(quick, rows, quick[0].dataset) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fraction", [1.0, 10.0])
+def test_every_row_has_the_same_three_seeds(fraction: float):
+    quick = by_schedule(read_csv(RESULTS))["quick"]
+    for method in {r.method for r in quick}:
+        assert [r.seed for r in quick if (r.method, r.fraction) == (method, fraction)] == [0, 1, 2], method
