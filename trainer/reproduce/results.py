@@ -80,8 +80,8 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_FIXED, *classes])
     for r in results:
-        means = [f"{value:.2f}" for value in (r.miou, r.miou_objects, r.accuracy)]
-        by_class = ["" if r.iou[name] is None else f"{r.iou[name]:.2f}" for name in classes]
+        means = [f"{value:.4f}" for value in (r.miou, r.miou_objects, r.accuracy)]
+        by_class = ["" if r.iou[name] is None else f"{r.iou[name]:.4f}" for name in classes]
         writer.writerow([r.method, r.recipe, r.dataset, r.schedule, f"{r.fraction:g}", r.seed, *means, *by_class])
     files.write_text(path, text.getvalue())
 
