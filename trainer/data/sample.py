@@ -17,6 +17,7 @@ from iscc_lidar.trainer.data.neighbours import NONE, nearest_voxels
 from iscc_lidar.trainer.data.pairs import Partner
 from iscc_lidar.trainer.data.parts import PartConfig, draw_parts
 from iscc_lidar.trainer.data.regions import FindRegions, Pair
+from iscc_lidar.trainer.data.turn_groups import turn_groups
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, voxelize
 
 
@@ -100,6 +101,7 @@ def make_sample(
     rng: np.random.Generator,
 ) -> Sample:
     """Make x^_i, x^_j, V and Q1 of method.md from two sweeps, or twice the same; ``find_regions`` gives V."""
+    sweep_i, sweep_j = (turn_groups(sweep, augmentation.turn_groups, rng) for sweep in (sweep_i, sweep_j))
     full_view1 = draw_view(sweep_i, data, augmentation, rng)
     view2 = draw_view(sweep_j, data, augmentation, rng)
     crops = draw_crops(full_view1, sweep_i.queries, cropping, rng)

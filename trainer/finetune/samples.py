@@ -21,6 +21,7 @@ from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.trainer.data.turn_groups import turn_groups
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.config import FinetuneConfig
@@ -70,8 +71,8 @@ class LabelledDataset(Dataset[LabelledSample]):
 
     def __getitem__(self, key: SampleKey) -> LabelledSample:
         """Make the sample of a key."""
-        sweep = self._sweep(key.place)
         config, rng = self.config, sample_rng(self.config.train.seed, key)
+        sweep = turn_groups(self._sweep(key.place), config.augment.turn_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
         # The view's labels are any integers that go with its points: here the classes.
         view = augment(
