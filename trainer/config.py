@@ -11,6 +11,7 @@ from iscc_lidar.shared.config import find_shipped, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.crops import CropConfig
 from iscc_lidar.trainer.data.parts import PartConfig
+from iscc_lidar.trainer.data.queries import QueryConfig
 from iscc_lidar.trainer.data.sample import DataConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.hardware.compute import Precision
@@ -70,6 +71,7 @@ class PretrainConfig:
     data: DataConfig = section(DataConfig)
     augment: AugmentConfig = section(AugmentConfig)
     crops: CropConfig = section(CropConfig)
+    queries: QueryConfig = section(QueryConfig)
     parts: PartConfig = section(PartConfig)
     heads: HeadConfig = section(HeadConfig)
     loss: LossConfig = section(LossConfig)
@@ -81,24 +83,26 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         if self.model.in_channels != INPUT_CHANNELS:
             raise ValueError(f"model.in_channels must be {INPUT_CHANNELS}, the features that voxelize.py makes")
-        if self.loss.occupancy_weight > 0 and self.crops.per_sweep == 0:
-            raise ValueError("loss.occupancy_weight needs crops: set crops.per_sweep above 0, or the weight to 0")
         self._check_method()
+        if self.loss.occupancy_weight > 0 and self.queries.per_group == 0:
+            raise ValueError("loss.occupancy_weight needs queries: set queries.per_group above 0, or the weight to 0")
 
     def _check_method(self) -> None:
         name, loss = self.method.name, self.loss
         weights = (loss.global_weight, loss.local_weight, loss.occupancy_weight)
         if name == "iscc" and not any(weights):
             raise ValueError("all three weights of the section loss are 0: nothing would be learnt")
-        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0):
+        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0 or self.queries.per_group > 0):
             raise ValueError(
-                f"method.name={name} has one loss of its own and asks for nothing hidden: the weights of the section "
-                f"loss and crops.per_sweep must be 0; --recipe {name}, given last, sets them"
+                f"method.name={name} has one loss of its own, hides and asks nothing: the weights of the section loss, "
+                f"crops.per_sweep and queries.per_group must be 0; --recipe {name}, given last, sets them"
             )
         if name in ("pointcontrast", "sspl") and self.data.partner != "same":
             raise ValueError(f"method.name={name} matches places in one sweep: set data.partner=same")
         if name == "sspl" and self.augment.turn_groups > 0:
-            raise ValueError("method.name=sspl cuts a sweep into cubes, in which all must stay: set augment.turn_groups=0")
+            raise ValueError(
+                "method.name=sspl cuts a sweep into cubes, in which all must stay: set augment.turn_groups=0"
+            )
 
 
 def find_recipes(names: Iterable[str]) -> list[Path]:

@@ -82,7 +82,7 @@ def test_resume_takes_the_options_of_the_run(cache_path: Path, recipe: Path, tmp
         (["--cache", "nowhere", "--out", "x", "--recipe", "nothing_8"], "occ_only_8"),
         (["--cache", "nowhere", "--out", "x", "--set", "train.stepss=3"], "train.steps"),
         (["--cache", "nowhere", "--out", "x", "--set", "train.steps=0"], "at least 1"),
-        (["--cache", "nowhere", "--out", "x", "--set", "crops.per_sweep=0"], "loss.occupancy_weight"),
+        (["--cache", "nowhere", "--out", "x", "--set", "queries.per_group=0"], "loss.occupancy_weight"),
         (["--cache", "nowhere", "--out", "x", "--set", "method.name=sspl"], "one loss of its own"),
         (["--cache", "nowhere", "--out", "x", "--recipe", "segcontrast", "--recipe", "quick"], "given last"),
         (["--cache", "nowhere", "--out", "x", "--recipe", "local_only", "--set", "loss.local_weight=0"], "be learnt"),
@@ -104,7 +104,7 @@ def test_show_config_is_a_recipe_that_gives_the_same_configuration(tmp_path: Pat
     path = tmp_path / "shown.toml"
     path.write_text(shown.output, encoding="utf-8")
     config = resolve(PretrainConfig, path)
-    assert config.crops.queries_per_crop == 8
+    assert config.queries.per_group == 8
     assert config.train.steps == 7
     assert config.loss.global_weight == config.loss.local_weight == 0
 
@@ -113,9 +113,9 @@ def test_show_config_is_a_recipe_that_gives_the_same_configuration(tmp_path: Pat
     ("name", "losses", "extra"),
     [
         ("iscc", (True, True, True), {}),
-        ("occ_only_8", (False, False, True), {"crops.queries_per_crop": 8}),
-        ("occ_only_16", (False, False, True), {"crops.queries_per_crop": 16}),
-        ("occ_only_32", (False, False, True), {"crops.queries_per_crop": 32}),
+        ("occ_only_8", (False, False, True), {"queries.per_group": 8}),
+        ("occ_only_16", (False, False, True), {"queries.per_group": 16}),
+        ("occ_only_32", (False, False, True), {"queries.per_group": 32}),
         ("local_only", (False, True, False), {"crops.per_sweep": 0}),
         ("global_only", (True, False, False), {"crops.per_sweep": 0}),
         ("full_100", (True, True, False), {"clustering.prototypes": 100}),
@@ -137,7 +137,7 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
     ("name", "option", "value"),
     [
         ("same_sweep", "data.partner", "same"),
-        ("no_removal", "crops.remove", False),
+        ("no_removal", "crops.per_sweep", 0),
         ("whole_groups", "parts.voxels", 0),
         ("assign_softmax", "clustering.assign", "softmax"),
         ("assign_argmax", "clustering.assign", "argmax"),
@@ -153,20 +153,20 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
     assert config.method.name == name
     assert config.data.partner == "same"
     assert not any((config.loss.global_weight, config.loss.local_weight, config.loss.occupancy_weight))
-    assert config.crops.per_sweep == 0
+    assert config.crops.per_sweep == config.queries.per_group == 0
 
 
 @pytest.mark.parametrize(
     ("recipes", "expected"),
     [
-        (["quick", "occ_only_8"], {"crops.queries_per_crop": 8, "crops.per_sweep": 24, "loss.global_weight": 0.0}),
+        (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 24, "loss.global_weight": 0.0}),
         (["quick", "local_only"], {"crops.per_sweep": 0, "loss.local_weight": 1.0, "loss.global_weight": 0.0}),
         (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
-        (["quick", "no_removal"], {"crops.remove": False, "crops.per_sweep": 24}),
+        (["quick", "no_removal"], {"crops.per_sweep": 0, "queries.per_group": 32}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
         (["segcontrast", "voxel_parts"], {"method.name": "segcontrast", "parts.voxels": 1}),
         (["quick", "pointcontrast"], {"method.temperature": 0.07, "loss.occupancy_weight": 0.0}),
-        (["occ_only_8", "quick"], {"crops.queries_per_crop": 32}),
+        (["occ_only_8", "quick"], {"queries.per_group": 8, "loss.global_weight": 0.2}),
     ],
 )
 def test_recipes_combine_later_over_earlier(recipes, expected, tmp_path: Path):

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iscc_lidar.trainer.data.neighbours import NONE
 from iscc_lidar.trainer.data.sample import Sample
 from iscc_lidar.trainer.data.voxelize import Members, Voxels
 
-# Dimensions: B scenes, V voxels, K groups, P (voxel, group) entries, Q queries, k neighbours; all over the batch.
+# Dimensions: B scenes, V voxels, K groups, P (voxel, group) entries, Q queries; all over the batch.
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Batch:
         scene: int64 [K], the scene of each group.
         region_of_part: int64 [R], ascending: what is pooled in view1 are parts of groups, see parts.py; its
             member_group counts them.
-        neighbour: int64 [Q, k], rows of view1, NONE where there are fewer.
-        offset: float32 [Q, k, 3], query to neighbour, metres.
+        asked_voxel: int64 [Q], the row of view1 that answers each query.
+        offset: float32 [Q, 3], from query to voxel, metres.
         occupied: float32 [Q], 1 behind a surface, 0 in free space.
     """
 
@@ -59,7 +58,7 @@ class Batch:
     view2: GroupedView
     scene: Tensor
     region_of_part: Tensor
-    neighbour: Tensor
+    asked_voxel: Tensor
     offset: Tensor
     occupied: Tensor
 
@@ -69,7 +68,7 @@ class Batch:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
-        tensors = (change(t) for t in (self.scene, self.region_of_part, self.neighbour, self.offset, self.occupied))
+        tensors = (change(t) for t in (self.scene, self.region_of_part, self.asked_voxel, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
 
@@ -77,10 +76,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Join samples; rows and groups are renumbered over the batch."""
     groups = [s.groups for s in samples]
     first_voxel = _starts([len(s.voxels1.coords) for s in samples])
-    neighbour = [
-        np.where(s.queries.neighbour == NONE, NONE, s.queries.neighbour + start)
-        for s, start in zip(samples, first_voxel, strict=True)
-    ]
     return Batch(
         names=tuple(s.names for s in samples),
         view1=_join_views(
@@ -89,7 +84,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         view2=_join_views([s.voxels2 for s in samples], [s.members2 for s in samples], groups),
         scene=torch.from_numpy(np.repeat(np.arange(len(samples)), groups)),
         region_of_part=_tensor([s.region_of_part + start for s, start in zip(samples, _starts(groups), strict=True)]),
-        neighbour=_tensor(neighbour),
+        asked_voxel=_tensor([s.queries.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
         offset=_tensor([s.queries.offset for s in samples]),
         occupied=_tensor([s.queries.occupied.astype(np.float32) for s in samples]),
     )

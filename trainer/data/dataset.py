@@ -38,8 +38,8 @@ class PairDataset(Dataset[Sample]):
         if config.data.partner == "window":
             sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng), without=("semantic", "pixel", "queries"))
         find_regions = functools.partial(find_method(config.method.name).regions, config)
-        drawn_by = (config.model.voxel_size, config.data, config.augment, config.crops, find_regions, config.parts)
-        return make_sample(sweep_i, sweep_j, *drawn_by, rng)
+        drawn_by = (config.model.voxel_size, config.data, config.augment, config.crops, config.queries)
+        return make_sample(sweep_i, sweep_j, *drawn_by, find_regions, config.parts, rng)
 
 
 def batches(

@@ -22,12 +22,15 @@ class Voxels:
 
     Attributes:
         coords: int32 [V, 3], unique, >= 0, in voxels from the view's lower corner.
+        corner: int64 [3], that corner in voxels from the origin; edge_m: of a voxel, metres.
         feats: float32 [V, 4], the network's input, see INPUT_CHANNELS.
         xyz: float32 [V, 3], mean of each voxel's points, metres, view frame.
         of_point: int64 [N], row of the voxel that holds each point.
     """
 
     coords: NDArray[np.int32]
+    corner: NDArray[np.int64]
+    edge_m: float
     feats: NDArray[np.float32]
     xyz: NDArray[np.float32]
     of_point: NDArray[np.int64]
@@ -50,17 +53,29 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
     """Gather points [N, 3] in metres into cubes of ``voxel_size`` metres."""
     columns = np.ascontiguousarray(xyz.T)  # numpy reduces long rows several times as fast as short ones
     cell = np.floor(columns / np.float32(voxel_size)).astype(np.int64)
-    if cell.size:
-        cell -= cell.min(axis=1, keepdims=True)
+    corner = cell.min(axis=1) if cell.size else np.zeros(3, np.int64)
+    cell -= corner[:, None]
     size = cell.max(axis=1, initial=0) + 1
-    key = (cell[0] * size[1] + cell[1]) * size[2] + cell[2]
-    unique, of_point = np.unique(key, return_inverse=True)
+    unique, of_point = np.unique(_key(cell, size), return_inverse=True)
     coords = np.stack([unique // (size[1] * size[2]), unique // size[2] % size[1], unique % size[2]], axis=1)
     count = np.bincount(of_point, minlength=len(unique))
     mean = np.stack([_mean(column, of_point, count) for column in (*columns, intensity)], axis=1)
     feats = mean.copy()
     feats[:, :3] *= POSITION_SCALE
-    return Voxels(coords.astype(np.int32), feats, mean[:, :3], of_point)
+    return Voxels(coords.astype(np.int32), corner, voxel_size, feats, mean[:, :3], of_point)
+
+
+def find_voxels(voxels: Voxels, xyz: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Row of the voxel that each position [..., 3] lies in, int64 [...]; -1 where there is none."""
+    cell = np.floor(np.moveaxis(xyz, -1, 0) / np.float32(voxels.edge_m)).astype(np.int64)
+    cell -= voxels.corner.reshape(-1, *[1] * (cell.ndim - 1))
+    size = voxels.coords.max(axis=0, initial=0).astype(np.int64) + 1
+    inside = ((cell >= 0) & (cell < size.reshape(-1, *[1] * (cell.ndim - 1)))).all(axis=0)
+    known, asked = _key(voxels.coords.T.astype(np.int64), size), _key(cell, size)
+    row = np.searchsorted(known, asked)
+    row[row == len(known)] = 0
+    there = inside & (known[row] == asked) if len(known) else np.zeros(row.shape, np.bool_)
+    return np.where(there, row, -1)
 
 
 def shared_groups(first: NDArray[np.int32], second: NDArray[np.int32], min_points: int) -> NDArray[np.int32]:
@@ -75,6 +90,12 @@ def group_members(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: V
     total = max(len(voxels.coords), 1)
     pair, points = np.unique(slot * total + voxels.of_point[point], return_counts=True)
     return Members(pair % total, pair // total, points.astype(np.float32))
+
+
+def _key(cell: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for each cell [3, ...] of a grid of that size [3], in the order of x, y, z."""
+    key: NDArray[np.int64] = (cell[0] * size[1] + cell[1]) * size[2] + cell[2]
+    return key
 
 
 def _mean(column: NDArray[np.float32], of_point: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.float32]:

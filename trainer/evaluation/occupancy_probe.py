@@ -14,9 +14,9 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import AugmentConfig
-from iscc_lidar.trainer.data.crops import Crops, draw_crops
-from iscc_lidar.trainer.data.neighbours import NONE
-from iscc_lidar.trainer.data.sample import HiddenQueries, draw_view, hidden_queries
+from iscc_lidar.trainer.data.crops import draw_crops
+from iscc_lidar.trainer.data.queries import ask, to_ray_axes
+from iscc_lidar.trainer.data.sample import draw_view
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps, voxel_features
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
@@ -24,6 +24,8 @@ from iscc_lidar.trainer.model.student import Student
 
 _NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
 _RANKS = (1, 2, 4, 8, 16)
+_AT_ONCE = 64
+"""Queries compared with all points at once: 80 MB with 100,000 points."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,7 @@ class Answers:
     Attributes:
         occupied: bool [Q], the truth; answer: bool [Q], the decoder's.
         distance: float [Q, 5], to the n-th nearest visible points, metres.
-        sight: float [Q, 6], offset to the nearest voxel and mean offset to all neighbours, along, across and
-            above the line of sight, metres.
+        sight: float [Q, 3], offset to the voxel that answers, along, across and above the line of sight, metres.
     """
 
     occupied: NDArray[np.bool_]
@@ -50,7 +51,7 @@ def occupancy_probe(
 
     ``student`` must be in evaluation mode.
     """
-    fitted, scored = (ask(student, config, cache, sweeps, seed) for cache in (train, val))
+    fitted, scored = (ask_hidden(student, config, cache, sweeps, seed) for cache in (train, val))
     common = bool(fitted.occupied.mean() > 0.5)
     threshold, below = best_threshold(fitted.distance[:, 0], fitted.occupied)
     return {
@@ -62,33 +63,25 @@ def occupancy_probe(
     }
 
 
-def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, seed: int) -> Answers:
+def ask_hidden(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, seed: int) -> Answers:
     """Hide crops in sweeps spread over a cache and ask the decoder the queries inside them."""
     parts: list[Answers] = []
-    in_ray_axes = dataclasses.replace(config.data, offset_frame="ray")
     places = tqdm(spread_sweeps(cache, sweeps, seed), desc="occupancy probe", unit="sweep", leave=False)
     for number, place in enumerate(places):
         rng = np.random.default_rng([seed, number])
         sweep = cache.sweep(*place)
         full = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
-        crops = draw_crops(full, sweep.queries, config.crops, rng)
+        crops = draw_crops(full, config.crops, rng)
         view = full.select(crops.visible)
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-        queries = hidden_queries(crops, voxels, config.data)
+        asked = ask(sweep.queries, view.view_T_sensor, voxels, config.queries, rng)
         with torch.no_grad():
-            logit = student.decoder(
-                voxel_features(student.encoder, voxels),
-                torch.from_numpy(queries.neighbour),
-                torch.from_numpy(queries.offset),
-            )
-        parts.append(
-            Answers(
-                queries.occupied,
-                logit.numpy() > 0,
-                nearest_points(crops, view.xyz)[queries.asked],
-                line_of_sight(hidden_queries(crops, voxels, in_ray_axes)),
-            )
-        )
+            h = voxel_features(student.encoder, voxels)
+            logit = student.decoder(h, torch.from_numpy(asked.voxel), torch.from_numpy(asked.offset)).numpy()
+        hidden = np.flatnonzero(crops.holding(asked.xyz, asked.group) >= 0)
+        xyz, to_voxel = asked.xyz[hidden], voxels.xyz[asked.voxel[hidden]] - asked.xyz[hidden]
+        sight = to_ray_axes(to_voxel, xyz).astype(np.float64)
+        parts.append(Answers(asked.occupied[hidden], logit[hidden] > 0, nearest_points(xyz, view.xyz), sight))
     answers = Answers(
         *(np.concatenate([getattr(p, field.name) for p in parts]) for field in dataclasses.fields(Answers))
     )
@@ -97,23 +90,14 @@ def ask(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, see
     return answers
 
 
-def line_of_sight(queries: HiddenQueries) -> NDArray[np.float64]:
-    """Offsets to the nearest and to the mean neighbour, in ray axes: float [Q, 6]."""
-    exists = (queries.neighbour != NONE)[..., None]
-    mean = queries.offset.sum(axis=1, where=exists) / exists.sum(axis=1)
-    return np.concatenate([queries.offset[:, 0], mean], axis=1).astype(np.float64)
-
-
-def nearest_points(crops: Crops, xyz: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Distances of queries [Q] to their 1st, 2nd, 4th, 8th and 16th nearest points [N, 3], metres, float [Q, 5]."""
-    found = np.zeros((len(crops.xyz), len(_RANKS)))
-    for crop in range(len(crops.centre)):
-        query = np.flatnonzero(crops.crop == crop)
-        box = (np.abs(xyz - crops.centre[crop]) <= crops.radius[crop] + 3.0).all(axis=1)
-        near = xyz[box] if box.sum() >= max(_RANKS) else xyz
-        distance = np.linalg.norm(crops.xyz[query][:, None] - near[None], axis=2)
-        ranks = np.minimum(np.array(_RANKS), len(near)) - 1
-        found[query] = np.partition(distance, np.unique(ranks), axis=1)[:, ranks]
+def nearest_points(query: NDArray[np.float32], xyz: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Distances of queries [Q, 3] to their 1st, 2nd, 4th, 8th and 16th nearest points [N, 3], metres, float [Q, 5]."""
+    found = np.zeros((len(query), len(_RANKS)))
+    ranks = np.minimum(np.array(_RANKS), len(xyz)) - 1
+    for start in range(0, len(query), _AT_ONCE):
+        part = query[start : start + _AT_ONCE]
+        distance = np.linalg.norm(part[:, None] - xyz[None], axis=2)
+        found[start : start + _AT_ONCE] = np.partition(distance, np.unique(ranks), axis=1)[:, ranks]
     return found
 
 

@@ -10,11 +10,10 @@ from torch.nn import functional
 
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.batch import GroupedView
-from iscc_lidar.trainer.data.neighbours import NONE
 from iscc_lidar.trainer.hardware.ranks import sum_over_ranks
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 
-# Dimensions: V voxels, K groups, D encoder channels, E projected channels, Q queries, k neighbours, H hidden.
+# Dimensions: V voxels, K groups, D encoder channels, E projected channels, Q queries.
 
 
 @dataclass(frozen=True)
@@ -68,27 +67,25 @@ class ProjectionHead(nn.Module):
 
 
 class OccupancyDecoder(nn.Module):
-    """A small MLP on [h_v, relative position] of each neighbour, pooled by maximum, to one logit a query."""
+    """A small MLP on [h_v, relative position] of the voxel that answers a query, to one logit."""
 
     def __init__(self, channels: int, config: HeadConfig) -> None:
         super().__init__()
         hidden = config.decoder_hidden
-        self.each = nn.Sequential(nn.Linear(channels + 3, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
-        self.joined = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.layers = nn.Sequential(
+            *(nn.Linear(channels + 3, hidden), nn.ReLU()),
+            *(nn.Linear(hidden, hidden), nn.ReLU()),
+            *(nn.Linear(hidden, hidden), nn.ReLU()),
+            nn.Linear(hidden, 1),
+        )
 
-    def forward(self, voxel_feats: Tensor, neighbour: Tensor, offset: Tensor) -> Tensor:
+    def forward(self, voxel_feats: Tensor, asked_voxel: Tensor, offset: Tensor) -> Tensor:
         """Logits [Q], positive for occupied.
 
         Args:
             voxel_feats: float [V, D].
-            neighbour: int64 [Q, k], rows of voxel_feats, NONE where there is none; each query has at least one.
-            offset: float [Q, k, 3], query to neighbour, metres.
+            asked_voxel: int64 [Q], rows of voxel_feats.
+            offset: float [Q, 3], from query to voxel, metres.
         """
-        exists = neighbour != NONE
-        seen = torch.cat([voxel_feats[neighbour[exists]], offset[exists]], dim=1)
-        each = self.each(seen)
-        spread = each.new_zeros(*neighbour.shape, each.shape[1])
-        spread[exists] = each
-        pooled = spread.amax(dim=1)  # behind a ReLU a missing neighbour's 0 never wins
-        logit: Tensor = self.joined(pooled).squeeze(1)
+        logit: Tensor = self.layers(torch.cat([voxel_feats[asked_voxel], offset], dim=1)).squeeze(1)
         return logit

@@ -14,7 +14,8 @@ from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import AugmentConfig, View
 from iscc_lidar.trainer.data.crops import Crops, draw_crops
-from iscc_lidar.trainer.data.sample import considered, draw_view, hidden_queries
+from iscc_lidar.trainer.data.queries import ask
+from iscc_lidar.trainer.data.sample import considered, draw_view
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
 from iscc_lidar.trainer.model.student import Student
@@ -30,12 +31,13 @@ class Answers:
 
     Attributes:
         crops: the crops of the sweep; its ``visible`` tells which of the N points the network saw.
-        asked: int64 [Q], position of each answered query among those of the crops.
+        xyz: float32 [Q, 3], the queries, metres, sensor frame; crop: int64 [Q], the crop that each is in.
         occupied: bool [Q], the truth; answer: bool [Q], the network's.
     """
 
     crops: Crops
-    asked: NDArray[np.int64]
+    xyz: NDArray[np.float32]
+    crop: NDArray[np.int64]
     occupied: NDArray[np.bool_]
     answer: NDArray[np.bool_]
 
@@ -114,10 +116,12 @@ def _look(
 
 
 def _ask(student: Student, config: PretrainConfig, full: View, sweep: CachedSweep, rng: np.random.Generator) -> Answers:
-    crops = draw_crops(full, sweep.queries, config.crops, rng)
+    crops = draw_crops(full, config.crops, rng)
     view = full.select(crops.visible)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-    queries = hidden_queries(crops, voxels, config.data)
+    asked = ask(sweep.queries, view.view_T_sensor, voxels, config.queries, rng)
     h = student.voxel_features(see_groups(voxels, view.label, np.zeros(0, np.int32)))
-    logit = student.decoder(h, torch.from_numpy(queries.neighbour), torch.from_numpy(queries.offset))
-    return Answers(crops, queries.asked, queries.occupied, logit.numpy() > 0)
+    logit = student.decoder(h, torch.from_numpy(asked.voxel), torch.from_numpy(asked.offset)).numpy()
+    crop = crops.holding(asked.xyz, asked.group)
+    hidden = crop >= 0
+    return Answers(crops, asked.xyz[hidden], crop[hidden], asked.occupied[hidden], logit[hidden] > 0)

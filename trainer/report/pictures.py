@@ -102,7 +102,7 @@ def draw_answers(look: Look, answers: Answers, frame: Frame) -> Image:
     colors = np.full((len(look.label), 3), _GREY, np.uint8)
     colors[look.label == GROUND] = _GROUND
     image = _from_above(look, colors, frame)
-    place = frame.place(answers.crops.xyz[answers.asked])
+    place = frame.place(answers.xyz)
     mark_answers(image, *place, answers.occupied, answers.answer)
     return image
 
@@ -124,8 +124,8 @@ def draw_hidden_crop(look: Look, answers: Answers, crop: int) -> Image:
     near = (np.abs(look.xyz - centre) <= reach).all(axis=1)
     _stamp(image, *place(look.xyz[near & crops.visible]), _GREY, _DOT)
     _stamp(image, *place(look.xyz[near & ~crops.visible]), _LIGHT, _DOT)
-    mine = crops.crop[answers.asked] == crop
-    mark_answers(image, *place(crops.xyz[answers.asked][mine]), answers.occupied[mine], answers.answer[mine])
+    mine = answers.crop == crop
+    mark_answers(image, *place(answers.xyz[mine]), answers.occupied[mine], answers.answer[mine])
     return image
 
 

@@ -123,11 +123,11 @@ def _hotspots(look: Look, usage: Usage, frame: Frame) -> str:
 
 def _close_ups(look: Look, answers: Answers) -> str:
     crops = answers.crops
-    asked = np.bincount(crops.crop[answers.asked], minlength=len(crops.centre))
+    asked = np.bincount(answers.crop, minlength=len(crops.centre))
     chosen = [c for c in np.argsort(-asked, kind="stable")[:_CLOSE_UPS].tolist() if asked[c]]
     figures = []
     for crop in chosen:
-        mine = crops.crop[answers.asked] == crop
+        mine = answers.crop == crop
         right = int((answers.answer == answers.occupied)[mine].sum())
         distance = float(np.linalg.norm(crops.centre[crop]))
         text = f"{right} of {asked[crop]} right, {distance:.0f} m away"

@@ -8,10 +8,9 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.data.dataset import PairDataset, batches
-from iscc_lidar.trainer.data.neighbours import NONE
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
 from iscc_lidar.trainer.data.parts import PartConfig
-from iscc_lidar.trainer.data.sample import considered, to_ray_axes
+from iscc_lidar.trainer.data.sample import considered
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -78,30 +77,9 @@ def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, b
     first = len(samples[0].voxels1.coords)
     assert batch.scene.tolist() == [0] * samples[0].groups + [1] * samples[1].groups
     assert torch.equal(batch.view1.coords[:, 0] == 1, torch.arange(len(batch.view1.coords)) >= first)
-    second = batch.neighbour[len(samples[0].queries.occupied) :].numpy()
-    np.testing.assert_array_equal(np.where(second == NONE, NONE, second - first), samples[1].queries.neighbour)
+    second = batch.asked_voxel[len(samples[0].queries.occupied) :].numpy()
+    np.testing.assert_array_equal(second - first, samples[1].queries.voxel)
     assert int(batch.view2.member_group.max()) + 1 == len(batch.scene)
-
-
-def test_offsets_lead_from_queries_to_neighbours_within_reach(cache: Cache, tiny: PretrainConfig):
-    sample = PairDataset(cache, tiny)[SampleKey(0, 3)]
-    exists = sample.queries.neighbour != NONE
-    length = np.linalg.norm(sample.queries.offset, axis=2)
-    assert exists[:, 0].all()
-    assert (length[exists] <= tiny.data.neighbour_reach_m + 1e-5).all()
-    assert (length[~exists] == 0).all()
-    in_view = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, offset_frame="view"))
-    offset = PairDataset(cache, in_view)[SampleKey(0, 3)].queries.offset
-    query = sample.voxels1.xyz[sample.queries.neighbour] - offset
-    spread = np.abs(query - query[:, :1])[exists]
-    assert spread.max() < 1e-4  # all neighbours of a query point back to the same place
-
-
-def test_ray_axes_point_away_from_the_sensor():
-    xyz = np.array([[3.0, 4.0, 1.0], [0.0, -2.0, 0.0]], np.float32)
-    offset = np.array([[[0.6, 0.8, 0.5], [-0.8, 0.6, 0.0]], [[0.0, 1.0, 0.0], [1.0, 0.0, -1.0]]], np.float32)
-    expected = [[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]], [[-1.0, 0.0, 0.0], [0.0, 1.0, -1.0]]]
-    np.testing.assert_allclose(to_ray_axes(offset, xyz), expected, atol=1e-6)
 
 
 def test_points_out_of_range_or_not_considered_are_not_seen(cache: Cache):

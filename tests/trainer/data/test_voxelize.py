@@ -2,7 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS, POSITION_SCALE, group_members, shared_groups, voxelize
+from iscc_lidar.trainer.data.voxelize import (
+    INPUT_CHANNELS,
+    POSITION_SCALE,
+    find_voxels,
+    group_members,
+    shared_groups,
+    voxelize,
+)
 
 
 def slow_voxelize(xyz, intensity, size):
@@ -56,3 +63,15 @@ def test_members_count_each_groups_points_in_each_voxel():
             key = ([1, 2, 5].index(label[n]), int(voxels.of_point[n]))
             expected[key] = expected.get(key, 0) + 1
     assert counted == expected
+
+
+@given(seed=st.integers(0, 1000), points=st.integers(0, 80))
+def test_a_position_is_found_in_the_voxel_that_a_point_there_would_be_in(seed, points):
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform(-2, 2, (points, 3)).astype(np.float32)
+    voxels = voxelize(xyz, np.zeros(points, np.float32), 0.4)
+    np.testing.assert_array_equal(find_voxels(voxels, xyz), voxels.of_point)
+    elsewhere = rng.uniform(-4, 4, (5, 6, 3)).astype(np.float32)
+    cells = {tuple(np.floor(p / np.float32(0.4)).astype(int)): row for p, row in zip(xyz, voxels.of_point, strict=True)}
+    expected = [[cells.get(tuple(np.floor(p / np.float32(0.4)).astype(int)), -1) for p in line] for line in elsewhere]
+    np.testing.assert_array_equal(find_voxels(voxels, elsewhere), expected)

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.crops import Crops
 from iscc_lidar.trainer.evaluation.occupancy_probe import best_threshold, nearest_points, occupancy_probe, score
 from iscc_lidar.trainer.model.student import Student
 
@@ -24,17 +23,9 @@ def test_the_best_threshold_beats_every_other(answers):
 def test_nearest_points_by_rank():
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-2, 2, (500, 3)).astype(np.float32)
-    query = rng.uniform(-0.4, 0.4, (6, 3)).astype(np.float32)
-    crops = Crops(
-        np.zeros((1, 3), np.float32),
-        np.ones(1, np.float32),
-        np.ones(500, bool),
-        query,
-        np.zeros(6, bool),
-        np.zeros(6, np.int64),
-    )
+    query = rng.uniform(-0.4, 0.4, (150, 3)).astype(np.float32)
     expected = np.sort(np.linalg.norm(query[:, None] - xyz, axis=2), axis=1)[:, [0, 1, 3, 7, 15]]
-    np.testing.assert_allclose(nearest_points(crops, xyz), expected, rtol=1e-5)
+    np.testing.assert_allclose(nearest_points(query, xyz), expected, rtol=1e-5)
 
 
 def test_floors_of_occupancy_are_what_they_say(cache: Cache, tiny: PretrainConfig):

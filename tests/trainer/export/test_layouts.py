@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -122,7 +123,7 @@ def nearby(voxels: Voxels, reach_m: float) -> Voxels:
     coords = voxels.coords[keep]
     coords = coords - coords.min(axis=0)
     coords += coords.max(axis=0) % 2
-    return Voxels(coords, voxels.feats[keep], voxels.xyz[keep], np.zeros(0, np.int64))
+    return dataclasses.replace(voxels, coords=coords, feats=voxels.feats[keep], xyz=voxels.xyz[keep])
 
 
 @pytest.mark.parametrize(

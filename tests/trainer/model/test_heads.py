@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from iscc_lidar.trainer.data.batch import Batch
-from iscc_lidar.trainer.data.neighbours import NONE
 from iscc_lidar.trainer.model.heads import HeadConfig, OccupancyDecoder, ProjectionHead, average_pool
 
 
@@ -26,19 +25,15 @@ def test_projection_gives_unit_rows():
     torch.testing.assert_close(f.norm(dim=1), torch.ones(7))
 
 
-def test_decoder_ignores_missing_neighbours_and_the_order_of_the_rest():
+def test_the_decoder_answers_each_query_from_its_own_voxel_and_place():
     torch.manual_seed(0)
     decoder = OccupancyDecoder(5, HeadConfig(decoder_hidden=16))
-    feats, offset = torch.randn(9, 5), torch.randn(1, 3, 3)
-    few = decoder(feats, torch.tensor([[2, 7, 4]]), offset)
-    padded = decoder(
-        feats,
-        torch.tensor([[4, NONE, 2, 7, NONE]]),
-        torch.cat([offset[:, [2]], torch.ones(1, 1, 3), offset[:, [0, 1]], torch.ones(1, 1, 3)], dim=1),
-    )
-    torch.testing.assert_close(few, padded)
-    assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 5]]), offset))
-    assert not torch.allclose(few, decoder(feats, torch.tensor([[2, 7, 4]]), -offset))
+    feats, offset = torch.randn(9, 5), torch.randn(3, 3)
+    answers = decoder(feats, torch.tensor([2, 7, 4]), offset)
+    assert answers.shape == (3,)
+    torch.testing.assert_close(decoder(feats, torch.tensor([7]), offset[[1]]), answers[[1]])
+    assert not torch.allclose(answers[[1]], decoder(feats, torch.tensor([5]), offset[[1]]))
+    assert not torch.allclose(answers[[1]], decoder(feats, torch.tensor([7]), -offset[[1]]))
 
 
 def test_the_head_takes_out_what_all_regions_share():

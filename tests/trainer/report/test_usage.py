@@ -49,8 +49,10 @@ def test_the_answers_are_about_what_was_hidden(tiny: PretrainConfig, looks: list
         nearest = np.linalg.norm(hidden[:, None] - crops.centre[None], axis=2).argmin(axis=1)
         distance = np.linalg.norm(hidden - crops.centre[nearest], axis=1)
         assert (distance <= crops.radius.max() + 1e-4).all()
-        assert len(look.answers.answer) == len(look.answers.asked) == len(look.answers.occupied)
-        asked += len(look.answers.asked)
+        of = look.answers.crop
+        assert len(look.answers.answer) == len(look.answers.xyz) == len(look.answers.occupied) == len(of)
+        assert (np.linalg.norm(look.answers.xyz - crops.centre[of], axis=1) <= crops.radius[of] + 1e-4).all()
+        asked += len(of)
     assert asked > 50
 
 
