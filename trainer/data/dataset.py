@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import torch
 from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.batch import Batch, collate
@@ -33,13 +33,26 @@ class PairDataset(Dataset[Sample]):
         config = self.config
         rng = sample_rng(config.train.seed, key)
         ref = self.sweeps[key.place]
-        sweep_i = self.cache.sweep(ref.sequence, ref.index, without=("semantic", "pixel"))
-        sweep_j = sweep_i
+        sweep_j = sweep_i = self._sweep(ref.sequence, ref.index)
         if config.data.partner == "window":
-            sweep_j = self.cache.sweep(ref.sequence, draw_partner(ref, rng), without=("semantic", "pixel", "queries"))
+            sweep_j = self._sweep(ref.sequence, draw_partner(ref, rng))
         find_regions = functools.partial(find_method(config.method.name).regions, config)
         drawn_by = (config.model.voxel_size, config.data, config.augment, config.crops, config.queries)
         return make_sample(sweep_i, sweep_j, *drawn_by, find_regions, config.parts, rng)
+
+    @functools.cached_property
+    def _sweep(self) -> Callable[[str, int], CachedSweep]:
+        return functools.lru_cache(self.config.train.keep_sweeps)(self._read)
+
+    def _read(self, sequence: str, index: int) -> CachedSweep:
+        without: list[Part] = ["semantic", "pixel"]
+        if self.config.queries.per_group == 0:
+            without.append("queries")
+        return self.cache.sweep(sequence, index, without)
+
+    def __getstate__(self) -> dict[str, object]:
+        """What goes to a loader process, which keeps sweeps of its own."""
+        return {key: value for key, value in self.__dict__.items() if key != "_sweep"}
 
 
 def batches(

@@ -1,8 +1,8 @@
 """Occupancy queries of a view: which of the stored ones are asked, and from which visible voxel each is answered.
 
 Each is answered from the features of one voxel, drawn at random from those within reach: a voxel then has to know the
-shape around it. From the nearest voxels together the decoder reads the answer off their positions, and the encoder learns
-nothing; what it was after 900 steps told classes of groups worse than before the first.
+shape around it. From its nearest voxels together the decoder read the answer off their positions, and the encoder
+learnt next to nothing.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def draw_queries(stored: Queries, config: QueryConfig, rng: np.random.Generator)
 def draw_voxels(
     xyz: NDArray[np.float32], voxels: Voxels, reach_m: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw for each position [Q, 3] a voxel within ``reach_m``, by its mean point: rows, int64 [Q], -1 where none was found.
+    """Draw a voxel within ``reach_m`` of each position [Q, 3], by its mean point: row, int64 [Q], or -1.
 
     Places are drawn evenly from the ball until one lies in a voxel: cost does not grow with the sweep.
     """

@@ -1,9 +1,9 @@
 """Tear groups out of their surroundings: each is turned about the sensor's axis by an angle of its own.
 
-What stands around a group, and in which direction, tells it from the others of its scene without a look at it. A network
-that learns this knows places, not things, and is misled where things stand elsewhere. Turned about the sensor, a group
-keeps its distance, the side that it shows and the lines of sight to it; only where it stands is made up. PolarMix (Xiao
-et al., NeurIPS 2022) does the same to labelled objects.
+What stands around a group, and in which direction, tells it from the others of its scene without a look at it. A
+network that learns this knows places, not things, and is misled where things stand elsewhere. Turned about the sensor,
+a group keeps its distance, the side that it shows and the lines of sight to it; only where it stands is made up.
+PolarMix (Xiao et al., NeurIPS 2022) does the same to labelled objects.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ class DataConfig:
     """What of a sweep is learnt from. Every point of a sweep is scored, whatever stands here."""
 
     max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
-    keep_sweeps: int = option(64, "decoded sweeps that each loader process keeps, about 2 MB each")
 
 
 @dataclass(frozen=True)

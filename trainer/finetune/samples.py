@@ -97,7 +97,7 @@ class LabelledDataset(Dataset[LabelledSample]):
 
     @functools.cached_property
     def _sweep(self) -> Callable[[int], CachedSweep]:
-        return functools.lru_cache(self.config.data.keep_sweeps)(self._read)
+        return functools.lru_cache(self.config.train.keep_sweeps)(self._read)
 
     def _read(self, place: int) -> CachedSweep:
         sequence, index = self.places[place]

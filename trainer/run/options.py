@@ -21,6 +21,7 @@ class RunningOptions:
         False, "keep only the input of each stage of the U-Net for the backward pass: less memory, a third more time"
     )
     loader_workers: int = option(2, "processes that make samples; 0 makes them in the training process; same result")
+    keep_sweeps: int = option(64, "decoded sweeps that each loader process keeps, 1 to 3 MB each; same result")
     log_every: int = option(10, "steps between two lines of metrics.jsonl")
     checkpoint_every: int = option(200, "steps between two checkpoints")
     tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
