@@ -159,14 +159,15 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
 @pytest.mark.parametrize(
     ("recipes", "expected"),
     [
-        (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 24, "loss.global_weight": 0.0}),
+        (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 8, "loss.global_weight": 0.0}),
         (["quick", "local_only"], {"crops.per_sweep": 0, "loss.local_weight": 1.0, "loss.global_weight": 0.0}),
         (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
-        (["quick", "no_removal"], {"crops.per_sweep": 0, "queries.per_group": 32}),
+        (["quick", "no_removal"], {"crops.per_sweep": 0, "queries.per_group": 128}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
         (["segcontrast", "voxel_parts"], {"method.name": "segcontrast", "parts.voxels": 1}),
         (["quick", "pointcontrast"], {"method.temperature": 0.07, "loss.occupancy_weight": 0.0}),
-        (["occ_only_8", "quick"], {"queries.per_group": 8, "loss.global_weight": 0.2}),
+        (["quick", "sspl"], {"augment.turn_groups": 0.0, "augment.rotate_deg": 180.0}),
+        (["occ_only_8", "quick"], {"queries.per_group": 128, "loss.global_weight": 0.2}),
     ],
 )
 def test_recipes_combine_later_over_earlier(recipes, expected, tmp_path: Path):
