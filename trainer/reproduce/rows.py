@@ -59,6 +59,7 @@ FURTHER: Final = (
     Row("single_sweep", "single-sweep groups", ("same_sweep",), cache="single_sweep", note="grouped sweep by sweep"),
     Row("same_sweep", "same-sweep pairs", ("same_sweep",), note="x_j is x_i, augmented once more"),
     Row("no_removal", "nothing hidden", ("no_removal",), note="points under the crops stay"),
+    Row("unturned", "groups left in place", ("unturned",), note="instead of turned about the sensor"),
     Row("whole_groups", "groups pooled whole", ("whole_groups",), note="instead of by voxel"),
     Row("segcontrast_voxels", "SegContrast, pooled by voxel", ("segcontrast", "voxel_parts")),
     Row("assign_softmax", "softmax assignment", ("assign_softmax",)),

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
@@ -45,6 +46,29 @@ def test_worker_processes_and_a_late_start_change_nothing(cache: Cache, tiny: Pr
         assert all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
     assert [b.names for b in late] == [b.names for b in here[4:]]
     assert all(torch.equal(x, y) for x, y in zip(tensors(late[0]), tensors(here[4]), strict=True))
+
+
+def test_kept_sweeps_change_nothing_and_are_not_read_again(
+    cache: Cache, tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[tuple[object, ...]] = []
+    sweep = Cache.sweep
+
+    def counted(self: Cache, *of, **without):
+        read.append(of[:2])
+        return sweep(self, *of, **without)
+
+    monkeypatch.setattr(Cache, "sweep", counted)
+    found = []
+    for kept in (0, 1000):
+        config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, keep_sweeps=kept, steps=30))
+        found.append((flat(cache, config, 0), read.copy()))
+        read.clear()
+    (afresh, every_time), (again, once) = found
+    for a, b in zip(afresh, again, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+    assert len(every_time) == 2 * 30 * tiny.train.batch_size
+    assert len(once) == len(set(once)) == len(set(every_time)) < len(every_time)
 
 
 def test_a_sample_pairs_two_sweeps_of_one_window(cache: Cache, tiny: PretrainConfig):
