@@ -24,9 +24,11 @@ runs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(runs)
 
 LOSSES = ("loss", "loss_global", "loss_local", "loss_occupancy")
-TOLERANCE = 1e-4
-"""Largest relative difference of a loss over sixteen steps: rounding, and what it grows to."""
-WEIGHTS_TOLERANCE = 1e-3
+ROUNDING = (5, 1e-5)
+"""Largest relative difference of a loss over the first steps, in which rounding has not yet grown."""
+GROWN = 1e-2
+"""And over all sixteen; from one batch to the next losses differ by ten times that."""
+WEIGHTS_TOLERANCE = 1e-2
 """Of all weights together; AdamW makes much of small gradients."""
 
 
@@ -79,17 +81,19 @@ def log(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def largest_differences(run: Path, other: Path) -> dict[str, float]:
-    """Of each loss, relative to the other run."""
+def largest_differences(run: Path, other: Path, steps: int | None = None) -> dict[str, float]:
+    """Of each loss, relative to the other run, over the first steps or all."""
     pairs = list(zip(log(run), log(other), strict=True))
     assert [a["step"] for a, _ in pairs] == [b["step"] for _, b in pairs] == list(range(len(pairs)))
-    return {name: max(abs(a[name] - b[name]) / abs(b[name]) for a, b in pairs) for name in LOSSES}
+    return {name: max(abs(a[name] - b[name]) / abs(b[name]) for a, b in pairs[:steps]) for name in LOSSES}
 
 
 def assert_alike(run: Path, other: Path) -> None:
     found = largest_differences(run, other)
     print({name: f"{value:.1e}" for name, value in found.items()}, end=" ")
-    assert {name: value for name, value in found.items() if not value <= TOLERANCE} == {}
+    assert {name: value for name, value in found.items() if not value <= GROWN} == {}
+    first = largest_differences(run, other, ROUNDING[0])
+    assert {name: value for name, value in first.items() if not value <= ROUNDING[1]} == {}
     assert sorted(path.name for path in run.iterdir()) == sorted(runs.FILES)
     weights = [resume_file.read(out)["student"] for out in (run, other)]
     length = math.sqrt(sum(float(w.double().square().sum()) for w in weights[1].values()))

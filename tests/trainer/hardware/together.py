@@ -71,7 +71,10 @@ def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torc
         method = dataclasses.replace(
             config,
             train=four,
-            **{part: getattr(recipes, part) for part in ("method", "data", "loss", "crops", "parts", "teacher")},
+            **{
+                part: getattr(recipes, part)
+                for part in ("method", "data", "loss", "crops", "queries", "parts", "teacher")
+            },
         )
         results[name] = trained(cache, method)
     return results
