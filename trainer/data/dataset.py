@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 import torch
 from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
+from iscc_lidar.shared.cache_reader import Cache, Part
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.batch import Batch, collate
+from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sample import Sample, make_sample
 from iscc_lidar.trainer.methods.method import find_method
@@ -24,6 +25,10 @@ class PairDataset(Dataset[Sample]):
         self.cache = cache
         self.config = config
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
+        unused: list[Part] = ["semantic", "pixel"]
+        if config.queries.per_group == 0:
+            unused.append("queries")
+        self._sweep = KeptSweeps(cache, config.train.keep_sweeps, unused)
 
     def __len__(self) -> int:
         return len(self.sweeps)
@@ -39,20 +44,6 @@ class PairDataset(Dataset[Sample]):
         find_regions = functools.partial(find_method(config.method.name).regions, config)
         drawn_by = (config.model.voxel_size, config.data, config.augment, config.crops, config.queries)
         return make_sample(sweep_i, sweep_j, *drawn_by, find_regions, config.parts, rng)
-
-    @functools.cached_property
-    def _sweep(self) -> Callable[[str, int], CachedSweep]:
-        return functools.lru_cache(self.config.train.keep_sweeps)(self._read)
-
-    def _read(self, sequence: str, index: int) -> CachedSweep:
-        without: list[Part] = ["semantic", "pixel"]
-        if self.config.queries.per_group == 0:
-            without.append("queries")
-        return self.cache.sweep(sequence, index, without)
-
-    def __getstate__(self) -> dict[str, object]:
-        """What goes to a loader process, which keeps sweeps of its own."""
-        return {key: value for key, value in self.__dict__.items() if key != "_sweep"}
 
 
 def batches(

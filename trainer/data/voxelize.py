@@ -67,11 +67,10 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
 
 def find_voxels(voxels: Voxels, xyz: NDArray[np.float32]) -> NDArray[np.int64]:
     """Row of the voxel that each position [..., 3] lies in, int64 [...]; -1 where there is none."""
-    cell = np.floor(np.moveaxis(xyz, -1, 0) / np.float32(voxels.edge_m)).astype(np.int64)
-    cell -= voxels.corner.reshape(-1, *[1] * (cell.ndim - 1))
+    cell = np.floor(xyz / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner
     size = voxels.coords.max(axis=0, initial=0).astype(np.int64) + 1
-    inside = ((cell >= 0) & (cell < size.reshape(-1, *[1] * (cell.ndim - 1)))).all(axis=0)
-    known, asked = _key(voxels.coords.T.astype(np.int64), size), _key(cell, size)
+    inside = ((cell >= 0) & (cell < size)).all(axis=-1)
+    known, asked = _key(voxels.coords.T.astype(np.int64), size), _key(np.moveaxis(cell, -1, 0), size)
     row = np.searchsorted(known, asked)
     row[row == len(known)] = 0
     there = inside & (known[row] == asked) if len(known) else np.zeros(row.shape, np.bool_)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.augment import augment
 from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sample import considered
@@ -65,6 +65,7 @@ class LabelledDataset(Dataset[LabelledSample]):
         self.places = tuple(places)
         self.config = config
         self.classes = len(cache.manifest.class_names)
+        self._sweep = KeptSweeps(cache, config.train.keep_sweeps, ("queries", "pixel"))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -72,7 +73,7 @@ class LabelledDataset(Dataset[LabelledSample]):
     def __getitem__(self, key: SampleKey) -> LabelledSample:
         """Make the sample of a key."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
-        sweep = turn_groups(self._sweep(key.place), config.augment.turn_groups, rng)
+        sweep = turn_groups(self._sweep(*self.places[key.place]), config.augment.turn_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
         # The view's labels are any integers that go with its points: here the classes.
         view = augment(
@@ -90,21 +91,10 @@ class LabelledDataset(Dataset[LabelledSample]):
         chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _COUNTED_SWEEPS)).round().astype(int))
         counts = np.zeros(self.classes, np.int64)
         for place in chosen.tolist():
-            counts += np.bincount(semantic(self._read(place)), minlength=self.classes)
+            counts += np.bincount(semantic(self._sweep(*self.places[place])), minlength=self.classes)
         if counts[1:].sum() == 0:
             raise UserError(f"{self.cache.path}: no point of the labelled sweeps has a class; nothing can be learnt")
         return counts[1:]
-
-    @functools.cached_property
-    def _sweep(self) -> Callable[[int], CachedSweep]:
-        return functools.lru_cache(self.config.train.keep_sweeps)(self._read)
-
-    def _read(self, place: int) -> CachedSweep:
-        sequence, index = self.places[place]
-        return self.cache.sweep(sequence, index, without=("queries", "pixel"))
-
-    def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key != "_sweep"}
 
 
 def commonest_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> NDArray[np.uint8]:

@@ -13,6 +13,4 @@ class LossConfig:
 
     global_weight: float = option(1.0, "weight of global clustering")
     local_weight: float = option(1.0, "weight of local contrast")
-    occupancy_weight: float = option(
-        1.0, "w_o [choice]; at 4 occupancy was no better (.71 of unseen queries) and the linear probe no better"
-    )
+    occupancy_weight: float = option(1.0, "w_o [choice]")

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,7 +91,7 @@ def test_ray_axes_point_away_from_the_sensor():
 
 
 def test_no_stored_query_is_nothing_asked(cache: Cache):
-    none = dataclasses.replace(stored(0, 0))
+    none = stored(0, 0)
     voxels = voxelize(np.zeros((1, 3), np.float32), np.zeros(1, np.float32), 0.5)
     asked = ask(none, np.eye(4), voxels, QueryConfig(), np.random.default_rng(0))
     assert asked.xyz.shape == asked.offset.shape == (0, 3)
