@@ -14,11 +14,10 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import AugmentConfig
-from iscc_lidar.trainer.data.crops import draw_crops
-from iscc_lidar.trainer.data.queries import ask, to_ray_axes
+from iscc_lidar.trainer.data.queries import to_ray_axes
 from iscc_lidar.trainer.data.sample import draw_view
-from iscc_lidar.trainer.data.voxelize import voxelize
-from iscc_lidar.trainer.evaluation.frozen import spread_sweeps, voxel_features
+from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
+from iscc_lidar.trainer.evaluation.hidden_answers import answer_hidden
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
 from iscc_lidar.trainer.model.student import Student
 
@@ -71,17 +70,10 @@ def ask_hidden(student: Student, config: PretrainConfig, cache: Cache, sweeps: i
         rng = np.random.default_rng([seed, number])
         sweep = cache.sweep(*place)
         full = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
-        crops = draw_crops(full, config.crops, rng)
-        view = full.select(crops.visible)
-        voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-        asked = ask(sweep.queries, view.view_T_sensor, voxels, config.queries, rng)
-        with torch.no_grad():
-            h = voxel_features(student.encoder, voxels)
-            logit = student.decoder(h, torch.from_numpy(asked.voxel), torch.from_numpy(asked.offset)).numpy()
-        hidden = np.flatnonzero(crops.holding(asked.xyz, asked.group) >= 0)
-        xyz, to_voxel = asked.xyz[hidden], voxels.xyz[asked.voxel[hidden]] - asked.xyz[hidden]
-        sight = to_ray_axes(to_voxel, xyz).astype(np.float64)
-        parts.append(Answers(asked.occupied[hidden], logit[hidden] > 0, nearest_points(xyz, view.xyz), sight))
+        hidden = answer_hidden(student, config, full, sweep.queries, rng)
+        sight = to_ray_axes(hidden.voxel_xyz - hidden.xyz, hidden.xyz).astype(np.float64)
+        distance = nearest_points(hidden.xyz, full.xyz[hidden.crops.visible])
+        parts.append(Answers(hidden.occupied, hidden.answer, distance, sight))
     answers = Answers(
         *(np.concatenate([getattr(p, field.name) for p in parts]) for field in dataclasses.fields(Answers))
     )

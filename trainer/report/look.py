@@ -12,34 +12,16 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.augment import AugmentConfig, View
-from iscc_lidar.trainer.data.crops import Crops, draw_crops
-from iscc_lidar.trainer.data.queries import ask
+from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.sample import considered, draw_view
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
+from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers, answer_hidden
 from iscc_lidar.trainer.model.student import Student
 
 # N points of a sweep that the network sees, K groups, Q queries, C prototypes
 
 _NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Occupancy queries in crops that were hidden from the network.
-
-    Attributes:
-        crops: the crops of the sweep; its ``visible`` tells which of the N points the network saw.
-        xyz: float32 [Q, 3], the queries, metres, sensor frame; crop: int64 [Q], the crop that each is in.
-        occupied: bool [Q], the truth; answer: bool [Q], the network's.
-    """
-
-    crops: Crops
-    xyz: NDArray[np.float32]
-    crop: NDArray[np.int64]
-    occupied: NDArray[np.bool_]
-    answer: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -64,7 +46,7 @@ class Look:
     prototype: NDArray[np.int64]
     similarity: NDArray[np.float32]
     point_prototype: NDArray[np.int64]
-    answers: Answers | None
+    answers: HiddenAnswers | None
 
 
 def look_around(
@@ -111,17 +93,5 @@ def _look(
         prototype=similarity.argmax(dim=1).numpy(),
         similarity=similarity.amax(dim=1).numpy(),
         point_prototype=of_voxel[voxels.of_point],
-        answers=_ask(student, config, view, sweep, rng) if asked else None,
+        answers=answer_hidden(student, config, view, sweep.queries, rng) if asked else None,
     )
-
-
-def _ask(student: Student, config: PretrainConfig, full: View, sweep: CachedSweep, rng: np.random.Generator) -> Answers:
-    crops = draw_crops(full, config.crops, rng)
-    view = full.select(crops.visible)
-    voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-    asked = ask(sweep.queries, view.view_T_sensor, voxels, config.queries, rng)
-    h = student.voxel_features(see_groups(voxels, view.label, np.zeros(0, np.int32)))
-    logit = student.decoder(h, torch.from_numpy(asked.voxel), torch.from_numpy(asked.offset)).numpy()
-    crop = crops.holding(asked.xyz, asked.group)
-    hidden = crop >= 0
-    return Answers(crops, asked.xyz[hidden], crop[hidden], asked.occupied[hidden], logit[hidden] > 0)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND
+from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers
 from iscc_lidar.trainer.report.color import GROUP_COLORS, group_palette
-from iscc_lidar.trainer.report.look import Answers, Look
+from iscc_lidar.trainer.report.look import Look
 
 # N points, C prototypes; images are uint8 [height, width, 3]
 
@@ -97,7 +98,7 @@ def draw_point_prototypes(look: Look, palette: NDArray[np.uint8], frame: Frame) 
     return _from_above(look, palette[look.point_prototype], frame)
 
 
-def draw_answers(look: Look, answers: Answers, frame: Frame) -> Image:
+def draw_answers(look: Look, answers: HiddenAnswers, frame: Frame) -> Image:
     """From above: what the network saw in grey, and its answers; see mark_answers."""
     colors = np.full((len(look.label), 3), _GREY, np.uint8)
     colors[look.label == GROUND] = _GROUND
@@ -107,7 +108,7 @@ def draw_answers(look: Look, answers: Answers, frame: Frame) -> Image:
     return image
 
 
-def draw_hidden_crop(look: Look, answers: Answers, crop: int) -> Image:
+def draw_hidden_crop(look: Look, answers: HiddenAnswers, crop: int) -> Image:
     """One crop from the side, the sensor to the left, z up: what was seen grey, what was hidden light, the answers."""
     crops = answers.crops
     centre = crops.centre[crop]

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers
 from iscc_lidar.trainer.report.color import hex_color
-from iscc_lidar.trainer.report.look import Answers, Look
+from iscc_lidar.trainer.report.look import Look
 from iscc_lidar.trainer.report.pictures import (
     FREE_COLOR,
     HIDDEN_PIXELS,
@@ -121,7 +122,7 @@ def _hotspots(look: Look, usage: Usage, frame: Frame) -> str:
     return f'<svg viewBox="0 0 {SWEEP_PIXELS} {frame.height}">{"".join(marks)}</svg>'
 
 
-def _close_ups(look: Look, answers: Answers) -> str:
+def _close_ups(look: Look, answers: HiddenAnswers) -> str:
     crops = answers.crops
     asked = np.bincount(answers.crop, minlength=len(crops.centre))
     chosen = [c for c in np.argsort(-asked, kind="stable")[:_CLOSE_UPS].tolist() if asked[c]]
