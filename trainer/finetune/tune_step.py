@@ -51,7 +51,7 @@ def new_state(config: FinetuneConfig, compute: Compute, classes: int, encoder: E
         {"params": pretrained, "peak": train.encoder_learning_rate},
         {"params": new, "peak": train.head_learning_rate},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=train.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=train.weight_decay, fused=True)
     scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.half is torch.float16)
     return TuneState(network, optimizer, scaler)
 

@@ -47,7 +47,7 @@ def new_state(config: PretrainConfig, compute: Compute) -> TrainState:
     start_teacher(teacher, student)
     memory = method.memory(config).to(compute.device)
     optimizer = torch.optim.AdamW(
-        student.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay
+        student.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay, fused=True
     )
     scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.half is torch.float16)
     return TrainState(0, student, teacher, memory, optimizer, scaler)
