@@ -87,6 +87,8 @@ def draw_transform(config: AugmentConfig, rng: np.random.Generator) -> NDArray[n
 
 
 def apply_affine(dst_T_src: NDArray[np.float64], xyz: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take points [N, 3] from frame src to frame dst."""
-    moved: NDArray[np.float32] = (xyz @ dst_T_src[:3, :3].T + dst_T_src[:3, 3]).astype(np.float32)
+    """Take points [N, 3] from frame src to frame dst, within some hundred metres of both: in single precision."""
+    moved: NDArray[np.float32] = xyz @ dst_T_src[:3, :3].T.astype(np.float32)
+    for axis in range(3):  # numpy adds long columns many times as fast as short rows
+        moved[:, axis] += np.float32(dst_T_src[axis, 3])
     return moved
