@@ -84,18 +84,16 @@ class PretrainConfig:
         if self.model.in_channels != INPUT_CHANNELS:
             raise ValueError(f"model.in_channels must be {INPUT_CHANNELS}, the features that voxelize.py makes")
         self._check_method()
-        if self.loss.occupancy_weight > 0 and self.queries.per_group == 0:
-            raise ValueError("loss.occupancy_weight needs queries: set queries.per_group above 0, or the weight to 0")
 
     def _check_method(self) -> None:
         name, loss = self.method.name, self.loss
         weights = (loss.global_weight, loss.local_weight, loss.occupancy_weight)
         if name == "iscc" and not any(weights):
             raise ValueError("all three weights of the section loss are 0: nothing would be learnt")
-        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0 or self.queries.per_group > 0):
+        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0):
             raise ValueError(
-                f"method.name={name} has one loss of its own, hides and asks nothing: the weights of the section loss, "
-                f"crops.per_sweep and queries.per_group must be 0; --recipe {name}, given last, sets them"
+                f"method.name={name} has one loss of its own, and hides nothing: the weights of the section loss and "
+                f"crops.per_sweep must be 0; --recipe {name}, given last, sets them"
             )
         if name in ("pointcontrast", "sspl") and self.data.partner != "same":
             raise ValueError(f"method.name={name} matches places in one sweep: set data.partner=same")

@@ -26,7 +26,7 @@ class PairDataset(Dataset[Sample]):
         self.config = config
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
         unused: list[Part] = ["semantic", "pixel"]
-        if config.queries.per_group == 0:
+        if config.loss.occupancy_weight == 0:
             unused.append("queries")
         self._sweep = KeptSweeps(cache, config.train.keep_sweeps, unused)
 

@@ -44,8 +44,8 @@ class QueryConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.per_group < 0 or self.reach_m <= 0:
-            raise ValueError("queries.per_group must be 0 or more, queries.reach_m above 0")
+        if self.per_group < 1 or self.reach_m <= 0:
+            raise ValueError("queries.per_group must be at least 1, queries.reach_m above 0")
 
 
 @dataclass(frozen=True)

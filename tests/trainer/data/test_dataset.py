@@ -106,6 +106,14 @@ def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, b
     assert int(batch.view2.member_group.max()) + 1 == len(batch.scene)
 
 
+def test_without_its_loss_occupancy_is_not_asked_about(cache: Cache, tiny: PretrainConfig):
+    unasked = dataclasses.replace(tiny, loss=dataclasses.replace(tiny.loss, occupancy_weight=0.0))
+    asked, without = (PairDataset(cache, config)[SampleKey(0, 0)] for config in (tiny, unasked))
+    assert len(asked.queries.voxel) > 0
+    assert len(without.queries.voxel) == 0
+    np.testing.assert_array_equal(asked.voxels1.coords, without.voxels1.coords)
+
+
 def test_points_out_of_range_or_not_considered_are_not_seen(cache: Cache):
     sweep = cache.sweep("00", 0)
     label = sweep.label.copy()

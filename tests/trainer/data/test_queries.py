@@ -20,7 +20,7 @@ def stored(seed: int, count: int) -> Queries:
     return Queries(xyz, kind, group.astype(np.int32), np.zeros(count, np.int32))
 
 
-@given(seed=st.integers(0, 1000), count=st.integers(0, 120), per_group=st.integers(0, 20), near=st.booleans())
+@given(seed=st.integers(0, 1000), count=st.integers(0, 120), per_group=st.integers(1, 20), near=st.booleans())
 def test_of_each_group_as_many_are_drawn_as_counting_says(seed, count, per_group, near):
     queries = stored(seed, count)
     config = QueryConfig(per_group=per_group, near=near)
@@ -98,7 +98,7 @@ def test_no_stored_query_is_nothing_asked(cache: Cache):
     assert len(asked.voxel) == len(asked.occupied) == 0
 
 
-@pytest.mark.parametrize("wrong", [{"per_group": -1}, {"reach_m": 0.0}])
+@pytest.mark.parametrize("wrong", [{"per_group": 0}, {"reach_m": 0.0}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ValueError, match="queries"):
         QueryConfig(**wrong)
