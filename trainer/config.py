@@ -25,8 +25,8 @@ from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
 from iscc_lidar.trainer.run.options import RunningOptions
 
 RECIPES: Final = Path(__file__).parent / "recipes"
-SHORT: Final = "quick"
-"""The recipe that sets a run's length; any other may follow it."""
+BASES: Final = ("quick", "minkunet")
+"""Recipes that set a run's length or the network's width; any other may follow one of them."""
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,7 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
         (["iscc", "unturned"], {"augment.turn_groups": 0.0}),
         (["quick", "no_removal"], {"crops.per_sweep": 0, "queries.per_group": 128}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
+        (["minkunet", "segcontrast"], {"model.blocks": 2, "method.name": "segcontrast", "augment.turn_groups": 0.0}),
         (["segcontrast", "voxel_parts"], {"method.name": "segcontrast", "parts.voxels": 1}),
         (["quick", "pointcontrast"], {"method.temperature": 0.07, "loss.occupancy_weight": 0.0}),
         (["quick", "sspl"], {"augment.turn_groups": 0.0, "augment.rotate_deg": 180.0}),
@@ -193,4 +194,4 @@ def test_every_shipped_recipe_is_tested_above():
     rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
     ablations = ["same_sweep", "no_removal", "unturned", "whole_groups", "assign_softmax", "assign_argmax"]
     others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl", "voxel_parts"]
-    assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", *rows, *ablations, *others}
+    assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", "minkunet", *rows, *ablations, *others}

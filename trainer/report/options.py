@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import RECIPES, SHORT, PretrainConfig, find_recipes
+from iscc_lidar.trainer.config import BASES, RECIPES, PretrainConfig, find_recipes
 from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE
 
 
@@ -30,12 +30,12 @@ class Option:
 
 
 def nearest_recipe(config: PretrainConfig) -> tuple[tuple[str, ...], list[Option]]:
-    """The shipped recipe that fewest options differ from, alone or after the short one, and all options against it.
+    """The shipped recipe that fewest options differ from, alone or after one of BASES, and all options against it.
 
     Of equals one recipe goes before two, and ``iscc`` before others.
     """
     names = sorted((path.stem for path in RECIPES.glob("*.toml")), key=lambda name: (name != "iscc", name))
-    choices = [*((name,) for name in names), *((SHORT, name) for name in names)]
+    choices = [*((name,) for name in names), *((base, name) for base in BASES for name in names)]
     compared = {names: _against(config, resolve(PretrainConfig, find_recipes(names))) for names in choices}
     best = min(choices, key=lambda names: sum(option.differs and option.matters for option in compared[names]))
     return best, compared[best]
