@@ -13,9 +13,9 @@ REAL    ?= $(SAMPLES)/semantickitti_from_pandaset
 READ    ?= semantickitti=$(SAMPLES)/semantickitti semantickitti=$(REAL) semantickitti=$(SAMPLES)/kitti_raw_as_odometry \
            kitti=$(SAMPLES)/kitti_detection waymo=$(SAMPLES)/waymo_v2_from_pandaset argoverse2=$(SAMPLES)/av2
 SAMPLES ?= ../shared/data
-# quick, a run of minutes, on the synthetic streets and wherever there is no GPU; RECIPE=iscc is the full one,
-# RECIPE=local_only and the like an ablation.
-RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),iscc,quick))
+# quick, a run of minutes, on the synthetic streets and wherever there is no GPU, else minkunet, the peers' network;
+# RECIPE=iscc is the full method on a small one, RECIPE=local_only and the like an ablation.
+RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),minkunet,quick))
 ARGS    ?=
 SYNTH_ARGS      ?=
 PREPROCESS_ARGS ?=
