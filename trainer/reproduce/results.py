@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,8 +17,6 @@ from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce.plan import Tuning
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
-
-_FIXED: Final = ("method", "recipe", "dataset", "schedule", "fraction", "seed", "miou", "miou_objects", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,11 @@ class Result:
     miou_objects: float
     accuracy: float
     iou: dict[str, float | None]
+
+
+_KINDS: Final[dict[str, Callable[[str], Any]]] = {"str": str, "int": int, "float": float}
+_COLUMNS: Final = {field.name: _KINDS[str(field.type)] for field in fields(Result) if field.name != "iou"}
+"""Columns of results.csv before those of the classes, and what each holds."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,10 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
     classes = list(results[0].iou) if results else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_FIXED, *classes])
+    writer.writerow([*_COLUMNS, *classes])
     for r in results:
-        means = [f"{value:.4f}" for value in (r.miou, r.miou_objects, r.accuracy)]
-        by_class = ["" if r.iou[name] is None else f"{r.iou[name]:.4f}" for name in classes]
-        writer.writerow([r.method, r.recipe, r.dataset, r.schedule, f"{r.fraction:g}", r.seed, *means, *by_class])
+        values = (*(getattr(r, name) for name in _COLUMNS), *(r.iou[name] for name in classes))
+        writer.writerow([_cell(value) for value in values])
     files.write_text(path, text.getvalue())
 
 
@@ -125,16 +127,10 @@ def gain_of(results: Sequence[Result], method: str, fraction: float, over: str =
     return spread(of[seed] - base[seed] for seed in sorted(of.keys() & base.keys()))
 
 
+def _cell(value: str | float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _result(line: dict[str, str]) -> Result:
-    return Result(
-        method=line["method"],
-        recipe=line["recipe"],
-        dataset=line["dataset"],
-        schedule=line["schedule"],
-        fraction=float(line["fraction"]),
-        seed=int(line["seed"]),
-        miou=float(line["miou"]),
-        miou_objects=float(line["miou_objects"]),
-        accuracy=float(line["accuracy"]),
-        iou={name: float(value) if value else None for name, value in line.items() if name not in _FIXED},
-    )
+    iou = {name: float(value) if value else None for name, value in line.items() if name not in _COLUMNS}
+    return Result(**{name: kind(line[name]) for name, kind in _COLUMNS.items()}, iou=iou)

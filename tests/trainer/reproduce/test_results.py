@@ -36,7 +36,7 @@ def test_a_csv_comes_back_as_it_was_written(tmp_path: Path):
     assert read_csv(tmp_path / "results.csv") == SEVEN
     head, first = (tmp_path / "results.csv").read_text().splitlines()[:2]
     assert head == "method,recipe,dataset,schedule,fraction,seed,miou,miou_objects,accuracy,car,road,truck"
-    assert first == "scratch,quick,semantickitti,long,1,0,30.0000,31.0000,80.0000,31.0000,29.0000,"
+    assert first == "scratch,quick,semantickitti,long,1,0,30,31,80,31,29,"
 
 
 @pytest.mark.parametrize(
