@@ -54,7 +54,6 @@ class TrainConfig(RunningOptions):
     clip_norm: float = option(5.0, "gradients longer than this are shortened; 0 never")
     seed: int = option(0, "seed of the head's (and an untrained encoder's) weights, order and augmentations")
     precision: Precision = option("auto", "what the network computes in, as in pre-training")
-    checkpoint_every: int = option(500, "steps between two checkpoints")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,8 +2,8 @@
 
 Nothing is tried out at run time, so that every process of a run, and every run, adds in the same order. The sizes
 were chosen by compiling for sm_80 and sm_90: no register spills, 12 warps or more on a multiprocessor (8 in one case,
-192 to 128 channels on sm_80), at most 75 KB of shared memory for a block (consumer GPUs have 99). Their speed has not
-been measured on a GPU.
+192 to 128 channels on sm_80), at most 75 KB of shared memory for a block (consumer GPUs have 99). On a GPU they
+have been run, and not compared with others.
 """
 
 from __future__ import annotations
