@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.turn_groups <= 1:
             raise ValueError(f"augment.turn_groups is a share from 0 to 1, not {self.turn_groups}")
+
+
+NO_AUGMENTATION: Final = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
 
 
 @dataclass(frozen=True)

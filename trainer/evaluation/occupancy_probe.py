@@ -13,7 +13,7 @@ from tqdm import tqdm
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
 from iscc_lidar.trainer.data.queries import to_ray_axes
 from iscc_lidar.trainer.data.sample import draw_view
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
@@ -21,7 +21,6 @@ from iscc_lidar.trainer.evaluation.hidden_answers import answer_hidden
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
 from iscc_lidar.trainer.model.student import Student
 
-_NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
 _RANKS = (1, 2, 4, 8, 16)
 _AT_ONCE = 64
 """Queries compared with all points at once: 80 MB with 100,000 points."""
@@ -69,7 +68,7 @@ def ask_hidden(student: Student, config: PretrainConfig, cache: Cache, sweeps: i
     for number, place in enumerate(places):
         rng = np.random.default_rng([seed, number])
         sweep = cache.sweep(*place)
-        full = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
+        full = draw_view(sweep, config.data, NO_AUGMENTATION, rng)
         hidden = answer_hidden(student, config, full, sweep.queries, rng)
         sight = to_ray_axes(hidden.voxel_xyz - hidden.xyz, hidden.xyz).astype(np.float64)
         distance = nearest_points(hidden.xyz, full.xyz[hidden.crops.visible])

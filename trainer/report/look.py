@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
 from iscc_lidar.trainer.data.sample import considered, draw_view
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
@@ -20,8 +20,6 @@ from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers, answer_h
 from iscc_lidar.trainer.model.student import Student
 
 # N points of a sweep that the network sees, K groups, Q queries, C prototypes
-
-_NO_AUGMENTATION = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def look_around(
 def _look(
     student: Student, centres: Tensor, config: PretrainConfig, sweep: CachedSweep, rng: np.random.Generator
 ) -> Look:
-    view = draw_view(sweep, config.data, _NO_AUGMENTATION, rng)
+    view = draw_view(sweep, config.data, NO_AUGMENTATION, rng)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     ids, points = np.unique(view.label[view.label >= 0], return_counts=True)
     groups = ids[points > config.data.min_group_points]
