@@ -105,17 +105,18 @@ def to_toml(config: Any) -> str:
 
 
 def _toml_line(field: dataclasses.Field[Any], value: Plain) -> str:
-    return f"{field.name} = {_toml_value(value)}  # {field.metadata.get('why', '')}".rstrip(" #")
+    return f"{field.name} = {toml_value(value)}  # {field.metadata.get('why', '')}".rstrip(" #")
 
 
-def _toml_value(value: Plain) -> str:
+def toml_value(value: Plain) -> str:
+    """Write a value as TOML and ``--set`` take it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     if isinstance(value, tuple):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
     return repr(value)
 
 

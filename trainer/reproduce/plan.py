@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from iscc_lidar.shared.config import resolve, toml_value
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.trainer.config import PretrainConfig, find_recipes
+from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
 from iscc_lidar.trainer.reproduce.rows import ALL, CACHES, LABELLED, STANDARD, Row
 
@@ -121,6 +124,7 @@ def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out:
 
 def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
     options = (
+        *_network(config),
         *config.finetune_set,
         f"labels.percent={tuning.percent!r}",
         f"labels.seed={tuning.seed}",
@@ -136,6 +140,13 @@ def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, 
     )
     needs = (pretraining.name,) if pretraining else ()
     return Job(tuning.name, arguments, out / tuning.name / "segmentation.json", needs)
+
+
+def _network(config: ReproduceConfig) -> list[str]:
+    """Options of fine-tuning that make the network from scratch the one that is pre-trained."""
+    model = resolve(PretrainConfig, find_recipes(config.pretrain_recipes), config.pretrain_set).model
+    values = {field.name: getattr(model, field.name) for field in fields(model)}
+    return [f"model.{k}={toml_value(v)}" for k, v in values.items() if v != getattr(ModelConfig(), k)]
 
 
 def _each(flag: str, values: Sequence[str]) -> list[str]:

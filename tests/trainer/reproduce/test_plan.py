@@ -5,7 +5,8 @@ import pytest
 
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import find_recipe
+from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
@@ -34,6 +35,15 @@ def test_rows_differ_in_their_encoder_alone():
     place = plain.index("--encoder")
     assert plain[:place] + plain[place + 2 :] == list(scratch.arguments)
     assert "labels.seed=3" in scratch.arguments
+
+
+def test_from_scratch_it_is_the_network_that_is_pre_trained():
+    config = ReproduceConfig(rows=("scratch",), pretrain_recipes=("minkunet",), pretrain_set=("model.blocks=3",))
+    arguments = plan(config, CACHES, OUT)[0].arguments
+    given = [word for word in arguments if word.startswith("model.")]
+    tuned, pretrained = resolve(FinetuneConfig, None, given), resolve(PretrainConfig, find_recipe("minkunet"))
+    assert tuned.model == dataclasses.replace(pretrained.model, blocks=3)
+    assert not any(word.startswith("model.") for job in plan(ReproduceConfig(), CACHES, OUT) for word in job.arguments)
 
 
 def test_each_encoder_is_fine_tuned_by_each_recipe_in_a_folder_of_its_own():
