@@ -10,6 +10,7 @@ from typing import Final
 from iscc_lidar.shared.config import find_shipped, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.crops import CropConfig
+from iscc_lidar.trainer.data.ground_cells import GroundConfig
 from iscc_lidar.trainer.data.parts import PartConfig
 from iscc_lidar.trainer.data.queries import QueryConfig
 from iscc_lidar.trainer.data.sample import DataConfig
@@ -72,6 +73,7 @@ class PretrainConfig:
     augment: AugmentConfig = section(AugmentConfig)
     crops: CropConfig = section(CropConfig)
     queries: QueryConfig = section(QueryConfig)
+    ground: GroundConfig = section(GroundConfig)
     parts: PartConfig = section(PartConfig)
     heads: HeadConfig = section(HeadConfig)
     loss: LossConfig = section(LossConfig)
@@ -90,10 +92,10 @@ class PretrainConfig:
         weights = (loss.global_weight, loss.local_weight, loss.occupancy_weight)
         if name == "iscc" and not any(weights):
             raise ValueError("all three weights of the section loss are 0: nothing would be learnt")
-        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0):
+        if name != "iscc" and (any(weights) or self.crops.per_sweep > 0 or self.ground.cells > 0):
             raise ValueError(
-                f"method.name={name} has one loss of its own, and hides nothing: the weights of the section loss and "
-                f"crops.per_sweep must be 0; --recipe {name}, given last, sets them"
+                f"method.name={name} has one loss and regions of its own, and hides nothing: the weights of the "
+                f"section loss, crops.per_sweep and ground.cells must be 0; --recipe {name}, given last, sets them"
             )
         if name in ("pointcontrast", "sspl") and self.data.partner != "same":
             raise ValueError(f"method.name={name} matches places in one sweep: set data.partner=same")

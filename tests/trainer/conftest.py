@@ -45,6 +45,10 @@ prototypes = 10
 recent = 128
 reseed_after = 2
 
+[ground]
+cells = 4
+edge_m = 6.0  # the ground of the tiny cache is sparse
+
 [train]
 steps = 6
 log_every = 1

@@ -83,7 +83,7 @@ def test_resume_takes_the_options_of_the_run(cache_path: Path, recipe: Path, tmp
         (["--cache", "nowhere", "--out", "x", "--set", "train.stepss=3"], "train.steps"),
         (["--cache", "nowhere", "--out", "x", "--set", "train.steps=0"], "at least 1"),
         (["--cache", "nowhere", "--out", "x", "--set", "queries.per_group=0"], "at least 1"),
-        (["--cache", "nowhere", "--out", "x", "--set", "method.name=sspl"], "one loss of its own"),
+        (["--cache", "nowhere", "--out", "x", "--set", "method.name=sspl"], "one loss and regions of its own"),
         (["--cache", "nowhere", "--out", "x", "--recipe", "segcontrast", "--recipe", "quick"], "given last"),
         (["--cache", "nowhere", "--out", "x", "--recipe", "local_only", "--set", "loss.local_weight=0"], "be learnt"),
         (
@@ -112,7 +112,7 @@ def test_show_config_is_a_recipe_that_gives_the_same_configuration(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "losses", "extra"),
     [
-        ("iscc", (True, True, True), {"augment.turn_groups": 0.5}),
+        ("iscc", (True, True, True), {"augment.turn_groups": 0.5, "ground.cells": 24}),
         ("occ_only_8", (False, False, True), {"queries.per_group": 8}),
         ("occ_only_16", (False, False, True), {"queries.per_group": 16}),
         ("occ_only_32", (False, False, True), {"queries.per_group": 32}),
@@ -139,6 +139,7 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
         ("same_sweep", "data.partner", "same"),
         ("no_removal", "crops.per_sweep", 0),
         ("unturned", "augment.turn_groups", 0.0),
+        ("groups_only", "ground.cells", 0),
         ("whole_groups", "parts.voxels", 0),
         ("assign_softmax", "clustering.assign", "softmax"),
         ("assign_argmax", "clustering.assign", "argmax"),
@@ -154,7 +155,7 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
     assert config.method.name == name
     assert config.data.partner == "same"
     assert not any((config.loss.global_weight, config.loss.local_weight, config.loss.occupancy_weight))
-    assert config.crops.per_sweep == 0
+    assert config.crops.per_sweep == config.ground.cells == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,8 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
         (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 8, "loss.global_weight": 0.0}),
         (["quick", "local_only"], {"crops.per_sweep": 0, "loss.local_weight": 1.0, "loss.global_weight": 0.0}),
         (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
-        (["iscc", "unturned"], {"augment.turn_groups": 0.0}),
+        (["iscc", "unturned"], {"augment.turn_groups": 0.0, "ground.cells": 24}),
+        (["quick", "groups_only"], {"augment.turn_groups": 0.5, "ground.cells": 0}),
         (["quick", "no_removal"], {"crops.per_sweep": 0, "queries.per_group": 128}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
         (["minkunet", "segcontrast"], {"model.blocks": 2, "method.name": "segcontrast", "augment.turn_groups": 0.0}),
@@ -192,6 +194,22 @@ def test_quick_is_the_whole_method_made_short():
 
 def test_every_shipped_recipe_is_tested_above():
     rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
-    ablations = ["same_sweep", "no_removal", "unturned", "whole_groups", "assign_softmax", "assign_argmax"]
+    ablations = [
+        "same_sweep",
+        "no_removal",
+        "unturned",
+        "groups_only",
+        "whole_groups",
+        "assign_softmax",
+        "assign_argmax",
+    ]
     others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl", "voxel_parts"]
-    assert {p.stem for p in RECIPES.glob("*.toml")} == {"iscc", "quick", "minkunet", *rows, *ablations, *others}
+    assert {p.stem for p in RECIPES.glob("*.toml")} == {
+        "iscc",
+        "quick",
+        "minkunet",
+        *rows,
+        *ablations,
+        *assignments,
+        *others,
+    }

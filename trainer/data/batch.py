@@ -14,7 +14,7 @@ from torch import Tensor
 from iscc_lidar.trainer.data.sample import Sample
 from iscc_lidar.trainer.data.voxelize import Members, Voxels
 
-# Dimensions: B scenes, V voxels, K groups, P (voxel, group) entries, Q queries; all over the batch.
+# Dimensions: B scenes, V voxels, K regions, R parts, P (voxel, region) entries, Q queries; all over the batch.
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class Batch:
     Attributes:
         names: for each scene the names of x_i and x_j.
         view1, view2: augmented x_i with crops hidden, augmented x_j.
-        scene: int64 [K], the scene of each group.
-        region_of_part: int64 [R], ascending: what is pooled in view1 are parts of groups, see parts.py; its
+        scene: int64 [K], the scene of each region.
+        ground: bool [K], regions that are cells of the ground.
+        region_of_part: int64 [R], ascending: what is pooled in view1 are parts of regions, see parts.py; its
             member_group counts them.
         asked_voxel: int64 [Q], the row of view1 that answers each query.
         offset: float32 [Q, 3], from query to voxel, metres.
@@ -57,6 +58,7 @@ class Batch:
     view1: GroupedView
     view2: GroupedView
     scene: Tensor
+    ground: Tensor
     region_of_part: Tensor
     asked_voxel: Tensor
     offset: Tensor
@@ -68,22 +70,24 @@ class Batch:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
-        tensors = (change(t) for t in (self.scene, self.region_of_part, self.asked_voxel, self.offset, self.occupied))
+        of_regions = (self.scene, self.ground, self.region_of_part)
+        tensors = (change(t) for t in (*of_regions, self.asked_voxel, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Join samples; rows and groups are renumbered over the batch."""
-    groups = [s.groups for s in samples]
+    """Join samples; rows and regions are renumbered over the batch."""
+    regions = [len(s.ground) for s in samples]
     first_voxel = _starts([len(s.voxels1.coords) for s in samples])
     return Batch(
         names=tuple(s.names for s in samples),
         view1=_join_views(
             [s.voxels1 for s in samples], [s.members1 for s in samples], [len(s.region_of_part) for s in samples]
         ),
-        view2=_join_views([s.voxels2 for s in samples], [s.members2 for s in samples], groups),
-        scene=torch.from_numpy(np.repeat(np.arange(len(samples)), groups)),
-        region_of_part=_tensor([s.region_of_part + start for s, start in zip(samples, _starts(groups), strict=True)]),
+        view2=_join_views([s.voxels2 for s in samples], [s.members2 for s in samples], regions),
+        scene=torch.from_numpy(np.repeat(np.arange(len(samples)), regions)),
+        ground=_tensor([s.ground for s in samples]),
+        region_of_part=_tensor([s.region_of_part + start for s, start in zip(samples, _starts(regions), strict=True)]),
         asked_voxel=_tensor([s.queries.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
         offset=_tensor([s.queries.offset for s in samples]),
         occupied=_tensor([s.queries.occupied.astype(np.float32) for s in samples]),

@@ -15,12 +15,13 @@ from iscc_lidar.trainer.data.voxelize import Voxels
 
 
 class Pair(NamedTuple):
-    """Two augmented views, the first with its crops hidden, and their voxels."""
+    """Two augmented views, the first with its crops hidden, their voxels, and how their sensors stand to each other."""
 
     view1: View
     view2: View
     voxels1: Voxels
     voxels2: Voxels
+    sensor1_SE3_sensor2: NDArray[np.float64]
 
 
 class Regions(NamedTuple):
@@ -29,11 +30,18 @@ class Regions(NamedTuple):
     Attributes:
         label1: int32 [N1]; label2: int32 [N2], the region of each point; what is not in ``ids`` is left out.
         ids: int32 [K], the regions pooled in both views, ascending.
+        ground: bool [K], those that are cells of the ground.
     """
 
     label1: NDArray[np.int32]
     label2: NDArray[np.int32]
     ids: NDArray[np.int32]
+    ground: NDArray[np.bool_]
+
+
+def no_ground(label1: NDArray[np.int32], label2: NDArray[np.int32], ids: NDArray[np.int32]) -> Regions:
+    """Regions of which none is a cell of the ground."""
+    return Regions(label1, label2, ids, np.zeros(len(ids), np.bool_))
 
 
 FindRegions = Callable[[Pair, np.random.Generator], Regions]

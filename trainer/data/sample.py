@@ -33,12 +33,21 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the step needs of one pair of sweeps; ``names`` are those of x_i and x_j, for messages."""
+    """What the step needs of one pair of sweeps.
+
+    Attributes:
+        names: of x_i and x_j, for messages.
+        voxels1, voxels2: of the two views.
+        ground: bool [K], the regions that are cells of the ground.
+        members1, members2: voxels of the parts in the first view, of the K regions in the second.
+        region_of_part: int64 [R], the region of each part.
+        queries: of the first view.
+    """
 
     names: tuple[str, str]
     voxels1: Voxels
     voxels2: Voxels
-    groups: int
+    ground: NDArray[np.bool_]
     members1: Members
     members2: Members
     region_of_part: NDArray[np.int64]
@@ -79,14 +88,15 @@ def make_sample(
     view1 = full_view1.select(crops.visible)
     voxels1 = voxelize(view1.xyz, view1.intensity, voxel_size)
     voxels2 = voxelize(view2.xyz, view2.intensity, voxel_size)
-    regions = find_regions(Pair(view1, view2, voxels1, voxels2), rng)
+    sensor1_SE3_sensor2 = np.linalg.inv(sweep_i.world_SE3_sensor) @ sweep_j.world_SE3_sensor
+    regions = find_regions(Pair(view1, view2, voxels1, voxels2, sensor1_SE3_sensor2), rng)
     whole = group_members(regions.label1, regions.ids, voxels1)
     members1, region_of_part = draw_parts(whole, len(regions.ids), parts, rng)
     return Sample(
         names=(f"{sweep_i.sequence}/{sweep_i.name}", f"{sweep_j.sequence}/{sweep_j.name}"),
         voxels1=voxels1,
         voxels2=voxels2,
-        groups=len(regions.ids),
+        ground=regions.ground,
         members1=members1,
         members2=group_members(regions.label2, regions.ids, voxels2),
         region_of_part=region_of_part,

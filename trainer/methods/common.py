@@ -8,7 +8,7 @@ from torch import Tensor
 
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
-from iscc_lidar.trainer.data.regions import Pair, Regions
+from iscc_lidar.trainer.data.regions import Pair, Regions, no_ground
 from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.hardware.ranks import rank, rows_of_all_ranks
 from iscc_lidar.trainer.model.student import GroupEncoder
@@ -19,7 +19,7 @@ from iscc_lidar.trainer.model.student import GroupEncoder
 def cached_groups(config: PretrainConfig, pair: Pair, _: np.random.Generator) -> Regions:
     """The groups of the cache that both views see enough of."""
     label1, label2 = pair.view1.label, pair.view2.label
-    return Regions(label1, label2, shared_groups(label1, label2, config.data.min_group_points))
+    return no_ground(label1, label2, shared_groups(label1, label2, config.data.min_group_points))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.regions import Pair, Regions
+from iscc_lidar.trainer.data.regions import Pair, Regions, no_ground
 from iscc_lidar.trainer.methods.method import Method
 from iscc_lidar.trainer.methods.queue_step import new_queue, queue_step
 from iscc_lidar.trainer.model.student import OneViewStudent
@@ -20,7 +20,7 @@ from iscc_lidar.trainer.model.student import OneViewStudent
 def whole_scene(_: PretrainConfig, pair: Pair, __: np.random.Generator) -> Regions:
     """One region: every point."""
     label1, label2 = (np.zeros(len(view.xyz), np.int32) for view in (pair.view1, pair.view2))
-    return Regions(label1, label2, np.zeros(1, np.int32))
+    return no_ground(label1, label2, np.zeros(1, np.int32))
 
 
 METHOD: Final = Method(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch
+from iscc_lidar.trainer.data.ground_cells import add_ground_cells
+from iscc_lidar.trainer.data.regions import Pair, Regions
 from iscc_lidar.trainer.hardware.ranks import rows_of_all_ranks, rows_of_this_rank
 from iscc_lidar.trainer.losses.global_clustering import global_loss
 from iscc_lidar.trainer.losses.local_contrast import local_loss
@@ -21,7 +24,13 @@ from iscc_lidar.trainer.methods.common import cached_groups, cosines, scenes_of_
 from iscc_lidar.trainer.methods.method import Loss, Method, StepResult
 from iscc_lidar.trainer.model.student import GroupEncoder, Student
 
-# Dimensions: K groups of this process, A groups of all processes, C prototypes, E projected channels, Q queries.
+# Dimensions: K regions of this process, A regions of all processes, C prototypes, E projected channels, Q queries.
+
+
+def groups_and_ground(config: PretrainConfig, pair: Pair, rng: np.random.Generator) -> Regions:
+    """The groups of the cache that both views see enough of, and cells of the ground."""
+    groups = cached_groups(config, pair, rng)
+    return add_ground_cells(groups, pair, config.data.min_group_points, config.ground, rng)
 
 
 def new_prototypes(config: PretrainConfig) -> Prototypes:
@@ -35,12 +44,12 @@ def iscc_step(
     """Compute the three losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
     f1, occupied = student(batch)
     f2 = rows_of_all_ranks(teacher_features(teacher, batch))
-    scene = scenes_of_all_ranks(batch)
+    scene, ground = scenes_of_all_ranks(batch), rows_of_all_ranks(batch.ground)
     y = prototypes.assign(f2)
 
     same, weight = batch.region_of_part + rows_of_this_rank(len(batch.scene)).start, config.loss
     loss_global = global_loss(f1, prototypes.centres, y, prototypes.config.temperature, same)
-    loss_local = local_loss(f1, f2, scene, config.local, same)
+    loss_local = local_loss(f1, f2, scene, config.local, same, ground)
     loss_occupancy = occupancy_loss(occupied, batch.occupied)
 
     health = agreement(rows_of_all_ranks(f1.detach()), f2, rows_of_all_ranks(same), prototypes)
@@ -71,7 +80,7 @@ METHOD: Final = Method(
     title="ISCC",
     about="Implicit Surface Contrastive Clustering (Zhang, Bai, Li; CVPR 2023)",
     region="group",
-    regions=cached_groups,
+    regions=groups_and_ground,
     student=Student,
     memory=new_prototypes,
     step=iscc_step,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import View
-from iscc_lidar.trainer.data.regions import Pair, Regions
+from iscc_lidar.trainer.data.regions import Pair, Regions, no_ground
 from iscc_lidar.trainer.methods.method import Method
 from iscc_lidar.trainer.methods.siamese_step import no_memory, siamese_step
 from iscc_lidar.trainer.model.student import TwoViewStudent
@@ -31,7 +31,7 @@ def matched_points(config: PretrainConfig, pair: Pair, rng: np.random.Generator)
         order = order[np.sort(first)]
     order = order[: config.method.matches]
     ids = np.arange(len(order), dtype=np.int32)
-    return Regions(_numbered(pair.view1, at1[order]), _numbered(pair.view2, at2[order]), ids)
+    return no_ground(_numbered(pair.view1, at1[order]), _numbered(pair.view2, at2[order]), ids)
 
 
 def _numbered(view: View, points: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import View, apply_affine
-from iscc_lidar.trainer.data.regions import Pair, Regions
+from iscc_lidar.trainer.data.cells import number_cells
+from iscc_lidar.trainer.data.regions import Pair, Regions, no_ground
 from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.methods.method import Method
 from iscc_lidar.trainer.methods.siamese_step import no_memory, siamese_step
@@ -22,19 +23,16 @@ from iscc_lidar.trainer.model.student import TwoViewStudent
 
 def shared_volumes(config: PretrainConfig, pair: Pair, rng: np.random.Generator) -> Regions:
     """Cut the sweep into cubes from a random corner on, ground included; draw some that both views see enough of."""
-    corner = rng.random(3) * config.method.volume_m
-    cells = [_cells(view, corner, config.method.volume_m) for view in (pair.view1, pair.view2)]
-    _, number = np.unique(np.concatenate(cells), axis=0, return_inverse=True)
-    label1, label2 = np.split(number.reshape(-1).astype(np.int32), [len(cells[0])])
+    edge_m = config.method.volume_m
+    xyz1, xyz2 = (_in_sensor_frame(view) for view in (pair.view1, pair.view2))
+    label1, label2 = number_cells(xyz1, xyz2, rng.random(3) * edge_m, edge_m)
     shared = shared_groups(label1, label2, config.data.min_group_points)
-    return Regions(label1, label2, np.sort(rng.permutation(shared)[: config.method.matches]))
+    return no_ground(label1, label2, np.sort(rng.permutation(shared)[: config.method.matches]))
 
 
-def _cells(view: View, corner: NDArray[np.float64], edge_m: float) -> NDArray[np.int64]:
-    """The cube [N, 3] of each point, counted in the sensor's frame, which both views share."""
-    sensor_T_view = np.linalg.inv(view.view_T_sensor).astype(np.float64)
-    xyz = apply_affine(sensor_T_view, view.xyz)
-    return np.floor((xyz + corner) / edge_m).astype(np.int64)
+def _in_sensor_frame(view: View) -> NDArray[np.float32]:
+    """Points [N, 3] in the sensor's frame, which both views share."""
+    return apply_affine(np.linalg.inv(view.view_T_sensor).astype(np.float64), view.xyz)
 
 
 METHOD: Final = Method(

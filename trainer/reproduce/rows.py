@@ -60,6 +60,7 @@ FURTHER: Final = (
     Row("same_sweep", "same-sweep pairs", ("same_sweep",), note="x_j is x_i, augmented once more"),
     Row("no_removal", "nothing hidden", ("no_removal",), note="points under the crops stay"),
     Row("unturned", "groups left in place", ("unturned",), note="instead of turned about the sensor"),
+    Row("groups_only", "groups alone", ("groups_only",), note="without cells of the ground"),
     Row("whole_groups", "groups pooled whole", ("whole_groups",), note="instead of by voxel"),
     Row("segcontrast_voxels", "SegContrast, pooled by voxel", ("segcontrast", "voxel_parts")),
     Row("assign_softmax", "softmax assignment", ("assign_softmax",)),

@@ -86,8 +86,8 @@ def test_groups_line_up_between_the_views(cache: Cache, tiny: PretrainConfig):
     still = dataclasses.replace(tiny.augment, rotate_deg=0.0, flip=False, scale=0.0)
     config = dataclasses.replace(tiny, augment=still, parts=PartConfig(voxels=0))
     sample = PairDataset(cache, config)[SampleKey(0, 2)]
-    assert sample.groups >= 10
-    for group in range(sample.groups):
+    assert len(sample.ground) >= 10
+    for group in range(len(sample.ground)):
         first, second = (
             v.xyz[m.voxel[m.group == group]].mean(axis=0)
             for v, m in ((sample.voxels1, sample.members1), (sample.voxels2, sample.members2))
@@ -99,7 +99,9 @@ def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, b
     dataset = PairDataset(cache, tiny)
     samples = [dataset[SampleKey(0, place)] for place in (0, 7)]
     first = len(samples[0].voxels1.coords)
-    assert batch.scene.tolist() == [0] * samples[0].groups + [1] * samples[1].groups
+    assert batch.scene.tolist() == [0] * len(samples[0].ground) + [1] * len(samples[1].ground)
+    assert batch.ground.tolist() == [*samples[0].ground, *samples[1].ground]
+    assert batch.ground.any()
     assert torch.equal(batch.view1.coords[:, 0] == 1, torch.arange(len(batch.view1.coords)) >= first)
     second = batch.asked_voxel[len(samples[0].queries.occupied) :].numpy()
     np.testing.assert_array_equal(second - first, samples[1].queries.voxel)

@@ -22,9 +22,8 @@ def test_a_run_without_prototypes_has_clusters_of_its_features(
     cache_path: Path, other_cache_path: Path, tiny: PretrainConfig, tmp_path: Path
 ):
     other = resolve(PretrainConfig, find_recipe("segcontrast"))
-    config = dataclasses.replace(
-        tiny, method=other.method, loss=other.loss, crops=other.crops, queries=other.queries, data=other.data
-    )
+    parts = ("method", "loss", "crops", "queries", "ground", "data")
+    config = dataclasses.replace(tiny, **{part: getattr(other, part) for part in parts})
     pretrain(cache_path, tmp_path / "run", config)
     found = evaluate(tmp_path / "run", cache_path, other_cache_path, SMALL, tmp_path / "run" / "evaluation.json")
     assert list(found["grouping"]) == ["k-means, pre-trained", "k-means, untrained", "k-means, geometry"]

@@ -73,7 +73,7 @@ def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torc
             train=four,
             **{
                 part: getattr(recipes, part)
-                for part in ("method", "data", "loss", "crops", "queries", "parts", "teacher")
+                for part in ("method", "data", "loss", "crops", "queries", "ground", "parts", "teacher")
             },
         )
         results[name] = trained(cache, method)

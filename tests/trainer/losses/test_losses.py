@@ -29,6 +29,24 @@ def test_local_loss_agrees_with_loops(negatives):
     assert float(loss) == pytest.approx(total / 9)
 
 
+@pytest.mark.parametrize("negatives", ["scene", "batch"])
+def test_cells_of_the_ground_are_told_from_groups_but_not_from_each_other(negatives):
+    f1, f2, scene = unit(0, 6, 5), unit(1, 6, 5), torch.tensor([0, 0, 0, 0, 1, 1])
+    ground = torch.tensor([False, True, True, False, True, False])
+    total = 0.0
+    for k in range(6):
+        rivals = [
+            n
+            for n in range(6)
+            if n == k or ((negatives == "batch" or scene[n] == scene[k]) and not (ground[n] and ground[k]))
+        ]
+        total -= math.log(
+            math.exp(float(f1[k] @ f2[k]) / 0.1) / sum(math.exp(float(f1[k] @ f2[n]) / 0.1) for n in rivals)
+        )
+    loss = local_loss(f1, f2, scene, LocalConfig(negatives=negatives), torch.arange(6), ground)
+    assert float(loss) == pytest.approx(total / 6)
+
+
 def test_a_process_with_some_of_the_groups_gets_its_part_of_the_local_loss():
     f1, f2, scene = unit(0, 9, 5), unit(1, 9, 5), torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
     whole = local_loss(f1, f2, scene, LocalConfig(), torch.arange(9))

@@ -23,7 +23,7 @@ def test_a_scene_is_the_mean_over_its_points_told_from_the_queue(
     config = tiny_run_of("depthcontrast")
     dataset = PairDataset(cache, config)
     samples = [dataset[SampleKey(0, place)] for place in (2, 8, 5)]
-    assert [sample.groups for sample in samples] == [1, 1, 1]
+    assert [len(sample.ground) for sample in samples] == [1, 1, 1]
     batch = collate(samples)
     state = new_state(config, ON_CPU)
     state.student.eval()

@@ -27,7 +27,7 @@ def pair_of(cache: Cache, voxel_size: float, config: AugmentConfig) -> Pair:
     rng = np.random.default_rng(0)
     sweep = cache.sweep("00", 2)
     view1, view2 = (draw_view(sweep, DataConfig(), config, rng) for _ in range(2))
-    return Pair(view1, view2, *(voxelize(view.xyz, view.intensity, voxel_size) for view in (view1, view2)))
+    return Pair(view1, view2, *(voxelize(view.xyz, view.intensity, voxel_size) for view in (view1, view2)), np.eye(4))
 
 
 def test_a_match_is_the_same_point_in_both_views(cache: Cache, tiny_run_of: ConfigOf):

@@ -28,7 +28,7 @@ def pair_of(cache: Cache, config: AugmentConfig) -> Pair:
     rng = np.random.default_rng(0)
     sweep = cache.sweep("00", 2)
     view1, view2 = (draw_view(sweep, DataConfig(), config, rng) for _ in range(2))
-    return Pair(view1, view2, *(voxelize(view.xyz, view.intensity, 0.5) for view in (view1, view2)))
+    return Pair(view1, view2, *(voxelize(view.xyz, view.intensity, 0.5) for view in (view1, view2)), np.eye(4))
 
 
 @pytest.mark.parametrize("edge_m", [1.0, 2.5])

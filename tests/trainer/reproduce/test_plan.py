@@ -107,7 +107,7 @@ def test_every_row_has_its_recipes_and_the_paper_s_rows_are_all_there():
             assert find_recipe(recipe).exists()
     assert SEGMENTATION[0].name == "scratch"
     assert len(ABLATION) == 8
-    assert len(FURTHER) == 9
+    assert len(FURTHER) == 10
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
