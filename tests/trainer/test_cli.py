@@ -193,23 +193,9 @@ def test_quick_is_the_whole_method_made_short():
 
 
 def test_every_shipped_recipe_is_tested_above():
+    bases = ["iscc", "quick", "minkunet"]
     rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
-    ablations = [
-        "same_sweep",
-        "no_removal",
-        "unturned",
-        "groups_only",
-        "whole_groups",
-        "assign_softmax",
-        "assign_argmax",
-    ]
+    ablations = ["same_sweep", "no_removal", "unturned", "groups_only", "whole_groups"]
+    assignments = ["assign_softmax", "assign_argmax"]
     others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl", "voxel_parts"]
-    assert {p.stem for p in RECIPES.glob("*.toml")} == {
-        "iscc",
-        "quick",
-        "minkunet",
-        *rows,
-        *ablations,
-        *assignments,
-        *others,
-    }
+    assert {p.stem for p in RECIPES.glob("*.toml")} == {*bases, *rows, *ablations, *assignments, *others}
