@@ -107,8 +107,8 @@ def _time_line(start: int, step_s: float, load_s: float, config: PretrainConfig)
 
 def _counts(batches: list[Batch]) -> str:
     voxels = sum(len(b.view1.coords) + len(b.view2.coords) for b in batches)
-    groups, queries = sum(len(b.scene) for b in batches), sum(len(b.occupied) for b in batches)
-    return f"{voxels:,} voxels, {groups} groups, {queries} queries"
+    regions, queries = sum(len(b.scene) for b in batches), sum(len(b.occupied) for b in batches)
+    return f"{voxels:,} voxels, {regions} regions, {queries} queries"
 
 
 def _millions(network: torch.nn.Module) -> str:

@@ -88,7 +88,7 @@ _PLANS: Final = (
         (("cosine_same", "same"), ("cosine_others", "others")),
         (0, 1),
     ),
-    _Plan("Prototypes used", "nearest to at least one recent group", (("prototypes_used", "used"),)),
+    _Plan("Prototypes used", "nearest to at least one recent region", (("prototypes_used", "used"),)),
     _Plan("Agreement", "groups with the same prototype for student and teacher", (("agreement", "share"),), (0, 1)),
     _Plan("Gradient norm", "before it is shortened", (("gradient_norm", "norm"),), (0, 0)),
 )

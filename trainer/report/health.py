@@ -61,7 +61,7 @@ def verdicts(run: RunRecord) -> list[Verdict]:
 
 
 def chance_level(run: RunRecord, name: str) -> float | None:
-    """What a loss part is for features that tell nothing: ln C, ln of the groups in a scene, ln 2."""
+    """What a loss part is for features that tell nothing: ln C, mean ln of what a region is told from, ln 2."""
     if name == "loss_global":
         return math.log(run.config.clustering.prototypes)
     if name == "loss_occupancy":
@@ -71,7 +71,10 @@ def chance_level(run: RunRecord, name: str) -> float | None:
         train = run.config.train
         # Groups are counted by micro-batch.
         scenes = train.batch_size / train.micro_batches if run.config.local.negatives == "scene" else 1
-        return math.log(max(float(np.nanmean(groups)) / scenes, 1))
+        regions = max(float(np.nanmean(groups)) / scenes, 1)
+        # A group is told from all regions, a cell of the ground from groups alone; as if all cells had been found.
+        cells = min(run.config.ground.cells * train.batch_size / train.micro_batches / scenes, regions - 1)
+        return ((regions - cells) * math.log(regions) + cells * math.log(regions - cells + 1)) / regions
     return None
 
 
@@ -158,7 +161,7 @@ def _prototypes(run: RunRecord) -> Verdict | None:
     return Verdict(
         _rank(used / count, FEW_PROTOTYPES),
         "Prototypes in use",
-        f"{used:.0f} of {count} are nearest to some recent group.",
+        f"{used:.0f} of {count} are nearest to some recent region.",
         f"at least {FEW_PROTOTYPES[1]:.0%}; below {FEW_PROTOTYPES[0]:.0%} is degenerate",
     )
 

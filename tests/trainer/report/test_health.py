@@ -9,6 +9,7 @@ import pytest
 
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.data.ground_cells import GroundConfig
 from iscc_lidar.trainer.report.health import Verdict, chance_level, verdicts
 from iscc_lidar.trainer.report.record import RunRecord
 
@@ -108,5 +109,11 @@ def test_chance_is_that_of_features_that_tell_nothing():
     run = run_of()
     assert chance_level(run, "loss_global") == pytest.approx(math.log(100))
     assert chance_level(run, "loss_local") == pytest.approx(math.log(60 / run.config.train.batch_size))
+    ground = dataclasses.replace(run.config, ground=GroundConfig(cells=4))
+    n = 60 // run.config.train.batch_size
+    told_from = [n] * (n - 4) + [n - 4 + 1] * 4
+    assert chance_level(dataclasses.replace(run, config=ground), "loss_local") == pytest.approx(
+        np.log(told_from).mean()
+    )
     assert chance_level(run, "loss_occupancy") == pytest.approx(math.log(2))
     assert chance_level(run, "gradient_norm") is None
