@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.config import resolve, toml_value
 from iscc_lidar.trainer.config import BASES, RECIPES, PretrainConfig, find_recipes
 from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE
 
@@ -43,18 +43,9 @@ def nearest_recipe(config: PretrainConfig) -> tuple[tuple[str, ...], list[Option
 
 def repeat_command(recipes: Sequence[str], options: list[Option], cache: str) -> str:
     """The command that makes such a run again."""
-    changes = [f"--set {shlex.quote(f'{o.key}={toml(o.value)}')}" for o in options if o.differs and o.matters]
+    changes = [f"--set {shlex.quote(f'{o.key}={toml_value(o.value)}')}" for o in options if o.differs and o.matters]
     start = f"iscc-train pretrain --cache {shlex.quote(cache)} --out NEW_RUN"
     return " \\\n    ".join([" ".join([start, *(f"--recipe {name}" for name in recipes)]), *changes])
-
-
-def toml(value: Any) -> str:
-    """A value as --set and recipes take it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(toml(v) for v in value) + "]"
-    return str(value)
 
 
 def _against(config: PretrainConfig, usual: PretrainConfig) -> list[Option]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from iscc_lidar.trainer.report.options import Option, nearest_recipe, repeat_command, toml
+from iscc_lidar.shared.config import toml_value
+from iscc_lidar.trainer.report.options import Option, nearest_recipe, repeat_command
 from iscc_lidar.trainer.report.record import RunRecord
 
 
@@ -26,7 +27,7 @@ def setup_section(run: RunRecord) -> str:
 def _table(options: list[Option]) -> str:
     rows = "".join(
         f"<tr{' class=changed' if o.differs else ''}><td><code>{escape(o.key)}</code></td>"
-        f"<td><code>{escape(toml(o.value))}</code></td><td><code>{escape(toml(o.usual))}</code></td>"
+        f"<td><code>{escape(toml_value(o.value))}</code></td><td><code>{escape(toml_value(o.usual))}</code></td>"
         f"<td>{escape(o.meaning)}</td></tr>"
         for o in options
     )
