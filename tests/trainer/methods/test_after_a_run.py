@@ -81,4 +81,4 @@ def test_the_weights_load_and_no_prototypes_are_made_up(run: Path):
 def test_a_dry_run_takes_its_steps(name: str, cache_path: Path, tiny_run_of: ConfigOf, tmp_path: Path):
     told = dry_run(cache_path, tmp_path / "run", tiny_run_of(name))
     assert "2 sequences, 12 sweeps; 6 steps of 2" in told
-    assert " groups, 0 queries" in told
+    assert " regions, 0 queries" in told
