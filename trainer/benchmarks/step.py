@@ -6,10 +6,10 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -17,12 +17,14 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
+from tqdm import tqdm
 
 from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
 from iscc_lidar.trainer.benchmarks.matmul_floor import all_maps, bench_engine
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
 from iscc_lidar.trainer.data.dataset import PairDataset, batches
+from iscc_lidar.trainer.data.loader import PREFETCH
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
@@ -34,7 +36,6 @@ from iscc_lidar.trainer.pretrain.train_step import train_step
 _TURNS: Final = 3
 _WARM_UP: Final = 16
 """Steps after which every worker has made some batches."""
-_FILL_UP_S: Final = 2.0
 CUDA: Final = ProfilerActivity.CUDA
 
 
@@ -48,16 +49,29 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
     leave_a_core()
     dataset = PairDataset(cache, config)
-    at_hand, figures = _load(dataset, config, steps)
-    on_device = [batch.to(compute.device) for batch in at_hand]
-    state = new_state(config, compute)
-    figures |= _phases(state, on_device, config, compute)
-    figures |= _floor(state, on_device[0], config)
     endless = replace(
         config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
     )
-    figures |= _loader_alone(cache, endless, compute, steps)
-    figures |= _together(cache, endless, state, on_device, compute, steps)
+    with tqdm(bar_format="{desc}[{elapsed}]") as bar:
+        bar.set_description("bench: reading sweeps, making samples")
+        at_hand, figures = _load(dataset, config, steps)
+        bar.set_description("bench: steps")
+        on_device = [batch.to(compute.device) for batch in at_hand]
+        state = new_state(config, compute)
+        figures |= _phases(state, on_device, config, compute)
+        figures |= _floor(state, on_device[0], config)
+        bar.set_description("bench: loader")
+        with closing(batches(cache, endless, 0, Share(), compute.device)) as loader:
+            brought = chain.from_iterable(loader)
+            figures |= _loader_alone(brought, endless, steps)
+            bar.set_description("bench: loader and steps")
+            time.sleep(_ahead(endless) * train.batch_size / figures["samples_per_s_loader"])
+            rest_s = steps * train.batch_size / figures["samples_per_s_loader"]
+
+            def train_on(batch: Batch) -> None:
+                train_step(state, state.student, [batch], endless)
+
+            figures |= _together(brought, rest_s, train_on, compute, steps)
     pairs = train.batch_size
     figures["samples_per_s_step"] = pairs / figures["step_s"]
     figures["loader_over_step"] = figures["samples_per_s_loader"] / figures["samples_per_s_step"]
@@ -141,19 +155,26 @@ def _floor(state: TrainState, batch: Batch, config: PretrainConfig) -> dict[str,
     return {"matmul_floor_s": figures["matmul_floor_s"] * views}
 
 
-def _loader_alone(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> dict[str, float]:
+def _loader_alone(loader: Iterator[Batch], config: PretrainConfig, steps: int) -> dict[str, float]:
     """Samples a second of all workers together, and the largest of them in memory."""
-    with closing(_warm_loader(cache, config, compute)) as loader:
-        began = time.perf_counter()
-        for _ in islice(loader, 4 * steps):
-            pass
-        seconds = time.perf_counter() - began
-        peak = max((_peak_mb(worker.pid) for worker in multiprocessing.active_children()), default=0.0)
+    for _ in range(max(_WARM_UP, config.train.loader_workers)):
+        next(loader)
+    timed = max(4 * steps, _ahead(config))
+    began = time.perf_counter()
+    for _ in range(timed):
+        next(loader)
+    seconds = time.perf_counter() - began
+    peak = max((_peak_mb(worker.pid) for worker in multiprocessing.active_children()), default=0.0)
     return {
-        "samples_per_s_loader": 4 * steps * config.train.batch_size / seconds,
+        "samples_per_s_loader": timed * config.train.batch_size / seconds,
         "loader_workers": config.train.loader_workers,
         "worker_peak_mb": peak,
     }
+
+
+def _ahead(config: PretrainConfig) -> int:
+    """Batches that lie ready at most."""
+    return PREFETCH * config.train.loader_workers
 
 
 def _peak_mb(pid: int | None) -> float:
@@ -166,37 +187,38 @@ def _peak_mb(pid: int | None) -> float:
 
 
 def _together(
-    cache: Cache,
-    config: PretrainConfig,
-    state: TrainState,
-    at_hand: Sequence[Batch],
-    compute: Compute,
-    steps: int,
+    loader: Iterator[Batch], rest_s: float, train: Callable[[Batch], object], compute: Compute, steps: int
 ) -> dict[str, float]:
-    """A step on batches that the loader brings against one on the same batches at hand, by turns."""
+    """A step on batches that the loader brings against one on the same batches at hand, by turns.
+
+    ``rest_s`` after it gave so many, the loader has as many ready as it may, and its workers rest.
+    """
+    met: list[Batch] = []
 
     def mean_step(source: Iterable[Batch]) -> float:
+        time.sleep(rest_s)
         began = time.perf_counter()
-        for batch in islice(source, steps):
-            train_step(state, state.student, [batch], config)
+        for batch in source:
+            train(batch)
+            met.append(batch)
         _wait(compute)
         return (time.perf_counter() - began) / steps
 
     repeated, loaded = [], []
     for _ in range(_TURNS):
-        repeated.append(mean_step(at_hand))
-        with closing(_warm_loader(cache, config, compute)) as loader:
-            loaded.append(mean_step(batch for micro_batches in loader for batch in micro_batches))
+        met.clear()
+        loaded.append(mean_step(islice(loader, steps)))
+        repeated.append(mean_step(list(met)))
     figures = {
         "repeated_step_s": statistics.mean(repeated),
         "loaded_step_s": statistics.mean(loaded),
         "loaded_over_repeated": statistics.mean(loaded) / statistics.mean(repeated),
     }
     if compute.device.type == "cuda":
-        with closing(_warm_loader(cache, config, compute)) as loader, profile(activities=[CUDA]) as kernels:
+        with profile(activities=[CUDA]) as kernels:
             began = time.perf_counter()
-            mean_step(batch for micro_batches in loader for batch in micro_batches)
-            seconds = time.perf_counter() - began
+            mean_step(islice(loader, steps))
+            seconds = time.perf_counter() - began - rest_s
         spans = [(e.time_range.start, e.time_range.end) for e in kernels.events() or ()]
         figures["gpu_idle_share"] = 1 - covered(spans) * 1e-6 / seconds
     return figures
@@ -209,15 +231,6 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
         total += max(0.0, end - max(start, reached))
         reached = max(reached, end)
     return total
-
-
-def _warm_loader(cache: Cache, config: PretrainConfig, compute: Compute) -> Generator[list[Batch]]:
-    """A loader at step _WARM_UP, whose workers are up and have as many batches ready as they may."""
-    loader = batches(cache, config, 0, Share(), compute.device)
-    for _ in range(_WARM_UP):
-        next(loader)
-    time.sleep(_FILL_UP_S)
-    return loader
 
 
 def _median(runs: Sequence[Callable[[], object]], compute: Compute | None = None) -> float:

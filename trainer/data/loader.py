@@ -21,6 +21,8 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.data.pack import Mappable, Packed, pack, unpack
 
 _NOT_FOR_WORKERS: Final = (signal.SIGINT, signal.SIGTERM)
+PREFETCH: Final = 4
+"""Batches that each worker has ready, at most."""
 _LAST_STEP_S: Final = 20
 """How long a worker that was sent SIGTERM goes on, in seconds."""
 
@@ -89,7 +91,7 @@ def _loader(
         # A fork would copy this process's threads' locks, held or not.
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator(),  # else it draws from the global one, and a resumed run draws once more
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
         pin_memory=pinned,
     )
     return cast(Iterable[Packed[B]], loader)  # collate has turned samples into batches
