@@ -28,10 +28,13 @@ class GroundConfig:
 
     cells: int = option(0, "cells of the ground that are regions beside the groups, drawn at random; 0 none, as stated")
     edge_m: float = option(2.0, "edge of a cell, seen from above, metres [choice]")
+    max_range_m: float = option(
+        25.0, "ground farther than this from its sensor, seen from above, is left out: few points, metres [choice]"
+    )
 
     def __post_init__(self) -> None:
-        if self.cells < 0 or self.edge_m <= 0:
-            raise ValueError("ground.cells must be 0 or more, ground.edge_m above 0")
+        if self.cells < 0 or self.edge_m <= 0 or self.max_range_m <= 0:
+            raise ValueError("ground.cells must be 0 or more, ground.edge_m and ground.max_range_m above 0")
 
 
 def add_ground_cells(
@@ -43,13 +46,13 @@ def add_ground_cells(
         groups: of the pair, labelled as in the cache.
         pair: the views.
         min_points: of the ground a cell has more in each view.
-        config: how many, how large.
+        config: how many, how large, how far away.
         rng: gives which, and where the grid lies.
     """
     if config.cells == 0:
         return groups
-    rows1, xy1 = _ground(pair.view1, np.eye(4))
-    rows2, xy2 = _ground(pair.view2, pair.sensor1_SE3_sensor2)
+    rows1, xy1 = _ground(pair.view1, config.max_range_m, np.eye(4))
+    rows2, xy2 = _ground(pair.view2, config.max_range_m, pair.sensor1_SE3_sensor2)
     number1, number2 = number_cells(xy1, xy2, rng.random(2) * config.edge_m, config.edge_m)
     shared = shared_groups(number1, number2, min_points)
     first = 1 + max(int(label.max(initial=-1)) for label in (groups.label1, groups.label2))
@@ -62,11 +65,15 @@ def add_ground_cells(
     )
 
 
-def _ground(view: View, sensor1_SE3_sensor: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _ground(
+    view: View, max_range_m: float, sensor1_SE3_sensor: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of a view's points on the ground, and their x and y in the frame of the first view's sensor."""
     rows = np.flatnonzero(view.label == GROUND)
-    sensor1_T_view = sensor1_SE3_sensor @ np.linalg.inv(view.view_T_sensor)
-    return rows, apply_affine(sensor1_T_view, view.xyz[rows])[:, :2]
+    sensor_T_view = np.linalg.inv(view.view_T_sensor).astype(np.float64)
+    xyz = apply_affine(sensor_T_view, view.xyz[rows])
+    near = np.linalg.norm(xyz[:, :2], axis=1) <= max_range_m
+    return rows[near], apply_affine(sensor1_SE3_sensor, xyz[near])[:, :2]
 
 
 def _labelled(label: NDArray[np.int32], rows: NDArray[np.int64], region: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -34,20 +34,26 @@ def groups(pair: Pair) -> Regions:
     return no_ground(label1, label2, shared_groups(label1, label2, MIN_POINTS))
 
 
-def test_cells_are_the_squares_of_the_street_that_loops_find(cache: Cache, pair: Pair, groups: Regions):
+@pytest.mark.parametrize("max_range_m", [1000.0, 20.0])
+def test_cells_are_the_squares_of_the_street_that_loops_find(
+    max_range_m: float, cache: Cache, pair: Pair, groups: Regions
+):
     edge_m = 6.0  # the ground of this cache is sparse
-    found = add_ground_cells(groups, pair, MIN_POINTS, GroundConfig(10_000, edge_m), np.random.default_rng(5))
+    config = GroundConfig(10_000, edge_m, max_range_m)
+    found = add_ground_cells(groups, pair, MIN_POINTS, config, np.random.default_rng(5))
     corner = np.random.default_rng(5).random(2) * edge_m
     sweeps = [cache.sweep("00", index) for index in (1, 4)]
     squares, labels = [], []
     for sweep, view, label in zip(sweeps, (pair.view1, pair.view2), (found.label1, found.label2), strict=True):
         seen = (sweep.label != -3) & (np.linalg.norm(sweep.xyz, axis=1) <= 80)
         in_first = transform(inverse(sweeps[0].world_SE3_sensor) @ sweep.world_SE3_sensor, sweep.xyz[seen])
-        rows = [i for i, code in enumerate(view.label) if code == GROUND]
+        far = [math.hypot(x, y) > max_range_m for x, y, _ in sweep.xyz[seen][view.source].tolist()]
+        rows = [i for i, code in enumerate(view.label) if code == GROUND and not far[i]]
         at = in_first[view.source]
         squares.append([tuple(math.floor((at[i, a] + corner[a]) / edge_m) for a in (0, 1)) for i in rows])
         labels.append(label[rows].tolist())
-        np.testing.assert_array_equal(label[view.label != GROUND], view.label[view.label != GROUND])
+        untouched = (view.label != GROUND) | far
+        np.testing.assert_array_equal(label[untouched], view.label[untouched])
     large = [{square for square, count in Counter(of_view).items() if count > MIN_POINTS} for of_view in squares]
     square_of: dict[int, tuple[int, ...]] = {}
     wrong = 0
@@ -76,7 +82,7 @@ def test_without_cells_nothing_is_drawn(pair: Pair, groups: Regions):
     assert rng.random() == np.random.default_rng(5).random()
 
 
-@pytest.mark.parametrize("wrong", [{"cells": -1}, {"edge_m": 0.0}])
+@pytest.mark.parametrize("wrong", [{"cells": -1}, {"edge_m": 0.0}, {"max_range_m": 0.0}])
 def test_cells_that_cannot_be_are_refused(wrong: dict[str, float]):
     with pytest.raises(ValueError, match=r"ground\.cells must be 0 or more"):
         GroundConfig(**wrong)  # type: ignore[arg-type]
