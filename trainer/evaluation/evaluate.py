@@ -76,7 +76,7 @@ def evaluate(
         "neighbour_probe": {name: asdict(neighbour) for name, (_, neighbour) in probes.items()},
         "grouping": _grouping(run, students, job),
     }
-    if TRAINED in students and made_with.loss.occupancy_weight > 0 and made_with.crops.per_sweep > 0:
+    if TRAINED in students and made_with.loss.occupancy_weight > 0:
         asked = config.occupancy_sweeps
         result["occupancy"] = occupancy_probe(students[TRAINED], made_with, train, val, asked, config.seed)
     files.write_text(out, json.dumps(result, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.cache_reader import Queries
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import View
-from iscc_lidar.trainer.data.crops import Crops, draw_crops
+from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops
 from iscc_lidar.trainer.data.queries import ask
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import voxel_features
@@ -40,8 +41,12 @@ class HiddenAnswers(NamedTuple):
 def answer_hidden(
     student: Student, config: PretrainConfig, full: View, stored: Queries, rng: np.random.Generator
 ) -> HiddenAnswers:
-    """Hide crops of a view as in training, and ask the student, in evaluation mode, the stored queries inside them."""
-    crops = draw_crops(full, config.crops, rng)
+    """Hide crops of a view, and ask the student, in evaluation mode, the stored queries inside them.
+
+    As many crops as in training, or the default where nothing was hidden in training.
+    """
+    hiding = replace(config.crops, per_sweep=config.crops.per_sweep or CropConfig().per_sweep)
+    crops = draw_crops(full, hiding, rng)
     view = full.select(crops.visible)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     asked = ask(stored, view.view_T_sensor, voxels, config.queries, rng)

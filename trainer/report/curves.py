@@ -75,10 +75,10 @@ _PLANS: Final = (
         "InfoNCE; what it is for features that tell nothing",
         (("loss_contrast", "loss"), ("guessing", "guessing")),
     ),
-    _Plan("Occupancy", "binary cross-entropy at hidden places", (("loss_occupancy", "loss"),)),
+    _Plan("Occupancy", "binary cross-entropy of the queries", (("loss_occupancy", "loss"),)),
     _Plan(
         "Occupancy accuracy",
-        "share of right answers about hidden places",
+        "share of right answers to the queries",
         (("occupancy_accuracy_occupied", "occupied"), ("occupancy_accuracy_free", "free")),
         (0, 1),
     ),

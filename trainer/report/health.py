@@ -192,7 +192,7 @@ def _occupancy(run: RunRecord) -> Verdict | None:
     return Verdict(
         status,
         about,
-        f"Right on {occupied:.0%} of occupied and {free:.0%} of free hidden places, {balanced:.0%} on average.",
+        f"Right on {occupied:.0%} of occupied and {free:.0%} of free places, {balanced:.0%} on average.",
         f"average at least {OCCUPANCY[1]:.0%}, sides within {LOPSIDED:.0%}; 50% is a coin, but the line of sight alone "
         "can reach 70%: iscc-train evaluate compares",
     )

@@ -80,7 +80,6 @@ def _look(
     h = student.voxel_features(seen)
     similarity = student.group_features(h, seen, len(groups)) @ centres.T
     of_voxel = (student.head(h) @ centres.T).argmax(dim=1).numpy()
-    asked = config.loss.occupancy_weight > 0 and config.crops.per_sweep > 0
     return Look(
         sequence=sweep.sequence,
         name=sweep.name,
@@ -91,5 +90,5 @@ def _look(
         prototype=similarity.argmax(dim=1).numpy(),
         similarity=similarity.amax(dim=1).numpy(),
         point_prototype=of_voxel[voxels.of_point],
-        answers=answer_hidden(student, config, view, sweep.queries, rng) if asked else None,
+        answers=answer_hidden(student, config, view, sweep.queries, rng) if config.loss.occupancy_weight > 0 else None,
     )

@@ -141,7 +141,7 @@ def _final_figures(run: RunRecord) -> list[tuple[str, str]]:
     if math.isfinite(loss):
         found.append((number(loss), "loss, last tenth of the log"))
     if math.isfinite(right) and run.config.loss.occupancy_weight > 0:
-        found.append((f"{right:.0%}", "of hidden places right"))
+        found.append((f"{right:.0%}", "of occupancy queries right"))
     if math.isfinite(used):
         found.append((f"{used:.0f}", f"of {run.config.clustering.prototypes} prototypes used"))
     mean_iou = run.evaluation.get("linear_probe", {}).get("pre-trained", {}).get("miou")

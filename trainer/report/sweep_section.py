@@ -54,7 +54,7 @@ def spread(count: int, wanted: int) -> list[int]:
 def _answered(looks: Sequence[Look]) -> str:
     answers = [look.answers for look in looks if look.answers is not None]
     if not answers:
-        return "<p>Trained without occupancy: nothing was hidden, and nothing is asked.</p>"
+        return "<p>Trained without occupancy: nothing is asked about hidden places.</p>"
     occupied, answer = (np.concatenate([getattr(a, name) for a in answers]) for name in ("occupied", "answer"))
     if len(occupied) == 0:
         return "<p>No occupancy query lies in any crop of these sweeps.</p>"
@@ -70,8 +70,8 @@ def _answered(looks: Sequence[Look]) -> str:
         '<span class="chip">● right</span><span class="chip">✕ wrong</span>'
     )
     return (
-        f'<p class="legend">Hidden places: {key}</p><p>Over all {len(answers)} sweeps looked at, with crops hidden as '
-        f"in training: right on <b>{shares}</b>; half would be a coin.</p>"
+        f'<p class="legend">Hidden places: {key}</p><p>Over all {len(answers)} sweeps looked at, with crops '
+        f"hidden: right on <b>{shares}</b>; half would be a coin.</p>"
     )
 
 
@@ -83,11 +83,11 @@ def _sweep(look: Look, usage: Usage, palette: NDArray[np.uint8], reach_m: float)
     panels = [
         _panel(groups, "Groups, the input", "one colour each"),
         _panel(nearest, "Nearest prototype of each group", "small groups grey", _hotspots(look, usage, frame)),
-        _panel(voxels, "Nearest prototype of each voxel alone", "training asks only for groups, never for ground"),
+        _panel(voxels, "Nearest prototype of each voxel alone", "ground as well, which is in no group"),
     ]
     if look.answers is not None:
         answers = draw_answers(look, look.answers, frame)
-        panels.append(_panel(answers, "Answers about hidden places", "crops hidden as in training"))
+        panels.append(_panel(answers, "Answers about hidden places", "surface in crops is hidden"))
     close = "" if look.answers is None else _close_ups(look, look.answers)
     return (
         f"<h3>Sequence {escape(look.sequence)}, sweep {escape(look.name)}</h3>"

@@ -239,7 +239,7 @@ def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny:
     page = report(tmp_path / "run")
     assert "Trained without occupancy" in page.text
     assert "Trained without global clustering" in page.text
-    assert "of hidden places right" not in page.text
+    assert "of occupancy queries right" not in page.text
 
 
 def test_the_command(run: Path, tmp_path: Path):

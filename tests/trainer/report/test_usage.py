@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,17 @@ def test_the_answers_are_about_what_was_hidden(tiny: PretrainConfig, looks: list
         assert (np.linalg.norm(look.answers.xyz - crops.centre[of], axis=1) <= crops.radius[of] + 1e-4).all()
         asked += len(of)
     assert asked > 50
+
+
+def test_a_network_from_which_nothing_was_hidden_is_asked_about_hidden_places_too(
+    run: Path, cache: Cache, tiny: PretrainConfig
+):
+    bare = dataclasses.replace(tiny, crops=dataclasses.replace(tiny.crops, per_sweep=0))
+    (look,) = look_around(load_student(run, bare), load_prototypes(run, bare).centres, bare, cache, sweeps=1, seed=0)
+    assert look.answers is not None
+    assert not look.answers.crops.visible.all()
+    assert len(look.answers.crops.centre) <= 16
+    assert len(look.answers.answer) > 0
 
 
 def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: PretrainConfig, looks: list[Look]):
