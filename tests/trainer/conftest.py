@@ -48,6 +48,7 @@ reseed_after = 2
 [ground]
 cells = 4
 edge_m = 6.0  # the ground of the tiny cache is sparse
+max_range_m = 80.0
 
 [train]
 steps = 6

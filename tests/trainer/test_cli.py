@@ -161,12 +161,12 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
 @pytest.mark.parametrize(
     ("recipes", "expected"),
     [
-        (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 8, "loss.global_weight": 0.0}),
+        (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 0, "loss.global_weight": 0.0}),
         (["quick", "local_only"], {"crops.per_sweep": 0, "loss.local_weight": 1.0, "loss.global_weight": 0.0}),
         (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
         (["iscc", "unturned"], {"augment.turn_groups": 0.0, "ground.cells": 24}),
         (["quick", "groups_only"], {"augment.turn_groups": 0.5, "ground.cells": 0}),
-        (["quick", "no_removal"], {"crops.per_sweep": 0, "queries.per_group": 128}),
+        (["minkunet", "no_removal"], {"crops.per_sweep": 0, "ground.cells": 24}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
         (["minkunet", "segcontrast"], {"model.blocks": 2, "method.name": "segcontrast", "augment.turn_groups": 0.0}),
         (["segcontrast", "voxel_parts"], {"method.name": "segcontrast", "parts.voxels": 1}),
