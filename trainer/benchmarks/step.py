@@ -65,13 +65,13 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
             brought = chain.from_iterable(loader)
             figures |= _loader_alone(brought, endless, steps)
             bar.set_description("bench: loader and steps")
-            time.sleep(_ahead(endless) * train.batch_size / figures["samples_per_s_loader"])
-            rest_s = steps * train.batch_size / figures["samples_per_s_loader"]
+            batch_s = train.batch_size / figures["samples_per_s_loader"]
+            time.sleep(_ahead(endless) * batch_s)
 
             def train_on(batch: Batch) -> None:
                 train_step(state, state.student, [batch], endless)
 
-            figures |= _together(brought, rest_s, train_on, compute, steps)
+            figures |= _together(brought, steps * batch_s, train_on, compute, steps)
     pairs = train.batch_size
     figures["samples_per_s_step"] = pairs / figures["step_s"]
     figures["loader_over_step"] = figures["samples_per_s_loader"] / figures["samples_per_s_step"]
