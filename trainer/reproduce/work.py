@@ -23,6 +23,8 @@ from iscc_lidar.trainer.reproduce.plan import Job
 from iscc_lidar.trainer.run.stop_signal import stop_requests
 
 _LOOK_EVERY_S: Final = 0.2
+_DRAW_EVERY_S: Final = 1
+_DRAW_IN_LOGS_EVERY_S: Final = 10
 _GRACE_S: Final = 60
 """How long interrupted jobs have to save."""
 _SAID_LINES: Final = 12
@@ -55,14 +57,24 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
     free = list(range(at_once))
     with (
         stop_requests() as asked,
-        tqdm(total=len(jobs), initial=len(done), unit="job", desc="reproduce", dynamic_ncols=True) as bar,
+        # No steps between two drawings: time goes on while no job ends.
+        tqdm(
+            total=len(jobs),
+            initial=len(done),
+            unit="job",
+            desc="reproduce",
+            dynamic_ncols=True,
+            miniters=0,
+            mininterval=_DRAW_EVERY_S,
+        ) as bar,
     ):
         try:
             while waiting or running:
                 for job in [j for j in waiting if done.issuperset(j.needs)][: len(free)]:
                     waiting.remove(job)
                     running.append(_start(job, out, free.pop(0), at_once))
-                bar.set_postfix_str(", ".join(r.job.name for r in running))
+                bar.set_postfix_str(", ".join(r.job.name for r in running), refresh=False)
+                bar.update(0)
                 time.sleep(_LOOK_EVERY_S)
                 if number := asked():
                     raise SystemExit(128 + number)
@@ -93,7 +105,7 @@ def seconds_of(job: Job, out: Path) -> float:
 def _start(job: Job, out: Path, place: int, at_once: int) -> _Running:
     log = out / "jobs" / f"{job.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ.copy()
+    environment = {"TQDM_MININTERVAL": str(_DRAW_IN_LOGS_EVERY_S)} | os.environ
     if torch.cuda.is_available():
         environment["CUDA_VISIBLE_DEVICES"] = str(place % torch.cuda.device_count())
     elif at_once > 1:

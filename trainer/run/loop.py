@@ -83,6 +83,5 @@ def _progress(name: str, first: int, length: Length) -> tqdm[NoReturn]:
         unit=" samples",
         desc=name,
         dynamic_ncols=True,
-        mininterval=0.5,
         disable=not ranks.is_main(),
     )
