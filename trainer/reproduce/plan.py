@@ -54,12 +54,14 @@ class Job:
         name: its folder below OUT.
         arguments: of iscc-train; it goes on where it was interrupted.
         product: the file that it writes last.
+        kind: jobs of a kind take about as long as each other.
         needs: names of the jobs that must be done before.
     """
 
     name: str
     arguments: tuple[str, ...]
     product: Path
+    kind: str
     needs: tuple[str, ...] = ()
 
 
@@ -119,7 +121,7 @@ def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out:
         *_each("--recipe", (*config.pretrain_recipes, *row.recipes)),
         *_each("--set", (*config.options_of(row.name), f"train.seed={seed}")),
     )
-    return Job(name, arguments, out / name / "encoder.safetensors")
+    return Job(name, arguments, out / name / "encoder.safetensors", "pretrain")
 
 
 def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
@@ -139,7 +141,8 @@ def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, 
         *_each("--set", options),
     )
     needs = (pretraining.name,) if pretraining else ()
-    return Job(tuning.name, arguments, out / tuning.name / "segmentation.json", needs)
+    kind = f"finetune/{tuning.schedule}/percent{tuning.percent:g}"
+    return Job(tuning.name, arguments, out / tuning.name / "segmentation.json", kind, needs)
 
 
 def _network(config: ReproduceConfig) -> list[str]:

@@ -20,6 +20,7 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce.plan import Job
+from iscc_lidar.trainer.reproduce.time_left import seconds_left
 from iscc_lidar.trainer.run.stop_signal import stop_requests
 
 _LOOK_EVERY_S: Final = 0.2
@@ -53,16 +54,17 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
     """
     done = {job.name for job in jobs if is_done(job, out, key)}
     waiting = [job for job in jobs if job.name not in done]
+    seconds = {job: seconds_of(job, out) for job in jobs if job.name in done}
     running: list[_Running] = []
     free = list(range(at_once))
     with (
         stop_requests() as asked,
-        # No steps between two drawings: time goes on while no job ends.
+        # tqdm's own rate is of no use where jobs take from half a minute to hours. It draws though no job ends.
         tqdm(
             total=len(jobs),
             initial=len(done),
-            unit="job",
             desc="reproduce",
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} jobs [{elapsed}{postfix}]",
             dynamic_ncols=True,
             miniters=0,
             mininterval=_DRAW_EVERY_S,
@@ -73,7 +75,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                 for job in [j for j in waiting if done.issuperset(j.needs)][: len(free)]:
                     waiting.remove(job)
                     running.append(_start(job, out, free.pop(0), at_once))
-                bar.set_postfix_str(", ".join(r.job.name for r in running), refresh=False)
+                bar.set_postfix_str(_progress(waiting, running, seconds, at_once), refresh=False)
                 bar.update(0)
                 time.sleep(_LOOK_EVERY_S)
                 if number := asked():
@@ -83,6 +85,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                     free.append(ended.place)
                     _note_end(ended, out, key)
                     done.add(ended.job.name)
+                    seconds[ended.job] = seconds_of(ended.job, out)
                     bar.update()
         finally:
             _end(running)
@@ -98,8 +101,15 @@ def is_done(job: Job, out: Path, key: Mapping[str, str]) -> bool:
 
 
 def seconds_of(job: Job, out: Path) -> float:
-    """How long a done job took, from its first start to its end, without interruptions."""
+    """How long a done job took, from where it last went on to its end."""
     return float(read_json(out / "jobs" / f"{job.name}.json")["seconds"])
+
+
+def _progress(waiting: Sequence[Job], running: Sequence[_Running], done: Mapping[Job, float], at_once: int) -> str:
+    now = time.monotonic()
+    left = seconds_left(waiting, {r.job: now - r.began for r in running}, done, at_once)
+    said = "time left not known yet" if left is None else f"about {tqdm.format_interval(left)} left"
+    return f"{said}: {', '.join(r.job.name for r in running)}"
 
 
 def _start(job: Job, out: Path, place: int, at_once: int) -> _Running:

@@ -42,7 +42,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def job(tmp_path: Path, log: Path, name: str, *words: str, needs: tuple[str, ...] = ()) -> Job:
     product = tmp_path / f"{name}.txt"
-    return Job(name, (str(product), str(log), *words), product, needs)
+    return Job(name, (str(product), str(log), *words), product, "fake", needs)
 
 
 def test_each_job_runs_once_after_what_it_needs(tmp_path: Path, fake: Path):
