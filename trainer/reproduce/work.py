@@ -87,6 +87,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                     done.add(ended.job.name)
                     seconds[ended.job] = seconds_of(ended.job, out)
                     bar.update()
+            bar.set_postfix_str("")
         finally:
             _end(running)
 
