@@ -48,7 +48,7 @@ reseed_after = 2
 [ground]
 cells = 4
 edge_m = 6.0  # the ground of the tiny cache is sparse
-max_range_m = 80.0
+max_range_m = 80.0  # all of it: with few cells left, rounding grows too fast to compare runs of one and two processes
 
 [train]
 steps = 6

@@ -52,9 +52,8 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
         UserError: a job failed; the others were asked to save and end. The same call goes on from there.
         SystemExit: Ctrl-C or SIGTERM came, and was handed on; its status says which.
     """
-    done = {job.name for job in jobs if is_done(job, out, key)}
-    waiting = [job for job in jobs if job.name not in done]
-    seconds = {job: seconds_of(job, out) for job in jobs if job.name in done}
+    done = {job: seconds_of(job, out) for job in jobs if is_done(job, out, key)}
+    waiting = [job for job in jobs if job not in done]
     running: list[_Running] = []
     free = list(range(at_once))
     with (
@@ -72,10 +71,11 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
     ):
         try:
             while waiting or running:
-                for job in [j for j in waiting if done.issuperset(j.needs)][: len(free)]:
+                names = {job.name for job in done}
+                for job in [j for j in waiting if names.issuperset(j.needs)][: len(free)]:
                     waiting.remove(job)
                     running.append(_start(job, out, free.pop(0), at_once))
-                bar.set_postfix_str(_progress(waiting, running, seconds, at_once), refresh=False)
+                bar.set_postfix_str(_progress(waiting, running, done, at_once), refresh=False)
                 bar.update(0)
                 time.sleep(_LOOK_EVERY_S)
                 if number := asked():
@@ -83,9 +83,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                 for ended in [r for r in running if r.process.poll() is not None]:
                     running.remove(ended)
                     free.append(ended.place)
-                    _note_end(ended, out, key)
-                    done.add(ended.job.name)
-                    seconds[ended.job] = seconds_of(ended.job, out)
+                    done[ended.job] = _note_end(ended, out, key)
                     bar.update()
             bar.set_postfix_str("")
         finally:
@@ -128,7 +126,8 @@ def _start(job: Job, out: Path, place: int, at_once: int) -> _Running:
     return _Running(job, place, process)
 
 
-def _note_end(ended: _Running, out: Path, key: Mapping[str, str]) -> None:
+def _note_end(ended: _Running, out: Path, key: Mapping[str, str]) -> float:
+    """Write down that a job is done; returns how many seconds it took. Raises UserError where it failed."""
     job, status = ended.job, ended.process.returncode
     log = out / "jobs" / f"{job.name}.log"
     if status != 0 or not job.product.exists():
@@ -138,8 +137,10 @@ def _note_end(ended: _Running, out: Path, key: Mapping[str, str]) -> None:
             + "\n".join(said)
             + f"\n(all it said: {log}). The same reproduce command goes on with what is left"
         )
-    content = {"arguments": list(job.arguments), "inputs": dict(key), "seconds": time.monotonic() - ended.began}
+    seconds = time.monotonic() - ended.began
+    content = {"arguments": list(job.arguments), "inputs": dict(key), "seconds": seconds}
     files.write_text(out / "jobs" / f"{job.name}.json", json.dumps(content, indent=1) + "\n")
+    return seconds
 
 
 def _end(running: Sequence[_Running]) -> None:
