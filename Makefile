@@ -87,8 +87,9 @@ splits-full: splits
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-ground-kept --set ground.method=none $(PREPROCESS_ARGS)
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-single --set window.sweeps=1 --set window.stride=1 $(PREPROCESS_ARGS)
 
+reproduce: OUT = runs/reproduce-$(DATASET)-$(PRESET)
 reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## the paper's tables: every row pre-trained, fine-tuned, scored over seeds
-	$(BIN)/iscc-train reproduce --preset $(PRESET) --out runs/reproduce-$(DATASET)-$(PRESET) --cache standard=$(LEARN) --test-cache $(SCORE) \
+	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 
 check: $(READY) ## lint, types, import boundaries
