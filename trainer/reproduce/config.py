@@ -21,6 +21,7 @@ class ReproduceConfig:
     rows: tuple[str, ...] = option(("scratch", "segcontrast", "iscc"), "rows of the tables, by name")
     percents: tuple[float, ...] = option((1.0, 10.0), "label fractions, percent of the training sweeps")
     seeds: tuple[int, ...] = option((0, 1, 2), "a seed draws labels, pre-training and fine-tuning alike for all rows")
+    pretrainings: int = option(0, "pre-trainings of a row, which its seeds take by turns; 0 one for each seed")
     pretrain_recipes: tuple[str, ...] = option(("quick",), "recipes of pre-training, under those of a row")
     pretrain_set: tuple[str, ...] = option((), "options of pre-training, as section.key=value")
     row_set: tuple[str, ...] = option((), "options of one row's pre-training, as row:section.key=value")
@@ -39,11 +40,17 @@ class ReproduceConfig:
             raise ValueError(f"row_set: expected row:section.key=value with a row's name, not {', '.join(strangers)}")
         if not self.rows or not self.percents or not self.seeds:
             raise ValueError("rows, percents and seeds must each name one at least")
+        if self.pretrainings < 0:
+            raise ValueError(f"pretrainings must be 0 or more, not {self.pretrainings}")
         if any(not 0 < percent <= 100 for percent in self.percents):
             raise ValueError(f"percents must lie above 0 and up to 100, not {list(self.percents)}")
         names = [schedule_name(recipe) for recipe in self.finetune_recipes]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"finetune_recipes: give one at least, and none twice, not {names}")
+
+    def pretraining_of(self, seed: int) -> int:
+        """Seed of the pre-training that a seed fine-tunes."""
+        return seed % self.pretrainings if self.pretrainings else seed
 
     def options_of(self, row: str) -> list[str]:
         """Options of a row's pre-training, in order: those of all rows, then its own."""

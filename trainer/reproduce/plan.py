@@ -67,12 +67,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A fine-tuning run: a row at a label fraction and seed, by a recipe."""
+    """A fine-tuning run: a row at a label fraction and seed, by a recipe.
+
+    Attributes:
+        pretraining: seed of what it goes on from; None from scratch.
+    """
 
     row: Row
     recipe: str
     percent: float
     seed: int
+    pretraining: int | None
 
     @property
     def schedule(self) -> str:
@@ -88,7 +93,7 @@ class Tuning:
 def tunings(config: ReproduceConfig) -> list[Tuning]:
     """All fine-tuning runs, the tables' order: by seed, so that whole tables with fewer seeds come first."""
     return [
-        Tuning(ALL[row], recipe, percent, seed)
+        Tuning(ALL[row], recipe, percent, seed, None if ALL[row].recipes is None else config.pretraining_of(seed))
         for seed in config.seeds
         for recipe in config.finetune_recipes
         for percent in config.percents
@@ -101,8 +106,8 @@ def plan(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
     jobs: dict[str, Job] = {}
     for tuning in tunings(config):
         pretraining = None
-        if tuning.row.recipes is not None:
-            pretraining = _pretrain(tuning.row, tuning.seed, config, caches, out)
+        if tuning.pretraining is not None:
+            pretraining = _pretrain(tuning.row, tuning.pretraining, config, caches, out)
             jobs.setdefault(pretraining.name, pretraining)
         job = _finetune(tuning, pretraining, config, caches, out)
         jobs[job.name] = job

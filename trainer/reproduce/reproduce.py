@@ -99,13 +99,18 @@ def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) 
         "pre-trained on": _content(caches.train[STANDARD]),
         "labels drawn from": _content(caches.labelled, caches.train_list),
         "scored on": _content(caches.test, caches.test_list),
-        "seeds": ", ".join(str(seed) for seed in config.seeds),
+        "seeds": _seeds(config),
         "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set, *config.row_set)),
         "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)),
         "machine": f"{device}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
         "work": f"{len(jobs)} trainings, {hours:.1f} hours of one job at a time",
         "options": hashlib.sha256(options.encode()).hexdigest()[:12],
     }
+
+
+def _seeds(config: ReproduceConfig) -> str:
+    seeds = ", ".join(str(seed) for seed in config.seeds)
+    return seeds + (f"; pre-trainings of a row, by turns: {config.pretrainings}" if config.pretrainings else "")
 
 
 def _content(path: Path, chosen: Path | None = None) -> str:

@@ -26,6 +26,7 @@ class Result:
     Attributes:
         method: name of the row; recipe: the recipes it was pre-trained with; schedule: the recipe it was fine-tuned by.
         fraction: labelled share of the training sweeps, percent.
+        pretraining: seed of the pre-training; None from scratch.
         iou: of each class, in the data set's order.
     """
 
@@ -35,13 +36,19 @@ class Result:
     schedule: str
     fraction: float
     seed: int
+    pretraining: int | None
     miou: float
     miou_objects: float
     accuracy: float
     iou: dict[str, float | None]
 
 
-_KINDS: Final[dict[str, Callable[[str], Any]]] = {"str": str, "int": int, "float": float}
+_KINDS: Final[dict[str, Callable[[str], Any]]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "int | None": lambda text: int(text) if text else None,
+}
 _COLUMNS: Final = {field.name: _KINDS[str(field.type)] for field in fields(Result) if field.name != "iou"}
 """Columns of results.csv before those of the classes, and what each holds."""
 
@@ -69,6 +76,7 @@ def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path)
         schedule=tuning.schedule,
         fraction=tuning.percent,
         seed=tuning.seed,
+        pretraining=tuning.pretraining,
         miou=100 * content["miou"],
         miou_objects=100 * content["miou_objects"],
         accuracy=100 * content["accuracy"],

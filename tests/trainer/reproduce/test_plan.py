@@ -37,6 +37,16 @@ def test_rows_differ_in_their_encoder_alone():
     assert "labels.seed=3" in scratch.arguments
 
 
+def test_seeds_take_fewer_pre_trainings_by_turns():
+    config = ReproduceConfig(rows=("scratch", "iscc"), percents=(1.0,), seeds=(0, 1, 2), pretrainings=2)
+    jobs = {j.name: j for j in plan(config, CACHES, OUT)}
+    assert [name for name in jobs if name.startswith("pretrain/")] == ["pretrain/iscc/seed0", "pretrain/iscc/seed1"]
+    needs = [jobs[f"finetune/quick/iscc/percent1-seed{seed}"].needs for seed in config.seeds]
+    assert needs == [("pretrain/iscc/seed0",), ("pretrain/iscc/seed1",), ("pretrain/iscc/seed0",)]
+    assert [t.pretraining for t in tunings(config)] == [None, 0, None, 1, None, 0]
+    assert "labels.seed=2" in jobs["finetune/quick/iscc/percent1-seed2"].arguments
+
+
 def test_from_scratch_it_is_the_network_that_is_pre_trained():
     config = ReproduceConfig(rows=("scratch",), pretrain_recipes=("minkunet",), pretrain_set=("model.blocks=3",))
     arguments = plan(config, CACHES, OUT)[0].arguments
@@ -91,6 +101,7 @@ def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
         ({"rows": ("scratch", "isc")}, "no row isc"),
         ({"percents": (0.0,)}, "above 0"),
         ({"seeds": ()}, "must each name one"),
+        ({"pretrainings": -1}, "0 or more, not -1"),
         ({"row_set": ("segcontrst:train.steps=1",)}, "row_set: expected"),
         ({"finetune_recipes": ("a", "b/a.toml")}, "none twice"),
         ({"finetune_recipes": ()}, "one at least"),
