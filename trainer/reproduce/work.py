@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ _DRAW_IN_LOGS_EVERY_S: Final = 10
 _GRACE_S: Final = 60
 """How long interrupted jobs have to save."""
 _SAID_LINES: Final = 12
+_LAST_BYTES: Final = 4096
+_PERCENT: Final = re.compile(rb"(\d+%)\|")
 
 
 @dataclass
@@ -75,7 +78,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                 for job in [j for j in waiting if names.issuperset(j.needs)][: len(free)]:
                     waiting.remove(job)
                     running.append(_start(job, out, free.pop(0), at_once))
-                bar.set_postfix_str(_progress(waiting, running, done, at_once), refresh=False)
+                bar.set_postfix_str(_progress(waiting, running, done, at_once, out), refresh=False)
                 bar.update(0)
                 time.sleep(_LOOK_EVERY_S)
                 if number := asked():
@@ -104,11 +107,21 @@ def seconds_of(job: Job, out: Path) -> float:
     return float(read_json(out / "jobs" / f"{job.name}.json")["seconds"])
 
 
-def _progress(waiting: Sequence[Job], running: Sequence[_Running], done: Mapping[Job, float], at_once: int) -> str:
+def _progress(
+    waiting: Sequence[Job], running: Sequence[_Running], done: Mapping[Job, float], at_once: int, out: Path
+) -> str:
     now = time.monotonic()
     left = seconds_left(waiting, {r.job: now - r.began for r in running}, done, at_once)
     said = "time left not known yet" if left is None else f"about {tqdm.format_interval(left)} left"
-    return f"{said}: {', '.join(r.job.name for r in running)}"
+    return f"{said}: {', '.join(r.job.name + _at(out / 'jobs' / f'{r.job.name}.log') for r in running)}"
+
+
+def _at(log: Path) -> str:
+    """Where a job's own bar stands, as its log ends with it: `` 84%``; nothing where there is none."""
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - _LAST_BYTES, 0))
+        found = _PERCENT.findall(file.read())
+    return f" {found[-1].decode()}" if found else ""
 
 
 def _start(job: Job, out: Path, place: int, at_once: int) -> _Running:

@@ -21,6 +21,9 @@ import pathlib, sys, time
 out, log, words = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3:]
 with log.open("a") as file:
     file.write(out.name + "\\n")
+if "draw" in words:
+    print("\\rpretrain:   0%|  | 0/5\\rpretrain:  40%|##| 2/5", end="", flush=True)
+    time.sleep(1)
 if "fail" in words:
     sys.exit("no such luck")
 out.write_text("done")
@@ -71,6 +74,16 @@ def test_other_arguments_other_input_or_a_lost_product_are_done_anew(tmp_path: P
     assert not is_done(first, out, KEY)
     run_jobs([first], out, KEY, 1)
     assert first.product.exists()
+
+
+def test_the_bar_says_where_the_jobs_bars_stand(
+    tmp_path: Path, fake: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(work, "_DRAW_EVERY_S", 0)
+    run_jobs([job(tmp_path, fake, "a", "draw"), job(tmp_path, fake, "b")], tmp_path / "out", KEY, 1)
+    said = capsys.readouterr().err
+    assert "a 40%" in said
+    assert "b 40%" not in said
 
 
 def test_a_job_that_fails_is_named_with_what_it_said_and_the_others_stay_done(tmp_path: Path, fake: Path):
