@@ -72,8 +72,9 @@ def _ground(
     rows = np.flatnonzero(view.label == GROUND)
     sensor_T_view = np.linalg.inv(view.view_T_sensor).astype(np.float64)
     xyz = apply_affine(sensor_T_view, view.xyz[rows])
-    near = np.linalg.norm(xyz[:, :2], axis=1) <= max_range_m
-    return rows[near], apply_affine(sensor1_SE3_sensor, xyz[near])[:, :2]
+    x, y = np.ascontiguousarray(xyz[:, :2].T)  # numpy sums long rows several times as fast as short ones
+    near = np.flatnonzero(np.sqrt(x * x + y * y) <= max_range_m)
+    return rows[near], apply_affine(sensor1_SE3_sensor, xyz.take(near, axis=0))[:, :2]
 
 
 def _labelled(label: NDArray[np.int32], rows: NDArray[np.int64], region: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -66,11 +66,12 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
 
 
 def find_voxels(voxels: Voxels, xyz: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Row of the voxel that each position [..., 3] lies in, int64 [...]; -1 where there is none."""
-    cell = np.floor(xyz / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner
-    size = voxels.coords.max(axis=0, initial=0).astype(np.int64) + 1
-    inside = ((cell >= 0) & (cell < size)).all(axis=-1)
-    known, asked = _key(voxels.coords.T.astype(np.int64), size), _key(np.moveaxis(cell, -1, 0), size)
+    """Row of the voxel that each position lies in, int64 [N]; -1 where there is none. Positions are columns, [3, N]."""
+    cell = np.floor(xyz / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner[:, None]
+    coords = np.ascontiguousarray(voxels.coords.T).astype(np.int64)
+    size = coords.max(axis=1, initial=0) + 1
+    inside = ((cell >= 0) & (cell < size[:, None])).all(axis=0)
+    known, asked = _key(coords, size), _key(cell, size)
     row = np.searchsorted(known, asked)
     row[row == len(known)] = 0
     there = inside & (known[row] == asked) if len(known) else np.zeros(row.shape, np.bool_)
@@ -84,8 +85,11 @@ def shared_groups(first: NDArray[np.int32], second: NDArray[np.int32], min_point
 
 def group_members(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: Voxels) -> Members:
     """Spread the groups (ascending ids [K]) of labelled points [N] over their voxels."""
-    point = np.flatnonzero(np.isin(label, groups))
-    slot = np.searchsorted(groups, label[point]).astype(np.int64)
+    slot_of = np.full(1 + max(label.max(initial=0), groups.max(initial=0)), -1)
+    slot_of[groups] = np.arange(len(groups))
+    point = np.flatnonzero(label >= 0)
+    slot = slot_of[label[point]]
+    point, slot = point[slot >= 0], slot[slot >= 0]
     total = max(len(voxels.coords), 1)
     pair, points = np.unique(slot * total + voxels.of_point[point], return_counts=True)
     return Members(pair % total, pair // total, points.astype(np.float32))
@@ -103,5 +107,4 @@ def _mean(column: NDArray[np.float32], of_point: NDArray[np.int64], count: NDArr
 
 
 def _large_groups(label: NDArray[np.int32], min_points: int) -> NDArray[np.int32]:
-    ids, counts = np.unique(label[label >= 0], return_counts=True)
-    return ids[counts > min_points]
+    return np.flatnonzero(np.bincount(label[label >= 0]) > min_points).astype(np.int32)

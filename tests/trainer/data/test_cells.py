@@ -8,7 +8,11 @@ from iscc_lidar.trainer.data.cells import number_cells
 
 
 @given(
-    st.integers(0, 2**32 - 1), st.integers(0, 30), st.integers(0, 30), st.integers(1, 3), st.sampled_from([0.25, 1, 3])
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.integers(1, 3),
+    st.sampled_from([0.01, 0.25, 1, 3]),
 )
 def test_points_have_one_number_if_they_lie_in_one_cell(seed: int, n1: int, n2: int, axes: int, edge_m: float):
     rng = np.random.default_rng(seed)

@@ -70,8 +70,8 @@ def test_a_position_is_found_in_the_voxel_that_a_point_there_would_be_in(seed, p
     rng = np.random.default_rng(seed)
     xyz = rng.uniform(-2, 2, (points, 3)).astype(np.float32)
     voxels = voxelize(xyz, np.zeros(points, np.float32), 0.4)
-    np.testing.assert_array_equal(find_voxels(voxels, xyz), voxels.of_point)
-    elsewhere = rng.uniform(-4, 4, (5, 6, 3)).astype(np.float32)
+    np.testing.assert_array_equal(find_voxels(voxels, xyz.T), voxels.of_point)
+    elsewhere = rng.uniform(-4, 4, (30, 3)).astype(np.float32)
     cells = {tuple(np.floor(p / np.float32(0.4)).astype(int)): row for p, row in zip(xyz, voxels.of_point, strict=True)}
-    expected = [[cells.get(tuple(np.floor(p / np.float32(0.4)).astype(int)), -1) for p in line] for line in elsewhere]
-    np.testing.assert_array_equal(find_voxels(voxels, elsewhere), expected)
+    expected = [cells.get(tuple(np.floor(p / np.float32(0.4)).astype(int)), -1) for p in elsewhere]
+    np.testing.assert_array_equal(find_voxels(voxels, elsewhere.T), expected)
