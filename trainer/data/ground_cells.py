@@ -72,8 +72,8 @@ def _ground(
     rows = np.flatnonzero(view.label == GROUND)
     sensor_T_view = np.linalg.inv(view.view_T_sensor).astype(np.float64)
     xyz = apply_affine(sensor_T_view, view.xyz[rows])
-    x, y = np.ascontiguousarray(xyz[:, :2].T)  # numpy sums long rows several times as fast as short ones
-    near = np.flatnonzero(np.sqrt(x * x + y * y) <= max_range_m)
+    columns = np.ascontiguousarray(xyz[:, :2].T)  # numpy sums long rows several times as fast as short ones
+    near = np.flatnonzero(np.linalg.norm(columns, axis=0) <= max_range_m)
     return rows[near], apply_affine(sensor1_SE3_sensor, xyz.take(near, axis=0))[:, :2]
 
 

@@ -123,21 +123,16 @@ def _try_places(
 ) -> NDArray[np.int64]:
     # Columns throughout: numpy goes through long rows several times as fast as through short ones.
     step = np.ascontiguousarray(rng.standard_normal((len(xyz) * tries, 3), dtype=np.float32).T)
-    step *= np.float32(reach_m) * np.cbrt(rng.random(len(xyz) * tries, dtype=np.float32)) / _length(step)
+    step *= np.float32(reach_m) * np.cbrt(rng.random(len(xyz) * tries, dtype=np.float32)) / np.linalg.norm(step, axis=0)
     step += np.repeat(xyz.T, tries, axis=1)
     row = find_voxels(voxels, step).reshape(len(xyz), tries)
     asked, tried = np.nonzero(row >= 0)
-    far = _length(np.ascontiguousarray((voxels.xyz[row[asked, tried]] - xyz[asked]).T)) > reach_m
+    offset = np.ascontiguousarray((voxels.xyz[row[asked, tried]] - xyz[asked]).T)
+    far = np.linalg.norm(offset, axis=0) > reach_m
     row[asked[far], tried[far]] = -1
     first = (row >= 0).argmax(axis=1)
     found: NDArray[np.int64] = row[np.arange(len(row)), first]
     return found
-
-
-def _length(columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    x, y, z = columns
-    length: NDArray[np.float32] = np.sqrt(x * x + y * y + z * z)
-    return length
 
 
 def to_ray_axes(offset: NDArray[np.float32], xyz: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -57,8 +57,8 @@ class Sample:
 def considered(sweep: CachedSweep, max_range_m: float) -> NDArray[np.bool_]:
     """Points that the network sees: bool [N]."""
     seen: NDArray[np.bool_] = sweep.label != NOT_CONSIDERED
-    x, y, z = np.ascontiguousarray(sweep.xyz.T)  # numpy sums long rows several times as fast as short ones
-    seen &= np.sqrt(x * x + y * y + z * z) <= max_range_m
+    columns = np.ascontiguousarray(sweep.xyz.T)  # numpy sums long rows several times as fast as short ones
+    seen &= np.linalg.norm(columns, axis=0) <= max_range_m
     return seen
 
 

@@ -65,10 +65,10 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
     return Voxels(coords.astype(np.int32), corner, voxel_size, feats, mean[:, :3], of_point)
 
 
-def find_voxels(voxels: Voxels, xyz: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Row of the voxel that each position lies in, int64 [N]; -1 where there is none. Positions are columns, [3, N]."""
-    cell = np.floor(xyz / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner[:, None]
-    coords = np.ascontiguousarray(voxels.coords.T).astype(np.int64)
+def find_voxels(voxels: Voxels, columns: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Row of the voxel that each position, given as columns [3, N], lies in: int64 [N], -1 where there is none."""
+    cell = np.floor(columns / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner[:, None]
+    coords = np.ascontiguousarray(voxels.coords.T, np.int64)
     size = coords.max(axis=1, initial=0) + 1
     inside = ((cell >= 0) & (cell < size[:, None])).all(axis=0)
     known, asked = _key(coords, size), _key(cell, size)

@@ -37,6 +37,7 @@ _PERCENT: Final = re.compile(rb"(\d+%)\|")
 @dataclass
 class _Running:
     job: Job
+    log: Path
     place: int
     process: subprocess.Popen[bytes]
     began: float = field(default_factory=time.monotonic)
@@ -78,7 +79,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, key: Mapping[str, str], at_once: in
                 for job in [j for j in waiting if names.issuperset(j.needs)][: len(free)]:
                     waiting.remove(job)
                     running.append(_start(job, out, free.pop(0), at_once))
-                bar.set_postfix_str(_progress(waiting, running, done, at_once, out), refresh=False)
+                bar.set_postfix_str(_progress(waiting, running, done, at_once), refresh=False)
                 bar.update(0)
                 time.sleep(_LOOK_EVERY_S)
                 if number := asked():
@@ -107,13 +108,11 @@ def seconds_of(job: Job, out: Path) -> float:
     return float(read_json(out / "jobs" / f"{job.name}.json")["seconds"])
 
 
-def _progress(
-    waiting: Sequence[Job], running: Sequence[_Running], done: Mapping[Job, float], at_once: int, out: Path
-) -> str:
+def _progress(waiting: Sequence[Job], running: Sequence[_Running], done: Mapping[Job, float], at_once: int) -> str:
     now = time.monotonic()
     left = seconds_left(waiting, {r.job: now - r.began for r in running}, done, at_once)
     said = "time left not known yet" if left is None else f"about {tqdm.format_interval(left)} left"
-    return f"{said}: {', '.join(r.job.name + _at(out / 'jobs' / f'{r.job.name}.log') for r in running)}"
+    return f"{said}: {', '.join(r.job.name + _at(r.log) for r in running)}"
 
 
 def _at(log: Path) -> str:
@@ -136,13 +135,12 @@ def _start(job: Job, out: Path, place: int, at_once: int) -> _Running:
     with log.open("ab") as file:
         # In a group of its own, so that Ctrl-C reaches this process alone, which then ends its jobs in order.
         process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
-    return _Running(job, place, process)
+    return _Running(job, log, place, process)
 
 
 def _note_end(ended: _Running, out: Path, key: Mapping[str, str]) -> float:
     """Write down that a job is done; returns how many seconds it took. Raises UserError where it failed."""
-    job, status = ended.job, ended.process.returncode
-    log = out / "jobs" / f"{job.name}.log"
+    job, log, status = ended.job, ended.log, ended.process.returncode
     if status != 0 or not job.product.exists():
         said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()[-_SAID_LINES:]
         raise UserError(
