@@ -12,10 +12,13 @@ from iscc_lidar.trainer.reproduce.tables import filled
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 66rem; padding: 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 12rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; font-size: .9rem; }
+dt { opacity: .75; }
+dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; background: #fff; border-radius: 6px; }
 figure svg { max-width: 100%; height: auto; }
 figcaption { color: #444; padding: 0 1rem .6rem; font-size: .85rem; }
@@ -25,8 +28,8 @@ figcaption { color: #444; padding: 0 1rem .6rem; font-size: .85rem; }
 
 def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Sequence[Result]) -> str:
     """A whole document; ``markdown_tables`` are those of tables.tables."""
-    known = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in facts.items())
-    said = "mIoU over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
+    known = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
+    said = "Over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
     figures = [_figure(svg(curves(results, rows)), f"{title}. {said}") for title, rows in filled(results)]
     methods = dict.fromkeys(r.method for r in results)
     if SCRATCH in methods and "iscc" in methods:
@@ -40,7 +43,7 @@ def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Se
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n"
         '<p class="note">Gains are over training from scratch with the same labels and seed, in points; ± is the '
         "standard deviation over seeds. The authors' gains are those of their slides, on the real data set.</p>\n"
-        f"{''.join(figures)}\n{_html(markdown_tables)}\n<h2>How it was made</h2><table>{known}</table></body></html>\n"
+        f"{''.join(figures)}\n{_html(markdown_tables)}\n<h2>How it was made</h2><dl>{known}</dl></body></html>\n"
     )
 
 
