@@ -121,9 +121,7 @@ BLOCK_ARRAYS: Final = (
             FREE_FAR: "free, further off",
         },
     ),
-    ArraySpec(
-        "query_group", "int32", "queries", "id of the group that it probes, ascending within a sweep", fill=FILL
-    ),
+    ArraySpec("query_group", "int32", "queries", "id of the group that it probes, ascending within a sweep", fill=FILL),
     ArraySpec("query_source", "int32", "queries", "index within the sequence of the sweep whose ray saw it", fill=-1),
     ArraySpec("query_start", "int64", "sweeps + 1", "first row of each sweep's queries, then the row count", fill=-1),
 )

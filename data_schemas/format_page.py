@@ -20,7 +20,7 @@ from iscc_lidar.data_schemas.manifest import (
 )
 from iscc_lidar.data_schemas.tables import GROUPS, SWEEPS
 
-EXAMPLE = '''\
+EXAMPLE = f'''\
 import hashlib, io, json, zlib
 from pathlib import Path
 
@@ -31,7 +31,7 @@ import zarr
 def read_labels(cache, sequence, sweep):
     """Labels of a sweep's points, int32, in the raw file's order: from 0 a group, else one of the codes above."""
     manifest = json.loads((cache / "manifest.json").read_text())
-    assert manifest["version"].startswith("{major}."), manifest["version"]
+    assert manifest["version"].startswith("{FORMAT_MAJOR}."), manifest["version"]
     (entry,) = (s for s in manifest["sequences"] if s["name"] == sequence)
     (block,) = (b for b in entry["blocks"] if b["start"] <= sweep < b["stop"])
     folder = cache / block["path"]
@@ -53,7 +53,7 @@ def whole(file, sha256):
 
 
 label = read_labels(Path("CACHE"), "00", 3)
-'''.format(major=FORMAT_MAJOR)
+'''
 """How to read labels with zarr, pyarrow and json alone."""
 
 
@@ -76,23 +76,25 @@ CACHE/
 
 ## Rules
 
-- A cache is the files that its manifest leads to. Without `{MANIFEST_FILE}` there is none. A reader MUST NOT read what the
-  manifest does not name; names that begin with a dot are the writer's own, and MAY be removed while nobody writes.
-- `version` is MAJOR.MINOR. A reader MUST refuse another MAJOR than its own ({FORMAT_MAJOR}); it MUST accept a higher MINOR, and keys,
-  columns, arrays and attributes that it does not know.
-- `digest`, the manifest's last key, is the SHA-256 of the file's bytes before the comma, line feed and space in front of it.
-  Each block's `digest` is that of its `{BLOCK_FILE}`, whose `files` has that of every other file. A reader SHOULD check what it
-  reads against these, and rows of an array against `crc32` of their sweep.
-- A block holds successive sweeps of one sequence; the blocks of a sequence follow each other without a gap. Their folders'
-  names have no meaning.
-- Points of a block's sweeps lie behind one another, each sweep in the raw file's order and count: row *i* of a sweep is point
-  *i* of the raw file. Sweep *k* of the block has rows `point_start[k]` up to `point_start[k + 1]`, and queries likewise.
-- Arrays are Zarr v3, tables Parquet. A reader MUST take chunk and shard sizes, compression and row groups from the files.
+- A cache is the files that its manifest leads to. Without `{MANIFEST_FILE}` there is none. A reader MUST NOT read what
+  the manifest does not name. Names that begin with a dot are the writer's own, and MAY be removed while nobody writes.
+- `version` is MAJOR.MINOR. A reader MUST refuse another MAJOR than its own ({FORMAT_MAJOR}); it MUST accept a higher
+  MINOR, and keys, columns, arrays and attributes that it does not know.
+- `digest`, the manifest's last key, is the SHA-256 of the file's bytes before the comma, line feed and space in front
+  of it. Each block's `digest` is that of its `{BLOCK_FILE}`, whose `files` has that of every other file. A reader
+  SHOULD check what it reads against these, and a sweep's rows of an array against its `crc32`.
+- A block holds successive sweeps of one sequence; the blocks of a sequence follow each other without a gap. Their
+  folders' names have no meaning.
+- Points of a block's sweeps lie behind one another, each sweep in the raw file's order and count: row *i* of a sweep is
+  point *i* of the raw file. Sweep *k* of the block has rows `point_start[k]` up to `point_start[k + 1]`; queries
+  likewise.
+- Arrays are Zarr v3, tables Parquet. A reader MUST take chunk and shard sizes, compression and row groups from the
+  files.
 - Every chunk is written. Where an element equals the fill value and that is not a legal one, data is missing.
 - Labels from 0 are group ids. A group is a thing followed through the sequence, still or moving (`moving` of
   `{GROUPS_FILE}`): its id MUST be the same in all sweeps, and has no meaning in another sequence.
-- A writer MUST write a block in full before a manifest names it, MUST NOT change it afterwards, and MUST replace the manifest
-  in one step: by a rename, or by one PUT in an object store.
+- A writer MUST write a block in full before a manifest names it, MUST NOT change it afterwards, and MUST replace the
+  manifest in one step: by a rename, or by one PUT in an object store.
 
 ## Manifest
 

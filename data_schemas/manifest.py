@@ -35,7 +35,8 @@ class ManifestError(ValueError):
     """The text is not a manifest that this version can read. The message says why."""
 
 
-def _said(meaning: str, pattern: str = "") -> Any:
+def said(meaning: str, pattern: str = "") -> Any:
+    """A field of the manifest: what it means, and for a text what it must match."""
     return field(metadata={"meaning": meaning, "pattern": pattern})
 
 
@@ -43,40 +44,46 @@ def _said(meaning: str, pattern: str = "") -> Any:
 class BlockEntry:
     """Some successive sweeps of a sequence, which share a folder."""
 
-    path: str = _said("the block's folder, from the cache's", PATH)
-    start: int = _said("its first sweep")
-    stop: int = _said("the sweep after its last one")
-    digest: str = _said("SHA-256 of its `block.json`", SHA256)
+    path: str = said("the block's folder, from the cache's", PATH)
+    start: int = said("its first sweep")
+    stop: int = said("the sweep after its last one")
+    digest: str = said("SHA-256 of its `block.json`", SHA256)
 
 
 @dataclass(frozen=True)
 class SequenceEntry:
     """A sequence."""
 
-    name: str = _said("the data set's own name of it")
-    sweeps: int = _said("number of its sweeps")
-    windows: tuple[Window, ...] = _said("sweeps that were stacked together, in order; every sweep is one window's own")
-    blocks: tuple[BlockEntry, ...] = _said("in order; together they hold every sweep once")
+    name: str = said("the data set's own name of it")
+    sweeps: int = said("number of its sweeps")
+    windows: tuple[Window, ...] = field(
+        metadata=_said("sweeps that were stacked together, in order; every sweep is one window's own")
+    )
+    blocks: tuple[BlockEntry, ...] = said("in order; together they hold every sweep once")
 
 
 @dataclass(frozen=True)
 class SkippedSequence:
     """A sequence that was asked for and is not in the cache."""
 
-    name: str = _said("the data set's own name of it")
-    reason: str = _said("what was wrong with its data")
+    name: str = said("the data set's own name of it")
+    reason: str = said("what was wrong with its data")
 
 
 @dataclass(frozen=True)
 class Manifest:
     """A cache's table of contents."""
 
-    dataset: str = _said("name of the data set's reader")
-    config_key: str = _said("SHA-256 over all that the result depends on besides the sweeps", SHA256)
-    class_names: tuple[str, ...] = _said('names of the semantic classes, the first "unlabelled"; empty without labels')
-    sequences: tuple[SequenceEntry, ...] = _said("what the cache holds")
-    skipped: tuple[SkippedSequence, ...] = _said("what it should hold and does not")
-    made_by: dict[str, Any] = _said("options, seed and versions of the program that wrote it; for people")
+    dataset: str = said("name of the data set's reader")
+    config_key: str = said("SHA-256 over all that the result depends on besides the sweeps", SHA256)
+    class_names: tuple[str, ...] = field(
+        metadata=_said('names of the semantic classes, the first "unlabelled"; empty without labels')
+    )
+    sequences: tuple[SequenceEntry, ...] = said("what the cache holds")
+    skipped: tuple[SkippedSequence, ...] = said("what it should hold and does not")
+    made_by: dict[str, Any] = field(
+        metadata=_said("options, seed and versions of the program that wrote it; for people")
+    )
 
 
 def to_json(manifest: Manifest) -> str:
@@ -137,7 +144,7 @@ def _build(kind: Any, content: Any, where: str) -> Any:
     if get_origin(kind) is tuple:
         items = _expect(content, list, where)
         return tuple(_build(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if not dataclasses.is_dataclass(kind):
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return _expect(content, get_origin(kind) or kind, where)
     found = _expect(content, dict, where)
     hints = get_type_hints(kind)

@@ -43,4 +43,5 @@ def _schema(kind: Any) -> dict[str, Any]:
                 "description": item.metadata["meaning"],
             }
         return {"type": "object", "properties": properties, "required": list(properties)}
-    return {str: {"type": "string"}, int: {"type": "integer", "minimum": 0}}.get(kind, {"type": "object"})
+    plain: dict[Any, dict[str, Any]] = {str: {"type": "string"}, int: {"type": "integer", "minimum": 0}}
+    return plain.get(kind, {"type": "object"})

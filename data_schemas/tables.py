@@ -24,7 +24,7 @@ SWEEPS: Final = pa.schema(
     [
         _field("sweep", pa.int32(), "index within the sequence, from 0"),
         _field("name", pa.string(), "the data set's own name of the sweep"),
-        _field("timestamp_ns", pa.int64(), "time of the sweep; only differences within a sequence have a meaning", "ns"),
+        _field("timestamp_ns", pa.int64(), "time of the sweep; differences within a sequence count", "ns"),
         _field("points", pa.int32(), "points in the raw file"),
         _field("grouped", pa.int32(), "points in groups"),
         _field("noise", pa.int32(), "points with label -1"),

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.bench import bench_adapters, bench_full_waymo, bench_groups, bench_synth
 from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.run import OnError, begin, preprocess, work
+from iscc_lidar.preprocess.run import finalise as finish
 from iscc_lidar.preprocess.select import find_dataset, find_problems, root_variable, select_sequences
 from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
 from iscc_lidar.shared.bench_file import BENCH_FILE
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.store.store import Store, open_store
 
 _ALIGNED_SEQUENCES = 3
 
@@ -42,6 +48,10 @@ Sequences = Annotated[str | None, typer.Option(help="only these sequences, by na
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options and stop")]
+CacheAt = Annotated[str | None, typer.Option("--cache", help="folder or URL of the cache. Default: cache/DATASET")]
+OnErrorOption = Annotated[
+    OnError, typer.Option("--on-error", help="skip: leave out sequences that cannot be processed, and list them")
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes; 0 = in this one. Default: all cores")]
 
 
@@ -51,10 +61,11 @@ def run(
     dataset: DatasetName,
     root: Root = None,
     data: Data = None,
-    cache: Annotated[Path | None, typer.Option(help="folder of the cache. Default: cache/DATASET")] = None,
+    cache: CacheAt = None,
     split: Split = None,
     sequences: Sequences = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="leave out sequences with problems")] = False,
+    on_error: OnErrorOption = "stop",
+    part: Annotated[str | None, typer.Option(help="only this part of a cache that was begun by init, as 3/16")] = None,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
     recipe: Recipe = None,
@@ -64,7 +75,7 @@ def run(
     """Make, complete or bring up to date the cache of a data set.
 
     What is already done from the same input with the same options is kept: after an interruption the
-    same command goes on.
+    same command goes on. Exit status 3 if sequences were skipped.
 
     Examples:
 
@@ -72,28 +83,79 @@ def run(
 
         iscc-preprocess run semantickitti --root data/semantickitti --cache cache/semantickitti
 
-        iscc-preprocess run semantickitti --split train --workers 16
+        iscc-preprocess run semantickitti --split train --workers 16 --on-error skip
 
         iscc-preprocess run semantickitti --sequences 00,08
 
         iscc-preprocess run waymo --data second_return=true
 
         iscc-preprocess run semantickitti --set window.sweeps=8 --set clustering.voxel_size_m=0.2 --workers 0
+
+        iscc-preprocess run semantickitti --cache s3://bucket/kitti --part 3/16
     """
     config = resolve(PreprocessConfig, recipe, overrides or ())
     if show_config:
         print(to_toml(config), end="")
         return
-    source = registry.with_options(find_dataset(dataset, root), data or ())
+    source, store = _opened(dataset, root, data, cache)
+    engine = Engine(_cores() if workers is None else workers, scheduler)
+    if part is not None:
+        if split or sequences:
+            raise UserError("--part: --split and --sequences are said to init, not to its parts")
+        done = work(source, store, config, engine, _part(part), on_error)
+        print(f"part {part} of {store.url}: {done} sequences; after all parts run: iscc-preprocess finalise {dataset}")
+        return
     chosen = select_sequences(source, _names(sequences), split)
-    target = cache or Path("cache") / dataset
-    count = _cores() if workers is None else workers
-    manifest = preprocess(source, target, config, count, scheduler, chosen, skip_broken)
-    sweeps = sum(entry.sweeps for entry in manifest.sequences)
-    print(
-        f"cache: {target} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
-        f"iscc-cache info {target}"
-    )
+    _tell(store, preprocess(source, store, config, engine, chosen, on_error))
+
+
+@app.command()
+@friendly
+def init(
+    dataset: DatasetName,
+    root: Root = None,
+    data: Data = None,
+    cache: CacheAt = None,
+    split: Split = None,
+    sequences: Sequences = None,
+    on_error: OnErrorOption = "stop",
+    recipe: Recipe = None,
+    overrides: Overrides = None,
+) -> None:
+    """Begin a cache whose parts any scheduler runs: look for problems and say what the cache shall hold.
+
+    Examples:
+
+        iscc-preprocess init semantickitti --cache cache/kitti
+
+        iscc-preprocess run semantickitti --cache cache/kitti --part $SLURM_ARRAY_TASK_ID/16 --workers 8
+
+        iscc-preprocess finalise semantickitti --cache cache/kitti
+    """
+    source, store = _opened(dataset, root, data, cache)
+    chosen = select_sequences(source, _names(sequences), split)
+    plan = begin(source, store, resolve(PreprocessConfig, recipe, overrides or ()), chosen, on_error)
+    print(f"begun: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
+
+
+@app.command()
+@friendly
+def finalise(
+    dataset: DatasetName,
+    root: Root = None,
+    data: Data = None,
+    cache: CacheAt = None,
+    recipe: Recipe = None,
+    overrides: Overrides = None,
+) -> None:
+    """Finish a cache all of whose parts are done, or say what is missing. Options as of init.
+
+    Example:
+
+        iscc-preprocess finalise semantickitti --cache cache/kitti
+    """
+    source, store = _opened(dataset, root, data, cache)
+    _tell(store, finish(source, store, resolve(PreprocessConfig, recipe, overrides or ())))
 
 
 @app.command()
@@ -200,6 +262,31 @@ def bench(
     else:
         bench_groups(out, "real", real, sequences=1, plain=plain)
     print(f"\nfigures: {out / BENCH_FILE}")
+
+
+def _opened(dataset: str, root: Path | None, data: list[str] | None, cache: str | None) -> tuple[Dataset, Store]:
+    source = registry.with_options(find_dataset(dataset, root), data or ())
+    return source, open_store(cache or f"cache/{dataset}")
+
+
+def _tell(store: Store, manifest: Manifest) -> None:
+    """Say what a cache holds. Exits with status 3 where sequences are missing in it."""
+    sweeps = sum(entry.sweeps for entry in manifest.sequences)
+    print(
+        f"cache: {store.url} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
+        f"iscc-cache info {store.url}"
+    )
+    for skipped in manifest.skipped:
+        print(f"skipped: {skipped.name}: {skipped.reason}", file=sys.stderr)
+    if manifest.skipped:
+        raise typer.Exit(3)
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise UserError(f"--part {text}: expected K/N with K from 1 to N, as 3/16")
+    return int(part), int(parts)
 
 
 def _adapter(text: str) -> tuple[str, Path]:

@@ -1,174 +1,203 @@
-"""Run the offline stage over a data set: plan, two passes over every sequence, then the manifest."""
+"""Run the offline stage over a data set: begin it, work through its sequences, finish it with the manifest."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from distributed import Client, LocalCluster
-from tqdm import tqdm
-
-from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest, to_json
-from iscc_lidar.preprocess.config import PreprocessConfig, config_key
-from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
-from iscc_lidar.preprocess.progress import sweep_bar
-from iscc_lidar.preprocess.segment.ground import settled
-from iscc_lidar.preprocess.select import without_problems
-from iscc_lidar.preprocess.sequence_job import (
-    WORK_FOLDER,
-    SequenceJob,
-    block_entry,
-    finish_task,
-    is_finished,
-    link_task,
-    plan_sequence,
-    segment_task,
-    sequence_entry,
-    sequence_key,
+from iscc_lidar.data_schemas.manifest import (
+    BLOCK_FILE,
+    MANIFEST_FILE,
+    BlockEntry,
+    Manifest,
+    SequenceEntry,
+    SkippedSequence,
+    to_json,
 )
-from iscc_lidar.shared.cache_reader import read_manifest
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.dask_engine import Engine, Submit, started
+from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
+from iscc_lidar.preprocess.plan import Plan, load_plan, make_plan, part_of, save_plan
+from iscc_lidar.preprocess.progress import sweep_bar
+from iscc_lidar.preprocess.sequence_job import STEPS_FOLDER, SequenceJob, config_key
+from iscc_lidar.preprocess.sequence_tasks import Finished, finish_task, link_task, segment_task
 from iscc_lidar.shared.config import to_dict
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import write_text
 from iscc_lidar.shared.provenance import versions
+from iscc_lidar.shared.store.store import Store
 
-CONFIG_FILE = "config.json"
+OnError = Literal["stop", "skip"]
+"""What a sequence whose data cannot be processed does to the others."""
 
-Submit = Callable[..., Any]
-"""``submit(function, *arguments)``: a future on Dask, the result itself in this process."""
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a sequence, and the names of the steps' files that it was made by."""
+
+    entry: SequenceEntry | SkippedSequence
+    steps: tuple[str, ...]
 
 
 def preprocess(
     dataset: Dataset,
-    cache: Path,
+    store: Store,
     config: PreprocessConfig,
-    workers: int = 0,
-    scheduler: str | None = None,
+    engine: Engine | None = None,
     sequences: Sequence[str] | None = None,
-    skip_broken: bool = False,
+    on_error: OnError = "stop",
 ) -> Manifest:
-    """Make or complete a cache of a data set.
+    """Make or complete a cache of a data set: begin, work, finish.
 
     Args:
         dataset: where the sweeps come from.
-        cache: folder of the cache.
-        config: options; another configuration than the cache's redoes it.
-        workers: processes on this machine, 0 to work in this one.
-        scheduler: address of a running Dask scheduler to use instead.
+        store: where the cache lies.
+        config: options; another configuration than the cache's redoes what depends on it.
+        engine: where the work is done, by default in this process.
         sequences: those to add, by default all; what the cache holds already stays and is brought up to date.
-        skip_broken: leave sequences out whose data have a problem, instead of refusing to start.
+        on_error: "skip" leaves out sequences whose data cannot be processed, and says so in the manifest.
 
     Returns:
         The manifest, which has been written last.
 
     Raises:
-        UserError: for bad input, or a cache folder that holds something else.
+        UserError: for bad input, a cache folder that holds something else, or one that another process works on.
     """
-    refuse_foreign(cache, dataset)
-    config = replace(config, ground=settled(config.ground))  # what is recorded is what was done
-    wanted = _with_held(dataset, cache, dataset.sequences() if sequences is None else sequences)
-    wanted = without_problems(dataset, wanted, skip_broken)
-    jobs = [plan_sequence(dataset, sequence, cache, config) for sequence in wanted]
-    with _client(workers, scheduler) as client:
-        submit = _run_here if client is None else client.submit
-        checks = [submit(sequence_key, job, **_impure(client)) for job in jobs]
-        keys = _results(tqdm(checks, desc="checksums of the input", unit="sequence", leave=False))
-        todo = [(job, key) for job, key in zip(jobs, keys, strict=True) if not is_finished(job, key)]
-        if todo:
-            (cache / MANIFEST_FILE).unlink(missing_ok=True)  # blocks that it vouches for are about to change
-            with sweep_bar(sum(job.sweeps for job, _ in todo), client):
-                _results([f for job, key in todo for f in _submit_sequence(submit, client, job, key)])
-    return _finalise(dataset, cache, config, jobs)
+    with store.claim():
+        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
+        save_plan(plan, store)
+        done = _process(plan.jobs, engine or Engine(), on_error)
+        return _write_manifest(plan, store, done)
 
 
-def refuse_foreign(cache: Path, dataset: Dataset) -> None:
-    """Raise UserError where the cache's folder holds another data set's cache, or no cache at all."""
-    if (cache / MANIFEST_FILE).exists():
-        held = read_manifest(cache).dataset
-        if held != dataset.name:
-            raise UserError(f"{cache}: holds a cache of {held}, not of {dataset.name}; pass another --cache")
-    elif cache.exists():
-        known = {CONFIG_FILE, WORK_FOLDER, "sequences"}
-        strange = sorted(entry.name for entry in cache.iterdir() if entry.name not in known)
-        if strange:
-            raise UserError(f"{cache}: is not a cache, it holds {strange[0]}; pass an empty or new folder as --cache")
+def begin(
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    sequences: Sequence[str] | None = None,
+    on_error: OnError = "stop",
+) -> Plan:
+    """Say what a cache shall hold, for ``work`` and ``finalise``; arguments as of ``preprocess``."""
+    with store.claim():
+        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
+        for job in plan.jobs:
+            store.remove(_done_file(job))
+        save_plan(plan, store)
+        return plan
 
 
-def _with_held(dataset: Dataset, cache: Path, wanted: Sequence[str]) -> list[str]:
-    """The wanted sequences and those of the data set that the cache holds already, in the data set's order."""
-    either = {folder.name for folder in (cache / "sequences").glob("*")}.union(wanted)
-    return [name for name in dataset.sequences() if name in either]
+def work(
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    engine: Engine | None = None,
+    part: tuple[int, int] = (1, 1),
+    on_error: OnError = "stop",
+) -> int:
+    """Process the sequences of one part of a cache that was begun; other processes may do other parts meanwhile.
+
+    ``part`` is its number, from 1, and that of the parts; other arguments are as of ``preprocess``, and the same as of
+    ``begin``. Returns the number of sequences.
+    """
+    with store.claim(f"part-{part[0]}-of-{part[1]}"):
+        jobs = part_of(load_plan(dataset, store, config).jobs, *part)
+        for job, done in zip(jobs, _process(jobs, engine or Engine(), on_error), strict=True):
+            store.write(_done_file(job), _done_json(done))
+        return len(jobs)
 
 
-def _submit_sequence(submit: Submit, client: Client | None, job: SequenceJob, key: str) -> list[Any]:
-    pure = _impure(client)
-    segmented = [submit(segment_task, job, key, block, **pure) for block in range(len(job.blocks))]
-    ids = submit(link_task, job, key, segmented, **pure)
-    return [submit(finish_task, job, key, block, ids, **pure) for block in range(len(job.blocks))]
+def finalise(dataset: Dataset, store: Store, config: PreprocessConfig) -> Manifest:
+    """Write the manifest of a cache all of whose parts are done; arguments as of ``begin``.
+
+    Raises:
+        UserError: something is missing; the message names it.
+    """
+    with store.claim():
+        plan = load_plan(dataset, store, config)
+        found = {job.sequence: _read_done(job) for job in plan.jobs}
+        missing = [name for name, done in found.items() if done is None]
+        if missing:
+            raise UserError(
+                f"{store.url}: not finished: {len(missing)} of {len(found)} sequences are missing: "
+                f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}; run the parts that hold them"
+            )
+        return _write_manifest(plan, store, [done for done in found.values() if done is not None])
 
 
-def _finalise(dataset: Dataset, cache: Path, config: PreprocessConfig, jobs: list[SequenceJob]) -> Manifest:
-    entries = [sequence_entry(job, [block_entry(job, b) for b in range(len(job.blocks))]) for job in jobs]
-    manifest = Manifest(dataset.name, config_key(config, dataset), dataset.class_names, tuple(entries))
-    _remove_stale(cache, {cache / block.path for entry in entries for block in entry.blocks})
-    provenance = {
-        "dataset": dataset.name,
-        "data": data_options(dataset),
-        "seed": config.seed,
-        "config": to_dict(config),
+def _process(jobs: Sequence[SequenceJob], engine: Engine, on_error: OnError) -> list[Done]:
+    with started(engine) as (submit, client), sweep_bar(sum(job.sweeps for job in jobs), client):
+        submitted = [_submit(submit, job) for job in jobs]
+        return [_collect(job, futures, on_error) for job, futures in zip(jobs, submitted, strict=True)]
+
+
+def _submit(submit: Submit, job: SequenceJob) -> list[Any]:
+    segmented = [submit(segment_task, job, block) for block in range(len(job.blocks))]
+    ids = submit(link_task, job, segmented)
+    return [submit(finish_task, job, block, segmented, ids) for block in range(len(job.blocks))]
+
+
+def _collect(job: SequenceJob, futures: list[Any], on_error: OnError) -> Done:
+    try:
+        finished: list[Finished] = [future.result() for future in futures]
+    except OSError:  # of the disk or the network that all sequences share
+        raise
+    except Exception as error:
+        if on_error == "stop":
+            raise
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return Done(SkippedSequence(job.sequence, reason), ())
+    steps = sorted({step for block in finished for step in block.steps})
+    blocks = tuple(block.entry for block in finished)
+    return Done(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps))
+
+
+def _done_file(job: SequenceJob) -> str:
+    return f"{job.steps_folder}/done.json"
+
+
+def _done_json(done: Done) -> bytes:
+    kind = "skipped" if isinstance(done.entry, SkippedSequence) else "entry"
+    return (json.dumps({kind: dataclasses.asdict(done.entry), "steps": done.steps}, indent=1) + "\n").encode()
+
+
+def _read_done(job: SequenceJob) -> Done | None:
+    try:
+        content = json.loads(job.store.read(_done_file(job)))
+        if "skipped" in content:
+            return Done(SkippedSequence(**content["skipped"]), ())
+        blocks = tuple(BlockEntry(**block) for block in content["entry"]["blocks"])
+        return Done(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(content["steps"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_manifest(plan: Plan, store: Store, done: Sequence[Done]) -> Manifest:
+    entries = tuple(item.entry for item in done if isinstance(item.entry, SequenceEntry))
+    skipped = plan.skipped + tuple(item.entry for item in done if isinstance(item.entry, SkippedSequence))
+    made_by = {
+        "data": data_options(plan.dataset),
+        "seed": plan.config.seed,
+        "config": to_dict(plan.config),
         "versions": versions(),
     }
-    write_text(cache / CONFIG_FILE, json.dumps(provenance, indent=1) + "\n")
-    write_text(cache / MANIFEST_FILE, to_json(manifest))
+    manifest = Manifest(
+        plan.dataset.name, config_key(plan.config, plan.dataset), plan.dataset.class_names, entries, skipped, made_by
+    )
+    store.write(MANIFEST_FILE, to_json(manifest).encode())
+    _remove_stale(
+        store, {block.path for entry in entries for block in entry.blocks}, {s for d in done for s in d.steps}
+    )
     return manifest
 
 
-def _remove_stale(cache: Path, current: set[Path]) -> None:
-    shutil.rmtree(cache / WORK_FOLDER, ignore_errors=True)
-    for folder in (cache / "sequences").glob("*/*"):
-        if folder not in current:
-            shutil.rmtree(folder)
-    for folder in (cache / "sequences").glob("*"):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-
-
-@contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Client | None]:
-    if scheduler is None and workers == 0:
-        yield None
-        return
-    cluster: Any = nullcontext(scheduler) if scheduler else _local_cluster(workers)
-    with cluster as address, _connect(address) as client:
-        print(f"Dask dashboard: {client.dashboard_link}", flush=True)
-        yield client
-
-
-def _local_cluster(workers: int) -> LocalCluster:
-    # hdbscan holds the GIL most of the time: processes, one thread each.
-    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
-
-
-def _connect(address: Any) -> Client:
-    try:
-        return Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise UserError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
-
-
-def _run_here(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
-
-
-def _impure(client: Client | None) -> dict[str, bool]:
-    # Tasks write files, so Dask must not take an equal call's old result for this one's.
-    return {} if client is None else {"pure": False}
-
-
-def _results(submitted: Iterable[Any]) -> list[Any]:
-    return [item.result() if hasattr(item, "result") else item for item in submitted]
+def _remove_stale(store: Store, blocks: set[str], steps: set[str]) -> None:
+    """Remove what the manifest no longer leads to. Until now readers of the one before could read it."""
+    held = {name.rpartition("/")[0] for name in store.files("sequences") if name.endswith(f"/{BLOCK_FILE}")}
+    for folder in sorted(f"sequences/{block}" for block in held):
+        if folder not in blocks:
+            store.remove(folder)
+    for name in store.files(STEPS_FOLDER):
+        if f"{STEPS_FOLDER}/{name}" not in steps:
+            store.remove(f"{STEPS_FOLDER}/{name}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -70,27 +71,16 @@ def find_problems(dataset: Dataset, sequences: Iterable[str]) -> dict[str, list[
     return {sequence: problems for sequence, problems in found if problems}
 
 
-def without_problems(dataset: Dataset, sequences: Sequence[str], skip_broken: bool = False) -> list[str]:
-    """Sequences that have no problem; those that have are named and left out if ``skip_broken``.
-
-    Raises:
-        UserError: there are problems and they shall not be skipped, or nothing is left.
-    """
-    broken = find_problems(dataset, sequences)
-    sound = [sequence for sequence in sequences if sequence not in broken]
+def refuse_problems(broken: Mapping[str, Sequence[str]], *, can_skip: bool) -> NoReturn:
+    """Raise UserError that lists problems by sequence, and says whether the rest could be done without those."""
     problems = [problem for several in broken.values() for problem in several]
-    if problems and not skip_broken:
-        shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])
-        rest = f"\n... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-        raise UserError(
-            f"{len(problems)} problem(s) in the data, nothing was done:\n{shown}{rest}\nMend them, or leave "
-            "those sequences out by --skip-broken; iscc-preprocess check lists all"
-        )
-    if broken:
-        print(f"left out, their data have problems (iscc-preprocess check lists them): {', '.join(broken)}", flush=True)
-    if broken and not sound:
-        raise UserError("every sequence has a problem; iscc-preprocess check lists all")
-    return sound
+    shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])
+    rest = f"\n... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+    how = ", or leave those sequences out by --on-error skip" if can_skip else ""
+    raise UserError(
+        f"{len(problems)} problem(s) in the data, nothing was done:\n{shown}{rest}\nMend them{how}; "
+        "iscc-preprocess check lists all"
+    )
 
 
 def _of_split(dataset: Dataset, split: str) -> tuple[str, ...]:

@@ -1,45 +1,52 @@
-"""The steps of one sequence as tasks: each reads its input from disk and writes its output in one step.
+"""One sequence to process: how it is cut, what each step depends on, and where its result lies.
 
-A task returns little, so that it can be repeated, moved to another worker and interrupted. What an
-earlier run has written from the same input lies under the same key and is kept.
+Every step's result is named by a key, the SHA-256 over all that it depends on: what is there under its key need not be
+made again, and what has another key is another thing. So an interrupted run goes on, a changed input file or option
+redoes what depends on it and nothing else, and a finished cache stays as it is until the next one is complete.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from iscc_lidar.data_schemas.manifest import BLOCK_FILE, BlockEntry, SequenceEntry
+from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
 from iscc_lidar.data_schemas.window import Window
-from iscc_lidar.preprocess.config import PreprocessConfig, config_key
-from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.describe.finish_block import finish_sweeps
-from iscc_lidar.preprocess.progress import report_sweeps
-from iscc_lidar.preprocess.segment.link_sequence import link_sequence, load_ids, save_ids
-from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
-from iscc_lidar.preprocess.segment.segment_block import load_segmented, save_segmented, segment_block
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.windows import plan_blocks, plan_windows
-from iscc_lidar.preprocess.write_block import block_key, write_block
-from iscc_lidar.shared.files import sha256
+from iscc_lidar.shared import files
+from iscc_lidar.shared.config import to_dict
+from iscc_lidar.shared.store.store import Store
 
-WORK_FOLDER = ".work"
-SEGMENT_SHARE = 0.7
-"""Share of a sweep's work that the first pass does, for the progress bar."""
+STEPS_FOLDER: Final = ".steps"
+"""Results of the steps before the last. They are not part of a cache; without them more is done anew."""
+ALGORITHM: Final = 1
+"""To be raised whenever the same input and options give another result than before."""
+_SHORT: Final = 16
+"""Hexadecimal digits of a key that a name has."""
 
 
 @dataclass(frozen=True)
 class SequenceJob:
-    """One sequence to process: where it comes from, how it is cut, where its files go."""
+    """One sequence to process.
+
+    Attributes:
+        dataset: where its sweeps come from.
+        sequence: its name.
+        sweeps: their number.
+        blocks: its windows, in order, by the block that they are stored in.
+        store: where the cache lies.
+        config: options.
+    """
 
     dataset: Dataset
     sequence: str
     sweeps: int
     blocks: tuple[tuple[Window, ...], ...]
-    cache: Path
+    store: Store
     config: PreprocessConfig
 
     @property
@@ -47,97 +54,80 @@ class SequenceJob:
         """All windows, in order."""
         return tuple(window for block in self.blocks for window in block)
 
-    def relative_folder(self, block: int) -> Path:
-        """Folder of a block within the cache."""
-        return Path("sequences") / self.sequence / f"block_{block:04d}"
+    @property
+    def steps_folder(self) -> str:
+        """Where the results of the sequence's steps lie."""
+        return f"{STEPS_FOLDER}/{self.sequence}"
 
-    def folder(self, block: int) -> Path:
-        """Folder of a block."""
-        return self.cache / self.relative_folder(block)
+    def block_folder(self, block: int, key: str) -> str:
+        """Folder of a finished block."""
+        return f"sequences/{self.sequence}/block_{block:04d}-{key[:_SHORT]}"
 
-    def work_folder(self, key: str) -> Path:
-        """Folder of the work files that are made from the input with this key."""
-        return self.cache / WORK_FOLDER / self.sequence / key[:16]
-
-    def segmented_file(self, key: str, block: int) -> Path:
+    def segmented_file(self, block: int, key: str) -> str:
         """The first pass's result for a block."""
-        return self.work_folder(key) / f"segmented_{block:04d}.npz"
+        return f"{self.steps_folder}/segmented_{block:04d}-{key[:_SHORT]}.npz"
+
+    def ids_file(self, key: str) -> str:
+        """The ids of all windows."""
+        return f"{self.steps_folder}/ids-{key[:_SHORT]}.npz"
+
+    def own_sweeps(self, block: int) -> int:
+        """Number of sweeps that a block holds."""
+        windows = self.blocks[block]
+        return windows[-1].own_stop - windows[0].own_start
+
+    def around(self, block: int) -> list[int]:
+        """The blocks that hold a sweep of this one's windows, itself among them."""
+        start, stop = self.blocks[block][0].start, self.blocks[block][-1].stop
+        return [k for k, b in enumerate(self.blocks) if b[0].own_start < stop and b[-1].own_stop > start]
 
 
-def plan_sequence(dataset: Dataset, sequence: str, cache: Path, config: PreprocessConfig) -> SequenceJob:
+def plan_sequence(dataset: Dataset, sequence: str, store: Store, config: PreprocessConfig) -> SequenceJob:
     """Cut a sequence into windows and blocks."""
     sweeps = len(dataset.sweep_names(sequence))
     blocks = plan_blocks(plan_windows(sweeps, config.window), config.window)
-    return SequenceJob(dataset, sequence, sweeps, blocks, cache, config)
+    return SequenceJob(dataset, sequence, sweeps, blocks, store, config)
 
 
-def sequence_key(job: SequenceJob) -> str:
-    """SHA-256 over the configuration and the content of every file that the sequence depends on."""
-    digest = hashlib.sha256(config_key(job.config, job.dataset).encode())
-    digest.update(job.sequence.encode())
-    names = job.dataset.sweep_names(job.sequence)
-    files = {file: None for index in range(len(names)) for file in job.dataset.input_files(job.sequence, index)}
-    for file in files:
-        digest.update(f"{file.name} {sha256(file)}\n".encode())
-    return digest.hexdigest()
-
-
-def is_finished(job: SequenceJob, key: str) -> bool:
-    """Whether all blocks of the sequence are there, made from the input with this key."""
-    return all(block_key(job.folder(block)) == key for block in range(len(job.blocks)))
-
-
-def segment_task(job: SequenceJob, key: str, block: int) -> int:
-    """First pass over a block; returns its number."""
-    path = job.segmented_file(key, block)
-    if not path.exists():
-        save_segmented(path, segment_block(job.dataset, job.sequence, job.blocks[block], job.config))
-    report_sweeps(SEGMENT_SHARE * _own_sweeps(job.blocks[block]))
-    return block
-
-
-def link_task(job: SequenceJob, key: str, segmented: list[int]) -> Path:
-    """Link all windows of a sequence, once all its blocks are segmented; returns the file of ids."""
-    path = job.work_folder(key) / "ids.npz"
-    if not path.exists():
-        save_ids(path, link_sequence([job.segmented_file(key, block) for block in segmented], job.config))
-    return path
-
-
-def finish_task(job: SequenceJob, key: str, block: int, ids: Path) -> BlockEntry:
-    """Second pass over a block; returns its manifest entry."""
-    windows = job.blocks[block]
-    if block_key(job.folder(block)) != key:
-        labels = _labels_around(job, key, block, load_ids(ids))
-        sweeps = finish_sweeps(job.dataset, job.sequence, windows, labels, job.config)
-        write_block(job.folder(block), sweeps, key)
-    report_sweeps((1 - SEGMENT_SHARE) * _own_sweeps(windows))
-    return block_entry(job, block)
-
-
-def block_entry(job: SequenceJob, block: int) -> BlockEntry:
-    """Manifest entry of a finished block."""
-    windows = job.blocks[block]
-    digest = sha256(job.folder(block) / BLOCK_FILE)
-    return BlockEntry(str(job.relative_folder(block)), windows[0].own_start, windows[-1].own_stop, digest)
-
-
-def sequence_entry(job: SequenceJob, blocks: list[BlockEntry]) -> SequenceEntry:
-    """Manifest entry of a finished sequence."""
-    return SequenceEntry(job.sequence, job.sweeps, job.windows, tuple(blocks))
-
-
-def _labels_around(job: SequenceJob, key: str, block: int, ids: list[NDArray[np.int32]]) -> SweepLabels:
-    """Sequence labels of all sweeps in a block's windows, which reach into the neighbouring blocks."""
+def input_digest(job: SequenceJob, block: int) -> str:
+    """SHA-256 over the content of every file that the sweeps in a block's windows depend on, and the sweeps' names."""
     start, stop = job.blocks[block][0].start, job.blocks[block][-1].stop
-    ids_of_sweep = {i: ids[k] for k, w in enumerate(job.windows) for i in range(w.own_start, w.own_stop)}
-    labels: SweepLabels = {}
-    for other, windows in enumerate(job.blocks):
-        if windows[0].own_start < stop and windows[-1].own_stop > start:
-            own = load_segmented(job.segmented_file(key, other)).own
-            labels |= sequence_labels({i: own[i] for i in own if start <= i < stop}, ids_of_sweep)
-    return labels
+    names = job.dataset.sweep_names(job.sequence)[start:stop]
+    found = dict.fromkeys(f for index in range(start, stop) for f in job.dataset.input_files(job.sequence, index))
+    return _digest([job.dataset.name, data_options(job.dataset), job.sequence, start, stop, names], *_contents(found))
 
 
-def _own_sweeps(windows: tuple[Window, ...]) -> int:
-    return windows[-1].own_stop - windows[0].own_start
+def segment_key(job: SequenceJob, block: int, input_sha256: str) -> str:
+    """What a block's first pass depends on."""
+    sections = {name: to_dict(job.config)[name] for name in ("range", "ground", "clustering", "linking")}
+    return _digest([ALGORITHM, [_bounds(window) for window in job.blocks[block]], sections, input_sha256])
+
+
+def ids_key(job: SequenceJob, segment_keys: list[str]) -> str:
+    """What the ids of a sequence's groups depend on."""
+    return _digest([ALGORITHM, to_dict(job.config)["linking"], segment_keys])
+
+
+def block_key(job: SequenceJob, block: int, input_sha256: str, segment_keys: list[str], ids_sha256: str) -> str:
+    """What a finished block depends on; keys are those of the blocks around, ids those of their windows."""
+    form = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+    windows = [_bounds(window) for window in job.blocks[block]]
+    return _digest([ALGORITHM, form, to_dict(job.config), windows, input_sha256, segment_keys, ids_sha256])
+
+
+def config_key(config: PreprocessConfig, dataset: Dataset) -> str:
+    """What a cache depends on besides its sweeps."""
+    form = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+    return _digest([ALGORITHM, form, dataset.name, data_options(dataset), to_dict(config)])
+
+
+def _contents(found: dict[Any, None]) -> list[str]:
+    return [f"{file.name} {files.sha256(file)}" for file in found]
+
+
+def _bounds(window: Window) -> list[int]:
+    return [window.start, window.stop, window.own_start, window.own_stop]
+
+
+def _digest(content: list[Any], *more: str) -> str:
+    return hashlib.sha256(json.dumps([content, more], sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +20,42 @@ from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QU
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, GROUPS_FILE, SWEEPS_FILE
 from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
-from iscc_lidar.shared.files import new_folder, sha256
+from iscc_lidar.shared.cache_block import row_checksum
+from iscc_lidar.shared.files import sha256
+from iscc_lidar.shared.store.store import Store
 
 
-def write_block(folder: Path, sweeps: list[FinishedSweep], key: str) -> None:
-    """Write a block aside and move it into place; ``key`` says what it was made from."""
-    with new_folder(folder) as aside:
-        _write_arrays(aside / ARRAYS_FOLDER, _block_arrays(sweeps))
-        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist([_sweep_row(s) for s in sweeps], tables.SWEEPS))
+def write_block(store: Store, folder: str, sweeps: list[FinishedSweep], key: str) -> str:
+    """Write a block; ``key`` says what it was made from. Returns the SHA-256 of its block file."""
+    arrays = _block_arrays(sweeps)
+    with store.new_folder(folder, last=BLOCK_FILE) as aside:
+        _write_arrays(aside / ARRAYS_FOLDER, arrays)
+        rows = [_sweep_row(s) | {"crc32": checksums} for s, checksums in zip(sweeps, _checksums(arrays), strict=True)]
+        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
         _write_table(aside / GROUPS_FILE, _groups_table(sweeps))
         files = sorted(f for f in aside.rglob("*") if f.is_file())
-        content = {"key": key, "files": {str(f.relative_to(aside)): sha256(f) for f in files}}
-        (aside / BLOCK_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        content = {"key": key, "files": {f.relative_to(aside).as_posix(): sha256(f) for f in files}}
+        text = json.dumps(content, indent=1) + "\n"
+        (aside / BLOCK_FILE).write_text(text, encoding="utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def block_key(folder: Path) -> str | None:
-    """What the block in a folder was made from, None where there is no readable block."""
+def held_block(store: Store, folder: str, key: str) -> str | None:
+    """SHA-256 of the block file in a folder, None where there is no block that was made from ``key``."""
     try:
-        return str(json.loads((folder / BLOCK_FILE).read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        content = store.read(f"{folder}/{BLOCK_FILE}")
+        return hashlib.sha256(content).hexdigest() if json.loads(content)["key"] == key else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _checksums(arrays: dict[str, NDArray[Any]]) -> Iterator[dict[str, int]]:
+    """CRC-32 of each sweep's rows of each array, sweep by sweep."""
+    starts = {"points": arrays["point_start"], "queries": arrays["query_start"]}
+    held = [spec for spec in BLOCK_ARRAYS if spec.by_sweep and spec.name in arrays]
+    for k in range(len(arrays["point_start"]) - 1):
+        rows = {spec.name: slice(*starts[spec.rows][k : k + 2].tolist()) for spec in held}
+        yield {spec.name: row_checksum(arrays[spec.name][..., rows[spec.name]]) for spec in held}
 
 
 def _block_arrays(sweeps: list[FinishedSweep]) -> dict[str, NDArray[Any]]:

@@ -7,8 +7,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from iscc_lidar.shared.cache_reader import read_json
-from iscc_lidar.shared.files import write_text
+from iscc_lidar.shared.files import read_json, write_text
 from iscc_lidar.shared.provenance import versions
 
 BENCH_FILE = "bench.json"

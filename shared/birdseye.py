@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import OCCUPIED
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
-from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.picture import GREY, dots, new_figure, prepare_birdseye, save
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.export_labels import export_semantickitti
 from iscc_lidar.shared.export_waymo import export_waymo
 from iscc_lidar.shared.label_fractions import draw_fractions, write_list
-from iscc_lidar.shared.verify import verify_cache
+from iscc_lidar.shared.verify import remove_damaged, verify_cache
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +29,7 @@ app = typer.Typer(
     help="Look at, check and export a cache of group labels.",
 )
 
-CachePath = Annotated[Path, typer.Argument(metavar="CACHE", help="folder of the cache")]
+CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="folder of the cache, or its URL")]
 
 
 class Layout(enum.StrEnum):
@@ -49,32 +49,43 @@ def info(path: CachePath) -> None:
         iscc-cache info cache/synthetic
     """
     cache = Cache(path)
-    print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(path):.1f} MB")
+    print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(cache):.1f} MB")
     print(
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
         f"{'groups':>8}{'moving':>8}{'queries':>11}"
     )
     for name in tqdm(cache.sequence_names, unit="sequence", leave=False, disable=len(cache.sequence_names) < 50):
         print(_sequence_line(cache, name))
+    for skipped in cache.manifest.skipped:
+        print(f"skipped: {skipped.name}: {skipped.reason}")
 
 
 @app.command()
 @friendly
-def verify(path: CachePath) -> None:
+def verify(
+    path: CachePath,
+    repair: Annotated[bool, typer.Option("--repair", help="remove what is damaged or foreign")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="files read at once")] = 8,
+) -> None:
     """Check every file against its checksum. Exit status 1 if any is damaged, missing or foreign.
 
-    Example:
+    With --repair blocks with a problem are removed: the iscc-preprocess command that made the cache then makes
+    those blocks again, and only those.
+
+    Examples:
 
         iscc-cache verify cache/synthetic
+
+        iscc-cache verify cache/synthetic --repair
     """
-    problems = verify_cache(path)
+    problems = verify_cache(path, threads, show_progress=True)
     for problem in problems:
         print(problem)
+    if problems and repair:
+        remove_damaged(path, problems)
+        raise UserError(f"{path}: {len(problems)} problems, removed; run again the iscc-preprocess that made it")
     if problems:
-        raise UserError(
-            f"{path}: {len(problems)} problems; remove the folders of the blocks that are named and run "
-            "iscc-preprocess again: only what is missing is redone"
-        )
+        raise UserError(f"{path}: {len(problems)} problems; see: iscc-cache verify --help")
     print(f"{path}: whole")
 
 
@@ -165,7 +176,7 @@ def _sequence_line(cache: Cache, name: str) -> str:
     for block in cache.blocks(name):
         for column in totals:
             totals[column] += pc.sum(block.sweeps[column]).as_py() or 0
-        table = block.groups()
+        table = block.group_rows
         ids = table["group"].to_numpy()
         groups.update(np.unique(ids).tolist())
         moving.update(np.unique(ids[table["moving"].to_numpy()]).tolist())
@@ -176,8 +187,8 @@ def _sequence_line(cache: Cache, name: str) -> str:
     return f"{counts}{shares}{len(groups):>8}{len(moving):>8}{totals['queries']:>11,}"
 
 
-def _megabytes(path: Path) -> float:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+def _megabytes(cache: Cache) -> float:
+    return sum(size for name, size in cache.store.files("").items() if not name.startswith(".")) / 1e6
 
 
 if __name__ == "__main__":

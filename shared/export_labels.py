@@ -45,7 +45,7 @@ def export_semantickitti(cache: Cache, out: Path) -> int:
 
 
 def _groups_of(cache: Cache, sequence: str) -> NDArray[np.int32]:
-    ids = [block.groups()["group"].to_numpy() for block in cache.blocks(sequence)]
+    ids = [block.group_rows["group"].to_numpy() for block in cache.blocks(sequence)]
     return np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int32)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.shared.errors import UserError
+
 _TORN: Final = re.compile(r"\..+\.\d+\.tmp")
 
 
@@ -23,11 +26,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace a file's content in one step; parents are made."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
+    """Replace a file's content in one step; parents are made. Until then it lies aside, by default next to it."""
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        make_folder(aside.parent)
         try:
             with aside.open("wb") as file:
                 file.write(data)
@@ -69,15 +73,15 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder aside; on success all in it is flushed and it takes the place of ``path``.
+def new_folder(path: Path, aside: Path | None = None) -> Iterator[Path]:
+    """Yield an empty folder aside, by default next to ``path``; at the end all in it is flushed and moved to ``path``.
 
-    A folder that stood at ``path`` is removed just before. On an error nothing is left behind.
+    What stood there is removed just before. On an error nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    make_folder(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    make_folder(aside)
     try:
         yield aside
         _sync_tree(aside)
@@ -88,6 +92,25 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     _sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, where they are missing, so that they outlast a crash of the machine."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        _sync_folder(folder.parent)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises UserError where it is missing or malformed."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object")
+    return content
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import write_bytes
 

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.segment.linking import assign_sequence_ids, link_shared_sweeps
-from iscc_lidar.preprocess.segment.segment_block import SegmentedBlock, load_segmented
-from iscc_lidar.shared.files import write_npz
+from iscc_lidar.preprocess.segment.linking import (
+    LinkingConfig,
+    SweepLabels,
+    assign_sequence_ids,
+    link_shared_sweeps,
+)
+from iscc_lidar.preprocess.segment.segment_block import Arrays, labels_of
 
 
-def link_sequence(segmented: list[Path], config: PreprocessConfig) -> list[NDArray[np.int32]]:
-    """Ids of the sequence by window and window's id, from the work files of all blocks in order."""
+def link_sequence(segmented: Iterable[Arrays], config: LinkingConfig) -> list[NDArray[np.int32]]:
+    """Ids of the sequence by window and window's id, from the first-pass results of all blocks in order."""
     counts: list[int] = []
     links: list[NDArray[np.int32]] = []
-    before: SegmentedBlock | None = None
-    for path in segmented:
-        block = load_segmented(path)
-        if before is not None:
-            links.append(link_shared_sweeps(before.last, block.first, config.linking))
-        counts.extend(block.group_counts)
-        links.extend(block.links)
-        before = block
+    last: SweepLabels | None = None
+    for arrays in segmented:
+        if last is not None:
+            links.append(link_shared_sweeps(last, labels_of(arrays, "first"), config))
+        windows = arrays["group_counts"].tolist()
+        counts.extend(windows)
+        links.extend(arrays[f"links_{k}"] for k in range(len(windows) - 1))
+        last = labels_of(arrays, "last")
     return assign_sequence_ids(counts, links)
-
-
-def save_ids(path: Path, ids: list[NDArray[np.int32]]) -> None:
-    """Write the ids of all windows, whole or not at all."""
-    write_npz(path, {f"window_{k}": ids_k for k, ids_k in enumerate(ids)})
-
-
-def load_ids(path: Path) -> list[NDArray[np.int32]]:
-    """Read the ids of all windows, in order."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return [arrays[f"window_{k}"] for k in range(len(arrays.files))]

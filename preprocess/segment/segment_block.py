@@ -7,8 +7,9 @@ windows; and the labels of its first and last window, by which neighbouring bloc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,9 @@ from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.segment.clustering import cluster_window
 from iscc_lidar.preprocess.segment.linking import SweepLabels, link_shared_sweeps
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, SweepBuffer
-from iscc_lidar.shared.files import write_npz
 from iscc_lidar.shared.geometry import transform
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,6 @@ class SegmentedBlock:
     """The first pass's result for a block.
 
     Attributes:
-        windows: the block's windows, in order.
         group_counts: number of groups in each window; their ids run from 0.
         links: for each window but the first, pairs [n, 2] (id in the window before, id in this one).
         own: labels of the sweeps that each window owns, ids of that window.
@@ -37,7 +38,6 @@ class SegmentedBlock:
         last: labels of all sweeps of the last window.
     """
 
-    windows: tuple[Window, ...]
     group_counts: tuple[int, ...]
     links: tuple[NDArray[np.int32], ...]
     own: SweepLabels
@@ -63,7 +63,7 @@ def segment_block(
             links.append(link_shared_sweeps(before, labels, config.linking))
         first = first or labels
         own |= {index: labels[index] for index in range(window.own_start, window.own_stop)}
-    return SegmentedBlock(windows, tuple(counts), tuple(links), own, first, labels)
+    return SegmentedBlock(tuple(counts), tuple(links), own, first, labels)
 
 
 def segment_window(sweeps: list[GroundedSweep], start: int, config: PreprocessConfig) -> SweepLabels:
@@ -87,27 +87,17 @@ def segment_window(sweeps: list[GroundedSweep], start: int, config: PreprocessCo
     return labels
 
 
-def save_segmented(path: Path, block: SegmentedBlock) -> None:
-    """Write a block's first-pass result, whole or not at all."""
-    arrays: dict[str, NDArray[np.generic]] = {
-        "windows": np.array([(w.start, w.stop, w.own_start, w.own_stop) for w in block.windows]),
-        "group_counts": np.array(block.group_counts),
-    }
+def segmented_arrays(block: SegmentedBlock) -> dict[str, NDArray[np.generic]]:
+    """A block's first-pass result as named arrays."""
+    arrays: dict[str, NDArray[np.generic]] = {"group_counts": np.array(block.group_counts)}
     arrays |= {f"links_{k}": pairs for k, pairs in enumerate(block.links)}
     for name, labels in (("own", block.own), ("first", block.first), ("last", block.last)):
         arrays |= {f"{name}_{index}": label for index, label in labels.items()}
-    write_npz(path, arrays)
+    return arrays
 
 
-def load_segmented(path: Path) -> SegmentedBlock:
-    """Read a block's first-pass result."""
-    with np.load(path, allow_pickle=False) as arrays:
-        windows = tuple(Window(*(int(v) for v in row)) for row in arrays["windows"])
-        links = tuple(arrays[f"links_{k}"] for k in range(len(windows) - 1))
-        own, first, last = (_sweep_labels(arrays, name) for name in ("own", "first", "last"))
-        return SegmentedBlock(windows, tuple(int(n) for n in arrays["group_counts"]), links, own, first, last)
-
-
-def _sweep_labels(arrays: np.lib.npyio.NpzFile, name: str) -> SweepLabels:
-    prefix = f"{name}_"
-    return {int(key.removeprefix(prefix)): arrays[key] for key in arrays.files if key.startswith(prefix)}
+def labels_of(arrays: Arrays, which: Literal["own", "first", "last"], sweeps: range | None = None) -> SweepLabels:
+    """Some of the labels among the named arrays, by sweep: all, or those of the given sweeps."""
+    prefix = f"{which}_"
+    found = (int(name.removeprefix(prefix)) for name in arrays if name.startswith(prefix))
+    return {index: arrays[f"{prefix}{index}"] for index in found if sweeps is None or index in sweeps}

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.files import write_bytes
 from iscc_lidar.shared.semantickitti_classes import RAW_OF_CLASS
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.waymo_labels import ContextLabels
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.predictions.nuscenes import NuScenesFiles
 from iscc_lidar.shared.predictions.semantickitti import SemanticKittiFiles

@@ -11,7 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import semantickitti, waymo
 from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.geometry import inverse, transform
 
 

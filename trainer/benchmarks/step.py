@@ -19,7 +19,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep, Part
 from iscc_lidar.trainer.benchmarks.matmul_floor import all_maps, bench_engine
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate

@@ -8,7 +8,8 @@ from collections.abc import Generator
 import torch
 from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache_reader import Cache, Part
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import Part
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.batch import Batch, collate

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Part
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep, Part
 
 
 class KeptSweeps:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import FREE_NEAR, OCCUPIED
-from iscc_lidar.shared.cache_reader import Queries
+from iscc_lidar.shared.cached_sweep import Queries
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.augment import apply_affine
 from iscc_lidar.trainer.data.voxelize import Voxels, find_voxels

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
-from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
 from iscc_lidar.trainer.data.crops import CropConfig, draw_crops

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import Queries
+from iscc_lidar.shared.cached_sweep import Queries
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import View
 from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops

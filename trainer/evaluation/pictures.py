@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import CachedSweep
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.picture import BACKGROUND, GREY, dots, new_figure, prepare_birdseye, save
 from iscc_lidar.trainer.evaluation.class_colors import class_colors
 from iscc_lidar.trainer.evaluation.scores import semantic

@@ -10,10 +10,10 @@ from typing import Any, Final
 from safetensors import safe_open
 from torch import Tensor
 
-from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import read_json, read_manifest
+from iscc_lidar.data_schemas.manifest import Manifest
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
 from iscc_lidar.trainer.evaluation.file import read_evaluation
@@ -97,16 +97,15 @@ def _step(path: Path) -> int:
 
 
 def _manifest(provenance: dict[str, Any], cache: Path | None) -> Manifest | None:
-    folder = cache or Path(provenance.get("cache", ""))
-    if not (folder / MANIFEST_FILE).exists():
+    try:
+        found = Cache(cache or provenance.get("cache", ""))
+        if found.digest != provenance.get("cache_manifest_sha256"):
+            raise UserError(f"{found.path}: not the cache that the run was trained on (its manifest differs)")
+    except UserError as error:
         if cache is not None:
-            raise UserError(f"--cache {cache}: no finished cache here ({MANIFEST_FILE} is missing)")
+            raise UserError(f"--cache {error}") from None
         return None
-    if files.sha256(folder / MANIFEST_FILE) != provenance.get("cache_manifest_sha256"):
-        if cache is not None:
-            raise UserError(f"--cache {cache}: not the cache that the run was trained on (its manifest differs)")
-        return None
-    return read_manifest(folder)
+    return found.manifest
 
 
 def _metrics(path: Path, step: int) -> tuple[dict[str, Any], ...]:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache, read_json
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import read_json
 from iscc_lidar.shared.predictions.write import open_predictions
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic

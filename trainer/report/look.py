@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
 from iscc_lidar.trainer.data.sample import considered, draw_view

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.evaluation.file import read_evaluation
 from iscc_lidar.trainer.pretrain.checkpoint import HEADS_FILE

@@ -107,7 +107,7 @@ def _find_cache(run: RunRecord, given: Path | None) -> tuple[Cache | None, tuple
 
 
 def _is_of_run(cache: Cache, run: RunRecord) -> bool:
-    return files.sha256(cache.path / MANIFEST_FILE) == run.provenance.get("cache_manifest_sha256")
+    return cache.digest == run.provenance.get("cache_manifest_sha256")
 
 
 def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:

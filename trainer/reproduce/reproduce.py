@@ -54,7 +54,7 @@ def _dataset(caches: Caches) -> str:
     train, test = Cache(caches.labelled), Cache(caches.test)
     if train.manifest.class_names != test.manifest.class_names or not train.manifest.class_names:
         raise UserError(f"{train.path} and {test.path} must have the same semantic classes, and some at all")
-    same = train.path.resolve() == test.path.resolve()
+    same = train.digest == test.digest
     if same and (caches.train_list is None or caches.test_list is None):
         raise UserError(
             f"{train.path}: training and test sweeps are in one cache; say which are which with --train-list and "

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.reproduce.plan import Tuning
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
 

@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import read_json
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.reproduce.plan import Job
 from iscc_lidar.trainer.reproduce.time_left import seconds_left
 from iscc_lidar.trainer.run.stop_signal import stop_requests

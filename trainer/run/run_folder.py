@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.shared import config as configs
 from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache, read_json
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.files import read_json
 from iscc_lidar.shared.provenance import versions
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.options import RunningOptions
@@ -44,7 +44,7 @@ class Input:
 
 def cache_input(cache: Cache, name: str = "cache") -> Input:
     """A cache as a run's input; its manifest has the digests of all the rest."""
-    return Input(name, str(cache.path), f"{name}_manifest_sha256", files.sha256(cache.path / MANIFEST_FILE))
+    return Input(name, cache.path, f"{name}_manifest_sha256", cache.digest)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from iscc_lidar.preprocess.datasets.semantickitti import SemanticKitti
 from iscc_lidar.preprocess.datasets.waymo import CLASS_NAMES as WAYMO_NAMES
 from iscc_lidar.preprocess.datasets.waymo import Waymo
 from iscc_lidar.shared import nuscenes_names, semantickitti_classes
-from iscc_lidar.shared.cache_reader import Cache, CachedSweep, Queries
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep, Queries
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.predictions.write import open_predictions
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
-from iscc_lidar.shared.cache_reader import Cache, Queries
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import Queries
 from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
 from iscc_lidar.trainer.data.queries import AskedQueries, QueryConfig, ask, draw_queries, draw_voxels, to_ray_axes
 from iscc_lidar.trainer.data.sample import DataConfig, draw_view

@@ -1,0 +1,73 @@
+"""Where tasks run: in this process, on processes of this machine, or on a running Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, LocalCluster
+
+from iscc_lidar.shared.errors import UserError
+
+Submit = Callable[..., Any]
+"""``submit(function, *arguments)``: a future; arguments may be futures, and lists of them."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How many processes, or which cluster.
+
+    Attributes:
+        workers: processes on this machine, 0 to work in this one.
+        scheduler: address of a running Dask scheduler to use instead.
+    """
+
+    workers: int = 0
+    scheduler: str | None = None
+
+
+@contextmanager
+def started(engine: Engine) -> Iterator[tuple[Submit, Client | None]]:
+    """Yield how to submit tasks, and the client where they do not run in this process."""
+    if engine.scheduler is None and engine.workers == 0:
+        yield _run_here, None
+        return
+    cluster: Any = nullcontext(engine.scheduler) if engine.scheduler else _local_cluster(engine.workers)
+    with cluster as address, _connect(address) as client:
+        print(f"Dask dashboard: {client.dashboard_link}", flush=True)
+
+        def submit(function: Callable[..., Any], *arguments: Any) -> Any:
+            # Tasks write files, so Dask must not take an equal call's old result for this one's.
+            return client.submit(function, *arguments, pure=False)
+
+        yield submit, client
+
+
+def _local_cluster(workers: int) -> LocalCluster:
+    # hdbscan holds the GIL most of the time: processes, one thread each.
+    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
+
+
+def _connect(address: Any) -> Client:
+    try:
+        return Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
+
+
+def _run_here(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    try:
+        future.set_result(function(*(_resolved(argument) for argument in arguments)))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def _resolved(argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [_resolved(item) for item in argument]
+    return argument.result() if isinstance(argument, Future) else argument

@@ -1,0 +1,184 @@
+"""Read a block of a cache: what is read is checked against what the block was finished with.
+
+By zarr's own codecs. Every sweep's rows have a checksum of their own, of what was written, not of what lies on disk: it
+tells damage, a file in another's place, and a reader's own mistakes alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas import manifest as manifests
+from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, POSITION_QUANTUM_M
+from iscc_lidar.data_schemas.manifest import BlockEntry
+from iscc_lidar.shared.cached_sweep import NO_QUERIES, CachedSweep, Groups, Part, Queries
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.store.store import Store
+
+_SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
+
+
+class Block:
+    """One block of successive sweeps: its arrays and its two tables, each opened when first read."""
+
+    def __init__(self, store: Store, sequence: str, entry: BlockEntry) -> None:
+        self.sequence = sequence
+        self.entry = entry
+        self._store = store
+
+    @cached_property
+    def sweeps(self) -> pa.Table:
+        """The table of sweeps; see data_schemas.tables.SWEEPS."""
+        table = self._table(manifests.SWEEPS_FILE)
+        if table.num_rows != self.entry.stop - self.entry.start:
+            raise self._damaged(manifests.SWEEPS_FILE, "it has another number of sweeps than the manifest says")
+        return table
+
+    @cached_property
+    def group_rows(self) -> pa.Table:
+        """The table of groups, a row a group in a sweep; see data_schemas.tables.GROUPS."""
+        return self._table(manifests.GROUPS_FILE)
+
+    @property
+    def array_names(self) -> frozenset[str]:
+        """Names of the arrays that it holds."""
+        return frozenset(self._arrays)
+
+    def sweep(self, index: int, without: Collection[Part] = ()) -> CachedSweep:
+        """Read one sweep by its index within the sequence.
+
+        What it is read without is None in the result, and queries are none: each array takes a millisecond to read.
+        """
+        row = index - self.entry.start
+        pose = np.array(self.sweeps["world_SE3_sensor"][row].as_py(), dtype=np.float64).reshape(4, 4)
+        return CachedSweep(
+            sequence=self.sequence,
+            index=index,
+            name=self.sweeps["name"][row].as_py(),
+            xyz=metres(self.rows("xyz", index)),
+            intensity=self.rows("intensity", index).astype(np.float32) / np.float32(255),
+            label=self.rows("label", index),
+            semantic=self.rows("semantic", index) if self._holds("semantic", without) else None,
+            world_SE3_sensor=pose,
+            queries=NO_QUERIES if "queries" in without else self.queries(index),
+            pixel=self.rows("pixel", index).T if self._holds("pixel", without) else None,
+        )
+
+    def queries(self, index: int) -> Queries:
+        """Read a sweep's occupancy queries."""
+        names = ("query_kind", "query_group", "query_source")
+        return Queries(metres(self.rows("query_xyz", index)), *(self.rows(name, index) for name in names))
+
+    def groups(self, index: int) -> Groups:
+        """Read what is said of the groups in a sweep."""
+        rows = self.group_rows.filter(pc.field("sweep") == index)
+        corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
+        return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
+
+    def rows(self, name: str, index: int) -> NDArray[Any]:
+        """Read the rows of a sweep, as stored, of an array of points or queries.
+
+        Raises:
+            UserError: the block has no such array, or it is damaged.
+        """
+        row = index - self.entry.start
+        start, stop = (int(n) for n in self._starts[_SPECS[name].rows][row : row + 2])
+        try:
+            array = self._arrays[name]
+        except KeyError:
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "it is missing") from None
+        try:
+            found = np.ascontiguousarray(array[:, start:stop] if _SPECS[name].planes else array[start:stop])
+        except Exception as error:  # codecs raise whatever they like for damaged bytes
+            why = f"{type(error).__name__}: {error}"
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", why) from None
+        if row_checksum(found) != self.sweeps["crc32"][row][name].as_py():
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "it is not what was written")
+        return found
+
+    def _holds(self, name: Part, without: Collection[Part]) -> bool:
+        return name in self.array_names and name not in without
+
+    @cached_property
+    def _starts(self) -> dict[str, NDArray[np.int64]]:
+        """First row of each sweep in the arrays of points and of queries, then the row count."""
+        counts = {name: self.sweeps[name].to_numpy().astype(np.int64) for name in ("points", "queries")}
+        return {name: np.concatenate([[0], np.cumsum(count)]) for name, count in counts.items()}
+
+    @cached_property
+    def _arrays(self) -> dict[str, zarr.Array[Any]]:
+        name = manifests.ARRAYS_FOLDER
+        try:
+            arrays = {str(key): array for key, array in self._store.arrays(f"{self.entry.path}/{name}").arrays()}
+        except UserError:
+            raise
+        except Exception as error:  # as above, of metadata
+            raise self._damaged(name, f"{type(error).__name__}: {error}") from None
+        for spec in BLOCK_ARRAYS:
+            if spec.name in arrays and arrays[spec.name].dtype != np.dtype(spec.dtype):
+                raise self._damaged(f"{name}/{spec.name}", f"it is {arrays[spec.name].dtype}, not {spec.dtype}")
+        return arrays
+
+    def _table(self, name: str) -> pa.Table:
+        content = self._whole(name, self._digests.get(name))
+        try:
+            return pq.read_table(pa.BufferReader(content))
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(name, str(error)) from None
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return block_files(self._whole(manifests.BLOCK_FILE, self.entry.digest))
+
+    def _whole(self, name: str, digest: str | None) -> bytes:
+        """A file's content, which is that with the digest."""
+        try:
+            content = self._store.read(f"{self.entry.path}/{name}")
+        except FileNotFoundError:
+            raise self._damaged(name, "it is missing") from None
+        except OSError as error:
+            raise self._damaged(name, str(error.strerror)) from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise self._damaged(name, "it is not what was written")
+        return content
+
+    def _damaged(self, name: str, why: str) -> UserError:
+        cache = self._store.url
+        return UserError(
+            f"{cache}/{self.entry.path}/{name}: damaged, or the cache was made anew meanwhile: {why}; "
+            f"run: iscc-cache verify {cache}"
+        )
+
+
+_CORNERS = ("centroid", "box_min", "box_max")
+
+
+def metres(planes: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Stored positions int16 [3, N] to metres float32 [N, 3]."""
+    return np.ascontiguousarray(planes.T).astype(np.float32) * np.float32(POSITION_QUANTUM_M)
+
+
+def row_checksum(rows: NDArray[Any]) -> int:
+    """CRC-32 of a sweep's rows of an array, as the table of sweeps holds it: little-endian, C order."""
+    return zlib.crc32(rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
+def block_files(content: bytes) -> dict[str, str]:
+    """SHA-256 of a block's files by name, from its block file; none where that cannot be read."""
+    try:
+        found = json.loads(content)["files"]
+        return {str(name): str(digest) for name, digest in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
