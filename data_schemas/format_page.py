@@ -81,8 +81,9 @@ CACHE/
 - `version` is MAJOR.MINOR. A reader MUST refuse another MAJOR than its own ({FORMAT_MAJOR}); it MUST accept a higher
   MINOR, and keys, columns, arrays and attributes that it does not know.
 - `digest`, the manifest's last key, is the SHA-256 of the file's bytes before the comma, line feed and space in front
-  of it. Each block's `digest` is that of its `{BLOCK_FILE}`, whose `files` has that of every other file. A reader
-  SHOULD check what it reads against these, and a sweep's rows of an array against its `crc32`.
+  of it; a line feed, a brace and a line feed end the file. Each block's `digest` is that of its `{BLOCK_FILE}`, whose
+  `files` has that of every other file. A reader SHOULD check what it reads against these, and a sweep's rows of an
+  array against its `crc32`.
 - A block holds successive sweeps of one sequence; the blocks of a sequence follow each other without a gap. Their
   folders' names have no meaning.
 - Points of a block's sweeps lie behind one another, each sweep in the raw file's order and count: row *i* of a sweep is

@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+from iscc_lidar.data_schemas.said import said
 from iscc_lidar.data_schemas.window import Window
 
 FORMAT_NAME: Final = "iscc-lidar-cache"
@@ -28,16 +29,10 @@ VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
 
 
 _BEFORE_DIGEST: Final = ',\n "digest"'
-"""The digest covers every byte of the file before this."""
 
 
 class ManifestError(ValueError):
     """The text is not a manifest that this version can read. The message says why."""
-
-
-def said(meaning: str, pattern: str = "") -> Any:
-    """A field of the manifest: what it means, and for a text what it must match."""
-    return field(metadata={"meaning": meaning, "pattern": pattern})
 
 
 @dataclass(frozen=True)
@@ -56,9 +51,7 @@ class SequenceEntry:
 
     name: str = said("the data set's own name of it")
     sweeps: int = said("number of its sweeps")
-    windows: tuple[Window, ...] = field(
-        metadata=_said("sweeps that were stacked together, in order; every sweep is one window's own")
-    )
+    windows: tuple[Window, ...] = said("sweeps that were stacked together, in order; every sweep is one window's own")
     blocks: tuple[BlockEntry, ...] = said("in order; together they hold every sweep once")
 
 
@@ -76,21 +69,17 @@ class Manifest:
 
     dataset: str = said("name of the data set's reader")
     config_key: str = said("SHA-256 over all that the result depends on besides the sweeps", SHA256)
-    class_names: tuple[str, ...] = field(
-        metadata=_said('names of the semantic classes, the first "unlabelled"; empty without labels')
-    )
+    class_names: tuple[str, ...] = said('names of the semantic classes, the first "unlabelled"; empty without labels')
     sequences: tuple[SequenceEntry, ...] = said("what the cache holds")
     skipped: tuple[SkippedSequence, ...] = said("what it should hold and does not")
-    made_by: dict[str, Any] = field(
-        metadata=_said("options, seed and versions of the program that wrote it; for people")
-    )
+    made_by: dict[str, Any] = said("options, seed and versions of the program that wrote it; for people")
 
 
 def to_json(manifest: Manifest) -> str:
     """Write a manifest as JSON text, its digest last."""
     head = {"format": FORMAT_NAME, "version": f"{FORMAT_MAJOR}.{FORMAT_MINOR}"}
     body = json.dumps(head | dataclasses.asdict(manifest), indent=1).removesuffix("\n}")
-    return f'{body}{_BEFORE_DIGEST}: "{_sha256(body)}"\n}}\n'
+    return body + _ending(body)
 
 
 def from_json(text: str) -> Manifest:
@@ -107,7 +96,7 @@ def from_json(text: str) -> Manifest:
         found = content.get("format") if isinstance(content, dict) else content
         raise ManifestError(f"its format is {found!r}, expected {FORMAT_NAME!r}")
     _check_version(content.get("version"))
-    if content.get("digest") != _sha256(text.rpartition(_BEFORE_DIGEST)[0]):
+    if not text.endswith(_ending(text.rpartition(_BEFORE_DIGEST)[0])):
         raise ManifestError("damaged, its own digest differs; preprocess again, which redoes only what is missing")
     manifest: Manifest = _build(Manifest, content, "manifest")
     for sequence in manifest.sequences:
@@ -118,8 +107,9 @@ def from_json(text: str) -> Manifest:
     return manifest
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _ending(body: str) -> str:
+    """What a manifest ends with: its digest, which covers every byte before."""
+    return f'{_BEFORE_DIGEST}: "{hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()}"\n}}\n'
 
 
 def _check_version(version: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from iscc_lidar.data_schemas.said import said
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Window:
     Windows overlap. Each sweep takes its labels from one window, the one in which it lies most centrally.
     """
 
-    start: int = field(metadata={"meaning": "its first sweep"})
-    stop: int = field(metadata={"meaning": "the sweep after its last one"})
-    own_start: int = field(metadata={"meaning": "the first sweep that it labels"})
-    own_stop: int = field(metadata={"meaning": "the sweep after the last one that it labels"})
+    start: int = said("its first sweep")
+    stop: int = said("the sweep after its last one")
+    own_start: int = said("the first sweep that it labels")
+    own_stop: int = said("the sweep after the last one that it labels")

@@ -37,6 +37,7 @@ class Block:
         self.sequence = sequence
         self.entry = entry
         self._store = store
+        self._arrays: dict[str, zarr.Array[Any]] = {}
 
     @cached_property
     def sweeps(self) -> pa.Table:
@@ -51,10 +52,10 @@ class Block:
         """The table of groups, a row a group in a sweep; see data_schemas.tables.GROUPS."""
         return self._table(manifests.GROUPS_FILE)
 
-    @property
+    @cached_property
     def array_names(self) -> frozenset[str]:
-        """Names of the arrays that it holds."""
-        return frozenset(self._arrays)
+        """Names of the arrays of points and queries that it was written with: those with checksums."""
+        return frozenset(name for name, checksum in self.sweeps["crc32"][0].as_py().items() if checksum is not None)
 
     def sweep(self, index: int, without: Collection[Part] = ()) -> CachedSweep:
         """Read one sweep by its index within the sequence.
@@ -95,10 +96,7 @@ class Block:
         """
         row = index - self.entry.start
         start, stop = (int(n) for n in self._starts[_SPECS[name].rows][row : row + 2])
-        try:
-            array = self._arrays[name]
-        except KeyError:
-            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "it is missing") from None
+        array = self._array(name)
         try:
             found = np.ascontiguousarray(array[:, start:stop] if _SPECS[name].planes else array[start:stop])
         except Exception as error:  # codecs raise whatever they like for damaged bytes
@@ -117,19 +115,22 @@ class Block:
         counts = {name: self.sweeps[name].to_numpy().astype(np.int64) for name in ("points", "queries")}
         return {name: np.concatenate([[0], np.cumsum(count)]) for name, count in counts.items()}
 
-    @cached_property
-    def _arrays(self) -> dict[str, zarr.Array[Any]]:
-        name = manifests.ARRAYS_FOLDER
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:
+            self._arrays[name] = self._open_array(name)
+        return self._arrays[name]
+
+    def _open_array(self, name: str) -> zarr.Array[Any]:
+        file, spec = f"{manifests.ARRAYS_FOLDER}/{name}", _SPECS[name]
         try:
-            arrays = {str(key): array for key, array in self._store.arrays(f"{self.entry.path}/{name}").arrays()}
+            array = self._store.array(f"{self.entry.path}/{file}")
         except UserError:
             raise
-        except Exception as error:  # as above, of metadata
-            raise self._damaged(name, f"{type(error).__name__}: {error}") from None
-        for spec in BLOCK_ARRAYS:
-            if spec.name in arrays and arrays[spec.name].dtype != np.dtype(spec.dtype):
-                raise self._damaged(f"{name}/{spec.name}", f"it is {arrays[spec.name].dtype}, not {spec.dtype}")
-        return arrays
+        except Exception as error:  # as of damaged bytes
+            raise self._damaged(file, f"{type(error).__name__}: {error}") from None
+        if array.dtype != np.dtype(spec.dtype) or array.ndim != (2 if spec.planes else 1):
+            raise self._damaged(file, f"it is {array.dtype} {list(array.shape)}, not {spec.dtype} by {spec.rows}")
+        return array
 
     def _table(self, name: str) -> pa.Table:
         content = self._whole(name, self._digests.get(name))

@@ -14,6 +14,7 @@ from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
 from iscc_lidar.preprocess.windows import WindowConfig
+from iscc_lidar.shared.store.local import LocalStore
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("without deadline", deadline=None)
@@ -43,7 +44,7 @@ def tiny_streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_cache(tiny_streets: Path, tiny_config: PreprocessConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache of the tiny streets, made in this process. Read only."""
     cache = tmp_path_factory.mktemp("caches") / "tiny"
-    preprocess(registry.open_dataset("synthetic", tiny_streets), cache, tiny_config, workers=0)
+    preprocess(registry.open_dataset("synthetic", tiny_streets), LocalStore(cache), tiny_config)
     return cache
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import zarr
 
@@ -80,9 +80,9 @@ class LocalStore:
         else:
             path.unlink(missing_ok=True)
 
-    def arrays(self, name: str) -> zarr.Group:
+    def array(self, name: str) -> zarr.Array[Any]:
         """See ``Store``."""
-        return zarr.open_group(self.root / name, mode="r")
+        return zarr.open_array(self.root / name, mode="r")
 
     @contextmanager
     def claim(self, shared_as: str | None = None) -> Iterator[None]:

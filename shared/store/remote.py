@@ -109,9 +109,9 @@ class RemoteStore:
             if self._fs.exists(self._at(name)):
                 self._fs.rm(self._at(name), recursive=True)
 
-    def arrays(self, name: str) -> zarr.Group:
+    def array(self, name: str) -> zarr.Array[Any]:
         """See ``Store``."""
-        return zarr.open_group(FsspecStore.from_url(self._at(name), read_only=True), mode="r")
+        return zarr.open_array(FsspecStore.from_url(self._at(name), read_only=True), mode="r")
 
     @contextmanager
     def claim(self, shared_as: str | None = None) -> Iterator[None]:

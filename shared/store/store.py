@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import zarr
 
@@ -50,8 +50,8 @@ class Store(Hashable, Protocol):
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with all that is in it; nothing where there is neither."""
 
-    def arrays(self, name: str) -> zarr.Group:
-        """Open a Zarr group for reading."""
+    def array(self, name: str) -> zarr.Array[Any]:
+        """Open a Zarr array for reading."""
 
     def claim(self, shared_as: str | None = None) -> AbstractContextManager[None]:
         """Work here alone, or as one of several that each have a name; until the context ends or the process dies.

@@ -18,23 +18,25 @@ from distributed import LocalCluster
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.verify import verify_cache
+from iscc_lidar.shared.store.local import LocalStore
+from iscc_lidar.shared.verify import remove_damaged, verify_cache
 
 SET = ["--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2"]
 
 
 def content(cache: Path) -> dict[str, str]:
-    """Digest of every file below a folder."""
-    files = sorted(f for f in cache.rglob("*") if f.is_file())
+    """Digest of every file below a folder but for the claim, which tells who worked there last."""
+    files = sorted(f for f in cache.rglob("*") if f.is_file() and not f.name.startswith(".owner"))
     return {str(f.relative_to(cache)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 def run(streets: Path, cache: Path, config: PreprocessConfig, workers: int = 0) -> None:
-    preprocess(registry.open_dataset("synthetic", streets), cache, config, workers)
+    preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Engine(workers))
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_a_running_dask_cluster_gives_the_same_bytes(
 ) -> None:
     dataset = registry.open_dataset("synthetic", tiny_streets)
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster:
-        preprocess(dataset, tmp_path / "cache", tiny_config, scheduler=cluster.scheduler_address)
+        preprocess(dataset, LocalStore(tmp_path / "cache"), tiny_config, Engine(scheduler=cluster.scheduler_address))
     assert content(tmp_path / "cache") == content(tiny_cache)
 
 
@@ -98,7 +100,7 @@ def main_group(label: np.ndarray) -> int | None:
 def test_groups_table_describes_the_labels(tiny_cache: Path) -> None:
     cache = Cache(tiny_cache)
     for block in cache.blocks("00"):
-        table = block.groups().to_pylist()
+        table = block.group_rows.to_pylist()
         for index in range(block.entry.start, block.entry.stop):
             sweep = cache.sweep("00", index)
             rows = {row["group"]: row for row in table if row["sweep"] == index}
@@ -117,7 +119,7 @@ def test_queries_belong_to_groups_of_their_sweep_and_moving_ones_to_their_own_ra
     cache = Cache(tiny_cache)
     seen_by_others = 0
     for block in cache.blocks("00"):
-        rows = block.groups().to_pylist()
+        rows = block.group_rows.to_pylist()
         for index in range(block.entry.start, block.entry.stop):
             sweep = cache.sweep("00", index)
             queries = sweep.queries
@@ -139,22 +141,90 @@ def test_a_second_run_changes_nothing(
     assert {f: f.stat().st_mtime_ns for f in (cache / "sequences").rglob("*") if f.is_file()} == blocks
 
 
-def test_changed_options_and_changed_input_are_noticed(
+def made(cache: Path, before: dict[str, str]) -> set[str]:
+    """Kinds of files that are there and were not before."""
+    new = content(cache).items() - before.items()
+    return {Path(name).name.split("-")[0].split("_")[0] for name, _ in new if name.startswith(".steps")} | {
+        "block" for name, _ in new if name.startswith("sequences")
+    }
+
+
+def test_a_changed_option_redoes_what_depends_on_it_and_no_more(
     own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     run(own_streets, cache, tiny_config)
     before = content(cache)
+    run(own_streets, cache, tiny_config, workers=1)
+    assert content(cache) == before
     run(own_streets, cache, replace(tiny_config, seed=1))
-    after = content(cache)
-    assert {f for f in before if before[f] != after[f]} >= {"config.json", "manifest.json"}
-    sweep = own_streets / "sequences/00/velodyne/000003.bin"
+    assert made(cache, before) == {"block"}
+    before = content(cache)
+    linking = replace(tiny_config.linking, min_iou=0.3)
+    run(own_streets, cache, replace(tiny_config, seed=1, linking=linking))
+    assert made(cache, before) == {"segmented", "ids", "block"}
+    assert verify_cache(cache) == []
+
+
+def test_a_changed_sweep_redoes_the_blocks_whose_windows_hold_it(
+    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    run(own_streets, cache, tiny_config)
+    before = content(cache)
+    sweep = own_streets / "sequences/00/velodyne/000005.bin"
     points = np.fromfile(sweep, np.float32)
     points[:40] = 0
     points.tofile(sweep)
-    run(own_streets, cache, replace(tiny_config, seed=1))
-    assert content(cache)["manifest.json"] != after["manifest.json"]
+    run(own_streets, cache, tiny_config)
+    kept = [name for name in content(cache).items() & before.items() if "segmented" in name[0]]
+    entry = Cache(cache).sequence("00")
+    last_of = [max(w.stop for w in entry.windows if b.start <= w.own_start < b.stop) for b in entry.blocks]
+    assert len(kept) == sum(last <= 5 for last in last_of) > 0
     assert verify_cache(cache) == []
+
+
+def test_steps_that_are_lost_or_damaged_are_done_again(
+    tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(tiny_cache, cache)
+    shutil.rmtree(cache / ".steps/00")
+    for step in (cache / ".steps/01").iterdir():
+        data = bytearray(step.read_bytes())
+        data[len(data) // 2] ^= 1
+        step.write_bytes(bytes(data))
+    run(tiny_streets, cache, tiny_config)
+    assert content(cache) == content(tiny_cache)
+
+
+def test_only_blocks_that_verify_removed_are_made_again(
+    tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(tiny_cache, cache)
+    block = cache / Cache(cache).sequence("01").blocks[0].path
+    (block / "groups.parquet").write_bytes(b"")
+    times = {f: f.stat().st_mtime_ns for f in cache.rglob("*.parquet") if block not in f.parents}
+    remove_damaged(cache, verify_cache(cache))
+    run(tiny_streets, cache, tiny_config)
+    assert content(cache) == content(tiny_cache)
+    assert {f: f.stat().st_mtime_ns for f in times} == times
+
+
+def test_the_cache_that_was_there_can_be_read_until_the_next_is_complete(
+    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    run(own_streets, cache, tiny_config)
+    before = Cache(cache)
+    labels = [before.label("00", index) for index in range(6)]
+    (own_streets / "sequences/00/velodyne/000004.bin").write_bytes(bytes(17))
+    with pytest.raises(UserError, match=r"000004\.bin"):
+        run(own_streets, cache, replace(tiny_config, seed=1))
+    assert Cache(cache).digest == before.digest
+    for index in range(6):
+        np.testing.assert_array_equal(Cache(cache).label("00", index), labels[index])
 
 
 def test_killed_at_any_time_a_rerun_gives_the_same_bytes(tiny_streets: Path, tiny_cache: Path, tmp_path: Path) -> None:
@@ -174,7 +244,7 @@ def test_killed_at_any_time_a_rerun_gives_the_same_bytes(tiny_streets: Path, tin
         *SET,
     ]
     # Killed when its first files appear, then when its first finished block does.
-    for sign in ("**/*.npz", "sequences/*/block_*/block.json"):
+    for sign in (".steps/*/*.npz", "sequences/*/block_*/block.json"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(cache, sign, process)
         process.send_signal(signal.SIGKILL)

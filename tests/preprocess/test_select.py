@@ -5,9 +5,10 @@ import pytest
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.preprocess.select import find_dataset, find_problems, select_sequences, without_problems
-from iscc_lidar.shared.cache_reader import read_manifest
+from iscc_lidar.preprocess.select import find_dataset, find_problems, select_sequences
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.store.local import LocalStore
 
 
 @pytest.fixture
@@ -86,26 +87,31 @@ def test_all_problems_are_found_in_one_pass_and_nothing_is_done(tmp_path: Path) 
     assert "000000.bin: 33 bytes is no whole number of points" in problems[0]
     assert "000001.label: 4 bytes, expected 4 for each of the sweep's 2 points" in problems[1]
     with pytest.raises(UserError, match=r"2 problem\(s\) in the data, nothing was done"):
-        preprocess(dataset, tmp_path / "cache", PreprocessConfig())
-    assert not (tmp_path / "cache").exists()
+        preprocess(dataset, LocalStore(tmp_path / "cache"), PreprocessConfig())
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".owner"]
 
 
 def test_broken_sequences_are_left_out_only_if_asked_for(
-    streets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    streets: Path, tmp_path: Path, tiny_config: PreprocessConfig
 ) -> None:
     (broken(tmp_path) / "sequences" / "00").rename(streets / "sequences" / "05")
-    dataset = find_dataset("semantickitti", streets)
-    assert without_problems(dataset, ("00", "05"), skip_broken=True) == ["00"]
-    assert "left out" in capsys.readouterr().out
-    with pytest.raises(UserError, match="every sequence has a problem"):
-        without_problems(dataset, ("05",), skip_broken=True)
+    dataset, store = find_dataset("semantickitti", streets), LocalStore(tmp_path / "cache")
+    with pytest.raises(UserError, match="leave those sequences out by --on-error skip"):
+        preprocess(dataset, store, tiny_config, sequences=("00", "05"))
+    manifest = preprocess(dataset, store, tiny_config, sequences=("00", "05"), on_error="skip")
+    assert [entry.name for entry in manifest.sequences] == ["00"]
+    assert [skipped.name for skipped in manifest.skipped] == ["05"]
+    assert "000000.bin: 33 bytes is no whole number of points" in manifest.skipped[0].reason
+    with pytest.raises(UserError, match="nothing was done"):
+        preprocess(dataset, LocalStore(tmp_path / "other"), tiny_config, sequences=("05",), on_error="skip")
 
 
 def test_a_second_selection_adds_to_a_cache(streets: Path, tmp_path: Path, tiny_config: PreprocessConfig) -> None:
     dataset, cache = find_dataset("semantickitti", streets), tmp_path / "cache"
-    preprocess(dataset, cache, tiny_config, sequences=("01",))
-    assert [s.name for s in read_manifest(cache).sequences] == ["01"]
-    before = (cache / "sequences" / "01" / "block_0000" / "block.json").stat().st_mtime_ns
-    preprocess(dataset, cache, tiny_config, sequences=("08",))
-    assert [s.name for s in read_manifest(cache).sequences] == ["01", "08"]
-    assert (cache / "sequences" / "01" / "block_0000" / "block.json").stat().st_mtime_ns == before
+    preprocess(dataset, LocalStore(cache), tiny_config, sequences=("01",))
+    assert Cache(cache).sequence_names == ("01",)
+    block = cache / Cache(cache).sequence("01").blocks[0].path / "block.json"
+    before = block.stat().st_mtime_ns
+    preprocess(dataset, LocalStore(cache), tiny_config, sequences=("08",))
+    assert Cache(cache).sequence_names == ("01", "08")
+    assert block.stat().st_mtime_ns == before

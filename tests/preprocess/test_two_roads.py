@@ -9,11 +9,13 @@ from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
 
 from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets import semantickitti, waymo
 from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.shared.store.local import LocalStore
 
 
 @pytest.mark.slow
@@ -24,7 +26,7 @@ def test_groups_agree_whether_read_as_waymo_or_as_semantickitti(real_data: Path,
         "kitti": semantickitti.open_dataset(real_data / "semantickitti_from_pandaset"),
     }
     for name, dataset in roads.items():
-        preprocess(dataset, tmp_path / name, PreprocessConfig(), workers=2)
+        preprocess(dataset, LocalStore(tmp_path / name), PreprocessConfig(), Engine(2))
     caches = [Cache(tmp_path / name) for name in roads]
     label = np.concatenate([paired_labels(*(c.sweep(c.sequence_names[0], i) for c in caches)) for i in range(52)])
     kind = np.minimum(label, 0)  # ground and noise by their codes, any group 0

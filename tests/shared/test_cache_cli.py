@@ -30,11 +30,14 @@ def test_verify_ends_with_one_on_damage(tiny_cache: Path, tmp_path: Path) -> Non
     assert command("verify", tiny_cache).returncode == 0
     copy = tmp_path / "copy"
     shutil.copytree(tiny_cache, copy)
-    (copy / "sequences/01/block_0001/groups.parquet").write_bytes(b"")
+    block = Cache(copy).sequence("01").blocks[1].path
+    (copy / block / "groups.parquet").write_bytes(b"")
     done = command("verify", copy)
     assert done.returncode == 1
-    assert "block_0001/groups.parquet: damaged" in done.stdout
-    assert "remove the folders" in done.stderr
+    assert f"{block}/groups.parquet: damaged" in done.stdout
+    assert "see: iscc-cache verify --help" in done.stderr
+    assert command("verify", copy, "--repair").returncode == 1
+    assert not (copy / block).exists()
 
 
 def test_show_draws_a_picture(tiny_cache: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.export_waymo import export_waymo
 from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.shared.store.local import LocalStore
 
 NAME = "10_000_000"
 
@@ -47,7 +48,7 @@ def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: Preproces
     scene = writer.Scene(contexts={"validation": (NAME,)}, frames=4, shapes=writer.SHAPES | {1: (16, 60)})
     writer.write_dataset(folder / "root", scene)
     dataset = Blobs(folder / "root", options=WaymoOptions(second_return=True))
-    preprocess(dataset, folder / "cache", tiny_config, workers=0)
+    preprocess(dataset, LocalStore(folder / "cache"), tiny_config)
     return folder / "root", folder / "cache"
 
 
