@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,14 +55,14 @@ class RemoteStore:
 
     def read(self, name: str) -> bytes:
         """See ``Store``."""
-        with self._told(name):
+        with self._told(name, FileNotFoundError):
             content: bytes = self._fs.cat_file(self._at(name))
             return content
 
     def sha256(self, name: str) -> str:
         """See ``Store``."""
         digest = hashlib.sha256()
-        with self._told(name), self._fs.open(self._at(name), "rb", block_size=_READ_AT_ONCE) as file:
+        with self._told(name, FileNotFoundError), self._fs.open(self._at(name), "rb", block_size=_READ_AT_ONCE) as file:
             while part := file.read(_READ_AT_ONCE):
                 digest.update(part)
         return digest.hexdigest()
@@ -106,7 +106,7 @@ class RemoteStore:
         """See ``Store``."""
         with self._told(name):
             self._fs.invalidate_cache()
-            if self._fs.exists(self._at(name)):
+            with suppress(FileNotFoundError):
                 self._fs.rm(self._at(name), recursive=True)
 
     def array(self, name: str) -> zarr.Array[Any]:
@@ -121,7 +121,8 @@ class RemoteStore:
         self._take(mine, token)
         try:
             for other in self.names():  # looked for after one's own is there: of two at least one sees the other
-                if other != mine and _conflict(mine, other) and self._lives(other):
+                seen = self._content(other) if other != mine and _conflict(mine, other) else None
+                if seen is not None and self._lives(other, seen):
                     raise self._claimed(other)
         except BaseException:
             self.remove(mine)
@@ -138,18 +139,18 @@ class RemoteStore:
                 self.remove(mine)
 
     def _take(self, name: str, token: str) -> None:
-        with self._told(name):
-            while not self._create(name, token):
-                if self._lives(name):
-                    raise self._claimed(name)
+        while not self._create(name, token):
+            seen = self._content(name)
+            if seen is not None and self._lives(name, seen):
+                raise self._claimed(name)
+            if seen is not None and self._content(name) == seen:
                 self.remove(name)
-                time.sleep(_SETTLE_S)  # another who found the same claim dead may remove it once more
-        if self._token(name) != token:
-            raise self._claimed(name)
+            time.sleep(_SETTLE_S)  # whoever found the same claim dead has removed it by now
 
     def _create(self, name: str, token: str) -> bool:
         try:
-            self._fs.pipe_file(self._at(name), self._claim_text(token), mode="create")
+            with self._told(name, FileExistsError):
+                self._fs.pipe_file(self._at(name), self._claim_text(token), mode="create")
         except FileExistsError:
             return False
         return True
@@ -159,36 +160,30 @@ class RemoteStore:
             if self._token(name) == token:
                 self.write(name, self._claim_text(token))
 
-    def _lives(self, name: str) -> bool:
-        """Whether a claim changes while one looks on: no clock but one's own is asked."""
-        try:
-            before = self.read(name)
-            said = json.loads(before)
-            if said["host"] == socket.gethostname():
-                return _is_running(said["pid"])
-            waited = time.monotonic() + DEAD_AFTER_S
-            while time.monotonic() < waited:
-                time.sleep(BEAT_S / 2)
-                if self.read(name) != before:
-                    return True
-        except FileNotFoundError:
-            return False
-        except (ValueError, KeyError, TypeError):
-            return False
+    def _lives(self, name: str, seen: bytes) -> bool:
+        """Whether the owner that a claim was seen of lives, which is whether it changes meanwhile."""
+        said = _parsed(seen)
+        if said.get("host") == socket.gethostname():
+            return _is_running(said["pid"])
+        until = time.monotonic() + DEAD_AFTER_S
+        while time.monotonic() < until:
+            time.sleep(BEAT_S / 2)
+            if (now := self._content(name)) != seen:
+                return now is not None
         return False
 
-    def _token(self, name: str) -> str | None:
+    def _content(self, name: str) -> bytes | None:
         try:
-            return str(json.loads(self.read(name))["token"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return self.read(name)
+        except FileNotFoundError:
             return None
 
+    def _token(self, name: str) -> str | None:
+        return _parsed(self._content(name)).get("token")
+
     def _claimed(self, name: str) -> ClaimedError:
-        try:
-            said = json.loads(self.read(name))
-            who = f"process {said['pid']} on {said['host']}"
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            who = "another process"
+        said = _parsed(self._content(name))
+        who = f"process {said['pid']} on {said['host']}" if said else "another process"
         return ClaimedError(f"{self.url}: {who} works on it; wait for its end, or stop it")
 
     def _claim_text(self, token: str) -> bytes:
@@ -199,19 +194,23 @@ class RemoteStore:
         return f"{self.url}/{name}" if name else self.url
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """Say what could not be reached, and why, in one line; of a file that is missing nothing else is said."""
+    def _told(self, name: str, *known: type[Exception]) -> Iterator[None]:
+        """Say what could not be done, and why, in one line; errors that the caller knows are his."""
         try:
             yield
-        except (FileNotFoundError, FileExistsError, UserError):
+        except (UserError, *known):
             raise
         except Exception as error:  # each store's package raises errors of its own
             raise UserError(f"{self._at(name)}: {type(error).__name__}: {error}") from error
 
 
-def _conflict(mine: str, other: str) -> bool:
-    """Whether two claims exclude each other: one alone excludes all."""
-    return other.startswith(CLAIM_FILE) and CLAIM_FILE in (mine, other)
+def _parsed(claim: bytes | None) -> dict[str, Any]:
+    """What a claim says; nothing where it is missing or says nothing whole."""
+    try:
+        said = json.loads(claim or b"")
+        return {"host": str(said["host"]), "pid": int(said["pid"]), "token": str(said["token"])}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _is_running(pid: int) -> bool:

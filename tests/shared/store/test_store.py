@@ -1,0 +1,170 @@
+"""A local folder and an S3 bucket keep the same promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.store import remote
+from iscc_lidar.shared.store.store import ClaimedError, Store, open_store
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "local":
+        return open_store(tmp_path / "cache")
+    return open_store(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+
+
+def test_files_are_written_read_listed_and_removed(store: Store) -> None:
+    assert store.names() == []
+    assert store.files("") == {}
+    assert not store.exists("a")
+    with pytest.raises(FileNotFoundError):
+        store.read("a")
+    with pytest.raises(FileNotFoundError):
+        store.sha256("a")
+    store.write("a", b"one")
+    store.write("b/c/d", b"four")
+    store.write("a", b"three")
+    assert store.exists("a")
+    assert not store.exists("b")
+    assert store.read("a") == b"three"
+    assert store.sha256("a") == "8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f"
+    assert store.files("") == {"a": 5, "b/c/d": 4}
+    assert store.files("b") == {"c/d": 4}
+    assert [name for name in store.names() if not name.startswith(".")] == ["a", "b"]
+    store.remove("b")
+    store.remove("nothing")
+    assert store.files("") == {"a": 5}
+
+
+def test_a_folder_appears_with_its_last_file_or_not_at_all(store: Store) -> None:
+    with store.new_folder("x/y", last="z") as folder:
+        (folder / "z").write_bytes(b"1")
+        (folder / "deep").mkdir()
+        (folder / "deep/a").write_bytes(b"22")
+        assert store.files("x") == {}
+    assert store.files("x/y") == {"z": 1, "deep/a": 2}
+    with suppress(RuntimeError), store.new_folder("x/w", last="z") as folder:
+        (folder / "z").write_bytes(b"1")
+        raise RuntimeError
+    assert store.files("x/w") == {}
+    with store.new_folder("x/y", last="z") as folder:
+        (folder / "z").write_bytes(b"333")
+    assert store.files("") == {"x/y/z": 3}
+
+
+def test_arrays_are_read_in_place(store: Store) -> None:
+    with store.new_folder("block", last="last") as folder:
+        zarr.create_array(folder / "a", data=np.arange(10), chunks=(4,))
+        (folder / "last").touch()
+    np.testing.assert_array_equal(store.array("block/a")[2:7], np.arange(2, 7))
+
+
+def test_one_alone_or_several_by_name(store: Store) -> None:
+    with store.claim():
+        for name in (None, "part-1"):
+            with pytest.raises(ClaimedError, match=f"process {os.getpid()} on {socket.gethostname()} works on it"):
+                enter(store, name)
+    with store.claim("part-1"), store.claim("part-2"):
+        for name in (None, "part-1"):
+            with pytest.raises(ClaimedError, match=f"process {os.getpid()} on {socket.gethostname()} works on it"):
+                enter(store, name)
+    with store.claim():
+        pass
+
+
+def enter(store: Store, name: str | None) -> None:
+    with store.claim(name):
+        pass
+
+
+OWNER = """
+import sys, time
+from iscc_lidar.shared.store.store import open_store
+with open_store(sys.argv[1]).claim(sys.argv[2] or None):
+    print("claimed", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("name", ["", "part-1"])
+def test_a_dead_owners_claim_is_taken_over(store: Store, name: str) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, store.url, name], stdout=subprocess.PIPE)
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"claimed\n"
+        with pytest.raises(ClaimedError, match=f"process {owner.pid} "):
+            enter(store, None)
+        owner.send_signal(signal.SIGSTOP)  # slow is not dead
+        with pytest.raises(ClaimedError, match=f"process {owner.pid} "):
+            enter(store, None)
+    finally:
+        owner.kill()
+        owner.wait()
+    with store.claim(name or None):
+        pass
+    with store.claim():
+        pass
+
+
+RACER = """
+import sys, time
+from iscc_lidar.shared.store.store import ClaimedError, open_store
+store = open_store(sys.argv[1])
+try:
+    with store.claim():
+        time.sleep(5)
+        print("worked")
+except ClaimedError:
+    print("told")
+"""
+
+
+def test_of_many_that_take_over_at_once_one_works(store: Store) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, store.url, ""], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == b"claimed\n"
+    owner.kill()
+    owner.wait()
+    racers = [subprocess.Popen([sys.executable, "-c", RACER, store.url], stdout=subprocess.PIPE) for _ in range(5)]
+    said = sorted(racer.communicate()[0] for racer in racers)
+    assert said == [b"told\n"] * 4 + [b"worked\n"]
+
+
+def test_an_owner_on_another_machine_lives_as_long_as_it_renews_its_claim(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "BEAT_S", 0.2)
+    monkeypatch.setattr(remote, "DEAD_AFTER_S", 2.0)
+    store = open_store(f"{s3}/{uuid.uuid4().hex}")
+    with store.claim(), monkeypatch.context() as elsewhere:
+        elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
+        with pytest.raises(ClaimedError):
+            enter(store, None)
+    store.write(".owner", json.dumps({"host": "elsewhere", "pid": 1, "token": "of a dead one"}).encode())
+    before = time.monotonic()
+    enter(store, None)
+    assert time.monotonic() - before > 2
+
+
+def test_a_url_that_cannot_be_opened_is_a_message(s3: str) -> None:
+    with pytest.raises(UserError, match="Protocol not known: nonsense"):
+        open_store("nonsense://a/b").exists("c")
+    with pytest.raises(UserError, match="no-such-bucket"):
+        open_store("s3://no-such-bucket/cache").write("a", b"")
+    assert not open_store("s3://no-such-bucket/cache").exists("manifest.json")
