@@ -8,6 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class SweepError(ValueError):
+    """A sweep is not as it must be: its data are damaged, or its reader is wrong. The message says which and how."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """One LiDAR sweep in the raw file's own point order and count.
@@ -40,7 +44,7 @@ class Sweep:
     pixel: NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is not as stated above. Raises ValueError, which tells an adapter's author what to mend."""
+        """Refuse what is not as stated above. Raises SweepError."""
         n = len(self.xyz)
         _expect(self, "xyz", np.float32, (n, 3))
         _expect(self, "intensity", np.float32, (n,))
@@ -50,10 +54,10 @@ class Sweep:
         _expect(self, "instance", np.int32, (n,))
         _expect(self, "pixel", np.uint16, (n, 4))
         if n and not (self.intensity.min() >= 0 and self.intensity.max() <= 1):
-            raise ValueError(f"{_place(self)}: intensity must lie in 0..1, where points are invalid too")
+            raise SweepError(f"{_place(self)}: intensity must lie in 0..1, where points are invalid too")
         rotation = self.world_SE3_sensor[:3, :3]
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-            raise ValueError(f"{_place(self)}: world_SE3_sensor must be a rotation and a translation")
+            raise SweepError(f"{_place(self)}: world_SE3_sensor must be a rotation and a translation")
 
     def __len__(self) -> int:
         return len(self.xyz)
@@ -62,7 +66,7 @@ class Sweep:
 def _expect(sweep: Sweep, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
     array = getattr(sweep, name)
     if array is not None and (array.dtype != dtype or array.shape != shape):
-        raise ValueError(
+        raise SweepError(
             f"{_place(sweep)}: {name} must be {np.dtype(dtype)} {list(shape)}, not {array.dtype} {list(array.shape)}"
         )
 

@@ -17,6 +17,7 @@ from iscc_lidar.data_schemas.manifest import (
     SkippedSequence,
     to_json,
 )
+from iscc_lidar.data_schemas.sweep import SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.dask_engine import Engine, Submit, started
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
@@ -144,6 +145,8 @@ def _collect(job: SequenceJob, futures: list[Any], on_error: OnError) -> Done:
     except OSError:  # of the disk or the network that all sequences share
         raise
     except Exception as error:
+        if on_error == "stop" and isinstance(error, SweepError):
+            raise UserError(f"{error}; mend its files, or leave such sequences out by --on-error skip") from None
         if on_error == "stop":
             raise
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

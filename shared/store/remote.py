@@ -204,6 +204,11 @@ class RemoteStore:
             raise UserError(f"{self._at(name)}: {type(error).__name__}: {error}") from error
 
 
+def _conflict(mine: str, other: str) -> bool:
+    """Whether two claims exclude each other: one alone excludes all."""
+    return other.startswith(CLAIM_FILE) and CLAIM_FILE in (mine, other)
+
+
 def _parsed(claim: bytes | None) -> dict[str, Any]:
     """What a claim says; nothing where it is missing or says nothing whole."""
     try:
