@@ -154,4 +154,5 @@ def _groups_table(sweeps: list[FinishedSweep]) -> pa.Table:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    with path.open("wb") as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)

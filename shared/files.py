@@ -79,19 +79,20 @@ def new_folder(path: Path, aside: Path | None = None) -> Iterator[Path]:
     What stood there is removed just before. On an error nothing is left behind.
     """
     aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    make_folder(path.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-    make_folder(aside)
-    try:
-        yield aside
-        _sync_tree(aside)
-        if path.exists():
-            shutil.rmtree(path)
-        aside.rename(path)
-    except BaseException:
+    with naming(path):
+        make_folder(path.parent)
         shutil.rmtree(aside, ignore_errors=True)
-        raise
-    _sync_folder(path.parent)
+        make_folder(aside)
+        try:
+            yield aside
+            _sync_tree(aside)
+            if path.exists():
+                shutil.rmtree(path)
+            aside.rename(path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _sync_folder(path.parent)
 
 
 def make_folder(path: Path) -> None:

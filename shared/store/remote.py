@@ -196,9 +196,10 @@ class RemoteStore:
     @contextmanager
     def _told(self, name: str, *known: type[Exception]) -> Iterator[None]:
         """Say what could not be done, and why, in one line; errors that the caller knows are his."""
+        passed: tuple[type[Exception], ...] = (UserError, *known)
         try:
             yield
-        except (UserError, *known):
+        except passed:
             raise
         except Exception as error:  # each store's package raises errors of its own
             raise UserError(f"{self._at(name)}: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""A cache made in parts by processes of their own: begun, worked on, finished, by the commands that a scheduler runs."""
+"""A cache made in parts by processes of their own: begun, worked on, finished by the commands of a scheduler."""
 
 from __future__ import annotations
 

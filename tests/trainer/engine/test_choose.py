@@ -16,7 +16,7 @@ from iscc_lidar.trainer.engine import NATIVE, check, choose
 from iscc_lidar.trainer.engine.choose import load_engine
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-STAND_IN = Path(__file__).with_name("torchsparse_stand_in.py")
+STAND_IN = Path(stand_in.__file__)
 
 
 @pytest.fixture(autouse=True)

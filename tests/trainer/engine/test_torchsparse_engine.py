@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,16 +18,10 @@ from iscc_lidar.trainer.engine.check import LAYERS, TOLERANCE, check_engine, nea
 from iscc_lidar.trainer.engine.choose import import_torchsparse, load_engine
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
+import torchsparse_stand_in as stand_in
+
 CPU = torch.device("cpu")
 ADAPTER = "iscc_lidar.trainer.engine.torchsparse_engine"
-
-_spec = importlib.util.spec_from_file_location(
-    "torchsparse_stand_in", Path(__file__).with_name("torchsparse_stand_in.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-stand_in = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(stand_in)
 
 
 @pytest.fixture

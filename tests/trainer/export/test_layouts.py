@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import re
 from collections.abc import Callable
@@ -23,11 +22,7 @@ from iscc_lidar.trainer.export.source import INPUT_SCALE
 from iscc_lidar.trainer.export.spconv_layout import Axes, from_spconv, to_spconv
 from iscc_lidar.trainer.model.unet import SparseUNet
 
-_spec = importlib.util.spec_from_file_location("dense_unet", Path(__file__).with_name("dense_unet.py"))
-assert _spec is not None
-assert _spec.loader is not None
-twin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(twin)
+import dense_unet as twin
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 

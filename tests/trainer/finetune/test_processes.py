@@ -1,7 +1,6 @@
 """``iscc-train finetune semseg`` as users start it: killed and resumed, and by two processes."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import signal
@@ -15,9 +14,7 @@ from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.network import find_encoder
 from iscc_lidar.trainer.run import resume_file
 
-_spec = importlib.util.spec_from_file_location("runs", Path(__file__).parents[1] / "pretrain/runs.py")
-runs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(runs)
+import runs
 
 TOLERANCE = 1e-4
 """Largest relative difference of a loss: rounding, and what it grows to."""

@@ -1,6 +1,5 @@
 """Two real processes on one machine (torchrun, gloo) against one."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +11,9 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import to_toml
 from iscc_lidar.trainer.config import PretrainConfig
 
-TOGETHER = Path(__file__).with_name("together.py")
-_spec = importlib.util.spec_from_file_location("together", TOGETHER)
-together = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(together)
+import together
+
+TOGETHER = Path(together.__file__)
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 TRAIN = [sys.executable.replace("python", "iscc-train")]

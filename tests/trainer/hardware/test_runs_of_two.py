@@ -1,7 +1,6 @@
 """``iscc-train pretrain`` under torchrun, as users start it: two processes on this machine."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -19,9 +18,7 @@ from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.stop_signal import StoppedError
 
-_spec = importlib.util.spec_from_file_location("runs", Path(__file__).parents[1] / "pretrain/runs.py")
-runs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(runs)
+import runs
 
 LOSSES = ("loss", "loss_global", "loss_local", "loss_occupancy")
 ROUNDING = (5, 1e-5)

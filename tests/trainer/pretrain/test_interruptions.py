@@ -2,16 +2,12 @@
 
 import contextlib
 import errno
-import importlib.util
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -20,42 +16,27 @@ from iscc_lidar.shared.config import to_toml
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.run import resume_file
 
-FAULTY_DISK = Path(__file__).with_name("faulty_disk.py")
+import runs
+from faulty_disk import Ended, Forks
+
 SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]
-_spec = importlib.util.spec_from_file_location("runs", Path(__file__).with_name("runs.py"))
-runs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(runs)
 differences = runs.differences
 
 
-class Ended(NamedTuple):
-    status: int
-    done: list[str]
-    said: str
+LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "iscc_lidar.trainer.pretrain.loop")
+"""What a run imports as it goes on: once for all of them."""
 
 
 class Trainer:
-    """Runs ``iscc-train pretrain`` again and again in forks of one process that has imported torch."""
+    """Runs ``iscc-train pretrain`` again and again."""
 
     def __init__(self, cache: Path, recipe: Path, log: Path) -> None:
         self.options = ["pretrain", "--cache", str(cache), "--recipe", str(recipe), *SETTINGS]
-        self.log = log
-        self.forks = subprocess.Popen(
-            [sys.executable, str(FAULTY_DISK)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+        self.forks = Forks("iscc_lidar.trainer.cli", LATE, log)
 
     def run(self, out: Path, *more: str, fault: str = "none", n: int = 0, error: int = 0) -> Ended:
         """Train in ``out`` with a fault at the n-th operation on it."""
-        self.log.unlink(missing_ok=True)
-        plan = [str(out), str(self.log), [*self.options, "--out", str(out), *more], fault, n, error]
-        self.forks.stdin.write(json.dumps(plan) + "\n")
-        self.forks.stdin.flush()
-        status, done = json.loads(self.forks.stdout.readline())
-        return Ended(status, done, self.log.read_text(encoding="utf-8"))
+        return self.forks.run(out, [*self.options, "--out", str(out), *more], fault, n, error)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +45,7 @@ def trainer(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.Tem
     (folder / "tiny.toml").write_text(to_toml(tiny), encoding="utf-8")
     trainer = Trainer(cache_path, folder / "tiny.toml", folder / "log")
     yield trainer
-    trainer.forks.stdin.close()
-    trainer.forks.wait(60)
+    trainer.forks.stop()
 
 
 @pytest.fixture(scope="module")

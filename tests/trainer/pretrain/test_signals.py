@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import random
 import signal
@@ -19,9 +18,7 @@ from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.stop_signal import StoppedError
 
-_spec = importlib.util.spec_from_file_location("runs", Path(__file__).with_name("runs.py"))
-runs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(runs)
+import runs
 
 STEPS = 12
 CUT_SHORT = -signal.SIGKILL

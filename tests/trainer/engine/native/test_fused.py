@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +18,7 @@ from iscc_lidar.trainer.engine.native.convolution import plain_convolution, spar
 from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
-_spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
-assert _spec is not None
-assert _spec.loader is not None
-twin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(twin)
+import dense_twin as twin
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

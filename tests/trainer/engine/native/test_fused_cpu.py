@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,11 +16,7 @@ from iscc_lidar.trainer.engine.native import cpu_library, fused_cpu
 from iscc_lidar.trainer.engine.native.convolution import sparse_convolution
 from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
 
-_spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
-assert _spec is not None
-assert _spec.loader is not None
-twin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(twin)
+import dense_twin as twin
 
 pytestmark = pytest.mark.skipif(not cpu_library.available(), reason=cpu_library.description())
 

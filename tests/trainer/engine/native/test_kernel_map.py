@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,11 +9,7 @@ from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
 from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.engine.native import kernel_map as km
 
-_spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
-assert _spec is not None
-assert _spec.loader is not None
-twin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(twin)
+import dense_twin as twin
 
 pytestmark = pytest.mark.usefixtures("with_and_without_c_kernels")
 

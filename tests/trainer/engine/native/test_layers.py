@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,11 +10,7 @@ from iscc_lidar.trainer.engine.native import kernel_map
 from iscc_lidar.trainer.engine.native.convolution import sparse_convolution
 from iscc_lidar.trainer.engine.native.layers import SparseConv3d, sparse_tensor
 
-_spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
-assert _spec is not None
-assert _spec.loader is not None
-twin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(twin)
+import dense_twin as twin
 
 pytestmark = pytest.mark.usefixtures("with_and_without_c_kernels")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,11 +15,7 @@ from iscc_lidar.trainer.engine.native import neighbour_table as nt
 from iscc_lidar.trainer.engine.native import tile_sizes
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution
 
-_spec = importlib.util.spec_from_file_location("dense_twin", Path(__file__).with_name("dense_twin.py"))
-assert _spec is not None
-assert _spec.loader is not None
-twin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(twin)
+import dense_twin as twin
 
 
 def maps_of(bxyz: Tensor) -> dict[str, km.KernelMap]:

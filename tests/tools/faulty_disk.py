@@ -1,7 +1,8 @@
-"""Runs of ``iscc-train`` that are killed, or whose disk fails, at the n-th thing they do to their folder.
+"""Runs of a command that are killed, or whose disk fails, at the n-th thing they do to a folder.
 
-python faulty_disk.py < PLAN, one JSON list a line: [folder, log, arguments, fault, n, errno]. Torch is imported once;
-each run is a fork that has computed nothing before. Prints for each run [exit status, operations done], in JSON.
+``Forks`` starts them. As a script, python faulty_disk.py APP MODULE... < PLAN, with one JSON list a line: [folder, log,
+arguments, fault, n, errno]. APP is the module of the command's ``app``; it and the modules are imported once, and each
+run is a fork that has computed nothing before. Prints for each run [exit status, operations done], in JSON.
 
 Faults: "none"; "kill": SIGKILL before the n-th operation; "torn": SIGKILL in the middle of the n-th, where it is a
 write; "once": the n-th operation fails with errno, a write after half of it; "from": so do all that need space
@@ -13,14 +14,50 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-IMPORTED_LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "iscc_lidar.trainer.pretrain.loop")
-"""What a run imports as it goes on: once for all of them."""
 NEEDS_SPACE = ("open", "write", "fsync", "mkdir")
+
+
+class Ended(NamedTuple):
+    """How a run ended: exit status, negative for a signal; what it did to its folder; what it printed."""
+
+    status: int
+    done: list[str]
+    said: str
+
+
+class Forks:
+    """Runs a command again and again in forks of one process that has imported what it needs."""
+
+    def __init__(self, app: str, modules: Sequence[str], log: Path) -> None:
+        self.log = log
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, app, *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    def run(self, folder: Path, arguments: Sequence[str], fault: str = "none", n: int = 0, error: int = 0) -> Ended:
+        """Run it with a fault at the n-th operation on a folder."""
+        self.log.unlink(missing_ok=True)
+        plan = [str(folder), str(self.log), list(arguments), fault, n, error]
+        self.process.stdin.write(json.dumps(plan) + "\n")
+        self.process.stdin.flush()
+        status, done = json.loads(self.process.stdout.readline())
+        return Ended(status, done, self.log.read_text(encoding="utf-8"))
+
+    def stop(self) -> None:
+        """Start no more."""
+        self.process.stdin.close()
+        self.process.wait(60)
 
 
 class Disk:
@@ -76,12 +113,16 @@ def install(disk: Disk) -> None:
 
     def watch(name: str, kind: str, path_of: Callable[..., str]) -> None:
         real = getattr(os, name)
-        setattr(os, name, lambda *a, **k: disk.do(kind, path_of(*a), lambda: real(*a, **k)))
+        setattr(os, name, lambda *a, **k: disk.do(kind, path_of(*a, **k), lambda: real(*a, **k)))
+
+    def named(path: Any, *_: Any, dir_fd: int | None = None) -> str:
+        above = "" if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
+        return os.path.join(above, os.fspath(path))
 
     for name in ("unlink", "remove", "mkdir", "rmdir"):
-        watch(name, name, lambda path, *_: os.fspath(path) if not isinstance(path, int) else "")
-    for name in ("replace", "rename"):
-        watch(name, "rename", lambda _, to: os.fspath(to))
+        watch(name, name, named)
+    for name in ("replace", "rename", "link"):
+        watch(name, "rename", lambda _, to, **__: os.fspath(to))
     watch("fsync", "fsync", lambda handle: os.readlink(f"/proc/self/fd/{handle}"))
     real_open = pathlib.Path.open
 
@@ -95,12 +136,11 @@ def install(disk: Disk) -> None:
 
 
 def run(disk: Disk, arguments: list[str]) -> int:
-    """Run ``iscc-train``; its exit status."""
-    from iscc_lidar.trainer.cli import app
-
+    """Run the command; its exit status."""
+    command = importlib.import_module(sys.argv[1])
     install(disk)
     try:
-        app(arguments)
+        command.app(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
@@ -131,8 +171,8 @@ def in_a_fork(folder: str, log: str, arguments: list[str], fault: str, n: int, e
 
 
 def main() -> None:
-    for late in IMPORTED_LATE:
-        importlib.import_module(late)
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
 
     for line in sys.stdin:
         print(json.dumps(in_a_fork(*json.loads(line))), flush=True)
