@@ -15,6 +15,8 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.engine import NATIVE, check, choose
 from iscc_lidar.trainer.engine.choose import load_engine
 
+import torchsparse_stand_in as stand_in
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 STAND_IN = Path(stand_in.__file__)
 
