@@ -92,11 +92,12 @@ reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## the paper's tabl
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 
-check: $(READY) ## lint, types, import boundaries
+check: $(READY) ## lint, types, import boundaries, whether the specification is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m iscc_lidar.data_schemas --check
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

@@ -37,7 +37,7 @@ Recipes = Annotated[
 @app.command()
 @friendly
 def pretrain(
-    cache: Annotated[Path | None, typer.Option(help="a cache made by iscc-preprocess")] = None,
+    cache: Annotated[str | None, typer.Option(help="a cache made by iscc-preprocess")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
     recipe: Recipes = None,
     set_: Sets = None,
@@ -106,8 +106,8 @@ def pretrain(
 @friendly
 def evaluate(
     run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
-    train_cache: Annotated[Path, typer.Option(help="cache whose labels fit the probes")],
-    val_cache: Annotated[Path, typer.Option(help="cache of unseen streets that scores them")],
+    train_cache: Annotated[str, typer.Option(help="cache whose labels fit the probes")],
+    val_cache: Annotated[str, typer.Option(help="cache of unseen streets that scores them")],
     out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/evaluation.json")] = None,
     labelled: Annotated[
         Path | None, typer.Option(help="list of the labelled sweeps, as of: iscc-cache fractions. Default: spread ones")
@@ -144,7 +144,7 @@ def evaluate(
 @app.command()
 @friendly
 def bench(
-    cache: Annotated[Path, typer.Option(help="a cache made by iscc-preprocess")],
+    cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
     out: Annotated[Path, typer.Option(help="folder of bench.json")],
     recipe: Recipes = None,
     set_: Sets = None,
@@ -168,7 +168,7 @@ def bench(
 @friendly
 def bench_engines(
     out: Annotated[Path, typer.Option(help="folder of bench.json")],
-    cache: Annotated[Path | None, typer.Option(help="whose sweeps are computed on; default: made-up voxels")] = None,
+    cache: Annotated[str | None, typer.Option(help="whose sweeps are computed on; default: made-up voxels")] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to measure")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
@@ -198,7 +198,7 @@ def bench_engines(
 @friendly
 def report(
     run: Annotated[Path, typer.Argument(help="OUT of a pre-training run, finished or not")],
-    cache: Annotated[Path | None, typer.Option(help="whose sweeps are shown; default: the run's own")] = None,
+    cache: Annotated[str | None, typer.Option(help="whose sweeps are shown; default: the run's own")] = None,
     out: Annotated[Path | None, typer.Option(help="the page to write; default RUN/report.html")] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="another run, its curves over this one's")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
@@ -229,7 +229,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="OUT of a pre-training run", show_default=False)],
     to: Annotated[str, typer.Option(help="native, pointcept, mmdetection3d or openpcdet")],
     out: Annotated[Path | None, typer.Option(help="folder to write; default RUN/export/TARGET")] = None,
-    cache: Annotated[Path | None, typer.Option(help="where the run's cache lies now, if it has moved")] = None,
+    cache: Annotated[str | None, typer.Option(help="where the run's cache lies now, if it has moved")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier export in OUT")] = False,
 ) -> None:
     """Write the encoder for the place where it is fine-tuned.

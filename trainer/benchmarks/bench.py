@@ -14,7 +14,7 @@ from iscc_lidar.trainer.hardware.compute import pick_device
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 
-def bench_training(out: Path, config: PretrainConfig, cache: Path, steps: int) -> None:
+def bench_training(out: Path, config: PretrainConfig, cache: Path | str, steps: int) -> None:
     """Measure, print tables and add the figures to bench.json.
 
     Args:

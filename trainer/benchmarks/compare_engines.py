@@ -77,7 +77,7 @@ class Contender:
     computes_in: Callable[[torch.dtype], bool] = lambda _: True
 
 
-def bench_engines(out: Path, config: EngineBenchConfig, cache: Path | None, device: torch.device) -> bool:
+def bench_engines(out: Path, config: EngineBenchConfig, cache: Path | str | None, device: torch.device) -> bool:
     """Measure, print a table and add the figures to bench.json.
 
     Args:
@@ -164,7 +164,7 @@ def _compare(
 
 
 def _batches(
-    config: EngineBenchConfig, cache: Path | None, device: torch.device
+    config: EngineBenchConfig, cache: Path | str | None, device: torch.device
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, voxels int32 [N, 4] and features float32 [N, 4] of each batch to measure on."""
     for size in (None,) if cache is None else config.voxel_sizes:

@@ -35,8 +35,8 @@ UNTRAINED: Final = "untrained"
 
 def evaluate(
     run: Path,
-    train_cache: Path,
-    val_cache: Path,
+    train_cache: Path | str,
+    val_cache: Path | str,
     config: EvaluationConfig,
     out: Path,
     labelled: Path | None = None,

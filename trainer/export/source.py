@@ -54,7 +54,7 @@ class TrainedRun:
     evaluation: dict[str, Any]
 
 
-def read_run(path: Path, cache: Path | None = None) -> TrainedRun:
+def read_run(path: Path, cache: Path | str | None = None) -> TrainedRun:
     """Read a run and what is known about it.
 
     Args:
@@ -96,7 +96,7 @@ def _step(path: Path) -> int:
         raise UserError(f"{path}: says nothing of its step; it was not written by iscc-train pretrain") from None
 
 
-def _manifest(provenance: dict[str, Any], cache: Path | None) -> Manifest | None:
+def _manifest(provenance: dict[str, Any], cache: Path | str | None) -> Manifest | None:
     try:
         found = Cache(cache or provenance.get("cache", ""))
         if found.digest != provenance.get("cache_manifest_sha256"):

@@ -43,7 +43,9 @@ TARGETS: Final[dict[str, Target]] = {
 }
 
 
-def export(path: Path, to: str, out: Path | None = None, cache: Path | None = None, overwrite: bool = False) -> Path:
+def export(
+    path: Path, to: str, out: Path | None = None, cache: Path | str | None = None, overwrite: bool = False
+) -> Path:
     """Write a run's encoder for a target, with config.json and MODEL_CARD.md beside it.
 
     Args:

@@ -18,12 +18,12 @@ ValList = Annotated[Path | None, typer.Option(help="score only the sweeps of thi
 @app.command()
 @friendly
 def semseg(
-    train_cache: Annotated[Path | None, typer.Option(help="cache whose labels are learnt from")] = None,
+    train_cache: Annotated[str | None, typer.Option(help="cache whose labels are learnt from")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for network, metrics, scores and configuration")] = None,
     encoder: Annotated[
         Path | None, typer.Option(help="OUT of a pre-training run, or an encoder.safetensors. Default: from scratch")
     ] = None,
-    val_cache: Annotated[Path | None, typer.Option(help="cache that scores the result. Default: no score")] = None,
+    val_cache: Annotated[str | None, typer.Option(help="cache that scores the result. Default: no score")] = None,
     labelled: Annotated[
         Path | None, typer.Option(help="list of the labelled sweeps. Default: labels.percent of them, by labels.seed")
     ] = None,

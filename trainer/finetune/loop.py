@@ -41,7 +41,7 @@ LABELLED_FILE: Final = "labelled.txt"
 
 
 def finetune(
-    cache_path: Path,
+    cache_path: Path | str,
     out: Path,
     config: FinetuneConfig,
     encoder: Encoder | None = None,

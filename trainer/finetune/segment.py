@@ -41,7 +41,7 @@ class Where:
         root: folder of the data set, for layouts that need it.
     """
 
-    cache: Path
+    cache: Path | str
     listed: Path | None = None
     predictions: Path | None = None
     root: Path | None = None

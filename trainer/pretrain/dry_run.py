@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def dry_run(
-    cache_path: Path, out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
+    cache_path: Path | str, out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
 ) -> str:
     """Check recipe, cache, folder and machine, take two steps in memory, one of them on the largest sweeps.
 

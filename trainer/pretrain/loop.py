@@ -32,7 +32,7 @@ from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 
 def pretrain(
-    cache_path: Path, out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
+    cache_path: Path | str, out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
 ) -> bool:
     """Train, or go on training, in ``out``. Returns False where the run was finished already.
 

@@ -12,6 +12,7 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.store.store import open_store
 from iscc_lidar.trainer.methods.method import find_method
 from iscc_lidar.trainer.model.student import Student
 from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
@@ -44,7 +45,9 @@ class ReportConfig:
             raise ValueError("reach_m must be above 0 and no count below 0")
 
 
-def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig, compare: Sequence[Path] = ()) -> None:
+def write_report(
+    run: Path, cache: Path | str | None, out: Path, config: ReportConfig, compare: Sequence[Path] = ()
+) -> None:
     """Write the page on a run.
 
     The same run, cache and options give the same bytes on one machine; the page holds no date.
@@ -83,14 +86,18 @@ def write_report(run: Path, cache: Path | None, out: Path, config: ReportConfig,
     files.write_text(out, page(f"{record.name}: {method.title} pre-training", sections, head))
 
 
-def _find_cache(run: RunRecord, given: Path | None) -> tuple[Cache | None, tuple[str, ...]]:
+def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None, tuple[str, ...]]:
     """The cache to look at, and what must be said about it. Raises UserError only where one was asked for."""
     recorded = run.provenance.get("cache")
     if given is None and recorded is None:
         return None, ("The run does not say which cache it was made from: no pictures. Add --cache CACHE.",)
-    path = given or Path(str(recorded))
-    if given is None and not (path / MANIFEST_FILE).exists():
-        where = "" if path.is_absolute() else ", as seen from the folder that the report was made in"
+    path = given or str(recorded)
+    if given is None and not open_store(path).exists(MANIFEST_FILE):
+        where = (
+            ""
+            if "://" in str(path) or Path(path).is_absolute()
+            else ", as seen from the folder that the report was made in"
+        )
         return None, (f"No pictures: the run's cache {path} is not there{where}. Add --cache CACHE.",)
     try:
         cache = Cache(path)

@@ -21,7 +21,7 @@ def reproduce(
             "where labels are of another cache"
         ),
     ] = None,
-    test_cache: Annotated[Path | None, typer.Option(help="sweeps that score, with labels")] = None,
+    test_cache: Annotated[str | None, typer.Option(help="sweeps that score, with labels")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for runs, results.csv, tables.md, index.html")] = None,
     preset: Annotated[str, typer.Option(help="quick, full, or a TOML file")] = "quick",
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
@@ -63,8 +63,8 @@ def reproduce(
     typer.echo(f"page: {out / 'index.html'}, every run: {out / 'results.csv'}")
 
 
-def _named(text: str) -> tuple[str, Path]:
+def _named(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
     if not equals or not name or not path:
         raise UserError(f"--cache {text}: expected NAME=PATH, for example standard=cache/train")
-    return name, Path(path)
+    return name, path

@@ -28,8 +28,8 @@ class Caches:
         UserError: there is no standard cache, or one of a name that nothing reads.
     """
 
-    train: Mapping[str, Path]
-    test: Path
+    train: Mapping[str, Path | str]
+    test: Path | str
     train_list: Path | None = None
     test_list: Path | None = None
 
@@ -41,7 +41,7 @@ class Caches:
             raise UserError(f"--cache {unknown[0]}=...: no such name; there are {', '.join(sorted(CACHES))}")
 
     @property
-    def labelled(self) -> Path:
+    def labelled(self) -> Path | str:
         """The cache that is fine-tuned on."""
         return self.train.get(LABELLED, self.train[STANDARD])
 

@@ -12,7 +12,6 @@ from typing import Final
 
 import torch
 
-from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.shared import files
 from iscc_lidar.shared.bench_file import processor
 from iscc_lidar.shared.cache_reader import Cache
@@ -64,13 +63,13 @@ def _dataset(caches: Caches) -> str:
 
 
 def _digests(caches: Caches) -> dict[str, str]:
-    paths = {name: path / MANIFEST_FILE for name, path in caches.train.items()} | {"test": caches.test / MANIFEST_FILE}
-    lists = {"train list": caches.train_list, "test list": caches.test_list}
-    paths |= {name: path for name, path in lists.items() if path is not None}
-    for path in paths.values():
-        if not path.is_file():
-            raise UserError(f"{path}: missing; caches are made by iscc-preprocess run, lists by iscc-cache fractions")
-    return {name: files.sha256(path) for name, path in sorted(paths.items())}
+    digests = {name: Cache(where).digest for name, where in (*caches.train.items(), ("test", caches.test))}
+    for name, path in (("train list", caches.train_list), ("test list", caches.test_list)):
+        if path is not None:
+            if not path.is_file():
+                raise UserError(f"{path}: missing; lists are made by: iscc-cache fractions")
+            digests[name] = files.sha256(path)
+    return dict(sorted(digests.items()))
 
 
 def _places() -> int:
@@ -113,7 +112,7 @@ def _seeds(config: ReproduceConfig) -> str:
     return seeds + (f"; pre-trainings of a row, by turns: {config.pretrainings}" if config.pretrainings else "")
 
 
-def _content(path: Path, chosen: Path | None = None) -> str:
+def _content(path: Path | str, chosen: Path | None = None) -> str:
     cache = Cache(path)
     sweeps = sum(entry.sweeps for entry in cache.manifest.sequences)
     which = f"those listed in {chosen} of " if chosen else ""
