@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, FREE_NEAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.shared.cache_block import row_checksum
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.files import sha256
 from iscc_lidar.shared.geometry import inverse, transform
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data.batch import Batch, collate
@@ -111,7 +114,8 @@ def probe_queries(
     return hit + ray * step[:, None], kind
 
 
-def write_block(folder: Path, sweeps: int, seed: int) -> None:
+def write_block(folder: Path, sweeps: int, seed: int) -> str:
+    """Write a block; returns the SHA-256 of its block file."""
     rng = np.random.default_rng(seed)
     boxes = street(rng)
     columns: dict[str, list[NDArray[np.generic]]] = {spec.name: [] for spec in BLOCK_ARRAYS}
@@ -162,6 +166,8 @@ def write_block(folder: Path, sweeps: int, seed: int) -> None:
                 "world_SE3_sensor": world_SE3_sensor.reshape(-1).tolist(),
             }
         )
+    for k, row in enumerate(rows):
+        row["crc32"] = {name: row_checksum(parts[k]) for name, parts in columns.items() if parts}
     arrays = {name: np.concatenate(parts, axis=-1) for name, parts in columns.items() if parts}
     arrays |= {"point_start": np.array(starts), "query_start": np.array(query_starts)}
     store = zarr.open_group(folder / manifests.ARRAYS_FOLDER, mode="w")
@@ -170,6 +176,10 @@ def write_block(folder: Path, sweeps: int, seed: int) -> None:
         array[...] = arrays[spec.name].astype(spec.dtype)
     pq.write_table(pa.Table.from_pylist(rows, tables.SWEEPS), folder / manifests.SWEEPS_FILE)
     pq.write_table(tables.GROUPS.empty_table(), folder / manifests.GROUPS_FILE)
+    written = sorted(file for file in folder.rglob("*") if file.is_file())
+    content = {"key": "", "files": {file.relative_to(folder).as_posix(): sha256(file) for file in written}}
+    (folder / manifests.BLOCK_FILE).write_text(json.dumps(content), encoding="utf-8")
+    return sha256(folder / manifests.BLOCK_FILE)
 
 
 def write_cache(path: Path, sequences: int, sweeps: int, seed: int) -> Path:
@@ -178,13 +188,11 @@ def write_cache(path: Path, sequences: int, sweeps: int, seed: int) -> Path:
         name = f"{number:02d}"
         folder = path / name
         folder.mkdir(parents=True)
-        write_block(folder, sweeps, seed * 1000 + number)
+        digest = write_block(folder, sweeps, seed * 1000 + number)
         half = sweeps // 2
         windows = (Window(0, half + 1, 0, half), Window(half - 1, sweeps, half, sweeps))
-        entries.append(
-            manifests.SequenceEntry(name, sweeps, windows, (manifests.BlockEntry(name, 0, sweeps, digest="0" * 64),))
-        )
-    manifest = manifests.Manifest("fake", "0" * 64, CLASSES, tuple(entries))
+        entries.append(manifests.SequenceEntry(name, sweeps, windows, (manifests.BlockEntry(name, 0, sweeps, digest),)))
+    manifest = manifests.Manifest("fake", "0" * 64, CLASSES, tuple(entries), (), {})
     (path / manifests.MANIFEST_FILE).write_text(manifests.to_json(manifest), encoding="utf-8")
     return path
 
