@@ -33,7 +33,7 @@ def cache_of(dataset: str, class_names: tuple[str, ...], sweeps: tuple[CachedSwe
     found = {(sweep.sequence, sweep.index): sweep for sweep in sweeps}
     stub = SimpleNamespace(
         path=Path("a/cache"),
-        manifest=Manifest(dataset, "", class_names, ()),
+        manifest=Manifest(dataset, "", class_names, (), (), {}),
         sweep=lambda sequence, index, without=(): found[sequence, index],
     )
     return cast(Cache, stub)

@@ -20,7 +20,7 @@ from iscc_lidar.trainer.data.pairs import (
 
 
 def manifest(*windows: Window, sweeps: int) -> Manifest:
-    return Manifest("fake", "", (), (SequenceEntry("a", sweeps, windows, ()),))
+    return Manifest("fake", "", (), (SequenceEntry("a", sweeps, windows, ()),), (), {})
 
 
 def test_index_holds_sweeps_with_a_partner_and_all_their_windows():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from iscc_lidar.data_schemas.manifest import to_json
+from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig, find_recipe
@@ -39,9 +41,10 @@ def test_caches_of_other_classes_and_a_folder_without_a_run_are_refused(
 ):
     with pytest.raises(UserError, match="no run here"):
         evaluate(tmp_path, cache_path, other_cache_path, SMALL, tmp_path / "e.json")
-    content = json.loads((other_cache_path / "manifest.json").read_text())
     foreign = tmp_path / "foreign"
     foreign.mkdir()
-    (foreign / "manifest.json").write_text(json.dumps(content | {"class_names": ["unlabelled", "tree"]}))
+    (foreign / "manifest.json").write_text(
+        to_json(dataclasses.replace(Cache(other_cache_path).manifest, class_names=("unlabelled", "tree")))
+    )
     with pytest.raises(UserError, match="different semantic classes"):
         evaluate(tmp_path, cache_path, foreign, SMALL, tmp_path / "e.json")

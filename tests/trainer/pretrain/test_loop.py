@@ -169,7 +169,7 @@ def test_a_damaged_cache_is_named_without_a_stack_trace(
     shutil.rmtree(broken / "01/arrays.zarr/label")
     with pytest.raises(UserError) as caught:
         pretrain(broken, tmp_path / "run", with_train(tiny, loader_workers=workers))
-    assert "array label is missing" in str(caught.value)
+    assert "01/arrays.zarr/label: damaged" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
