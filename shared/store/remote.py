@@ -157,8 +157,9 @@ class RemoteStore:
 
     def _renew(self, name: str, token: str, stop: threading.Event) -> None:
         while not stop.wait(BEAT_S):
-            if self._token(name) == token:
-                self.write(name, self._claim_text(token))
+            with suppress(UserError):  # a store that cannot be reached now may be at the next beat
+                if self._token(name) == token:
+                    self.write(name, self._claim_text(token))
 
     def _lives(self, name: str, seen: bytes) -> bool:
         """Whether the owner that a claim was seen of lives, which is whether it changes meanwhile."""
