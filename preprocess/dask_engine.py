@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
 
 from iscc_lidar.shared.errors import UserError
 
 Submit = Callable[..., Any]
-"""``submit(function, *arguments)``: a future; arguments may be futures, and lists of them."""
+"""``submit(function, *arguments)``: a future on Dask, the result itself in this process; arguments may be either."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,11 @@ def started(engine: Engine) -> Iterator[tuple[Submit, Client | None]]:
         yield submit, client
 
 
+def result_of(submitted: Any) -> Any:
+    """Wait for what was submitted. Raises what the task raised."""
+    return submitted.result() if isinstance(submitted, Future) else submitted
+
+
 def _local_cluster(workers: int) -> LocalCluster:
     # hdbscan holds the GIL most of the time: processes, one thread each.
     return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
@@ -58,16 +62,5 @@ def _connect(address: Any) -> Client:
         raise UserError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
 
 
-def _run_here(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    future: Future[Any] = Future()
-    try:
-        future.set_result(function(*(_resolved(argument) for argument in arguments)))
-    except Exception as error:
-        future.set_exception(error)
-    return future
-
-
-def _resolved(argument: Any) -> Any:
-    if isinstance(argument, list):
-        return [_resolved(item) for item in argument]
-    return argument.result() if isinstance(argument, Future) else argument
+def _run_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)

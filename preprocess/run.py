@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from iscc_lidar.data_schemas.manifest import (
 )
 from iscc_lidar.data_schemas.sweep import SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.dask_engine import Engine, Submit, started
+from iscc_lidar.preprocess.dask_engine import Engine, Submit, result_of, started
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.plan import Plan, load_plan, make_plan, part_of, save_plan
 from iscc_lidar.preprocess.progress import sweep_bar
@@ -69,8 +69,7 @@ def preprocess(
     with store.claim():
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         save_plan(plan, store)
-        done = _process(plan.jobs, engine or Engine(), on_error)
-        return _write_manifest(plan, store, done)
+        return _write_manifest(plan, store, list(_process(plan.jobs, engine or Engine(), on_error)))
 
 
 def begin(
@@ -127,21 +126,27 @@ def finalise(dataset: Dataset, store: Store, config: PreprocessConfig) -> Manife
         return _write_manifest(plan, store, [done for done in found.values() if done is not None])
 
 
-def _process(jobs: Sequence[SequenceJob], engine: Engine, on_error: OnError) -> list[Done]:
+def _process(jobs: Sequence[SequenceJob], engine: Engine, on_error: OnError) -> Iterator[Done]:
+    """What comes of each sequence, in order, each as soon as it is done."""
     with started(engine) as (submit, client), sweep_bar(sum(job.sweeps for job in jobs), client):
-        submitted = [_submit(submit, job) for job in jobs]
-        return [_collect(job, futures, on_error) for job, futures in zip(jobs, submitted, strict=True)]
+        blocks: list[Iterable[Any]] = [_submit(submit, job) for job in jobs]
+        if client is not None:
+            blocks = [list(submitted) for submitted in blocks]  # all at once; in this process one after the other
+        for job, submitted in zip(jobs, blocks, strict=True):
+            yield _collect(job, submitted, on_error)
 
 
-def _submit(submit: Submit, job: SequenceJob) -> list[Any]:
+def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
+    """Submit the tasks of a sequence; yields the last of each block."""
     segmented = [submit(segment_task, job, block) for block in range(len(job.blocks))]
     ids = submit(link_task, job, segmented)
-    return [submit(finish_task, job, block, segmented, ids) for block in range(len(job.blocks))]
+    for block in range(len(job.blocks)):
+        yield submit(finish_task, job, block, segmented, ids)
 
 
-def _collect(job: SequenceJob, futures: list[Any], on_error: OnError) -> Done:
+def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> Done:
     try:
-        finished: list[Finished] = [future.result() for future in futures]
+        finished: list[Finished] = [result_of(item) for item in submitted]
     except OSError:  # of the disk or the network that all sequences share
         raise
     except Exception as error:
