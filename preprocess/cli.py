@@ -11,7 +11,7 @@ import typer
 
 from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.preprocess.alignment import alignment
-from iscc_lidar.preprocess.benchmarks.bench import bench_adapters, bench_full_waymo, bench_groups, bench_synth
+from iscc_lidar.preprocess.benchmarks.cli import bench
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets import registry
@@ -20,7 +20,6 @@ from iscc_lidar.preprocess.run import OnError, begin, preprocess, work
 from iscc_lidar.preprocess.run import finalise as finish
 from iscc_lidar.preprocess.select import find_dataset, find_problems, root_variable, select_sequences
 from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
-from iscc_lidar.shared.bench_file import BENCH_FILE
 from iscc_lidar.shared.cli_errors import friendly
 from iscc_lidar.shared.config import resolve, to_toml
 from iscc_lidar.shared.errors import UserError
@@ -35,6 +34,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.",
 )
+
+app.command(name="bench")(bench)
 
 DatasetName = Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")]
 Root = Annotated[
@@ -178,7 +179,7 @@ def check(
 
         iscc-preprocess check semantickitti data/semantickitti
     """
-    source = registry.with_options(find_dataset(dataset, root or folder), data or ())
+    source = _source(dataset, root or folder, data)
     chosen = select_sequences(source, _names(sequences), split)
     problems = [problem for several in find_problems(source, chosen).values() for problem in several]
     if problems:
@@ -232,41 +233,12 @@ def datasets() -> None:
         print(f"{'':<16}{registry.how_to_get(name)}. Root: --root, ${root_variable(name)} or data/{name}")
 
 
-@app.command()
-@friendly
-def bench(
-    streets: Annotated[Path, typer.Argument(help="synthetic streets, made by: iscc-preprocess synth")],
-    out: Annotated[Path, typer.Option(help="folder of bench.json")],
-    real: Annotated[Path | None, typer.Option(help="instance-labelled real sweeps, SemanticKITTI layout")] = None,
-    plain: Annotated[bool, typer.Option(help="also run plain hdbscan on all points, minutes a window")] = True,
-    adapters: Annotated[
-        list[str] | None, typer.Option("--adapter", help="NAME=ROOT of a data set to time; may be repeated")
-    ] = None,
-) -> None:
-    """Time the simulation and the adapters; score the groups beside other methods, simulated and real streets.
-
-    Example:
-
-        iscc-preprocess bench data/synthetic --real data/semantickitti --adapter waymo=data/waymo --out runs/bench
-    """
-    roots = [("synthetic", streets), *(_adapter(text) for text in adapters or ())]
-    for name, root in roots:
-        if not root.is_dir():
-            print(f"nothing at {root}: reading {name} is not timed")
-    bench_synth(out)
-    bench_adapters(out, [(name, root) for name, root in roots if root.is_dir()])
-    bench_full_waymo(out)
-    bench_groups(out, "synthetic", streets, sequences=3, plain=plain)
-    if real is None or not real.is_dir():
-        print(f"\nno instance-labelled real sweeps at {real}: groups on real streets are not scored")
-    else:
-        bench_groups(out, "real", real, sequences=1, plain=plain)
-    print(f"\nfigures: {out / BENCH_FILE}")
+def _source(dataset: str, root: Path | None, data: list[str] | None) -> Dataset:
+    return registry.with_options(find_dataset(dataset, root), data or ())
 
 
 def _opened(dataset: str, root: Path | None, data: list[str] | None, cache: str | None) -> tuple[Dataset, Store]:
-    source = registry.with_options(find_dataset(dataset, root), data or ())
-    return source, open_store(cache or f"cache/{dataset}")
+    return _source(dataset, root, data), open_store(cache or f"cache/{dataset}")
 
 
 def _tell(store: Store, manifest: Manifest) -> None:
@@ -287,13 +259,6 @@ def _part(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise UserError(f"--part {text}: expected K/N with K from 1 to N, as 3/16")
     return int(part), int(parts)
-
-
-def _adapter(text: str) -> tuple[str, Path]:
-    name, _, root = text.partition("=")
-    if name not in registry.names() or not root:
-        raise UserError(f"--adapter {text}: expected NAME=ROOT with a data set's name ({', '.join(registry.names())})")
-    return name, Path(root)
 
 
 def _names(text: str | None) -> list[str] | None:
