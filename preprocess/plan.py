@@ -10,7 +10,7 @@ from typing import Any, Final
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.segment.ground import settled
+from iscc_lidar.preprocess.segment import ground
 from iscc_lidar.preprocess.select import find_problems, refuse_problems
 from iscc_lidar.preprocess.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.shared.cache_reader import read_manifest
@@ -26,7 +26,7 @@ class Plan:
 
     Attributes:
         dataset: where they come from.
-        config: options, settled: what is recorded is what is done.
+        config: options, settled.
         jobs: those to process, in the data set's order.
         skipped: those that were left out from the start.
     """
@@ -35,6 +35,11 @@ class Plan:
     config: PreprocessConfig
     jobs: tuple[SequenceJob, ...]
     skipped: tuple[SkippedSequence, ...]
+
+
+def settled(config: PreprocessConfig) -> PreprocessConfig:
+    """Replace what is chosen by what is installed by the choice: what is recorded is what is done."""
+    return replace(config, ground=ground.settled(config.ground))
 
 
 def make_plan(
@@ -52,7 +57,7 @@ def make_plan(
     Raises:
         UserError: bad input, or a folder that holds something else.
     """
-    config = replace(config, ground=settled(config.ground))
+    config = settled(config)
     held = _held(dataset, store)
     every = dataset.sequences()
     if gone := sorted(held - set(every)):
@@ -86,7 +91,7 @@ def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
     Raises:
         UserError: there is none, or it is of other data or options.
     """
-    config = replace(config, ground=settled(config.ground))
+    config = settled(config)
     content = _read(store)
     if content["config_key"] != config_key(config, dataset):
         raise UserError(f"{store.url}: was begun with other options or data; give those, or run init again")

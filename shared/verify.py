@@ -17,14 +17,15 @@ from iscc_lidar.shared.store.store import Store, open_store
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a cache: which file, what with it, and the block that must be made again for it, if any."""
+    """Something wrong in a cache: where that is, which file, what with it, the block to make again for it, if any."""
 
-    file: str
+    cache: str
+    name: str
     what: str
     block: str | None
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.what}"
+        return f"{self.cache}/{self.name}: {self.what}"
 
 
 def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = False) -> list[Problem]:
@@ -42,7 +43,7 @@ def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = Fals
         if block is not None:
             present[block].add(name.removeprefix(f"{block}/"))
         elif not name.startswith(".") and name != MANIFEST_FILE:
-            foreign.append(Problem(f"{store.url}/{name}", "does not belong here", None))
+            foreign.append(Problem(store.url, name, "does not belong here", None))
     with ThreadPoolExecutor(threads) as pool:  # digests and reading both let go of the GIL
         found = pool.map(lambda path: _verify_block(store, blocks[path], present[path]), blocks)
         bar = tqdm(found, total=len(blocks), desc="verify", unit="block", leave=False, disable=not show_progress)
@@ -52,13 +53,13 @@ def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = Fals
 def remove_damaged(cache: Path | str, problems: list[Problem]) -> None:
     """Remove the blocks and the foreign files that have problems, so that pre-processing makes those blocks again."""
     store = open_store(cache)
-    for name in dict.fromkeys(problem.block or problem.file.removeprefix(f"{store.url}/") for problem in problems):
+    for name in dict.fromkeys(problem.block or problem.name for problem in problems):
         store.remove(name)
 
 
 def _verify_block(store: Store, block: BlockEntry, present: set[str]) -> list[Problem]:
     def problem(name: str, what: str) -> Problem:
-        return Problem(f"{store.url}/{block.path}/{name}", what, block.path)
+        return Problem(store.url, f"{block.path}/{name}", what, block.path)
 
     try:
         index = store.read(f"{block.path}/{BLOCK_FILE}")

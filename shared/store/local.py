@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +18,10 @@ import zarr
 
 from iscc_lidar.shared import files
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.store.store import ClaimedError
+from iscc_lidar.shared.store.store import CLAIM_FILE, claimed, owner
 
 ASIDE_FOLDER = ".aside"
 """Where what is being written lies. No name in it means anything to a reader."""
-CLAIM_FILE = ".owner"
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class LocalStore:
                 mine = held.enter_context((self.root / f"{CLAIM_FILE}-{shared_as}").open("a+", encoding="utf-8"))
                 self._lock(mine, fcntl.LOCK_EX)
             mine.truncate(0)
-            mine.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+            mine.write(json.dumps(owner()))
             mine.flush()
             if shared_as is None:
                 shutil.rmtree(self.root / ASIDE_FOLDER, ignore_errors=True)  # of dead processes: nobody else is here
@@ -108,17 +106,17 @@ class LocalStore:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise UserError(f"{file.name}: this file system has no locks ({error.strerror})") from None
-            raise ClaimedError(f"{self.root}: {self._who()} works on it; wait for its end, or stop it") from None
+            raise claimed(self.url, self._living_owner()) from None
 
-    def _who(self) -> str:
+    def _living_owner(self) -> dict[str, Any]:
         for path in sorted(self.root.glob(f"{CLAIM_FILE}*")):
             with path.open(encoding="utf-8") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except OSError:  # whoever wrote it lives
-                    said = json.loads(file.read() or "{}")
-                    return f"process {said.get('pid')} on {said.get('host')}"
-        return "another process"
+                    said: dict[str, Any] = json.loads(file.read() or "{}")
+                    return said
+        return {}
 
     def _aside(self) -> Path:
         return self.root / ASIDE_FOLDER / uuid.uuid4().hex

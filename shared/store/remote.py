@@ -22,9 +22,8 @@ import zarr
 from zarr.storage import FsspecStore
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.store.store import ClaimedError
+from iscc_lidar.shared.store.store import CLAIM_FILE, ClaimedError, claimed, owner
 
-CLAIM_FILE: Final = ".owner"
 BEAT_S: Final = 10.0
 DEAD_AFTER_S: Final = 60.0
 _SETTLE_S: Final = 2.0
@@ -183,13 +182,10 @@ class RemoteStore:
         return _parsed(self._content(name)).get("token")
 
     def _claimed(self, name: str) -> ClaimedError:
-        said = _parsed(self._content(name))
-        who = f"process {said['pid']} on {said['host']}" if said else "another process"
-        return ClaimedError(f"{self.url}: {who} works on it; wait for its end, or stop it")
+        return claimed(self.url, _parsed(self._content(name)))
 
     def _claim_text(self, token: str) -> bytes:
-        beat = {"host": socket.gethostname(), "pid": os.getpid(), "token": token, "beat": time.time_ns()}
-        return json.dumps(beat).encode()
+        return json.dumps(owner() | {"token": token, "beat": time.time_ns()}).encode()
 
     def _at(self, name: str) -> str:
         return f"{self.url}/{name}" if name else self.url
