@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,6 +47,13 @@ def tiny_streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("streets")
     generate(root, SynthConfig(sequences=2, sweeps=6, beams=32, columns=256), workers=0)
     return root
+
+
+@pytest.fixture
+def own_streets(tiny_streets: Path, tmp_path: Path) -> Path:
+    """A copy of one tiny sequence that a test may damage."""
+    shutil.copytree(tiny_streets / "sequences" / "00", tmp_path / "own" / "sequences" / "00")
+    return tmp_path / "own"
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.store.local import LocalStore
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.store import open_store
 from iscc_lidar.shared.verify import verify_cache
 
-SET = ["--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2"]
+from caches import TINY, content
+
 DASK = [sys.executable, "-m", "dask"]
 
 
@@ -57,17 +57,13 @@ def cluster(tmp_path: Path, s3: str) -> Iterator[Cluster]:
         yield Cluster(tmp_path, stack)
 
 
-def content(store: Store) -> dict[str, str]:
-    return {name: store.sha256(name) for name in store.files("") if not name.startswith(".owner")}
-
-
 @pytest.mark.parametrize("where", ["local", "s3"])
 def test_a_worker_is_killed_at_work_and_the_cache_is_as_ever(
     where: str, cluster: Cluster, s3: str, tiny_streets: Path, tiny_cache: Path, tmp_path: Path
 ) -> None:
     cache = str(tmp_path / "cache") if where == "local" else f"{s3}/{uuid.uuid4().hex}"
     store = open_store(cache)
-    call = [sys.executable, "-m", "iscc_lidar.preprocess", "run", "synthetic", "--root", str(tiny_streets), *SET]
+    call = [sys.executable, "-m", "iscc_lidar.preprocess", "run", "synthetic", "--root", str(tiny_streets), *TINY]
     call += ["--cache", cache, "--scheduler", cluster.address]
     run = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_until(lambda: any("segmented" in name for name in store.files(".steps")) or run.poll() is not None)
@@ -75,6 +71,6 @@ def test_a_worker_is_killed_at_work_and_the_cache_is_as_ever(
     assert run.poll() is None, "it ended before a worker could be killed"
     said, _ = run.communicate(timeout=120)
     assert run.returncode == 0, said
-    assert content(store) == content(LocalStore(tiny_cache))
+    assert content(cache) == content(tiny_cache)
     assert verify_cache(cache) == []
     assert cluster.workers[0].wait() == -signal.SIGKILL

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.verify import verify_cache
 
+from caches import content
 from faulty_disk import NEEDS_SPACE, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
@@ -68,11 +68,6 @@ def operations(stage: Stage, whole: Path, tmp_path_factory: pytest.TempPathFacto
     kinds = Counter(operation.split()[0] for operation in ended.done)
     assert kinds.keys() >= {"open", "write", "fsync", "rename", "mkdir"}
     return ended.done
-
-
-def content(cache: Path) -> dict[str, str]:
-    files = (f for f in cache.rglob("*") if f.is_file() and not f.name.startswith(".owner"))
-    return {str(f.relative_to(cache)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 def after(stage: Stage, cache: Path, whole: Path, fault: str, n: int) -> str:

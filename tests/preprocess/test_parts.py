@@ -19,18 +19,13 @@ from iscc_lidar.preprocess.run import begin, finalise, preprocess, work
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.store.local import LocalStore
-from iscc_lidar.shared.store.store import Store, open_store
 
-SET = ["--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2"]
+from caches import TINY, content
 
 
 def command(verb: str, streets: Path, cache: str, *more: str) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-m", "iscc_lidar.preprocess", verb, "synthetic", "--root", str(streets), "--cache", cache]
-    return subprocess.run([*call, *SET, *more], capture_output=True, text=True, check=False)
-
-
-def content(store: Store) -> dict[str, str]:
-    return {name: store.sha256(name) for name in store.files("") if not name.startswith(".owner")}
+    return subprocess.run([*call, *TINY, *more], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("where", ["local", "s3"])
@@ -44,7 +39,7 @@ def test_parts_make_what_one_run_makes(
     with pytest.raises(UserError, match="no finished cache"):
         Cache(cache)
     assert command("finalise", tiny_streets, cache).returncode == 0
-    assert content(open_store(cache)) == content(LocalStore(tiny_cache))
+    assert content(cache) == content(tiny_cache)
     for index in range(6):
         a, b = Cache(cache).sweep("01", index), Cache(tiny_cache).sweep("01", index)
         np.testing.assert_array_equal(a.xyz, b.xyz)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,26 +22,13 @@ from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.store.local import LocalStore
-from iscc_lidar.shared.verify import remove_damaged, verify_cache
+from iscc_lidar.shared.verify import verify_cache
 
-SET = ["--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2"]
-
-
-def content(cache: Path) -> dict[str, str]:
-    """Digest of every file below a folder but for the claim, which tells who worked there last."""
-    files = sorted(f for f in cache.rglob("*") if f.is_file() and not f.name.startswith(".owner"))
-    return {str(f.relative_to(cache)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+from caches import TINY, content
 
 
 def run(streets: Path, cache: Path, config: PreprocessConfig, workers: int = 0) -> None:
     preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Engine(workers))
-
-
-@pytest.fixture
-def own_streets(tiny_streets: Path, tmp_path: Path) -> Path:
-    """A copy of one tiny sequence that a test may damage."""
-    shutil.copytree(tiny_streets / "sequences" / "00", tmp_path / "own" / "sequences" / "00")
-    return tmp_path / "own"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -131,87 +116,6 @@ def test_queries_belong_to_groups_of_their_sweep_and_moving_ones_to_their_own_ra
     assert seen_by_others > 100
 
 
-def test_a_second_run_changes_nothing(
-    tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    shutil.copytree(tiny_cache, cache)
-    blocks = {f: f.stat().st_mtime_ns for f in (cache / "sequences").rglob("*") if f.is_file()}
-    run(tiny_streets, cache, tiny_config)
-    assert {f: f.stat().st_mtime_ns for f in (cache / "sequences").rglob("*") if f.is_file()} == blocks
-
-
-def made(cache: Path, before: dict[str, str]) -> set[str]:
-    """Kinds of files that are there and were not before."""
-    new = content(cache).items() - before.items()
-    return {Path(name).name.split("-")[0].split("_")[0] for name, _ in new if name.startswith(".steps")} | {
-        "block" for name, _ in new if name.startswith("sequences")
-    }
-
-
-def test_a_changed_option_redoes_what_depends_on_it_and_no_more(
-    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    run(own_streets, cache, tiny_config)
-    before = content(cache)
-    run(own_streets, cache, tiny_config, workers=1)
-    assert content(cache) == before
-    run(own_streets, cache, replace(tiny_config, seed=1))
-    assert made(cache, before) == {"block"}
-    before = content(cache)
-    linking = replace(tiny_config.linking, min_iou=0.3)
-    run(own_streets, cache, replace(tiny_config, seed=1, linking=linking))
-    assert made(cache, before) == {"segmented", "ids", "block"}
-    assert verify_cache(cache) == []
-
-
-def test_a_changed_sweep_redoes_the_blocks_whose_windows_hold_it(
-    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    run(own_streets, cache, tiny_config)
-    before = content(cache)
-    sweep = own_streets / "sequences/00/velodyne/000005.bin"
-    points = np.fromfile(sweep, np.float32)
-    points[:40] = 0
-    points.tofile(sweep)
-    run(own_streets, cache, tiny_config)
-    kept = [name for name in content(cache).items() & before.items() if "segmented" in name[0]]
-    entry = Cache(cache).sequence("00")
-    last_of = [max(w.stop for w in entry.windows if b.start <= w.own_start < b.stop) for b in entry.blocks]
-    assert len(kept) == sum(last <= 5 for last in last_of) > 0
-    assert verify_cache(cache) == []
-
-
-def test_steps_that_are_lost_or_damaged_are_done_again(
-    tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    shutil.copytree(tiny_cache, cache)
-    shutil.rmtree(cache / ".steps/00")
-    for step in (cache / ".steps/01").iterdir():
-        data = bytearray(step.read_bytes())
-        data[len(data) // 2] ^= 1
-        step.write_bytes(bytes(data))
-    run(tiny_streets, cache, tiny_config)
-    assert content(cache) == content(tiny_cache)
-
-
-def test_only_blocks_that_verify_removed_are_made_again(
-    tiny_streets: Path, tiny_cache: Path, tiny_config: PreprocessConfig, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    shutil.copytree(tiny_cache, cache)
-    block = cache / Cache(cache).sequence("01").blocks[0].path
-    (block / "groups.parquet").write_bytes(b"")
-    times = {f: f.stat().st_mtime_ns for f in cache.rglob("*.parquet") if block not in f.parents}
-    remove_damaged(cache, verify_cache(cache))
-    run(tiny_streets, cache, tiny_config)
-    assert content(cache) == content(tiny_cache)
-    assert {f: f.stat().st_mtime_ns for f in times} == times
-
-
 def test_the_cache_that_was_there_can_be_read_until_the_next_is_complete(
     own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
 ) -> None:
@@ -241,7 +145,7 @@ def test_killed_at_any_time_a_rerun_gives_the_same_bytes(tiny_streets: Path, tin
         str(cache),
         "--workers",
         "0",
-        *SET,
+        *TINY,
     ]
     # Killed when its first files appear, then when its first finished block does.
     for sign in (".steps/*/*.npz", "sequences/*/block_*/block.json"):
