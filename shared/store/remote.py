@@ -37,11 +37,17 @@ class RemoteStore:
     url: str
 
     @cached_property
-    def _fs(self) -> Any:
+    def _place(self) -> tuple[Any, str]:
+        """The file system, and the folder's path in it."""
         try:
-            return fsspec.url_to_fs(self.url)[0]
+            file_system, path = fsspec.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
             raise UserError(f"{self.url}: {error}") from None
+        return file_system, str(path).rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        return self._place[0]
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
@@ -89,7 +95,7 @@ class RemoteStore:
         with self._told(""):
             self._fs.invalidate_cache()
             try:
-                return sorted(path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(self.url, detail=False))
+                return sorted(path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(self._at(""), detail=False))
             except FileNotFoundError:
                 return []
 
@@ -98,7 +104,7 @@ class RemoteStore:
         with self._told(name):
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(name), detail=True)
-        above = len(self._fs._strip_protocol(self._at(name)).rstrip("/")) + 1
+        above = len(self._at(name)) + 1
         return {path[above:]: int(entry["size"]) for path, entry in sorted(found.items())}
 
     def remove(self, name: str) -> None:
@@ -110,7 +116,7 @@ class RemoteStore:
 
     def array(self, name: str) -> zarr.Array[Any]:
         """See ``Store``."""
-        return zarr.open_array(FsspecStore.from_url(self._at(name), read_only=True), mode="r")
+        return zarr.open_array(FsspecStore.from_url(f"{self.url}/{name}", read_only=True), mode="r")
 
     @contextmanager
     def claim(self, shared_as: str | None = None) -> Iterator[None]:
@@ -188,7 +194,7 @@ class RemoteStore:
         return json.dumps(owner() | {"token": token, "beat": time.time_ns()}).encode()
 
     def _at(self, name: str) -> str:
-        return f"{self.url}/{name}" if name else self.url
+        return "/".join([self._place[1], name] if name else [self._place[1]])
 
     @contextmanager
     def _told(self, name: str, *known: type[Exception]) -> Iterator[None]:
@@ -199,7 +205,7 @@ class RemoteStore:
         except passed:
             raise
         except Exception as error:  # each store's package raises errors of its own
-            raise UserError(f"{self._at(name)}: {type(error).__name__}: {error}") from error
+            raise UserError(f"{self.url}/{name}: {type(error).__name__}: {error}") from error
 
 
 def _conflict(mine: str, other: str) -> bool:

@@ -100,6 +100,7 @@ def test_a_sequence_that_fails_at_work_is_skipped_and_listed(tmp_path: Path, tin
     assert stopped.returncode == 1
     assert "sequence 00, sweep 000003: world_SE3_sensor must be a rotation" in stopped.stderr
     assert "Traceback" not in stopped.stderr
+    assert not (Path(cache) / ".steps/01").exists()  # nothing more was begun
     for workers in "01":
         done = command("run", streets, cache, "--workers", workers, "--on-error", "skip")
         assert done.returncode == 3, done.stderr
