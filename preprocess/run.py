@@ -66,10 +66,12 @@ def preprocess(
     Raises:
         UserError: for bad input, a cache folder that holds something else, or one that another process works on.
     """
-    with store.claim():
+    with store.claim() as must_hold:
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         save_plan(plan, store)
-        return _write_manifest(plan, store, list(_process(plan.jobs, engine or Engine(), on_error)))
+        done = list(_process(plan.jobs, engine or Engine(), on_error))
+        must_hold()
+        return _write_manifest(plan, store, done)
 
 
 def begin(
@@ -101,9 +103,10 @@ def work(
     ``part`` is its number, from 1, and that of the parts; other arguments are as of ``preprocess``, and the same as of
     ``begin``. Returns the number of sequences.
     """
-    with store.claim(f"part-{part[0]}-of-{part[1]}"):
+    with store.claim(f"part-{part[0]}-of-{part[1]}") as must_hold:
         jobs = part_of(load_plan(dataset, store, config).jobs, *part)
         for job, done in zip(jobs, _process(jobs, engine or Engine(), on_error), strict=True):
+            must_hold()
             store.write(_done_file(job), _done_json(done))
         return len(jobs)
 
@@ -114,7 +117,7 @@ def finalise(dataset: Dataset, store: Store, config: PreprocessConfig) -> Manife
     Raises:
         UserError: something is missing; the message names it.
     """
-    with store.claim():
+    with store.claim() as must_hold:
         plan = load_plan(dataset, store, config)
         found = {job.sequence: _read_done(job) for job in plan.jobs}
         missing = [name for name, done in found.items() if done is None]
@@ -123,6 +126,7 @@ def finalise(dataset: Dataset, store: Store, config: PreprocessConfig) -> Manife
                 f"{store.url}: not finished: {len(missing)} of {len(found)} sequences are missing: "
                 f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}; run the parts that hold them"
             )
+        must_hold()
         return _write_manifest(plan, store, [done for done in found.values() if done is not None])
 
 

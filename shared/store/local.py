@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ class LocalStore:
         return zarr.open_array(self.root / name, mode="r")
 
     @contextmanager
-    def claim(self, shared_as: str | None = None) -> Iterator[None]:
+    def claim(self, shared_as: str | None = None) -> Iterator[Callable[[], None]]:
         """See ``Store``. By a lock on a file, which the system lets go when its holder dies."""
         with ExitStack() as held:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ class LocalStore:
             mine.flush()
             if shared_as is None:
                 shutil.rmtree(self.root / ASIDE_FOLDER, ignore_errors=True)  # of dead processes: nobody else is here
-            yield
+            yield lambda: None  # a lock is held as long as its process lives
 
     def _lock(self, file: IO[str], how: int) -> None:
         try:

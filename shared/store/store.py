@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -69,8 +69,11 @@ class Store(Hashable, Protocol):
     def array(self, name: str) -> zarr.Array[Any]:
         """Open a Zarr array for reading."""
 
-    def claim(self, shared_as: str | None = None) -> AbstractContextManager[None]:
+    def claim(self, shared_as: str | None = None) -> AbstractContextManager[Callable[[], None]]:
         """Work here alone, or as one of several that each have a name; until the context ends or the process dies.
+
+        Yields what to call before something is declared done: it raises UserError if the claim was lost meanwhile, as
+        that of a process that was stopped for minutes may be.
 
         Raises:
             ClaimedError: somebody works here alone; or anybody works here, and it is claimed for one alone; or

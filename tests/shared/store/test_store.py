@@ -18,7 +18,7 @@ import pytest
 import zarr
 
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.store import remote
+from iscc_lidar.shared.store import remote_claim
 from iscc_lidar.shared.store.store import ClaimedError, Store, open_store
 
 
@@ -149,8 +149,8 @@ def test_of_many_that_take_over_at_once_one_works(store: Store) -> None:
 def test_an_owner_on_another_machine_lives_as_long_as_it_renews_its_claim(
     s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "BEAT_S", 0.2)
-    monkeypatch.setattr(remote, "DEAD_AFTER_S", 2.0)
+    monkeypatch.setattr(remote_claim, "BEAT_S", 0.2)
+    monkeypatch.setattr(remote_claim, "DEAD_AFTER_S", 2.0)
     store = open_store(f"{s3}/{uuid.uuid4().hex}")
     with store.claim(), monkeypatch.context() as elsewhere:
         elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
@@ -160,6 +160,40 @@ def test_an_owner_on_another_machine_lives_as_long_as_it_renews_its_claim(
     before = time.monotonic()
     enter(store, None)
     assert time.monotonic() - before > 2
+
+
+def test_of_a_chain_of_dead_owners_nothing_is_left(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_claim, "DEAD_AFTER_S", 0.0)
+    store = open_store(f"{s3}/{uuid.uuid4().hex}")
+    for name, token in ((".owner", "a"), (".owner.after-a", "b"), (".owner.after-nobody", "c")):
+        store.write(name, json.dumps({"host": "elsewhere", "pid": 1, "token": token}).encode())
+    store.write(".owner-part-1", b"not whole")
+    with store.claim():
+        assert ".owner.after-b" in store.names()
+    assert store.names() == [".owner-part-1", ".owner.after-nobody"]
+    with store.claim("part-1"):
+        pass
+    assert store.names() == [".owner.after-nobody"]
+    enter(store, None)
+
+
+def test_an_owner_whose_claim_was_taken_over_is_told_before_it_declares_anything_done(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_claim, "BEAT_S", 60.0)
+    monkeypatch.setattr(remote_claim, "DEAD_AFTER_S", 0.0)  # as if it had been stopped for a minute
+    store = open_store(f"{s3}/{uuid.uuid4().hex}")
+    with store.claim() as must_hold:
+        must_hold()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
+            with store.claim() as they_must:
+                they_must()
+                with pytest.raises(UserError, match="another took over its work"):
+                    must_hold()
+            with store.claim() as they_must, pytest.raises(UserError, match="another took over its work"):
+                must_hold()
+    assert store.names() == []
 
 
 def test_a_url_that_cannot_be_opened_is_a_message(s3: str) -> None:
