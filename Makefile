@@ -47,7 +47,7 @@ help: ## list the targets
 
 setup: $(READY) ## make the environment in $(VENV)
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard trainer/engine/native/*.[ch])
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard */*/native/*.[ch])
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
@@ -123,4 +123,4 @@ evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes eac
 	done
 
 clean: ## remove the environment; data, caches and runs stay
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info trainer/engine/native/_cpu_kernels.*
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info */*/native/_*.so

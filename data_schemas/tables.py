@@ -8,6 +8,9 @@ import pyarrow as pa
 
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS
 
+BOX_QUANTUM_M: Final = 2.0**-10
+"""Positions of groups are whole multiples of this, in metres: half a millimetre of error at most."""
+
 
 def _field(
     name: str, kind: pa.DataType, meaning: str, unit: str = "", frame: str = "", nullable: bool = False
@@ -53,9 +56,9 @@ GROUPS: Final = pa.schema(
         _field("group", pa.int32(), "group id"),
         _field("points", pa.int32(), "points of the group in this sweep, at least 1"),
         _field("moving", pa.bool_(), "whether the group moves during the window that labelled this sweep"),
-        _field("centroid", pa.list_(pa.float64(), 3), "mean of its points", "m", "world"),
-        _field("box_min", pa.list_(pa.float64(), 3), "lower corner of its axis-aligned box", "m", "world"),
-        _field("box_max", pa.list_(pa.float64(), 3), "upper corner of its axis-aligned box", "m", "world"),
+        _field("centroid", pa.list_(pa.float64(), 3), "mean of its points, to 1/1024 m", "m", "world"),
+        _field("box_min", pa.list_(pa.float64(), 3), "lower corner of its axis-aligned box, to 1/1024 m", "m", "world"),
+        _field("box_max", pa.list_(pa.float64(), 3), "upper corner of its axis-aligned box, to 1/1024 m", "m", "world"),
     ]
 )
 """Rows in order of (``sweep``, ``group``)."""

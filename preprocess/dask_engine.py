@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, LocalCluster
+from threadpoolctl import threadpool_limits
 
 from iscc_lidar.shared.errors import UserError
 
@@ -32,7 +33,7 @@ class Engine:
 def started(engine: Engine) -> Iterator[tuple[Submit, Client | None]]:
     """Yield how to submit tasks, and the client where they do not run in this process."""
     if engine.scheduler is None and engine.workers == 0:
-        yield _run_here, None
+        yield _on_one_thread, None
         return
     cluster: Any = nullcontext(engine.scheduler) if engine.scheduler else _local_cluster(engine.workers)
     with cluster as address, _connect(address) as client:
@@ -40,7 +41,7 @@ def started(engine: Engine) -> Iterator[tuple[Submit, Client | None]]:
 
         def submit(function: Callable[..., Any], *arguments: Any) -> Any:
             # Tasks write files, so Dask must not take an equal call's old result for this one's.
-            return client.submit(function, *arguments, pure=False)
+            return client.submit(_on_one_thread, function, *arguments, pure=False)
 
         yield submit, client
 
@@ -62,5 +63,7 @@ def _connect(address: Any) -> Client:
         raise UserError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
 
 
-def _run_here(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
+def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function with one thread in the libraries below it: more spin on cores that other workers need."""
+    with threadpool_limits(1):
+        return function(*arguments)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.segment import ground
+from iscc_lidar.preprocess.segment import clustering, ground
 from iscc_lidar.preprocess.select import find_problems, refuse_problems
 from iscc_lidar.preprocess.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.shared.cache_reader import read_manifest
@@ -39,7 +39,7 @@ class Plan:
 
 def settled(config: PreprocessConfig) -> PreprocessConfig:
     """Replace what is chosen by what is installed by the choice: what is recorded is what is done."""
-    return replace(config, ground=ground.settled(config.ground))
+    return replace(config, ground=ground.settled(config.ground), clustering=clustering.settled(config.clustering))
 
 
 def make_plan(

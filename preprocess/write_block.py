@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QUANTUM_M, ArraySpec
@@ -111,16 +111,20 @@ def _write_array(group: zarr.Group, spec: ArraySpec, data: NDArray[Any]) -> None
         dtype=spec.dtype,
         chunks=(*(1 for _ in planes), chunk),
         shards=(*planes, chunk * chunks_needed),  # one file an array
-        compressors=[
-            BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=data.dtype.itemsize),
-            Crc32cCodec(),  # blosc alone lets flipped bits through
-        ],
+        compressors=[_compressor(spec, data), Crc32cCodec()],  # neither compressor finds every flipped bit
         fill_value=spec.fill,
         attributes={k: v for k, v in (("meaning", spec.meaning), ("unit", spec.unit), ("frame", spec.frame)) if v},
         # A chunk that happens to equal the fill value is written all the same: a hole must show.
         config={"write_empty_chunks": True},
     )
     array[...] = data
+
+
+def _compressor(spec: ArraySpec, data: NDArray[Any]) -> BloscCodec | ZstdCodec:
+    """Coordinates differ in their lower bytes, which go apart; ids and codes come in runs, which bytes apart break."""
+    if spec.planes:
+        return BloscCodec(cname="zstd", clevel=6, shuffle="shuffle", typesize=data.dtype.itemsize)
+    return ZstdCodec(level=6)
 
 
 def _sweep_row(s: FinishedSweep) -> dict[str, Any]:
@@ -149,6 +153,7 @@ def _groups_table(sweeps: list[FinishedSweep]) -> pa.Table:
     arrays = {name: pa.array(values) for name, values in columns.items()}
     for name in ("centroid", "box_min", "box_max"):
         flat = np.concatenate([getattr(s.groups, name) for s in sweeps]).ravel()
+        flat = np.rint(flat / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
         arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 3)
     return pa.table([arrays[name] for name in tables.GROUPS.names], schema=tables.GROUPS)
 

@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
 from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
 from iscc_lidar.shared.geometry import transform
 
-_METHODS = ("ours", "ours_neighbours", "components_.45", "components_.3", "plain_hdbscan")
+_METHODS = ("ours", "components_.45", "components_.3", "plain_hdbscan")
 Method = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.int32]]
 
 
@@ -82,7 +82,6 @@ def bench_group_quality(
     sweeps = len(dataset.sweep_names(sequence))
     methods: dict[str, Method] = {
         "ours": lambda xyz, sweep: cluster_window(xyz, sweep, config),
-        "ours_neighbours": lambda xyz, sweep: cluster_window(xyz, sweep, replace(config, spanning_tree="neighbours")),
         "components_.45": lambda xyz, sweep: connected_components(xyz, 0.3),
         "components_.3": lambda xyz, sweep: connected_components(xyz, 0.2),
         "plain_hdbscan": lambda xyz, sweep: plain_hdbscan(xyz),

@@ -149,8 +149,7 @@ def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QueryConfig) -> 
 
 
 def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_block: NDArray[np.float64]) -> QuerySet:
-    group = np.concatenate([a.group, b.group])
-    order = np.argsort(group, kind="stable")
+    group, kind, source = (np.concatenate([getattr(q, name) for q in (a, b)]) for name in ("group", "kind", "source"))
+    order = np.lexsort((source, kind, group))  # by kind and source too for what follows one another to be alike
     xyz = transform(sensor_SE3_block, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
-    kind, source = np.concatenate([a.kind, b.kind])[order], np.concatenate([a.source, b.source])[order]
-    return QuerySet(xyz, kind, group[order], source)
+    return QuerySet(xyz, kind[order], group[order], source[order])

@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 from hdbscan._hdbscan_tree import compute_stability
 
-from iscc_lidar.preprocess.segment.density_tree import cluster_tree, select_clusters
+from iscc_lidar.preprocess.segment.density_tree import (
+    ClusterTree,
+    SpanningTree,
+    cluster_tree,
+    join,
+    packaged_spanning_tree,
+    select_clusters,
+)
+from iscc_lidar.preprocess.segment.native import library
+
+METHODS: list[SpanningTree] = ["c", "hdbscan"]
 
 
 def blobs(seed: int, n: int = 400) -> np.ndarray:
@@ -16,12 +26,17 @@ def blobs(seed: int, n: int = 400) -> np.ndarray:
     )
 
 
+def chosen(tree: ClusterTree) -> np.ndarray:
+    return select_clusters(tree, np.ones(len(tree.parent), dtype=bool))[tree.owner]
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("min_cluster_size", "min_samples"), [(12, 6), (15, 8), (20, 10)])
-def test_equals_hdbscan_with_all_neighbours(seed: int, min_cluster_size: int, min_samples: int) -> None:
+def test_equals_hdbscan(seed: int, min_cluster_size: int, min_samples: int, method: SpanningTree) -> None:
     xyz = blobs(seed)
-    tree = cluster_tree(xyz, min_cluster_size, min_samples, neighbours=len(xyz))
-    ours = select_clusters(tree, np.ones(len(tree.parent), dtype=bool))[tree.owner]
+    tree = cluster_tree(xyz, min_cluster_size, min_samples, method)
+    ours = chosen(tree)
     fit = hdbscan.HDBSCAN(
         min_cluster_size=min_cluster_size, min_samples=min_samples, algorithm="prims_kdtree", approx_min_span_tree=False
     ).fit(xyz)
@@ -36,34 +51,19 @@ def test_equals_hdbscan_with_all_neighbours(seed: int, min_cluster_size: int, mi
     np.testing.assert_allclose(np.sort(tree.stability), np.sort(list(theirs.values())), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_packages_spanning_tree_gives_the_tree_of_all_neighbours(seed: int) -> None:
-    xyz = blobs(seed)
-    exact, all_pairs = (cluster_tree(xyz, 15, 8, neighbours) for neighbours in (None, len(xyz)))
-    assert len(exact.parent) == len(all_pairs.parent)
-    np.testing.assert_allclose(np.sort(exact.stability), np.sort(all_pairs.stability), rtol=0.02, atol=0.02)
-    pairs, count = np.unique(np.stack([exact.owner, all_pairs.owner]), axis=1, return_counts=True)  # numbers may differ
-    assert sum(count[pairs[0] == cluster].max() for cluster in np.unique(exact.owner)) >= len(xyz) - 4
+def test_joining_equals_its_twin() -> None:
+    first, second, _ = packaged_spanning_tree(blobs(0, 3000), 9)
+    for ours, twin in zip(library.join(first, second), join(first, second), strict=True):
+        np.testing.assert_array_equal(ours, twin)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_few_neighbours_change_little(seed: int) -> None:
-    xyz = blobs(seed, 900)
-    labels = []
-    for neighbours in (len(xyz), 16):
-        tree = cluster_tree(xyz, 20, 10, neighbours)
-        labels.append(select_clusters(tree, np.ones(len(tree.parent), dtype=bool))[tree.owner])
-    pairs, count = np.unique(np.stack(labels), axis=1, return_counts=True)
-    best = sum(count[pairs[0] == label].max() for label in np.unique(labels[0]))
-    assert best / len(xyz) > 0.9
-
-
-def test_a_forbidden_cluster_gives_way_to_its_parts() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_forbidden_cluster_gives_way_to_its_parts(method: SpanningTree) -> None:
     rng = np.random.default_rng(0)
     ahead = np.array([1.0, 0.0, 0.0])
     pair = np.concatenate([rng.uniform(size=(60, 3)), rng.uniform(size=(60, 3)) + 1.3 * ahead])
     xyz = np.concatenate([pair, pair + 30 * ahead])
-    tree = cluster_tree(xyz, 20, 5, 16)
+    tree = cluster_tree(xyz, 20, 5, method)
     whole = np.flatnonzero(tree.parent == 0)
     assert len(whole) == 2
     allowed = np.ones(len(tree.parent), dtype=bool)
@@ -76,14 +76,14 @@ def test_a_forbidden_cluster_gives_way_to_its_parts() -> None:
     assert (forbidden_all == -1).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [0, 1, 2, 10])
-def test_too_few_points_have_no_clusters(n: int) -> None:
-    tree = cluster_tree(np.zeros((n, 3)), 20, 10, 16)
+def test_too_few_points_have_no_clusters(n: int, method: SpanningTree) -> None:
+    tree = cluster_tree(np.zeros((n, 3)), 20, 10, method)
     assert len(tree.parent) == 0
     assert (tree.owner == -1).all()
 
 
-def test_identical_points_do_not_break_it() -> None:
-    tree = cluster_tree(np.zeros((50, 3)), 20, 10, 16)
-    within = select_clusters(tree, np.ones(len(tree.parent), dtype=bool))
-    assert len(within[tree.owner]) == 50
+@pytest.mark.parametrize("method", METHODS)
+def test_identical_points_do_not_break_it(method: SpanningTree) -> None:
+    assert len(chosen(cluster_tree(np.zeros((50, 3)), 20, 10, method))) == 50

@@ -7,7 +7,6 @@ and ranges are the callers' to keep: only what is cheap to check is checked here
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from functools import cache
 
 import torch
 from torch import Tensor
+
+from iscc_lidar.shared.c_library import load_library
 
 # N voxels, M pairs, B blocks, K offsets
 
@@ -74,17 +75,10 @@ def switched_off() -> Iterator[None]:
 
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    spec = importlib.util.find_spec("iscc_lidar.trainer.engine.native._cpu_kernels")
-    if spec is None or spec.origin is None:
-        return None, "the C kernels were not compiled: install iscc-lidar again where there is a C compiler"
-    try:
-        found = ctypes.CDLL(spec.origin)
-        if found.iscc_interface() != _INTERFACE:
-            return None, "the C kernels are of another version: install iscc-lidar again"
-    except (OSError, AttributeError) as error:
-        return None, f"the C kernels do not load: {error}"
-    _declare(found)
-    return found, ""
+    found, reason = load_library("iscc_lidar.trainer.engine.native._cpu_kernels", _INTERFACE)
+    if found is not None:
+        _declare(found)
+    return found, reason
 
 
 def _declare(found: ctypes.CDLL) -> None:

@@ -1,0 +1,1 @@
+"""What segmenting does in C, where installing could compile it."""

@@ -1,0 +1,75 @@
+"""The C functions of spanning_tree.c on arrays. They let go of the interpreter's lock meanwhile."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.c_library import load_library
+from iscc_lidar.shared.errors import UserError
+
+_INTERFACE: Final = 1  # of spanning_tree.c that this file was written for
+
+Edges = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+"""Edges of a spanning tree by mutual reachability, shortest first: both ends and the length."""
+
+
+def available() -> bool:
+    """Whether there is a compiled library."""
+    return _load()[0] is not None
+
+
+def spanning_tree(xyz: NDArray[np.float64], min_samples: int) -> Edges:
+    """Find the shortest spanning tree of points by mutual reachability, exactly.
+
+    Args:
+        xyz: float64 [N, 3], finite.
+        min_samples: the core distance is that to this many-th other point; 1 to N - 1.
+    """
+    xyz, n = np.ascontiguousarray(xyz), len(xyz)
+    first, second, length = np.empty(n - 1, np.int64), np.empty(n - 1, np.int64), np.empty(n - 1)
+    _refuse(_library().iscc_spanning_tree(_at(xyz), n, min_samples, *map(_at, (first, second, length))))
+    return first, second, length
+
+
+def join(first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Join N points along the N - 1 edges of a spanning tree, in order.
+
+    Returns:
+        the two nodes of each join, int64 [N - 1, 2], and the points of every node, int64 [2N - 1]. Nodes below N are
+        points, node N + i is the i-th join.
+    """
+    first, second, n = np.ascontiguousarray(first), np.ascontiguousarray(second), len(first) + 1
+    children, size = np.empty((n - 1, 2), np.int64), np.empty(2 * n - 1, np.int64)
+    _refuse(_library().iscc_join(_at(first), _at(second), n, _at(children), _at(size)))
+    return children, size
+
+
+@cache
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    found, reason = load_library("iscc_lidar.preprocess.segment.native._spanning_tree", _INTERFACE)
+    if found is not None:
+        pointer, size = ctypes.c_void_p, ctypes.c_int64
+        found.iscc_spanning_tree.argtypes = [pointer, size, size, pointer, pointer, pointer]
+        found.iscc_join.argtypes = [pointer, pointer, size, pointer, pointer]
+    return found, reason
+
+
+def _library() -> ctypes.CDLL:
+    found, reason = _load()
+    if found is None:
+        raise UserError(f"{reason}; or do without by --set clustering.spanning_tree=hdbscan")
+    return found
+
+
+def _at(array: NDArray[Any]) -> int:
+    return array.ctypes.data
+
+
+def _refuse(failed: int) -> None:
+    if failed:
+        raise MemoryError("no memory for the spanning tree of a window")
