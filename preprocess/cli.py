@@ -16,6 +16,8 @@ from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.dry_run import dry_run as tell_costs
+from iscc_lidar.preprocess.plan import make_plan
 from iscc_lidar.preprocess.run import OnError, begin, preprocess, work
 from iscc_lidar.preprocess.run import finalise as finish
 from iscc_lidar.preprocess.select import find_dataset, find_problems, root_variable, select_sequences
@@ -69,6 +71,9 @@ def run(
     part: Annotated[str | None, typer.Option(help="only this part of a cache that was begun by init, as 3/16")] = None,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="try some stretches and say what all of it will take; write nothing")
+    ] = False,
     recipe: Recipe = None,
     overrides: Overrides = None,
     show_config: ShowConfig = False,
@@ -83,6 +88,8 @@ def run(
         iscc-preprocess run synthetic
 
         iscc-preprocess run semantickitti --root data/semantickitti --cache cache/semantickitti
+
+        iscc-preprocess run semantickitti --dry-run
 
         iscc-preprocess run semantickitti --split train --workers 16 --on-error skip
 
@@ -107,6 +114,9 @@ def run(
         print(f"part {part} of {store.url}: {done} sequences; after all parts run: iscc-preprocess finalise {dataset}")
         return
     chosen = select_sequences(source, _names(sequences), split)
+    if dry_run:
+        print(tell_costs(make_plan(source, store, config, chosen, skip=on_error == "skip"), engine.workers))
+        return
     _tell(store, preprocess(source, store, config, engine, chosen, on_error))
 
 

@@ -14,6 +14,7 @@ from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapt
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
 from iscc_lidar.preprocess.benchmarks.waymo_full_size import write_full_size
 from iscc_lidar.preprocess.datasets.registry import open_dataset
+from iscc_lidar.preprocess.peak_memory import peak_bytes
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.sensor import sweep
 from iscc_lidar.preprocess.synthetic.street import build_street
@@ -63,19 +64,9 @@ def bench_full_waymo(out: Path) -> None:
 
 
 def _read_and_weigh(root: Path) -> dict[str, float]:
-    idle_mb = _peak_mb()
+    idle_mb = peak_bytes() / 1e6
     figures = bench_adapter(open_dataset("waymo", root))
-    return figures | {"idle_mb": idle_mb, "peak_mb": _peak_mb()}
-
-
-def _peak_mb() -> float:
-    """Greatest memory of this process so far; what getrusage tells would include the parent's on Linux."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return float(status.read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
-    import resource  # not there on Windows, where all but this runs
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
+    return figures | {"idle_mb": idle_mb, "peak_mb": peak_bytes() / 1e6}
 
 
 def bench_groups(out: Path, prefix: str, root: Path, sequences: int, plain: bool) -> None:

@@ -85,6 +85,12 @@ def how_to_get(name: str) -> str:
     return str(importlib.import_module(f"{datasets.__name__}.{name}").HOW_TO_GET)
 
 
+def published_size(name: str) -> tuple[int, int] | None:
+    """Sequences and sweeps of a data set as its owners publish it; None where there is no such number."""
+    size: tuple[int, int] | None = getattr(importlib.import_module(f"{datasets.__name__}.{name}"), "PUBLISHED", None)
+    return size
+
+
 def open_dataset(name: str, root: Path) -> Dataset:
     """Open a data set by name. Raises UserError for an unknown name or where it is not at ``root``."""
     if name not in names():

@@ -23,6 +23,7 @@ from iscc_lidar.shared.geometry import inverse
 from iscc_lidar.shared.semantickitti_classes import CLASS_NAMES, CLASS_OF_RAW
 
 DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
+PUBLISHED: Final = (22, 43_552)  # sequences and sweeps, with the 11 that have no published labels
 HOW_TO_GET: Final = (
     "SemanticKITTI is at semantic-kitti.org, its points at cvlibs.net (KITTI odometry, velodyne, 80 GB; CC BY-NC-SA). "
     "Pre-training needs velodyne/*.bin, and poses.txt and calib.txt from the label download; labels/ is for evaluation"

@@ -32,6 +32,7 @@ from iscc_lidar.shared.config import option, section
 from iscc_lidar.shared.errors import UserError
 
 DESCRIPTION: Final = "Waymo Open Dataset v2: ROOT/{training,validation,testing}/{lidar,...}/CONTEXT.parquet"
+PUBLISHED: Final = (1_000, 198_068)  # sequences and sweeps, training and validation
 HOW_TO_GET: Final = (
     "Waymo Open Dataset is at waymo.com/open, under its own licence (non-commercial use), after signing in. Take the "
     "Perception Dataset v2, release 2.0.1 (the labels of 2.0.0 differ; do not mix them). Pre-training needs the "
