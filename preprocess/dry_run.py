@@ -24,19 +24,20 @@ def dry_run(plan: Plan, workers: int) -> str:
     here, published = size_of(counts, plan.config.window), _published(plan.dataset, plan.config, sum(counts))
     found, *full = estimate(stretches, plan.config, [here] if published is None else [here, published])
     tried = sorted({stretch.stop - stretch.start for stretch in stretches})
+    points = _mean([len(stretch.read(stretch.sequence, 0)) for stretch in stretches])
     input_bytes = _input_bytes(plan)
     share = _mean(found.cache_bytes) / input_bytes
     lines = [
         f"data        {_told(here)}; {_bytes(input_bytes)} of files",
-        f"tried       {len(stretches)} stretches of {' and '.join(map(str, tried))} sweeps, on one core of "
-        f"{processor() or 'this machine'}",
+        f"tried       stretches {len(stretches)}, of {' and '.join(map(str, tried))} sweeps of {points:,.0f} points, on one "
+        f"core of {processor() or 'this machine'}",
         *_lines(found, here, workers),
         f"            the cache is {share:.0%} of the files",
         f"memory      {_bytes(max(found.peak_bytes))} a worker, however long a sequence is",
     ]
     if published is not None:
         lines += [
-            f"\nall of {plan.dataset.name} as published: {_told(published)}",
+            f"\nall of {plan.dataset.name} as published, if its sweeps are like these: {_told(published)}",
             *_lines(full[0], published, workers),
         ]
     return "\n".join(lines)
@@ -72,7 +73,7 @@ def _input_bytes(plan: Plan) -> int:
 
 
 def _told(size: Size) -> str:
-    return f"{size.sequences:,} sequences, {size.sweeps:,} sweeps, {size.windows:,} windows, {size.blocks:,} blocks"
+    return f"sequences {size.sequences:,}, sweeps {size.sweeps:,}, windows {size.windows:,}, blocks {size.blocks:,}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -190,6 +190,8 @@ def _spent(stretch: Stretch, sweeps: int, config: PreprocessConfig) -> Spent:
 
 def _process(stretch: Stretch, config: PreprocessConfig) -> Spent:
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
+        # What is imported, compiled and set up once a process is of no interest.
+        preprocess(replace(stretch, stop=stretch.start + 1), LocalStore(Path(folder) / "once"), config)
         store = LocalStore(Path(folder) / "cache")
         began = time.process_time()
         preprocess(stretch, store, config)
@@ -201,7 +203,9 @@ def _process(stretch: Stretch, config: PreprocessConfig) -> Spent:
 
 def _fitted(tried: Sequence[tuple[Size, Spent]], value: str, grows_with: tuple[str, str], size: Size) -> float:
     """What is spent on a size, as a sum of two parts that grow with it as they did in what was tried."""
+    from scipy.optimize import nnls
+
     factors = np.array([[getattr(done, name) for name in grows_with] for done, _ in tried], dtype=np.float64)
     values = np.array([getattr(spent, value) for _, spent in tried], dtype=np.float64)
-    shares = np.linalg.lstsq(factors, values, rcond=None)[0]
+    shares = nnls(factors, values)[0]  # neither takes back what the other spends
     return float(shares @ [getattr(size, name) for name in grows_with])

@@ -77,8 +77,8 @@ def test_a_dry_run_tells_and_writes_nothing(own_streets: Path, tmp_path: Path) -
     options = ["--root", str(own_streets), "--cache", str(tmp_path / "cache"), *TINY]
     done = CliRunner().invoke(app, ["run", "semantickitti", *options, "--dry-run"])
     assert done.exit_code == 0, done.output
-    assert "1 sequences, 6 sweeps, 4 windows, 2 blocks" in done.output
-    assert "22 sequences, 43,552 sweeps" in done.output
+    assert "sequences 1, sweeps 6, windows 4, blocks 3" in done.output
+    assert "sequences 22, sweeps 43,552" in done.output
     assert all(word in done.output for word in ("CPU s", "of one core", "a worker"))
     assert not (tmp_path / "cache").exists()
 
