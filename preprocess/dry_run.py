@@ -29,8 +29,8 @@ def dry_run(plan: Plan, workers: int) -> str:
     share = _mean(found.cache_bytes) / input_bytes
     lines = [
         f"data        {_told(here)}; {_bytes(input_bytes)} of files",
-        f"tried       stretches {len(stretches)}, of {' and '.join(map(str, tried))} sweeps of {points:,.0f} points, on one "
-        f"core of {processor() or 'this machine'}",
+        f"tried       stretches {len(stretches)}, of {' and '.join(map(str, tried))} sweeps of {points:,.0f} points, "
+        f"on one core of {processor() or 'this machine'}",
         *_lines(found, here, workers),
         f"            the cache is {share:.0%} of the files",
         f"memory      {_bytes(max(found.peak_bytes))} a worker, however long a sequence is",

@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from iscc_lidar.preprocess.benchmarks.bench import bench_adapters, bench_full_waymo, bench_groups, bench_synth
+from iscc_lidar.preprocess.benchmarks.bench import (
+    bench_adapters,
+    bench_full_waymo,
+    bench_groups,
+    bench_synth,
+    bench_whole_stage,
+)
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.bench_file import BENCH_FILE
 from iscc_lidar.shared.cli_errors import friendly
@@ -20,11 +26,12 @@ def bench(
     out: Annotated[Path, typer.Option(help="folder of bench.json")],
     real: Annotated[Path | None, typer.Option(help="instance-labelled real sweeps, SemanticKITTI layout")] = None,
     plain: Annotated[bool, typer.Option(help="also run plain hdbscan on all points, minutes a window")] = True,
+    long_sweeps: Annotated[int, typer.Option(min=0, help="sweeps of a long real sequence; 0 = none")] = 2000,
     adapters: Annotated[
         list[str] | None, typer.Option("--adapter", help="NAME=ROOT of a data set to time; may be repeated")
     ] = None,
 ) -> None:
-    """Time the simulation and the adapters; score the groups beside other methods, simulated and real streets.
+    """Time the simulation, the adapters and the whole stage; score the groups beside other methods.
 
     Example:
 
@@ -38,10 +45,11 @@ def bench(
     bench_adapters(out, [(name, root) for name, root in roots if root.is_dir()])
     bench_full_waymo(out)
     bench_groups(out, "synthetic", streets, sequences=3, plain=plain)
-    if real is None or not real.is_dir():
-        print(f"\nno instance-labelled real sweeps at {real}: groups on real streets are not scored")
-    else:
-        bench_groups(out, "real", real, sequences=1, plain=plain)
+    found = real if real is not None and real.is_dir() else None
+    if found is None:
+        print(f"\nno instance-labelled real sweeps at {real}: real streets are neither scored nor timed")
+    plain_s = bench_groups(out, "real", found, sequences=1, plain=plain) if found else []
+    bench_whole_stage(out, streets, found, plain_s, long_sweeps)
     print(f"\nfigures: {out / BENCH_FILE}")
 
 

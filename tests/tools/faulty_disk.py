@@ -6,7 +6,8 @@ run is a fork that has computed nothing before. Prints for each run [exit status
 
 Faults: "none"; "kill": SIGKILL before the n-th operation; "torn": SIGKILL in the middle of the n-th, where it is a
 write; "once": the n-th operation fails with errno, a write after half of it; "from": so do all that need space
-from the n-th on, as on a full disk. An operation is opening for writing, a write, fsync, rename, unlink, mkdir, rmdir.
+from the n-th on, as on a full disk. An operation is opening for writing, a write, fsync, rename, unlink, mkdir, rmdir;
+of a folder in an object store, whose URL has ://, a PUT or a removal.
 """
 
 import importlib
@@ -45,7 +46,9 @@ class Forks:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
 
-    def run(self, folder: Path, arguments: Sequence[str], fault: str = "none", n: int = 0, error: int = 0) -> Ended:
+    def run(
+        self, folder: Path | str, arguments: Sequence[str], fault: str = "none", n: int = 0, error: int = 0
+    ) -> Ended:
         """Run it with a fault at the n-th operation on a folder."""
         self.log.unlink(missing_ok=True)
         plan = [str(folder), str(self.log), list(arguments), fault, n, error]
@@ -135,10 +138,31 @@ def install(disk: Disk) -> None:
     pathlib.Path.open = opened
 
 
+def install_store(disk: Disk) -> None:
+    """Let all that is changed in an object store go by the disk."""
+    from iscc_lidar.shared.store.remote import RemoteStore
+
+    real = RemoteStore._fs.fget
+    disk.folder = disk.folder.partition("://")[2]
+
+    class Watched:
+        def __init__(self, store: Any) -> None:
+            self.file_system = real(store)
+
+        def __getattr__(self, name: str) -> Any:
+            act = getattr(self.file_system, name)
+            if name not in ("pipe_file", "put_file", "rm"):
+                return act
+            place = 1 if name == "put_file" else 0
+            return lambda *a, **k: disk.do("remove" if name == "rm" else "put", a[place], lambda: act(*a, **k))
+
+    RemoteStore._fs = property(Watched)
+
+
 def run(disk: Disk, arguments: list[str]) -> int:
     """Run the command; its exit status."""
     command = importlib.import_module(sys.argv[1])
-    install(disk)
+    (install_store if "://" in disk.folder else install)(disk)
     try:
         command.app(arguments)
     except SystemExit as ended:
