@@ -1,0 +1,1 @@
+"""Scores of detected boxes by KITTI's own rules."""

@@ -1,0 +1,242 @@
+"""Average precision by the rules of KITTI's object benchmark (Geiger et al. 2012; its development kit).
+
+Labels of a class count as far as they are easy, moderate or hard enough; the others of the class, and those of a
+neighbouring class, are neither missed nor may be found wrongly. Detections lower in the image than the least height of
+a level are left out likewise; the development kit does so whatever their class, so that a low one of another class may
+take a label away from the count, which is kept. "DontCare" labels are areas of the image: where overlap is measured
+there, detections within them do not count as false; they have no place in space, so that there they do nothing.
+
+Precision is taken at 41 scores, chosen to be as evenly spaced in recall as they can, and made to fall with recall.
+AP R11 is the mean at recalls 0, .1, ..., 1, AP R40 (since 2019) at 1/40, 2/40, ..., 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels
+from iscc_lidar.trainer.evaluation.detection.overlap import (
+    Space,
+    circles_meet,
+    ground_iou,
+    image_area,
+    image_iou,
+    image_overlap,
+    pairs_in_frames,
+    space_iou,
+)
+
+DONT_CARE: Final = "DontCare"
+_SAMPLES: Final = 41
+
+
+@dataclass(frozen=True)
+class Level:
+    """How hard labels may be: least height in the image, pixels, greatest occlusion and truncation."""
+
+    name: str
+    height_px: float
+    occlusion: int
+    truncation: float
+
+
+@dataclass(frozen=True)
+class ClassRule:
+    """A class: its name, a neighbouring one that is neither right nor wrong, and the least overlap."""
+
+    name: str
+    neighbour: str | None
+    min_overlap: float
+
+
+LEVELS: Final = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.3), Level("hard", 25, 2, 0.5))
+CLASSES: Final = (
+    ClassRule("Car", "Van", 0.7),
+    ClassRule("Pedestrian", "Person_sitting", 0.5),
+    ClassRule("Cyclist", None, 0.5),
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision by recall.
+
+    Attributes:
+        precision: float64 [41], at recalls 0, 1/40, ..., 1; not rising; 0 where recall is never that high.
+        labels: number of labels that count; without any the curve says nothing.
+    """
+
+    precision: NDArray[np.float64]
+    labels: int
+
+    @property
+    def r11(self) -> float:
+        """AP at 11 recalls, percent; not a number without labels."""
+        return 100 * float(self.precision[::4].mean()) if self.labels else float("nan")
+
+    @property
+    def r40(self) -> float:
+        """AP at 40 recalls, percent; not a number without labels."""
+        return 100 * float(self.precision[1:].mean()) if self.labels else float("nan")
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Labels and detections that overlap enough, by label, then by detection; ``iou`` float64 [P]."""
+
+    label: NDArray[np.int64]
+    found: NDArray[np.int64]
+    iou: NDArray[np.float64]
+
+
+def score(labels: Labels, found: Detections, space: Space) -> Mapping[tuple[str, str], Curve]:
+    """The curve of each (class, level). Detections in frames without a label count as all others do."""
+    curves: dict[tuple[str, str], Curve] = {}
+    for rule in CLASSES:
+        pairs = _overlapping(labels, found, rule, space)
+        covered = _in_dont_care(labels, found, rule) if space == "image" else np.zeros(len(found), dtype=np.bool_)
+        for level in LEVELS:
+            curves[rule.name, level.name] = _curve(labels, found, pairs, covered, rule, level)
+    return curves
+
+
+def _curve(
+    labels: Labels, found: Detections, pairs: _Pairs, covered: NDArray[np.bool_], rule: ClassRule, level: Level
+) -> Curve:
+    counts, of_class = _judge_labels(labels, rule, level)
+    right_kind, low = found.kind == rule.name, np.diff(found.image_box[:, [1, 3]])[:, 0] < level.height_px
+    considered = of_class[pairs.label] & (low | right_kind)[pairs.found]
+    matcher = _Matcher(
+        _Pairs(pairs.label[considered], pairs.found[considered], pairs.iou[considered]), counts, ~low, found.score
+    )
+    total = int(counts.sum())
+    precision = np.zeros(_SAMPLES)
+    at = thresholds(matcher.scores_of_matches(), total)
+    charged = right_kind & ~low
+    for k, least in enumerate(at):
+        taken, right = matcher.matched(least)
+        false = charged & (found.score >= least) & ~taken & ~covered
+        precision[k] = right / max(right + int(false.sum()), 1)
+    return Curve(np.maximum.accumulate(precision[::-1])[::-1], total)
+
+
+def thresholds(scores: NDArray[np.float64], labels: int) -> list[float]:
+    """Choose the scores at which precision is taken, from those of the matches, by the rule of the development kit."""
+    ordered = np.sort(scores)[::-1]
+    chosen: list[float] = []
+    recall = 0.0
+    for k, value in enumerate(ordered.tolist()):
+        here, last = (k + 1) / labels, k == len(ordered) - 1
+        after = here if last else (k + 2) / labels
+        if after - recall < recall - here and not last:
+            continue
+        chosen.append(value)
+        recall += 1.0 / (_SAMPLES - 1.0)
+    return chosen
+
+
+class _Matcher:
+    """Which detections take which labels, at any threshold.
+
+    Labels choose in order, among the detections that overlap them enough and are still free: for the scores at which
+    precision is taken the one with the highest score, then the one with the greatest overlap. Most labels overlap with
+    one detection that overlaps with no other: those need no choice and no loop.
+    """
+
+    def __init__(
+        self,
+        pairs: _Pairs,
+        counts: NDArray[np.bool_],
+        high: NDArray[np.bool_],
+        score: NDArray[np.float64],
+    ) -> None:
+        self.counts, self.high, self.score = counts, high, score
+        of_label = np.bincount(pairs.label, minlength=len(counts))
+        of_found = np.bincount(pairs.found, minlength=len(score))
+        alone = (of_label[pairs.label] == 1) & (of_found[pairs.found] == 1)
+        self.label, self.found = pairs.label[alone], pairs.found[alone]
+        self.right = counts[self.label] & high[self.found]
+        self.rest: dict[int, list[tuple[int, float]]] = {}
+        for label, found, iou in zip(
+            pairs.label[~alone].tolist(), pairs.found[~alone].tolist(), pairs.iou[~alone].tolist(), strict=True
+        ):
+            self.rest.setdefault(label, []).append((found, iou))
+
+    def scores_of_matches(self) -> NDArray[np.float64]:
+        """Scores of the detections that labels that count take, if each takes the one with the highest score."""
+        scores = self.score[self.found[self.right]].tolist()
+        taken: set[int] = set()
+        for label, candidates in self.rest.items():
+            free = [found for found, _ in candidates if found not in taken]
+            if not free:
+                continue
+            best = max(free, key=lambda found: self.score[found])  # the first of equals
+            taken.add(best)
+            if self.counts[label] and self.high[best]:
+                scores.append(float(self.score[best]))
+        return np.array(scores)
+
+    def matched(self, least: float) -> tuple[NDArray[np.bool_], int]:
+        """Detections of at least this score that are taken, bool [D], and how many of them are right."""
+        taken = np.zeros(len(self.score), dtype=np.bool_)
+        enough = self.score[self.found] >= least
+        taken[self.found[enough]] = True
+        right = int((self.right & enough).sum())
+        for label, candidates in self.rest.items():
+            free = [(found, iou) for found, iou in candidates if self.score[found] >= least and not taken[found]]
+            high = [pair for pair in free if self.high[pair[0]]]
+            if high:
+                best = max(high, key=lambda pair: pair[1])[0]
+            elif free:
+                best = free[0][0]
+            else:
+                continue
+            taken[best] = True
+            right += int(self.counts[label] and self.high[best])
+        return taken, right
+
+
+def _judge_labels(labels: Labels, rule: ClassRule, level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Labels that count at a level, and those that may take a detection: bool [N] each."""
+    of_class = labels.kind == rule.name
+    easy_enough = (
+        (labels.occlusion <= level.occlusion)
+        & (labels.truncation <= level.truncation)
+        & (labels.image_box[:, 3] - labels.image_box[:, 1] > level.height_px)
+    )
+    neighbour = labels.kind == rule.neighbour if rule.neighbour else np.zeros(len(labels), dtype=np.bool_)
+    return of_class & easy_enough, of_class | neighbour
+
+
+def _overlapping(labels: Labels, found: Detections, rule: ClassRule, space: Space) -> _Pairs:
+    rows = np.flatnonzero(np.isin(labels.kind, [kind for kind in (rule.name, rule.neighbour) if kind]))
+
+    def near(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if space == "image":
+            return image_overlap(labels.image_box[rows[a]], found.image_box[b]) > 0
+        return circles_meet(labels.boxes.take(rows[a]), found.boxes.take(b))
+
+    a, b = pairs_in_frames(labels.frame[rows], found.frame, near)
+    a = rows[a]
+    if space == "image":
+        iou = image_iou(labels.image_box[a], found.image_box[b])
+    else:
+        iou = (ground_iou if space == "ground" else space_iou)(labels.boxes.take(a), found.boxes.take(b))
+    enough = iou > rule.min_overlap
+    return _Pairs(a[enough], b[enough], iou[enough])
+
+
+def _in_dont_care(labels: Labels, found: Detections, rule: ClassRule) -> NDArray[np.bool_]:
+    """Detections of which more than the class's least overlap lies in one area of the image that does not count."""
+    areas = np.flatnonzero(labels.kind == DONT_CARE)
+    a, b = pairs_in_frames(labels.frame[areas], found.frame, lambda a, _: np.ones(len(a), dtype=np.bool_))
+    shared = image_overlap(labels.image_box[areas[a]], found.image_box[b])
+    inside = shared > rule.min_overlap * np.maximum(image_area(found.image_box[b]), np.finfo(np.float64).tiny)
+    covered = np.zeros(len(found), dtype=np.bool_)
+    covered[b[inside]] = True
+    return covered

@@ -1,0 +1,102 @@
+"""Overlap of boxes: on the ground, in space, in the image; and which pairs of two sets may overlap at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
+
+Space = Literal["image", "ground", "space"]
+"""Where overlap is measured: 2-D boxes in the image, boxes from above, boxes in space."""
+
+
+def ground_overlap(a: UprightBoxes, b: UprightBoxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Area that boxes share with those in the same row, seen from above, and that of their union: float64 [N] each."""
+    shared: NDArray[np.float64] = shapely.area(
+        shapely.intersection(shapely.polygons(corners(a)), shapely.polygons(corners(b)))
+    )
+    return shared, a.size.prod(axis=1) + b.size.prod(axis=1) - shared
+
+
+def ground_iou(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.float64]:
+    """Intersection over union of boxes in the same row, seen from above: float64 [N]."""
+    shared, union = ground_overlap(a, b)
+    return _share(shared, union)
+
+
+def space_iou(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.float64]:
+    """Intersection over union of boxes in the same row: float64 [N]."""
+    area, _ = ground_overlap(a, b)
+    shared = area * np.maximum(np.minimum(a.high, b.high) - np.maximum(a.low, b.low), 0.0)
+    return _share(shared, volume(a) + volume(b) - shared)
+
+
+def image_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area that 2-D boxes (left, top, right, bottom), [N, 4], share with those in the same row: float64 [N]."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    area: NDArray[np.float64] = np.maximum(sides, 0.0).prod(axis=1)
+    return area
+
+
+def image_area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of 2-D boxes [N, 4]: float64 [N]."""
+    area: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return area
+
+
+def image_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of 2-D boxes in the same row: float64 [N]."""
+    shared = image_overlap(a, b)
+    return _share(shared, image_area(a) + image_area(b) - shared)
+
+
+def volume(boxes: UprightBoxes) -> NDArray[np.float64]:
+    """Volume of boxes: float64 [N]."""
+    result: NDArray[np.float64] = boxes.size.prod(axis=1) * (boxes.high - boxes.low)
+    return result
+
+
+def corners(boxes: UprightBoxes) -> NDArray[np.float64]:
+    """The four corners of boxes on the ground, in order around them: float64 [N, 4, 2]."""
+    along = np.stack([np.cos(boxes.heading), np.sin(boxes.heading)], axis=1)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) / 2
+    length, width = boxes.size[:, :1], boxes.size[:, 1:]
+    return (
+        boxes.centre[:, None]
+        + signs[None, :, :1] * (along * length)[:, None]
+        + signs[None, :, 1:] * (across * width)[:, None]
+    )
+
+
+def pairs_in_frames(
+    frame_a: NDArray[np.int64],
+    frame_b: NDArray[np.int64],
+    near: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of rows of the same frame that may overlap, in order of (a, b); frames need not be in order."""
+    order = np.argsort(frame_b, kind="stable")
+    ordered = frame_b[order]
+    first, last = np.searchsorted(ordered, frame_a, "left"), np.searchsorted(ordered, frame_a, "right")
+    a = np.repeat(np.arange(len(frame_a)), last - first)
+    within = np.arange(len(a)) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
+    b = order[np.repeat(first, last - first) + within]
+    keep = near(a, b)
+    return a[keep], b[keep]
+
+
+def circles_meet(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.bool_]:
+    """Whether the circles around boxes in the same row meet on the ground: bool [N]."""
+    reach = (np.hypot(*a.size.T) + np.hypot(*b.size.T)) / 2
+    meet: NDArray[np.bool_] = np.hypot(*(a.centre - b.centre).T) <= reach
+    return meet
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = part / np.maximum(whole, np.finfo(np.float64).tiny)  # nothing of nothing is 0
+    return share
