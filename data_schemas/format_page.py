@@ -11,6 +11,7 @@ from iscc_lidar.data_schemas.labels import FILL
 from iscc_lidar.data_schemas.manifest import (
     ARRAYS_FOLDER,
     BLOCK_FILE,
+    BOXES_FILE,
     FORMAT_MAJOR,
     FORMAT_MINOR,
     FORMAT_NAME,
@@ -18,7 +19,7 @@ from iscc_lidar.data_schemas.manifest import (
     MANIFEST_FILE,
     SWEEPS_FILE,
 )
-from iscc_lidar.data_schemas.tables import GROUPS, SWEEPS
+from iscc_lidar.data_schemas.tables import BOXES, GROUPS, SWEEPS
 
 EXAMPLE = f'''\
 import hashlib, io, json, zlib
@@ -71,6 +72,7 @@ CACHE/
     {BLOCK_FILE}                   SHA-256 of every other file of the block
     {SWEEPS_FILE}              a row a sweep
     {GROUPS_FILE}              a row a group in a sweep
+    {BOXES_FILE}               a row a labelled box in a sweep; optional
     {ARRAYS_FOLDER}/                  points and queries of successive sweeps
 ```
 
@@ -114,6 +116,12 @@ Little-endian. Sizes: *points* and *queries* are those of all sweeps of the bloc
 ## `{GROUPS_FILE}`
 
 {_table(("column", "type", "meaning"), _column_rows(GROUPS))}
+
+## `{BOXES_FILE}`
+
+Optional: labelled boxes of data sets that have them, upright in the sensor frame.
+
+{_table(("column", "type", "meaning"), _column_rows(BOXES))}
 
 ## Reading labels without this program
 

@@ -21,6 +21,7 @@ BLOCK_FILE: Final = "block.json"
 ARRAYS_FOLDER: Final = "arrays.zarr"
 SWEEPS_FILE: Final = "sweeps.parquet"
 GROUPS_FILE: Final = "groups.parquet"
+BOXES_FILE: Final = "boxes.parquet"
 
 SHA256: Final = "[0-9a-f]{64}"
 PATH: Final = r"(?!\.\.?(/|$))[^/\\\x00]+(/(?!\.\.?(/|$))[^/\\\x00]+)*"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
+
 
 class SweepError(ValueError):
     """A sweep is not as it must be: its data are damaged, or its reader is wrong. The message says which and how."""
@@ -29,6 +31,8 @@ class Sweep:
         instance: int32 [N] or None: object id, stable within the sequence, 0 where none. Only for scoring.
         pixel: uint16 [N, 4] or None: laser, return, row and column of each point in its range image, all as the
             data set counts them. None where the raw file is a list of points: there the order says it all.
+        boxes: labelled boxes; None where there are none to have, which is not the same as none in this sweep.
+        camera: the camera that boxes were labelled in, or None.
 
     """
 
@@ -42,6 +46,8 @@ class Sweep:
     semantic: NDArray[np.uint8] | None = None
     instance: NDArray[np.int32] | None = None
     pixel: NDArray[np.uint16] | None = None
+    boxes: Boxes | None = None
+    camera: Camera | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is not as stated above. Raises SweepError."""

@@ -1,4 +1,4 @@
-"""The Parquet tables of a block: one row a sweep, and one row a group in a sweep."""
+"""The Parquet tables of a block: a row a sweep, a row a group in a sweep, a row a labelled box in a sweep."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def _field(
 
 CHECKSUMS: Final = pa.struct(
     [pa.field(spec.name, pa.uint32(), nullable=spec.optional) for spec in BLOCK_ARRAYS if spec.by_sweep]
+)
+
+CAMERA: Final = pa.struct(
+    [  # of 12 and of 16: lists of a fixed size cannot be read from Parquet where the struct is null
+        pa.field("image_P_camera", pa.list_(pa.float64()), nullable=False),
+        pa.field("camera_SE3_sensor", pa.list_(pa.float64()), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+    ]
 )
 
 SWEEPS: Final = pa.schema(
@@ -46,6 +55,13 @@ SWEEPS: Final = pa.schema(
             CHECKSUMS,
             "CRC-32 (zlib, PNG) of the sweep's rows of each array: little-endian, C order, planes before rows",
         ),
+        _field(
+            "camera",
+            CAMERA,
+            "the camera that boxes were labelled in: projection, row-major 3 x 4, of its frame (x right, y down, "
+            "z forward) to pixels; its pose, row-major 4 x 4; size of its image, pixels. Null without one",
+            nullable=True,
+        ),
     ]
 )
 """Rows in order of ``sweep``."""
@@ -62,3 +78,17 @@ GROUPS: Final = pa.schema(
     ]
 )
 """Rows in order of (``sweep``, ``group``)."""
+
+BOXES: Final = pa.schema(
+    [
+        _field("sweep", pa.int32(), "index within the sequence"),
+        _field("kind", pa.string(), "class, as the data set names it; an area of the image alone too"),
+        _field("centre", pa.list_(pa.float64(), 3), "middle of the box; NaN without a place in space", "m", "sensor"),
+        _field("size", pa.list_(pa.float64(), 3), "length along the heading, width, height; NaN likewise", "m"),
+        _field("heading", pa.float64(), "about up, from x to y; NaN likewise", "rad", "sensor"),
+        _field("truncation", pa.float64(), "share of it beyond the image; NaN where nobody says"),
+        _field("occlusion", pa.int32(), "0 none, 1 some, 2 much, 3 not known; -1 where nobody says"),
+        _field("image_box", pa.list_(pa.float64(), 4), "left, top, right, bottom; NaN without an image", "pixels"),
+    ]
+)
+"""Rows in order of ``sweep``, of one sweep in order of the data set's file. A block MAY be without this table."""

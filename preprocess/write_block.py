@@ -17,8 +17,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QUANTUM_M, ArraySpec
+from iscc_lidar.data_schemas.boxes import Camera
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
-from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, GROUPS_FILE, SWEEPS_FILE
+from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, BOXES_FILE, GROUPS_FILE, SWEEPS_FILE
 from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
 from iscc_lidar.shared.cache_block import row_checksum
 from iscc_lidar.shared.files import sha256
@@ -33,6 +34,8 @@ def write_block(store: Store, folder: str, sweeps: list[FinishedSweep], key: str
         rows = [_sweep_row(s) | {"crc32": checksums} for s, checksums in zip(sweeps, _checksums(arrays), strict=True)]
         _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
         _write_table(aside / GROUPS_FILE, _groups_table(sweeps))
+        if any(s.sweep.boxes is not None for s in sweeps):
+            _write_table(aside / BOXES_FILE, _boxes_table(sweeps))
         files = sorted(f for f in aside.rglob("*") if f.is_file())
         content = {"key": key, "files": {f.relative_to(aside).as_posix(): sha256(f) for f in files}}
         text = json.dumps(content, indent=1) + "\n"
@@ -140,6 +143,16 @@ def _sweep_row(s: FinishedSweep) -> dict[str, Any]:
         "labelled": 0 if s.sweep.semantic is None else int(np.count_nonzero(s.sweep.semantic)),
         "queries": len(s.queries.kind),
         "world_SE3_sensor": s.sweep.world_SE3_sensor.ravel().tolist(),
+        "camera": None if s.sweep.camera is None else _camera(s.sweep.camera),
+    }
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    return {
+        "image_P_camera": camera.image_P_camera.ravel().tolist(),
+        "camera_SE3_sensor": camera.camera_SE3_sensor.ravel().tolist(),
+        "width": camera.width,
+        "height": camera.height,
     }
 
 
@@ -156,6 +169,16 @@ def _groups_table(sweeps: list[FinishedSweep]) -> pa.Table:
         flat = np.rint(flat / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
         arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 3)
     return pa.table([arrays[name] for name in tables.GROUPS.names], schema=tables.GROUPS)
+
+
+def _boxes_table(sweeps: list[FinishedSweep]) -> pa.Table:
+    held = [(s.index, s.sweep.boxes) for s in sweeps if s.sweep.boxes is not None]
+    arrays = {"sweep": pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in held]))}
+    for name in tables.BOXES.names[1:]:
+        values = np.concatenate([getattr(boxes, name) for _, boxes in held])
+        flat = pa.array(values.ravel().tolist() if name == "kind" else values.ravel())
+        arrays[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    return pa.table([arrays[name] for name in tables.BOXES.names], schema=tables.BOXES)
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, POSITION_QUANTUM_M
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry
 from iscc_lidar.shared.cached_sweep import NO_QUERIES, CachedSweep, Groups, Part, Queries
 from iscc_lidar.shared.errors import UserError
@@ -31,7 +32,7 @@ _SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
 
 
 class Block:
-    """One block of successive sweeps: its arrays and its two tables, each opened when first read."""
+    """One block of successive sweeps: its arrays and its tables, each opened when first read."""
 
     def __init__(self, store: Store, sequence: str, entry: BlockEntry) -> None:
         self.sequence = sequence
@@ -87,6 +88,40 @@ class Block:
         rows = self.group_rows.filter(pc.field("sweep") == index)
         corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
         return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
+
+    def boxes(self, index: int) -> Boxes | None:
+        """Read a sweep's labelled boxes; None where the data set has none."""
+        if manifests.BOXES_FILE not in self._digests:
+            return None
+        rows = self._box_rows.filter(pc.field("sweep") == index)
+        lists = {n: np.array(rows[n].to_pylist(), np.float64) for n in ("centre", "size", "image_box")}
+        return Boxes(
+            np.array(rows["kind"].to_pylist(), dtype=np.str_),
+            lists["centre"].reshape(-1, 3),
+            lists["size"].reshape(-1, 3),
+            rows["heading"].to_numpy(),
+            rows["truncation"].to_numpy(),
+            rows["occlusion"].to_numpy(),
+            lists["image_box"].reshape(-1, 4),
+        )
+
+    def camera(self, index: int) -> Camera | None:
+        """Read the camera that a sweep's boxes were labelled in; None without one."""
+        if "camera" not in self.sweeps.column_names:
+            return None
+        found = self.sweeps["camera"][index - self.entry.start].as_py()
+        if found is None:
+            return None
+        return Camera(
+            np.array(found["image_P_camera"]).reshape(3, 4),
+            np.array(found["camera_SE3_sensor"]).reshape(4, 4),
+            found["width"],
+            found["height"],
+        )
+
+    @cached_property
+    def _box_rows(self) -> pa.Table:
+        return self._table(manifests.BOXES_FILE)
 
     def rows(self, name: str, index: int) -> NDArray[Any]:
         """Read the rows of a sweep, as stored, of an array of points or queries.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.cache_block import Block
 from iscc_lidar.shared.cached_sweep import CachedSweep, Groups, Part, Queries
@@ -72,6 +73,14 @@ class Cache:
     def queries(self, sequence: str, index: int) -> Queries:
         """Read a sweep's occupancy queries alone."""
         return self.block(sequence, index).queries(index)
+
+    def boxes(self, sequence: str, index: int) -> Boxes | None:
+        """Read a sweep's labelled boxes; None where the data set has none."""
+        return self.block(sequence, index).boxes(index)
+
+    def camera(self, sequence: str, index: int) -> Camera | None:
+        """Read the camera that a sweep's boxes were labelled in; None without one."""
+        return self.block(sequence, index).camera(index)
 
     def block(self, sequence: str, index: int) -> Block:
         """Open the block that holds a sweep."""

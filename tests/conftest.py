@@ -73,6 +73,18 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_boxes(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """52 real sweeps with boxes as KITTI object frames, and the link to the sweeps that a copy does not keep."""
+    root, source = tmp_path_factory.mktemp("boxes"), real_data / "kitti_detection_from_pandaset"
+    (root / "training").mkdir()
+    (root / "ImageSets").symlink_to(source / "ImageSets")
+    for part in ("label_2", "calib"):
+        (root / "training" / part).symlink_to(source / "training" / part)
+    (root / "training/velodyne").symlink_to(real_data / "semantickitti_from_pandaset/sequences/40/velodyne")
+    return root
+
+
+@pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an empty bucket of an S3 server in a process of its own, which this and all child processes reach."""
     with socket.socket() as free:

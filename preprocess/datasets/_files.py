@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def check_label_size(path: Path, points: int, bytes_each: int) -> None:
             f"{path}: {size} bytes, expected {bytes_each} for each of the sweep's {points} points; "
             "the label or the .bin file is damaged or of another sweep"
         )
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG file, pixels, from its head. Raises UserError where it is none."""
+    head = path.open("rb").read(24)
+    if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
+        raise UserError(f"{path}: is no PNG image; fetch it again, or remove it: the commonest size is taken then")
+    width, height = struct.unpack(">II", head[16:24])
+    return int(width), int(height)
 
 
 def found_in(root: Path) -> str:

@@ -1,7 +1,8 @@
 """Frames of KITTI's object detection benchmark: ``ROOT/{training,testing}/velodyne/NNNNNN.bin``.
 
 The frames are drawn from many drives and are unrelated: each is a sequence of one sweep, named
-``training_000008``, with the identity as its pose. Boxes and camera calibration are not read.
+``training_000008``, with the identity as its pose. Boxes of ``label_2`` and the camera of ``calib``
+are read where there is a folder ``label_2``; testing frames have none.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Final
 
 import numpy as np
 
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import complaints, count_rows, read_rows
+from iscc_lidar.preprocess.datasets._files import complaints, count_rows, png_size, read_rows
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.kitti_objects import IMAGE_SIZE, read_camera, read_objects, to_sensor
 
 PARTS: Final = ("training", "testing")
 _LISTS: Final = {"train": "training", "val": "training", "trainval": "training", "test": "testing"}
@@ -43,6 +46,20 @@ def points_file(root: Path, sequence: str) -> Path:
     return root / part / "velodyne" / f"{frame}.bin"
 
 
+def box_files(root: Path, sequence: str) -> tuple[Path, Path, Path] | None:
+    """Labels, calibration and image of a frame, there or not; None where its part has no labels at all."""
+    part, _, frame = sequence.partition("_")
+    folder = root / part
+    if not (folder / "label_2").is_dir():
+        return None
+    return folder / "label_2" / f"{frame}.txt", folder / "calib" / f"{frame}.txt", folder / "image_2" / f"{frame}.png"
+
+
+def input_files(root: Path, sequence: str) -> tuple[Path, ...]:
+    """Files whose content a sequence's sweep depends on."""
+    return (points_file(root, sequence), *(file for file in box_files(root, sequence) or () if file.exists()))
+
+
 def splits(root: Path) -> dict[str, tuple[str, ...]]:
     """Frames that are there of the lists in ``ImageSets``; where there is no list, ``training`` and ``testing``."""
     there = frames(root)
@@ -57,6 +74,7 @@ def splits(root: Path) -> dict[str, tuple[str, ...]]:
 def read(root: Path, sequence: str) -> Sweep:
     """Read a sequence's only sweep. Raises UserError for a missing or damaged file."""
     points = read_rows(points_file(root, sequence), columns=4)
+    boxes, camera = _boxes(root, sequence)
     return Sweep(
         sequence=sequence,
         name=points_file(root, sequence).stem,
@@ -65,12 +83,23 @@ def read(root: Path, sequence: str) -> Sweep:
         intensity=np.clip(np.nan_to_num(points[:, 3]), 0, 1),
         origin=np.zeros((1, 3), dtype=np.float32),
         world_SE3_sensor=np.eye(4),
+        boxes=boxes,
+        camera=camera,
     )
 
 
+def _boxes(root: Path, sequence: str) -> tuple[Boxes, Camera] | tuple[None, None]:
+    files = box_files(root, sequence)
+    if files is None:
+        return None, None
+    labels, calibration, image = files
+    camera = read_camera(calibration, png_size(image) if image.exists() else IMAGE_SIZE)
+    return to_sensor(read_objects(labels), camera), camera
+
+
 def problems(root: Path, sequence: str) -> Iterator[str]:
-    """A missing file, or one whose size cannot be right."""
-    yield from complaints([partial(count_rows, points_file(root, sequence), 4)])
+    """A missing file, one whose size cannot be right, and labels that cannot be read."""
+    yield from complaints([partial(count_rows, points_file(root, sequence), 4), partial(_boxes, root, sequence)])
 
 
 def broken_links(root: Path) -> Iterator[str]:

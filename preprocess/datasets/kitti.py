@@ -57,7 +57,7 @@ class Kitti:
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         """Files whose content the sweep depends on, those that exist of them."""
         if _kitti_object.is_frame(sequence):
-            return (_kitti_object.points_file(self.root, sequence),)
+            return _kitti_object.input_files(self.root, sequence)
         return _kitti_raw.input_files(_kitti_raw.folder(self.root, sequence), self.sweep_names(sequence)[index])
 
     def problems(self, sequence: str) -> Iterator[str]:

@@ -16,10 +16,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.kitti_objects import read_camera, read_objects, to_sensor
 from iscc_lidar.shared.semantickitti_classes import CLASS_NAMES, CLASS_OF_RAW
 
 DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
@@ -74,6 +76,7 @@ class SemanticKitti:
         files = (
             folder / "velodyne" / f"{name}.bin",
             folder / "labels" / f"{name}.label",
+            _box_file(folder, name),
             folder / "poses.txt",
             folder / "calib.txt",
             folder / "times.txt",
@@ -91,6 +94,7 @@ class SemanticKitti:
             yield str(error)
             return
         yield from complaints(functools.partial(_check_sizes, folder, name) for name in names)
+        yield from complaints(functools.partial(_boxes, folder, name) for name in names)
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
@@ -99,6 +103,7 @@ class SemanticKitti:
         points = read_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
         raw = _read_labels(folder / "labels" / f"{name}.label", len(points))
         frame = int(name)
+        boxes, camera = _boxes(folder, name)
         return Sweep(
             sequence=sequence,
             name=name,
@@ -109,6 +114,8 @@ class SemanticKitti:
             world_SE3_sensor=_pose(folder, frame),
             semantic=None if raw is None else _CLASS_LUT[raw & 0xFFFF],
             instance=None if raw is None else (raw >> 16).astype(np.int32),
+            boxes=boxes,
+            camera=camera,
         )
 
 
@@ -133,6 +140,23 @@ def _sweep_names(folder: Path) -> tuple[str, ...]:
     if not names:
         raise UserError(f"{folder}/velodyne: holds no .bin file")
     return names
+
+
+def _box_file(folder: Path, name: str) -> Path:
+    return folder / "label_2" / f"{name}.txt"
+
+
+def _boxes(folder: Path, name: str) -> tuple[Boxes, Camera] | tuple[None, None]:
+    """Boxes as KITTI's object benchmark has them, which only synthetic streets come with."""
+    if not (folder / "label_2").is_dir():
+        return None, None
+    camera = _camera(folder / "calib.txt")
+    return to_sensor(read_objects(_box_file(folder, name)), camera), camera
+
+
+@functools.lru_cache(maxsize=64)
+def _camera(path: Path) -> Camera:
+    return read_camera(path)
 
 
 def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:

@@ -107,6 +107,21 @@ def turn(roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0) -> NDArray[np.
     return np.asarray(rz @ ry @ rx)
 
 
+def extent(parts: list[Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper corner of the tight box around an object in its own frame: float64 [3] each, metres."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for part in parts:
+        reach = np.abs(part.rotation) * part.half
+        if part.shape == ELLIPSOID:
+            out = np.sqrt((reach**2).sum(axis=1))
+        elif part.shape == CYLINDER:
+            out = np.hypot(reach[:, 0], reach[:, 1]) + reach[:, 2]
+        else:
+            out = reach.sum(axis=1)
+        low, high = np.minimum(low, part.centre - out), np.maximum(high, part.centre + out)
+    return low, high
+
+
 def footprint(parts: list[Part]) -> tuple[float, float, float, float]:
     """Extent of an object in its own frame: x_min, x_max, y_min, y_max, metres."""
     centre = np.array([p.centre for p in parts])

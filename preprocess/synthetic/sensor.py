@@ -59,8 +59,7 @@ def sweep(street: Street, config: SynthConfig, index: int, number: int) -> Synth
 
 def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
     """Lay out the rays: elevations of an HDL-64E, whose upper half is denser (data sheet: +2 to -24.8 degrees)."""
-    hdl64 = np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.33, 32)])
-    elevation = np.radians(np.interp(np.linspace(0, 63, config.beams), np.arange(64), hdl64))
+    elevation = elevations(config)
     # Beams do not fire in line; a revolution does not start at the same angle twice.
     shift = np.random.default_rng([config.seed, 2]).uniform(-0.4, 0.4, config.beams) + rng.uniform(-0.1, 0.1)
     column = np.arange(config.columns) + 0.5 + shift[:, None]
@@ -68,6 +67,12 @@ def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
     flat = np.cos(elevation)[:, None]
     z = np.broadcast_to(np.sin(elevation)[:, None], azimuth.shape)
     return RayGrid(np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), z], axis=-1), elevation)
+
+
+def elevations(config: SynthConfig) -> Array:
+    """Elevation of each beam, radians, descending."""
+    hdl64 = np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.33, 32)])
+    return np.asarray(np.radians(np.interp(np.linspace(0, 63, config.beams), np.arange(64), hdl64)))
 
 
 def _ground_albedo(config: SynthConfig, index: int) -> Array:

@@ -11,11 +11,31 @@ from numpy.typing import NDArray
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.ground import Ground
 from iscc_lidar.preprocess.synthetic.layout import Placed, lay_out
+from iscc_lidar.preprocess.synthetic.parts import extent
 from iscc_lidar.preprocess.synthetic.raycast import Solids
 from iscc_lidar.preprocess.synthetic.semantics import MOVING, THINGS
 from iscc_lidar.preprocess.synthetic.style import DISTRICTS, draw_style
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Things:
+    """The objects with an instance id; T rows.
+
+    Attributes:
+        row: int64 [T], row of the object among all.
+        instance: int64 [T], its id.
+        raw: int64 [T], its SemanticKITTI class at rest.
+        low, high: float64 [T, 3], corners of the tight box around it in its own frame, metres.
+
+    """
+
+    row: NDArray[np.int64]
+    instance: NDArray[np.int64]
+    raw: NDArray[np.int64]
+    low: Array
+    high: Array
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,7 @@ class Street:
         owner: object of each primitive [P].
         raw: SemanticKITTI class of each primitive [P], moving classes where its object moves.
         instance: id of each primitive's object [P], from 1 for things, 0 for all else.
+        things: the objects with an id.
         reflectance: mean intensity of each primitive before range and noise [P].
         ego_speed: own speed, m/s. ego_d: lateral offset of the own path, m.
         sway: phases of the own car's sway [2].
@@ -43,6 +64,7 @@ class Street:
     owner: NDArray[np.int64]
     raw: NDArray[np.int64]
     instance: NDArray[np.int64]
+    things: Things
     reflectance: Array
     ego_speed: float
     ego_d: float
@@ -84,11 +106,20 @@ def _assemble(rng: Generator, ground: Ground, placed: list[Placed], ego_speed: f
         owner=owner,
         raw=np.array([MOVING.get(r, r) if m else r for r, m in zip(raw.tolist(), moves, strict=True)]),
         instance=np.where(thing, ids[owner], 0),
+        things=_things(placed, ids),
         reflectance=np.clip(0.33 + paint, 0.03, 0.9),
         ego_speed=ego_speed,
         ego_d=ego_d,
         sway=rng.uniform(0, 2 * np.pi, 2),
     )
+
+
+def _things(placed: list[Placed], ids: NDArray[np.int64]) -> Things:
+    row = np.flatnonzero(ids)
+    raw = [next(p.raw for p in placed[k].parts if p.raw in THINGS) for k in row.tolist()]
+    corners = [extent(placed[k].parts) for k in row.tolist()]
+    low, high = (np.array([pair[end] for pair in corners]).reshape(-1, 3) for end in (0, 1))
+    return Things(row, ids[row], np.array(raw, dtype=np.int64), low, high)
 
 
 def world_SE3_objects(street: Street, time_s: float) -> Array:

@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import Camera
+from iscc_lidar.preprocess.synthetic.boxes import boxes_in_image
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.parts import turn
 from iscc_lidar.preprocess.synthetic.sensor import sweep
@@ -17,8 +20,10 @@ from iscc_lidar.preprocess.synthetic.street import build_street
 from iscc_lidar.shared.config import to_dict
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.kitti_objects import IMAGE_SIZE, format_objects, to_camera
 
-WORLD_VERSION = 1
+_PROJECTION: Final = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]])
+WORLD_VERSION = 2
 """Counts up whenever the same configuration gives other bytes than before."""
 
 
@@ -33,7 +38,7 @@ def write_synthetic(root: Path, config: SynthConfig) -> list[Path]:
 
 
 def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
-    """Write ``root/sequences/NN/{velodyne,labels,poses.txt,calib.txt,times.txt}`` for one street.
+    """Write ``root/sequences/NN/{velodyne,labels,label_2,poses.txt,calib.txt,times.txt}`` for one street.
 
     Sequences do not depend on each other: write them in as many processes as you like. One that is there
     already, made by the same options, is left alone. It is written beside its place and renamed, so that
@@ -82,13 +87,17 @@ def _refuse_other(folder: Path, stamp: dict[str, object]) -> None:
 def _write(folder: Path, config: SynthConfig, index: int) -> None:
     (folder / "velodyne").mkdir(parents=True)
     (folder / "labels").mkdir()
+    (folder / "label_2").mkdir()
+    camera_SE3_velo = _camera_SE3_velo(np.random.default_rng([config.seed, index, 4]))
+    camera = Camera(_PROJECTION, camera_SE3_velo, *IMAGE_SIZE)
     street, poses = build_street(config, index), []
     for number in range(config.sweeps):
         made = sweep(street, config, index, number)
         made.points.astype("<f4").tofile(folder / "velodyne" / f"{number:06d}.bin")
         made.label.astype("<u4").tofile(folder / "labels" / f"{number:06d}.label")
+        boxes = to_camera(boxes_in_image(street, config, number, made, camera), camera)
+        (folder / "label_2" / f"{number:06d}.txt").write_text(format_objects(boxes))
         poses.append(made.world_SE3_sensor)
-    camera_SE3_velo = _camera_SE3_velo(np.random.default_rng([config.seed, index, 4]))
     first_SE3_world = inverse(poses[0])
     rows = [camera_SE3_velo @ first_SE3_world @ pose @ inverse(camera_SE3_velo) for pose in poses]
     (folder / "poses.txt").write_text("".join(_row(pose) + "\n" for pose in rows))
@@ -106,9 +115,8 @@ def _camera_SE3_velo(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _calibration(camera_SE3_velo: NDArray[np.float64]) -> str:
-    # There is no camera: four equal projections stand in, because readers of KITTI expect them.
-    projection = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]])
-    lines = [f"P{i}: {_row(projection)}" for i in range(4)]
+    # There is one camera, in which boxes are labelled: readers of KITTI expect four.
+    lines = [f"P{i}: {_row(_PROJECTION)}" for i in range(4)]
     return "\n".join([*lines, f"Tr: {_row(camera_SE3_velo)}"]) + "\n"
 
 

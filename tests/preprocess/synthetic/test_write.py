@@ -105,6 +105,7 @@ def test_layout_is_semantickittis(tmp_path: Path) -> None:
         ["calib.txt", "poses.txt", "times.txt", "synthetic.json"]
         + [f"velodyne/{n:06d}.bin" for n in range(3)]
         + [f"labels/{n:06d}.label" for n in range(3)]
+        + [f"label_2/{n:06d}.txt" for n in range(3)]
     )
     assert [float(t) for t in (folders[0] / "times.txt").read_text().split()] == pytest.approx([0, 0.1, 0.2])
     points = read(folders[0])[0].points

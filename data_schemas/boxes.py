@@ -1,0 +1,119 @@
+"""Labelled boxes around objects of a sweep, and the camera that they were labelled in, if any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Labelled boxes of one sweep, in the order of the data set's file; upright in the sensor frame; N rows.
+
+    Attributes:
+        kind: str [N], the data set's own name of the class. Areas of the image alone ("DontCare") are among them.
+        centre: float64 [N, 3], metres, sensor frame; not a number where there is no place in space.
+        size: float64 [N, 3], length along the heading, width, height, metres; not a number likewise.
+        heading: float64 [N], radians about up, from x to y.
+        truncation: float64 [N], share of it beyond the image; not a number where nobody says.
+        occlusion: int32 [N], 0 none, 1 some, 2 much, 3 not known; -1 where nobody says.
+        image_box: float64 [N, 4], left, top, right, bottom in the image, pixels; not a number without an image.
+    """
+
+    kind: NDArray[np.str_]
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    heading: NDArray[np.float64]
+    truncation: NDArray[np.float64]
+    occlusion: NDArray[np.int32]
+    image_box: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Refuse what is not as stated above. Raises ValueError."""
+        n = len(self.kind)
+        for name, shape in (("centre", (n, 3)), ("size", (n, 3)), ("heading", (n,)), ("image_box", (n, 4))):
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"boxes: {name} must be {list(shape)}, not {list(getattr(self, name).shape)}")
+        if (self.size <= 0).any():
+            raise ValueError("boxes: every size must be positive")
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        """Some of the boxes."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera whose image boxes were labelled in.
+
+    Attributes:
+        image_P_camera: float64 [3, 4], projects homogeneous camera coordinates (x right, y down, z forward) to pixels.
+        camera_SE3_sensor: float64 [4, 4].
+        width: of the image, pixels.
+        height: of the image, pixels.
+    """
+
+    image_P_camera: NDArray[np.float64]
+    camera_SE3_sensor: NDArray[np.float64]
+    width: int
+    height: int
+
+    def project(self, xyz: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels [N, 2] and depth [N] in metres of points [N, 3] in the sensor frame; pixels mean nothing behind it."""
+        homogeneous = np.concatenate([xyz.astype(np.float64), np.ones((len(xyz), 1))], axis=1)
+        image = homogeneous @ (self.image_P_camera @ self.camera_SE3_sensor).T
+        depth = image[:, 2]
+        safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+        return image[:, :2] / safe[:, None], depth
+
+    def sees(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether points [N, 3] in the sensor frame lie within the image: bool [N]."""
+        pixel, depth = self.project(xyz)
+        inside: NDArray[np.bool_] = (
+            (depth > 0) & (pixel >= 0).all(axis=1) & (pixel[:, 0] < self.width) & (pixel[:, 1] < self.height)
+        )
+        return inside
+
+
+def no_boxes() -> Boxes:
+    """None at all."""
+    return Boxes(
+        np.zeros(0, dtype="U1"),
+        np.zeros((0, 3)),
+        np.zeros((0, 3)),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros(0, np.int32),
+        np.zeros((0, 4)),
+    )
+
+
+def box_corners(
+    centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The eight corners of boxes, the lower four first: float64 [N, 8, 3], in the frame of the boxes."""
+    signs = np.array([(x, y, z) for z in (-1, 1) for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1))]) / 2
+    local = signs[None] * size[:, None]
+    cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
+    turned = np.stack(
+        [cos * local[..., 0] - sin * local[..., 1], sin * local[..., 0] + cos * local[..., 1], local[..., 2]], axis=-1
+    )
+    corners: NDArray[np.float64] = turned + centre[:, None]
+    return corners
+
+
+def points_in_box(
+    xyz: NDArray[np.floating], centre: NDArray[np.float64], size: NDArray[np.float64], heading: float
+) -> NDArray[np.bool_]:
+    """Which points [N, 3] lie in one box: bool [N]."""
+    away = xyz - centre
+    along = np.cos(heading) * away[:, 0] + np.sin(heading) * away[:, 1]
+    across = -np.sin(heading) * away[:, 0] + np.cos(heading) * away[:, 1]
+    inside: NDArray[np.bool_] = (np.abs(np.stack([along, across, away[:, 2]], axis=1)) <= size / 2).all(axis=1)
+    return inside

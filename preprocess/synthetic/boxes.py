@@ -1,0 +1,93 @@
+"""Boxes around the things of a simulated sweep, as a labeller of KITTI's would draw them in the image of a camera."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.boxes import Boxes, Camera, box_corners
+from iscc_lidar.preprocess.synthetic.config import SynthConfig
+from iscc_lidar.preprocess.synthetic.semantics import (
+    BICYCLE,
+    BICYCLIST,
+    CAR,
+    MOTORCYCLE,
+    MOTORCYCLIST,
+    OTHER_VEHICLE,
+    PERSON,
+    TRUCK,
+)
+from iscc_lidar.preprocess.synthetic.sensor import SynthSweep, elevations
+from iscc_lidar.preprocess.synthetic.street import Street, world_SE3_objects
+from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.kitti_objects import image_boxes
+
+KINDS: Final = {
+    CAR: "Car",
+    PERSON: "Pedestrian",
+    BICYCLIST: "Cyclist",
+    TRUCK: "Truck",
+    OTHER_VEHICLE: "Misc",
+    MOTORCYCLIST: "Misc",
+    BICYCLE: "Misc",
+    MOTORCYCLE: "Misc",
+}
+"""KITTI's name of each class with an instance id. What KITTI has no name for is Misc."""
+_FILL: Final = {CAR: 0.7, TRUCK: 0.8, OTHER_VEHICLE: 0.8, PERSON: 0.45}
+_OTHER_FILL: Final = 0.35
+"""Share of the rays at a thing's box that meet it where nothing stands before it."""
+_VISIBLE: Final = (0.6, 0.3)
+"""Least share of those for "not occluded" and "partly occluded"."""
+
+
+def boxes_in_image(street: Street, config: SynthConfig, number: int, made: SynthSweep, camera: Camera) -> Boxes:
+    """Boxes of the things that a sweep has a point of and whose middle the camera sees, by distance."""
+    things = street.things
+    points = np.bincount((made.label >> 16).astype(np.int64), minlength=int(things.instance.max(initial=0)) + 1)
+    poses = inverse(made.world_SE3_sensor) @ world_SE3_objects(street, number / config.sweep_rate_hz)[things.row]
+    middle = (things.low + things.high) / 2
+    centre = np.einsum("tij,tj->ti", poses[:, :3, :3], middle) + poses[:, :3, 3]
+    boxes = Boxes(
+        np.array([KINDS[raw] for raw in things.raw.tolist()], dtype=np.str_),
+        centre,
+        things.high - things.low,
+        np.arctan2(poses[:, 1, 0], poses[:, 0, 0]),
+        np.zeros(len(centre)),
+        np.zeros(len(centre), np.int32),
+        np.zeros((len(centre), 4)),
+    )
+    seen = np.flatnonzero((points[things.instance] > 0) & camera.sees(centre))
+    seen = seen[np.argsort(np.linalg.norm(centre[seen], axis=1), kind="stable")]
+    found = boxes.take(seen)
+    whole, within = image_boxes(found, camera, cut=False), image_boxes(found, camera)
+    share = points[things.instance[seen]] / np.maximum(_expected(found, things.raw[seen], config), 1.0)
+    return Boxes(
+        found.kind,
+        found.centre,
+        found.size,
+        found.heading,
+        np.clip(1 - _area(within) / np.maximum(_area(whole), 1e-9), 0.0, 1.0).round(2),
+        np.where(share >= _VISIBLE[0], 0, np.where(share >= _VISIBLE[1], 1, 2)).astype(np.int32),
+        within.round(2),
+    )
+
+
+def _expected(boxes: Boxes, raw: NDArray[np.int64], config: SynthConfig) -> NDArray[np.float64]:
+    """How many points each thing would have if nothing stood before it."""
+    corners = box_corners(boxes.centre, boxes.size, boxes.heading)
+    azimuth = np.arctan2(corners[..., 1], corners[..., 0])
+    azimuth = np.angle(np.exp(1j * (azimuth - azimuth[:, :1])))  # about the first corner's
+    columns = np.ptp(azimuth, axis=1) / (2 * np.pi) * config.columns
+    elevation = np.arctan2(corners[..., 2], np.hypot(corners[..., 0], corners[..., 1]))
+    beams = elevations(config)
+    between = (beams >= elevation.min(axis=1)[:, None]) & (beams <= elevation.max(axis=1)[:, None])
+    fill = np.array([_FILL.get(kind, _OTHER_FILL) for kind in raw.tolist()])
+    expected: NDArray[np.float64] = columns * between.sum(axis=1) * fill * (1 - config.dropout)
+    return expected
+
+
+def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    area: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return area
