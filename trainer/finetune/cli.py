@@ -53,14 +53,15 @@ def semseg(
 
         iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --out runs/scratch --recipe long
     """
-    from iscc_lidar.trainer.finetune.config import RECIPES, FinetuneConfig
+    from iscc_lidar.trainer.finetune.encoder import find_encoder
     from iscc_lidar.trainer.finetune.loop import finetune
-    from iscc_lidar.trainer.finetune.network import find_encoder
-    from iscc_lidar.trainer.finetune.segment import Where, report, score_run
+    from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
+    from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE, SEMSEG
+    from iscc_lidar.trainer.finetune.semseg.segment import Where, report, score_run
     from iscc_lidar.trainer.hardware.ranks import is_first
     from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
 
-    config = resolve(FinetuneConfig, find_shipped(RECIPES, recipe) if recipe else None, set_ or ())
+    config = resolve(SemsegConfig, find_shipped(RECIPES, recipe) if recipe else None, set_ or ())
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
@@ -68,6 +69,7 @@ def semseg(
         raise typer.BadParameter("--train-cache and --out are both needed")
     with ending_when_stopped():
         finetune(
+            SEMSEG,
             train_cache,
             out,
             config,
@@ -80,4 +82,4 @@ def semseg(
     if is_first() and val_cache is not None:
         typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
     if is_first():
-        typer.echo(f"network: {out / 'segmentation.safetensors'}")
+        typer.echo(f"network: {out / NETWORK_FILE}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import option
 from iscc_lidar.shared.label_fractions import draw_fractions, read_list
-from iscc_lidar.trainer.data.places import Place, all_labelled, listed_places, places_of, sweep_names
+from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,18 @@ class LabelConfig:
 
 
 def labelled_places(
-    cache: Cache, config: LabelConfig, listed: Path | None = None, among: Path | None = None
+    cache: Cache,
+    config: LabelConfig,
+    every: Callable[[Cache], list[Place]],
+    listed: Path | None = None,
+    among: Path | None = None,
 ) -> list[Place]:
     """Choose the labelled sweeps of a cache.
 
     Args:
         cache: the training sweeps.
         config: the fraction that is drawn, of all sweeps with labels or of those in the list ``among``.
+        every: gives all sweeps that have labels, see Task.
         listed: a list that says it all; nothing is drawn then.
         among: see config.
 
@@ -42,27 +48,29 @@ def labelled_places(
     if listed is not None:
         return listed_places(cache, listed)
     names = sweep_names(cache)
-    known = _labelled(cache, names, among)
+    known = _labelled(cache, names, every, among)
     return places_of(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
 
 
-def count_labelled(cache: Cache, among: Path | None = None) -> int:
+def count_labelled(cache: Cache, every: Callable[[Cache], list[Place]], among: Path | None = None) -> int:
     """How many sweeps have labels, of the cache or of a list. Raises UserError as labelled_places."""
-    return sum(map(len, _labelled(cache, sweep_names(cache), among).values()))
+    return sum(map(len, _labelled(cache, sweep_names(cache), every, among).values()))
 
 
-def scored_places(cache: Cache, listed: Path | None) -> list[Place]:
+def scored_places(cache: Cache, listed: Path | None, every: Callable[[Cache], list[Place]]) -> list[Place]:
     """All sweeps of a cache that have labels, or those of a list. Raises UserError as labelled_places."""
     if listed is None:
-        return all_labelled(cache)
+        return every(cache)
     return listed_places(cache, listed)
 
 
-def _labelled(cache: Cache, names: dict[str, list[str]], among: Path | None) -> dict[str, list[str]]:
+def _labelled(
+    cache: Cache, names: dict[str, list[str]], every: Callable[[Cache], list[Place]], among: Path | None
+) -> dict[str, list[str]]:
     """Names of the sweeps that have labels, of each sequence, where a list is given only of those in it."""
     chosen = set(read_list(among, names)) if among is not None else None
     found: dict[str, list[str]] = {sequence: [] for sequence in names}
-    for sequence, index in all_labelled(cache):
+    for sequence, index in every(cache):
         name = names[sequence][index]
         if chosen is None or (sequence, name) in chosen:
             found[sequence].append(name)

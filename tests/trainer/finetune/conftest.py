@@ -6,7 +6,7 @@ import pytest
 
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 
 TINY = """
@@ -20,10 +20,10 @@ device = "cpu"
 
 
 @pytest.fixture(scope="session")
-def tuning(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> FinetuneConfig:
+def tuning(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> SemsegConfig:
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     recipe.write_text(tiny_model + TINY, encoding="utf-8")
-    return resolve(FinetuneConfig, recipe)
+    return resolve(SemsegConfig, recipe)
 
 
 @pytest.fixture(scope="session")

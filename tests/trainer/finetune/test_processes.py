@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.config import to_toml
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.loop import finetune
-from iscc_lidar.trainer.finetune.network import find_encoder
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
 from iscc_lidar.trainer.run import resume_file
 
 import runs
@@ -21,7 +22,7 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def config(tuning: FinetuneConfig) -> FinetuneConfig:
+def config(tuning: SemsegConfig) -> SemsegConfig:
     train = dataclasses.replace(tuning.train, steps=24, batch_size=2, frozen=0.5)
     labels = dataclasses.replace(tuning.labels, percent=100.0)
     return dataclasses.replace(tuning, train=train, labels=labels)
@@ -29,7 +30,7 @@ def config(tuning: FinetuneConfig) -> FinetuneConfig:
 
 @pytest.fixture(scope="module")
 def command(
-    cache_path: Path, config: FinetuneConfig, pretrained: Path, tmp_path_factory: pytest.TempPathFactory
+    cache_path: Path, config: SemsegConfig, pretrained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     recipe.write_text(to_toml(config), encoding="utf-8")
@@ -38,11 +39,9 @@ def command(
 
 
 @pytest.fixture(scope="module")
-def of_one(
-    cache_path: Path, config: FinetuneConfig, pretrained: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def of_one(cache_path: Path, config: SemsegConfig, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "one"
-    assert finetune(cache_path, out, config, find_encoder(pretrained))
+    assert finetune(SEMSEG, cache_path, out, config, find_encoder(pretrained))
     return out
 
 

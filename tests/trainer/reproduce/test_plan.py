@@ -6,7 +6,7 @@ import pytest
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.config import PretrainConfig, find_recipe
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
@@ -51,7 +51,7 @@ def test_from_scratch_it_is_the_network_that_is_pre_trained():
     config = ReproduceConfig(rows=("scratch",), pretrain_recipes=("minkunet",), pretrain_set=("model.blocks=3",))
     arguments = plan(config, CACHES, OUT)[0].arguments
     given = [word for word in arguments if word.startswith("model.")]
-    tuned, pretrained = resolve(FinetuneConfig, None, given), resolve(PretrainConfig, find_recipe("minkunet"))
+    tuned, pretrained = resolve(SemsegConfig, None, given), resolve(PretrainConfig, find_recipe("minkunet"))
     assert tuned.model == dataclasses.replace(pretrained.model, blocks=3)
     assert not any(word.startswith("model.") for job in plan(ReproduceConfig(), CACHES, OUT) for word in job.arguments)
 

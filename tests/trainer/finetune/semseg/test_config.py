@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from iscc_lidar.shared.config import find_shipped, resolve
-from iscc_lidar.trainer.finetune.config import RECIPES, FinetuneConfig
 from iscc_lidar.trainer.finetune.loop import steps_of
+from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
 
 
-def recipe(name: str) -> FinetuneConfig:
-    return resolve(FinetuneConfig, find_shipped(RECIPES, name))
+def recipe(name: str) -> SemsegConfig:
+    return resolve(SemsegConfig, find_shipped(RECIPES, name))
 
 
 def test_every_shipped_recipe_is_tested_here():
@@ -20,18 +20,18 @@ def test_every_shipped_recipe_is_tested_here():
 @pytest.mark.parametrize(("sweeps", "epochs"), [(191, 500), (1913, 100), (9565, 50), (19130, 30)])
 def test_long_is_the_peers_schedule_at_their_fractions(sweeps: int, epochs: int):
     config = recipe("long")
-    assert steps_of(config, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
+    assert steps_of(config.train, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
 
 
 @pytest.mark.parametrize(("sweeps", "epochs"), [(191, 50), (19130, 30)])
 def test_short_has_tens_of_epochs_whatever_the_fraction(sweeps: int, epochs: int):
     config = recipe("short")
-    assert steps_of(config, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
+    assert steps_of(config.train, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
 
 
 def test_the_quick_ones_are_short_and_differ_in_nothing_but_length():
     quick, longer = recipe("quick"), recipe("quick_long")
-    assert [steps_of(quick, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([150, 480], rel=0.02)
-    assert [steps_of(longer, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([600, 1280], rel=0.02)
+    assert [steps_of(quick.train, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([150, 480], rel=0.02)
+    assert [steps_of(longer.train, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([600, 1280], rel=0.02)
     same_length = replace(longer.train, epochs=quick.train.epochs)
     assert replace(longer, train=same_length) == quick

@@ -1,30 +1,16 @@
-"""All options of fine-tuning for semantic segmentation."""
+"""How any head is fine-tuned: optimisation, and the running of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-from iscc_lidar.shared.config import option, section
-from iscc_lidar.trainer.data.augment import AugmentConfig
-from iscc_lidar.trainer.finetune.labels import LabelConfig
-from iscc_lidar.trainer.finetune.loss import LossConfig
+from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.hardware.compute import Precision
-from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.run.options import RunningOptions
-
-RECIPES: Final = Path(__file__).parent / "recipes"
 
 Transfer = Literal["all", "down"]
 """What is taken over of a pre-trained U-Net: stem, way down and way up, or without the last."""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What of a sweep is learnt from. Every point of a sweep is scored, whatever stands here."""
-
-    max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
 
 
 @dataclass(frozen=True)
@@ -67,15 +53,3 @@ class TrainConfig(RunningOptions):
             raise ValueError(f"train.steps must be 0 or more, not {self.steps}")
         if not 0 <= self.frozen < 1:
             raise ValueError(f"train.frozen is a share from 0 to below 1, not {self.frozen}")
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Configuration of ``iscc-train finetune semseg``. With an encoder, ``model`` is that of its weights."""
-
-    model: ModelConfig = section(ModelConfig)
-    labels: LabelConfig = section(LabelConfig)
-    data: DataConfig = section(DataConfig)
-    augment: AugmentConfig = section(AugmentConfig)
-    loss: LossConfig = section(LossConfig)
-    train: TrainConfig = section(TrainConfig)

@@ -17,13 +17,14 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import read_json
 from iscc_lidar.shared.predictions.write import open_predictions
+from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
-from iscc_lidar.trainer.finetune.checkpoint import NETWORK_FILE
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
 from iscc_lidar.trainer.finetune.labels import scored_places
-from iscc_lidar.trainer.finetune.network import SegmentationNetwork
-from iscc_lidar.trainer.finetune.predict import predict_all
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE
+from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
+from iscc_lidar.trainer.finetune.semseg.predict import predict_all
 from iscc_lidar.trainer.hardware.compute import choose_compute
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
 from iscc_lidar.trainer.run.weights import load_weights
@@ -59,7 +60,7 @@ def score_run(run: Path, where: Where) -> dict[str, Any]:
     cache = Cache(where.cache)
     names = cache.manifest.class_names
     network, config, device = load_network(run, names)
-    places = scored_places(cache, where.listed)
+    places = scored_places(cache, where.listed, all_labelled)
     counts = np.zeros((len(names), len(names)), np.int64)
     with open_predictions(cache, where.predictions, where.root) if where.predictions else nullcontext() as write:
         for number, (sweep, predicted) in enumerate(
@@ -83,9 +84,9 @@ def pictures_can_be_drawn() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def load_network(run: Path, class_names: tuple[str, ...]) -> tuple[SegmentationNetwork, FinetuneConfig, torch.device]:
+def load_network(run: Path, class_names: tuple[str, ...]) -> tuple[SegmentationNetwork, SemsegConfig, torch.device]:
     """The network of a run, in evaluation mode. Raises UserError where the classes are other ones."""
-    config = read_config(run, FinetuneConfig)
+    config = read_config(run, SemsegConfig)
     trained_on = tuple(read_json(run / CONFIG_FILE).get("provenance", {}).get("class_names", ()))
     if trained_on != class_names:
         raise UserError(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from iscc_lidar.trainer.finetune.loss import class_weights, lovasz_softmax, weighted_cross_entropy
+from iscc_lidar.trainer.finetune.semseg.loss import class_weights, lovasz_softmax, weighted_cross_entropy
 
 
 def draw(seed: int, voxels: int = 23, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

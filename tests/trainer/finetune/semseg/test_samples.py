@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
 from iscc_lidar.trainer.data.voxelize import voxelize
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
-from iscc_lidar.trainer.finetune.samples import LabelledDataset, batches, commonest_class
+from iscc_lidar.trainer.finetune.loop import batches
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
+from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, commonest_class
+
+
+def steps(learner: SemsegLearner, steps: int, start: int = 0, share: Share | None = None) -> list[LabelledBatch]:
+    sweeps, train = len(learner.dataset), learner.config.train
+    return [step[0] for step in batches(learner, sweeps, train, steps, start, share or Share(), torch.device("cpu"))]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -27,12 +34,10 @@ def test_a_voxels_class_is_that_of_most_of_its_labelled_points(seed: int):
 
 
 def test_a_key_gives_the_same_sample_in_worker_processes_and_after_a_start_in_the_middle(
-    cache: Cache, tuning: FinetuneConfig
+    cache: Cache, tuning: SemsegConfig
 ):
-    dataset = LabelledDataset(cache, [("00", 1), ("01", 4), ("01", 5)], tuning)
-    cpu = torch.device("cpu")
-    here = [step[0] for step in batches(dataset, 5, 0, Share(), cpu)]
-    later = [step[0] for step in batches(dataset, 5, 2, Share(), cpu)]
+    learner = SemsegLearner(cache, [("00", 1), ("01", 4), ("01", 5)], tuning)
+    here, later = steps(learner, 5), steps(learner, 5, 2)
     assert len(here) == 5
     for one, other in zip(here[2:], later, strict=True):
         assert torch.equal(one.coords, other.coords)
@@ -41,7 +46,7 @@ def test_a_key_gives_the_same_sample_in_worker_processes_and_after_a_start_in_th
     assert not torch.equal(here[0].feats[:50], here[1].feats[:50])
 
 
-def test_the_target_keeps_to_the_classes_of_the_augmented_points(cache: Cache, tuning: FinetuneConfig):
+def test_the_target_keeps_to_the_classes_of_the_augmented_points(cache: Cache, tuning: SemsegConfig):
     dataset = LabelledDataset(cache, [("00", 0)], tuning)
     sample = dataset[SampleKey(0, 0)]
     assert len(sample.target) == len(sample.voxels.coords)
@@ -51,7 +56,7 @@ def test_the_target_keeps_to_the_classes_of_the_augmented_points(cache: Cache, t
     assert (sample.target[low] == 4).mean() > 0.9
 
 
-def test_the_dataset_can_be_handed_to_another_process(cache: Cache, tuning: FinetuneConfig):
+def test_the_dataset_can_be_handed_to_another_process(cache: Cache, tuning: SemsegConfig):
     import pickle
 
     dataset = LabelledDataset(cache, [("00", 0)], tuning)
@@ -61,13 +66,10 @@ def test_the_dataset_can_be_handed_to_another_process(cache: Cache, tuning: Fine
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_ranks_share_a_step_without_overlap(cache: Cache, tuning: FinetuneConfig, world: int):
-    dataset = LabelledDataset(cache, [("00", i) for i in range(6)], tuning)
-    parts = [
-        [step[0] for step in batches(dataset, 2, 0, Share(1, rank, world), torch.device("cpu"))]
-        for rank in range(world)
-    ]
-    whole = [step[0] for step in batches(dataset, 2, 0, Share(), torch.device("cpu"))]
+def test_ranks_share_a_step_without_overlap(cache: Cache, tuning: SemsegConfig, world: int):
+    learner = SemsegLearner(cache, [("00", i) for i in range(6)], tuning)
+    parts = [steps(learner, 2, share=Share(1, rank, world)) for rank in range(world)]
+    whole = steps(learner, 2)
     for step, batch in enumerate(whole):
         assert sum(len(part[step].coords) for part in parts) == len(batch.coords)
         assert torch.equal(torch.cat([part[step].target for part in parts]), batch.target)

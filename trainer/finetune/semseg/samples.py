@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,17 +14,16 @@ from torch.utils.data import Dataset
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.augment import augment
 from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
-from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, sample_rng
+from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.turn_groups import turn_groups
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 
 _COUNTED_SWEEPS: Final = 200
 """Class frequencies are counted over this many labelled sweeps at most, spread evenly."""
@@ -60,7 +59,7 @@ class LabelledBatch:
 class LabelledDataset(Dataset[LabelledSample]):
     """Samples by key: the same key gives the same sample, in every process."""
 
-    def __init__(self, cache: Cache, places: Sequence[Place], config: FinetuneConfig) -> None:
+    def __init__(self, cache: Cache, places: Sequence[Place], config: SemsegConfig) -> None:
         self.cache = cache
         self.places = tuple(places)
         self.config = config
@@ -112,12 +111,3 @@ def collate(samples: list[LabelledSample]) -> LabelledBatch:
     coords, feats = join_voxels([s.voxels for s in samples])
     target = torch.from_numpy(np.concatenate([s.target for s in samples]).astype(np.int64))
     return LabelledBatch(coords, feats, target)
-
-
-def batches(
-    dataset: LabelledDataset, steps: int, start: int, share: Share, device: torch.device
-) -> Generator[list[LabelledBatch]]:
-    """Make a process's batch of each step from ``start`` up to ``steps``, see ``loader.steps``."""
-    train = dataset.config.train
-    sampler = StepSampler(len(dataset), train.seed, train.batch_size, start, steps, share)
-    return loader.steps(dataset, sampler, collate, train.loader_workers, 1, device)

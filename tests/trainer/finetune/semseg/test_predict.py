@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.finetune.config import FinetuneConfig
+from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.finetune.loop import finetune
-from iscc_lidar.trainer.finetune.predict import predict
-from iscc_lidar.trainer.finetune.segment import Where, score_run
+from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
+from iscc_lidar.trainer.finetune.semseg.predict import predict
+from iscc_lidar.trainer.finetune.semseg.segment import Where, score_run
 
 
 class ByHeight(nn.Module):
@@ -42,13 +44,16 @@ def test_a_sweep_without_any_point_is_predicted_too(cache: Cache):
 
 
 def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
-    cache_path: Path, tuning: FinetuneConfig, tmp_path: Path
+    cache_path: Path, tuning: SemsegConfig, tmp_path: Path
 ):
     cache = Cache(cache_path)
-    assert len(scored_places(cache, None)) == 12
+    assert len(scored_places(cache, None, all_labelled)) == 12
     (tmp_path / "val.txt").write_text("00/000004\n00/000005\n")
     finetune(
-        cache_path, tmp_path / "run", dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1))
+        SEMSEG,
+        cache_path,
+        tmp_path / "run",
+        dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1)),
     )
     content = score_run(tmp_path / "run", Where(cache_path, tmp_path / "val.txt"))
     assert content["sweeps"] == 2

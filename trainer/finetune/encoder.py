@@ -1,4 +1,4 @@
-"""The network of fine-tuning: the encoder, pre-trained or new, and a linear head."""
+"""A pre-trained encoder on disk, and how a network takes it over."""
 
 from __future__ import annotations
 
@@ -6,33 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from iscc_lidar.shared import files
 from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.finetune.config import Transfer
-from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
+from iscc_lidar.trainer.finetune.options import Transfer
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.run.run_folder import Input
 from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, read_about
-
-
-class SegmentationNetwork(nn.Module):
-    """Sparse U-Net and one linear layer on its features."""
-
-    def __init__(self, model: ModelConfig, classes: int, compute: Compute = ON_CPU) -> None:
-        super().__init__()
-        self.encoder = SparseUNet(model, compute.engine, compute.recompute)
-        self.head = nn.Linear(model.out_channels, classes)
-        self._half = compute.half
-
-    def forward(self, coords: Tensor, feats: Tensor) -> Tensor:
-        """Logits float32 [V, classes] of voxels int32 [V, 4] (scene, x, y, z) with features [V, 4]."""
-        with torch.autocast(feats.device.type, dtype=self._half, enabled=self._half is not None):
-            h = self.encoder(coords, feats)
-        logits: Tensor = self.head(h.float())
-        return logits
 
 
 @dataclass(frozen=True)
@@ -42,9 +23,8 @@ class Encoder:
     path: Path
     model: ModelConfig
 
-    def load_into(self, network: SegmentationNetwork, transfer: Transfer) -> list[nn.Parameter]:
+    def load_into(self, unet: SparseUNet, transfer: Transfer) -> list[nn.Parameter]:
         """Load the weights, and list the parameters that are theirs now. Raises UserError where they do not fit."""
-        unet = network.encoder
         own_way_up = {name: value.clone() for name, value in unet.decoder.state_dict().items()}
         load_weights(self.path.parent, unet, self.path.name)
         if transfer == "all":

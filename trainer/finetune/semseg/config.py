@@ -1,0 +1,35 @@
+"""All options of fine-tuning for semantic segmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.shared.config import option, section
+from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.finetune.labels import LabelConfig
+from iscc_lidar.trainer.finetune.options import TrainConfig
+from iscc_lidar.trainer.finetune.semseg.loss import LossConfig
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What of a sweep is learnt from. Every point of a sweep is scored, whatever stands here."""
+
+    max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
+
+
+@dataclass(frozen=True)
+class SemsegConfig:
+    """Configuration of ``iscc-train finetune semseg``. With an encoder, ``model`` is that of its weights."""
+
+    model: ModelConfig = section(ModelConfig)
+    labels: LabelConfig = section(LabelConfig)
+    data: DataConfig = section(DataConfig)
+    augment: AugmentConfig = section(AugmentConfig)
+    loss: LossConfig = section(LossConfig)
+    train: TrainConfig = section(TrainConfig)
