@@ -89,9 +89,14 @@ class Block:
         corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
         return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether its sweeps' boxes are known."""
+        return manifests.BOXES_FILE in self._digests
+
     def boxes(self, index: int) -> Boxes | None:
         """Read a sweep's labelled boxes; None where the data set has none."""
-        if manifests.BOXES_FILE not in self._digests:
+        if not self.has_boxes:
             return None
         rows = self._box_rows.filter(pc.field("sweep") == index)
         lists = {n: np.array(rows[n].to_pylist(), np.float64) for n in ("centre", "size", "image_box")}

@@ -33,7 +33,7 @@ def find_problems(files: Mapping[str, Path], returns: int) -> Iterator[str]:
     for component, file in files.items():
         if not file.exists():
             yield (
-                f"{file}: missing; component {component} tells {PURPOSES.get(component, 'the classes')}. Fetch it: "
+                f"{file}: missing; component {component} tells {PURPOSES.get(component, 'labels')}. Fetch it: "
                 f"pre-training needs only {', '.join(PURPOSES)}"
             )
             continue
@@ -51,6 +51,8 @@ def _keys(component: str, file: Path) -> Mapping[int, object]:
     """Keys of a component: lasers of the calibration, frames of the others."""
     if component == "lidar_calibration":
         return tables.calibrations(file)
+    if component == "lidar_box":
+        return tables.boxes(file)
     return tables.vehicle_poses(file) if component == "vehicle_pose" else tables.image_rows(file)
 
 

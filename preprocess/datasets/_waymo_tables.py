@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.preprocess.datasets._parquet_rows import (
     check_columns,
     open_parquet,
@@ -34,6 +35,11 @@ POSE: Final = "[LiDARPoseComponent]"
 LABELS: Final = "[LiDARSegmentationLabelComponent]"
 _EXTRINSIC: Final = "[LiDARCalibrationComponent].extrinsic.transform"
 _INCLINATION: Final = "[LiDARCalibrationComponent].beam_inclination"
+_BOX: Final = "[LiDARBoxComponent]"
+_BOX_COLUMNS: Final = tuple(
+    f"{_BOX}.box.{part}" for part in (*(f"{kind}.{axis}" for kind in ("center", "size") for axis in "xyz"), "heading")
+)
+_BOX_KINDS: Final = {1: "Vehicle", 2: "Pedestrian", 3: "Sign", 4: "Cyclist"}
 _VEHICLE_POSE: Final = "[VehiclePoseComponent].world_from_vehicle.transform"
 
 LASERS: Final = {1: "TOP", 2: "FRONT", 3: "SIDE_LEFT", 4: "SIDE_RIGHT", 5: "REAR"}
@@ -61,6 +67,11 @@ def calibrations(path: Path) -> Mapping[int, LaserCalibration]:
 def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
     """World_SE3_vehicle by timestamp, float64 [4, 4]. Raises UserError for a missing or damaged file or entry."""
     return _vehicle_poses(path, version(path))
+
+
+def boxes(path: Path) -> Mapping[int, Boxes]:
+    """Labelled boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
+    return _boxes(path, version(path))
 
 
 def range_images(path: Path, component: str, frame: int, laser: int, returns: int) -> dict[int, NDArray[Any]]:
@@ -153,6 +164,34 @@ def _vehicle_poses(path: Path, _version: tuple[int, int]) -> Mapping[int, NDArra
         frame: _rigid(f"{path}: frame {frame}", matrix)
         for frame, matrix in zip(frames, table[_VEHICLE_POSE].to_pylist(), strict=True)
     }
+
+
+@functools.lru_cache(maxsize=_TABLES)
+def _boxes(path: Path, _version: tuple[int, int]) -> Mapping[int, Boxes]:
+    table = read_columns(path, (CONTEXT_KEY, TIME_KEY, f"{_BOX}.type", *_BOX_COLUMNS))
+    frames = np.array(_keys(path, table, TIME_KEY), dtype=np.int64)
+    values = np.array([table[name].to_pylist() for name in _BOX_COLUMNS], dtype=np.float64).T.reshape(-1, 7)
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1) | (values[:, 3:6] <= 0).any(axis=1))
+    if len(wrong):
+        raise UserError(
+            f"{path}: row {wrong[0]}: a box's numbers are not finite or its size is not positive "
+            f"({values[wrong[0]].tolist()}); fetch the file again"
+        )
+    kind = np.array([_BOX_KINDS.get(number, "Unknown") for number in table[f"{_BOX}.type"].to_pylist()])
+    found: dict[int, Boxes] = {}
+    for frame in np.unique(frames).tolist():
+        own = frames == frame
+        n = int(own.sum())
+        found[frame] = Boxes(
+            kind[own],
+            values[own, :3],
+            values[own, 3:6],
+            values[own, 6],
+            np.full(n, np.nan),
+            np.full(n, -1, np.int32),
+            np.full((n, 4), np.nan),
+        )
+    return found
 
 
 def _keys(path: Path, table: pa.Table, column: str) -> list[int]:

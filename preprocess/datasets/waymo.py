@@ -10,18 +10,20 @@ Read with pyarrow alone. A sequence is a context, a sweep one frame with the ret
 - Intensity is unbounded in the files (mostly below 1, reflectors reach thousands): tanh takes it to 0..1.
 - Semantic classes and instances are of TOP's points, in those frames that are labelled (component
   lidar_segmentation); points of the other LiDARs are unlabelled there.
+- Boxes (component lidar_box) are those of every frame; nothing says how occluded one is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._files import found_in
@@ -36,7 +38,7 @@ PUBLISHED: Final = (1_000, 198_068)  # sequences and sweeps, training and valida
 HOW_TO_GET: Final = (
     "Waymo Open Dataset is at waymo.com/open, under its own licence (non-commercial use), after signing in. Take the "
     "Perception Dataset v2, release 2.0.1 (the labels of 2.0.0 differ; do not mix them). Pre-training needs the "
-    "components lidar, lidar_calibration, lidar_pose and vehicle_pose; lidar_segmentation is for evaluation"
+    "components lidar, lidar_calibration, lidar_pose and vehicle_pose; lidar_segmentation and lidar_box are labels"
 )
 
 CLASS_NAMES: Final = (
@@ -68,6 +70,8 @@ CLASS_NAMES: Final = (
 _SPLITS: Final = {"train": "training", "val": "validation", "test": "testing"}
 _NEEDED: Final = tuple(PURPOSES)
 _SEGMENTATION: Final = "lidar_segmentation"
+_BOXES: Final = "lidar_box"
+_OPTIONAL: Final = (_SEGMENTATION, _BOXES)
 
 
 # By laser, then by return (1, 2): float [H, W, 4] range in metres, intensity, elongation, in no-label zone.
@@ -129,13 +133,13 @@ class Waymo:
 
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         """Files of the context, those that exist of them; all its sweeps lie in the same ones."""
-        files = (self._file(sequence, component) for component in (*_NEEDED, _SEGMENTATION))
+        files = (self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL))
         return tuple(file for file in files if file.exists())
 
     def problems(self, sequence: str) -> Iterator[str]:
         """Missing and damaged components, missing columns, frames without poses, lasers without calibration."""
-        files = {component: self._file(sequence, component) for component in (*_NEEDED, _SEGMENTATION)}
-        optional = (_SEGMENTATION, "lidar_pose") if self.options.nominal_pose else (_SEGMENTATION,)
+        files = {component: self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL)}
+        optional = (*_OPTIONAL, "lidar_pose") if self.options.nominal_pose else _OPTIONAL
         wanted = {component: file for component, file in files.items() if file.exists() or component not in optional}
         return find_problems(wanted, self._returns)
 
@@ -159,6 +163,7 @@ class Waymo:
             semantic=semantic,
             instance=instance,
             pixel=returns.pixel,
+            boxes=self._boxes(sequence, frame, vehicle_SE3_sensor[:3, 3]),
         )
 
     @property
@@ -180,6 +185,14 @@ class Waymo:
             for k in sorted(rows, key=rows.__getitem__)
         }
         return dict(sorted(images.items()))
+
+    def _boxes(self, sequence: str, frame: int, mount: NDArray[np.float64]) -> Boxes | None:
+        """Boxes in the sensor frame, whose axes are the vehicle's; None where the context has no such component."""
+        file = self._file(sequence, _BOXES)
+        if not file.exists():
+            return None
+        found = tables.boxes(file).get(frame, no_boxes())
+        return replace(found, centre=found.centre - mount)
 
     def _vehicle_pose(self, sequence: str, frame: int) -> NDArray[np.float64]:
         file = self._file(sequence, "vehicle_pose")

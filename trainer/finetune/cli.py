@@ -83,3 +83,62 @@ def semseg(
         typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
     if is_first():
         typer.echo(f"network: {out / NETWORK_FILE}")
+
+
+@app.command()
+@friendly
+def detection(
+    train_cache: Annotated[str | None, typer.Option(help="cache whose boxes are learnt from")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for network, metrics, scores and configuration")] = None,
+    encoder: Annotated[
+        Path | None, typer.Option(help="OUT of a pre-training run, or an encoder.safetensors. Default: from scratch")
+    ] = None,
+    val_cache: Annotated[str | None, typer.Option(help="cache that scores the result. Default: no score")] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="list of the labelled sweeps. Default: labels.percent of them, by labels.seed")
+    ] = None,
+    among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps among those of this list")] = None,
+    val_list: ValList = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="folder for the boxes, as KITTI's result files. Default: none")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example kitti, or a TOML file")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
+) -> None:
+    """Fine-tune for 3-D detection of cars, pedestrians and cyclists, and score it by KITTI's rules.
+
+    OUT holds `detection.safetensors`, `labelled.txt`, `metrics.jsonl`, `config.json`, and after scoring
+    `detection.json` (AP at 11 and 40 recalls, in space and from above, easy, moderate and hard) and a picture.
+
+    Examples:
+
+        iscc-train finetune detection --train-cache cache/kitti-train --val-cache cache/kitti-val --encoder runs/iscc
+        --out runs/boxes --set labels.percent=5
+
+        iscc-train finetune detection --train-cache cache/kitti --labelled lists/5_0.txt --val-list ImageSets/val.txt
+        --val-cache cache/kitti --out runs/scratch --predictions runs/scratch/results
+    """
+    from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
+    from iscc_lidar.trainer.finetune.detection.detect import report, score_run
+    from iscc_lidar.trainer.finetune.detection.learner import DETECTION, NETWORK_FILE
+    from iscc_lidar.trainer.finetune.encoder import find_encoder
+    from iscc_lidar.trainer.finetune.loop import finetune
+    from iscc_lidar.trainer.hardware.ranks import is_first
+    from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
+
+    config = resolve(DetectionConfig, find_shipped(RECIPES, recipe) if recipe else None, set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    if train_cache is None or out is None:
+        raise typer.BadParameter("--train-cache and --out are both needed")
+    start = find_encoder(encoder) if encoder else None
+    with ending_when_stopped():
+        finetune(DETECTION, train_cache, out, config, start, labelled, among, resume=resume, overwrite=overwrite)
+    if is_first() and val_cache is not None:
+        typer.echo(report(score_run(out, val_cache, val_list, predictions)), nl=False)
+    if is_first():
+        typer.echo(f"network: {out / NETWORK_FILE}")

@@ -410,3 +410,58 @@ def test_real_far_away_float32_poses_load(real_data: Path) -> None:
         np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-12)
     dataset = waymo.Waymo(real_data / "waymo_v2_pose_only")
     assert len([p for p in dataset.problems(dataset.sequences()[0]) if "missing; component" in p]) == 3
+
+
+def write_boxes(root: Path, context: str, rows: list[tuple[int, int, tuple[float, ...]]]) -> Path:
+    """Write a lidar_box component of (timestamp, type, center, size and heading in the vehicle frame)."""
+    prefix = "[LiDARBoxComponent]"
+    names = [*(f"center.{axis}" for axis in "xyz"), *(f"size.{axis}" for axis in "xyz"), "heading"]
+    columns: dict[str, object] = {
+        "key.segment_context_name": [context] * len(rows),
+        "key.frame_timestamp_micros": [timestamp for timestamp, _, _ in rows],
+        "key.laser_object_id": [f"object-{k}" for k in range(len(rows))],
+        f"{prefix}.type": pa.array([kind for _, kind, _ in rows], pa.int8()),
+    }
+    columns |= {f"{prefix}.box.{name}": [values[k] for _, _, values in rows] for k, name in enumerate(names)}
+    file = root / "training" / "lidar_box" / f"{context}.parquet"
+    file.parent.mkdir()
+    pq.write_table(pa.table(columns), file)
+    return file
+
+
+def test_boxes_are_joined_by_frame_and_moved_to_the_sensor(tmp_path: Path) -> None:
+    ((context, truths),) = writer.write_dataset(tmp_path).items()
+    times = [truth.timestamp for truth in truths]
+    file = write_boxes(
+        tmp_path,
+        context,
+        [
+            (times[1], 1, (10.0, 2.0, 1.0, 4.5, 1.9, 1.6, 0.3)),
+            (times[0], 2, (5.0, -2.0, 1.0, 0.8, 0.7, 1.8, 0.0)),
+            (times[1], 4, (7.0, -2.0, 1.0, 1.8, 0.7, 1.8, -2.0)),
+        ],
+    )
+    dataset = waymo.open_dataset(tmp_path)
+    assert list(dataset.problems(context)) == []
+    assert file in dataset.input_files(context, 0)
+    first, second, third = (dataset.read(context, k).boxes for k in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first.kind.tolist(), second.kind.tolist(), len(third)) == (["Pedestrian"], ["Vehicle", "Cyclist"], 0)
+    np.testing.assert_allclose(second.centre + truths[1].mount, [[10.0, 2.0, 1.0], [7.0, -2.0, 1.0]], atol=1e-6)
+    np.testing.assert_allclose(second.size[0], [4.5, 1.9, 1.6])
+    np.testing.assert_allclose(second.heading, [0.3, -2.0])
+
+
+def test_a_box_that_is_not_finite_is_a_problem(tmp_path: Path) -> None:
+    ((context, truths),) = writer.write_dataset(tmp_path).items()
+    write_boxes(tmp_path, context, [(truths[0].timestamp, 1, (float("nan"), 2.0, 1.0, 4.5, 1.9, 1.6, 0.3))])
+    (problem,) = waymo.open_dataset(tmp_path).problems(context)
+    assert "lidar_box" in problem
+    assert "row 0: a box's numbers are not finite" in problem
+
+
+def test_without_the_component_there_are_no_boxes(tmp_path: Path) -> None:
+    ((context, _),) = writer.write_dataset(tmp_path).items()
+    assert waymo.open_dataset(tmp_path).read(context, 0).boxes is None

@@ -59,6 +59,7 @@ CLASSES: Final = (
     ClassRule("Car", "Van", 0.7),
     ClassRule("Pedestrian", "Person_sitting", 0.5),
     ClassRule("Cyclist", None, 0.5),
+    ClassRule("Vehicle", None, 0.7),  # Waymo's, cars among others
 )
 
 

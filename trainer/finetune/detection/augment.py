@@ -1,0 +1,48 @@
+"""Random views of a sweep with its boxes: mirrored left and right, turned, scaled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class BoxAugmentConfig:
+    """Augmentations of whole scenes; 0 or false turns one off."""
+
+    flip: bool = option(True, "mirror y with probability one half; x is where the camera looks")
+    rotate_deg: float = option(45.0, "rotation about z, uniform within +-this")
+    scale: float = option(0.05, "scale factor uniform in 1 +- this")
+    drop: float = option(0.1, "share of points left out is uniform in 0..this")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Points of a sweep and its boxes: xyz float32 [N, 3], intensity float32 [N], boxes of the classes."""
+
+    xyz: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+    boxes: Boxes
+
+
+def augment_scene(scene: Scene, config: BoxAugmentConfig, rng: np.random.Generator) -> Scene:
+    """Draw a view of a scene."""
+    angle = np.deg2rad(rng.uniform(-config.rotate_deg, config.rotate_deg))
+    mirror = -1.0 if config.flip and rng.random() < 0.5 else 1.0
+    factor = rng.uniform(1 - config.scale, 1 + config.scale)
+    cos, sin = np.cos(angle), np.sin(angle)
+    view_R_sensor = factor * np.array([[cos, -sin * mirror, 0], [sin, cos * mirror, 0], [0, 0, 1]])
+    kept = np.flatnonzero(rng.random(len(scene.xyz)) >= rng.uniform(0, config.drop))
+    boxes = replace(
+        scene.boxes,
+        centre=scene.boxes.centre @ view_R_sensor.T,
+        size=scene.boxes.size * factor,
+        heading=mirror * scene.boxes.heading + angle,
+    )
+    xyz = (scene.xyz[kept] @ view_R_sensor.T.astype(np.float32)).astype(np.float32)
+    return Scene(xyz, scene.intensity[kept], boxes)

@@ -1,0 +1,44 @@
+"""All options of fine-tuning for detection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.shared.config import option, section
+from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig
+from iscc_lidar.trainer.finetune.detection.decode import DecodeConfig
+from iscc_lidar.trainer.finetune.detection.grid import GridConfig
+from iscc_lidar.trainer.finetune.detection.loss import BoxLossConfig
+from iscc_lidar.trainer.finetune.detection.network import BoxHeadConfig
+from iscc_lidar.trainer.finetune.detection.paste import PasteConfig
+from iscc_lidar.trainer.finetune.labels import LabelConfig
+from iscc_lidar.trainer.finetune.options import TrainConfig
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class ClassesConfig:
+    """What is detected."""
+
+    names: tuple[str, ...] = option(("Car", "Pedestrian", "Cyclist"), "kinds of boxes, as the data set names them")
+    min_points: int = option(1, "boxes with fewer points of the sweep are not learnt from, nor is what lies in them")
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """Configuration of ``iscc-train finetune detection``. With an encoder, ``model`` is that of its weights."""
+
+    model: ModelConfig = section(ModelConfig)
+    labels: LabelConfig = section(LabelConfig)
+    classes: ClassesConfig = section(ClassesConfig)
+    grid: GridConfig = section(GridConfig)
+    head: BoxHeadConfig = section(BoxHeadConfig)
+    augment: BoxAugmentConfig = section(BoxAugmentConfig)
+    paste: PasteConfig = section(PasteConfig)
+    loss: BoxLossConfig = section(BoxLossConfig)
+    decode: DecodeConfig = section(DecodeConfig)
+    train: TrainConfig = section(TrainConfig)

@@ -1,0 +1,80 @@
+"""From the network's maps to boxes: peaks of heat, and of boxes that overlap the one with the highest score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
+from iscc_lidar.trainer.evaluation.detection.overlap import circles_meet, ground_iou
+from iscc_lidar.trainer.finetune.detection import targets
+from iscc_lidar.trainer.finetune.detection.grid import GridConfig
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """Which boxes are said."""
+
+    peaks: int = option(100, "highest peaks of a class that are looked at in a sweep")
+    min_score: float = option(0.03, "lower ones are left out; low, as AP weighs scores itself")
+    max_overlap: float = option(0.1, "of two boxes of a class that share more of their union from above, one stays")
+
+
+def find_boxes(
+    maps: Tensor, names: Sequence[str], grid: GridConfig, config: DecodeConfig
+) -> tuple[Boxes, NDArray[np.float64]]:
+    """Boxes of one scene and their scores, by class, the highest score first.
+
+    Args:
+        maps: float32 [classes + CODE, X, Y], logits of heat and codes.
+        names: of the classes.
+        grid: the grid.
+        config: options.
+    """
+    heat = maps[: len(names)].sigmoid()
+    peak = functional.max_pool2d(heat[None], 3, 1, 1)[0] == heat
+    score, at = torch.where(peak, heat, heat.new_zeros(())).flatten(1).topk(min(config.peaks, heat[0].numel()))
+    code = maps[len(names) :].flatten(1).T
+    kinds, rows, scores = [], [], []
+    for name, of_class, cells in zip(names, score.cpu().numpy(), at.cpu(), strict=True):
+        chosen = np.flatnonzero(of_class >= config.min_score)
+        centre, size, heading = targets.decode(code[cells].cpu().numpy()[chosen], cells.numpy()[chosen], grid)
+        kept = suppress(centre, size, heading, config.max_overlap)
+        kinds += [name] * len(kept)
+        rows.append(np.concatenate([centre, size, heading[:, None]], axis=1)[kept])
+        scores.append(of_class[chosen][kept])
+    found = np.concatenate(rows)
+    n = len(found)
+    boxes = Boxes(
+        np.array(kinds, dtype=np.str_),
+        found[:, :3],
+        found[:, 3:6],
+        found[:, 6],
+        np.full(n, np.nan),
+        np.full(n, -1, np.int32),
+        np.full((n, 4), np.nan),
+    )
+    return boxes, np.concatenate(scores).astype(np.float64)
+
+
+def suppress(
+    centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64], max_overlap: float
+) -> NDArray[np.int64]:
+    """Rows of the boxes that stay, of boxes by falling score: none overlaps too much with an earlier one that stays."""
+    boxes = UprightBoxes(centre[:, :2], size[:, :2], heading, np.zeros(len(centre)), np.ones(len(centre)))
+    first, second = np.triu_indices(len(centre), 1)
+    near = circles_meet(boxes.take(first), boxes.take(second))
+    first, second = first[near], second[near]
+    clash = ground_iou(boxes.take(first), boxes.take(second)) > max_overlap
+    gone = np.zeros(len(centre), dtype=np.bool_)
+    for a, b in zip(first[clash].tolist(), second[clash].tolist(), strict=True):  # in order of the first
+        gone[b] |= not gone[a]
+    return np.flatnonzero(~gone)

@@ -1,0 +1,51 @@
+"""The bird's-eye grid that boxes are detected in, and what in it is considered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.config import option
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """Extent and cells, in the sensor frame."""
+
+    x_min_m: float = option(0.0, "lower end along x, metres; KITTI's camera looks along x")
+    x_max_m: float = option(70.4, "upper end, metres")
+    y_min_m: float = option(-40.0, "lower end along y, metres")
+    y_max_m: float = option(40.0, "upper end, metres")
+    z_min_m: float = option(-3.0, "points below are left out, metres")
+    z_max_m: float = option(1.0, "points above are left out, metres")
+    cell_m: float = option(0.4, "edge of a cell, metres")
+    in_image: bool = option(True, "leave out what the camera does not see, where boxes were labelled in one's image")
+
+    def __post_init__(self) -> None:
+        for low, high in (("x_min_m", "x_max_m"), ("y_min_m", "y_max_m"), ("z_min_m", "z_max_m")):
+            if not getattr(self, low) < getattr(self, high):
+                raise ValueError(f"grid.{low} must be below grid.{high}")
+        if self.cell_m <= 0:
+            raise ValueError(f"grid.cell_m must be above 0, not {self.cell_m}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells along x and y; even, so that they can be halved once."""
+        cells = ((self.x_max_m - self.x_min_m) / self.cell_m, (self.y_max_m - self.y_min_m) / self.cell_m)
+        rows, columns = (2 * max(1, round(n / 2)) for n in cells)
+        return rows, columns
+
+    @property
+    def corner(self) -> NDArray[np.float64]:
+        """X and y of the lower corner, metres."""
+        return np.array([self.x_min_m, self.y_min_m])
+
+    def holds(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether points [N, 3] lie in the grid: bool [N]."""
+        rows, columns = self.shape
+        low = np.array([self.x_min_m, self.y_min_m, self.z_min_m])
+        high = np.array([self.x_min_m + rows * self.cell_m, self.y_min_m + columns * self.cell_m, self.z_max_m])
+        inside: NDArray[np.bool_] = np.all((xyz >= low) & (xyz < high), axis=1)
+        return inside

@@ -1,0 +1,60 @@
+"""Detection as a task of fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from torch import Tensor, nn
+
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.trainer.data.places import Place
+from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
+from iscc_lidar.trainer.finetune.detection.loss import box_loss, heat_loss
+from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
+from iscc_lidar.trainer.finetune.detection.samples import BoxBatch, BoxDataset, BoxSample, all_boxed, collate
+from iscc_lidar.trainer.finetune.task import Task
+from iscc_lidar.trainer.hardware import ranks
+from iscc_lidar.trainer.hardware.compute import Compute
+
+NETWORK_FILE: Final = "detection.safetensors"
+
+
+class DetectionLearner:
+    """See Learner."""
+
+    def __init__(self, cache: Cache, places: Sequence[Place], config: DetectionConfig) -> None:
+        self.config = config
+        self.dataset = BoxDataset(cache, places, all_boxed(cache), config)
+        self.collate: Callable[[list[BoxSample]], BoxBatch] = collate
+
+    def told(self) -> Mapping[str, object]:
+        """See Learner."""
+        return {"dataset": self.dataset.cache.manifest.dataset}
+
+    def about(self) -> Mapping[str, object]:
+        """See Learner."""
+        config = self.config
+        return {name: dataclasses.asdict(getattr(config, name)) for name in ("model", "classes", "grid", "head")}
+
+    def new_network(self, compute: Compute) -> DetectionNetwork:
+        """See Learner."""
+        config = self.config
+        return DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
+
+    def loss(self, network: nn.Module, batch: BoxBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Focal loss of the heat maps a centre, and L1 loss a box."""
+        classes = len(self.config.classes.names)
+        maps = network(batch.coords, batch.feats, batch.cell, batch.offset, len(batch.heat))
+        heat, centres = heat_loss(maps[:, :classes], batch.heat, batch.ignored)
+        box, told = box_loss(maps[:, classes:], batch.at, batch.code)
+        # Times the number of processes, because the gradient becomes the mean over the processes.
+        heat = heat * ranks.world_size() / ranks.sum_over_ranks(centres).clamp(min=1)
+        box = box * ranks.world_size() / ranks.sum_over_ranks(told).clamp(min=1)
+        figures = {"loss_heat": heat.detach(), "loss_box": box.detach()}
+        mean = {name: ranks.sum_over_ranks(value) / ranks.world_size() for name, value in figures.items()}
+        return heat + self.config.loss.box_weight * box, mean
+
+
+DETECTION: Final = Task(NETWORK_FILE, all_boxed, DetectionLearner)

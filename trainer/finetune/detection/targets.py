@@ -1,0 +1,101 @@
+"""What the detection head shall answer: a heat map of centres for each class, and the box at each centre.
+
+After CenterPoint (Yin et al., CVPR 2021), with one heat map a class and boxes told at the centre's cell and the four
+beside it, so that few labels say more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.trainer.finetune.detection.grid import GridConfig
+
+CODE: Final = 8
+"""Numbers that tell a box: centre from the cell's, in cells (x, y); z, metres; logarithms of length, width and height;
+sine and cosine of the heading."""
+_AROUND: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
+_LEAST_RADIUS: Final = 2  # cells
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Of one scene, on a grid of [X, Y] cells.
+
+    Attributes:
+        heat: float32 [C, X, Y], 1 at the centres of boxes, falling around them.
+        ignored: bool [X, Y], cells in boxes that are not learnt from.
+        cell: int64 [R], cells x * Y + y at which a box is told.
+        code: float32 [R, CODE], the boxes.
+    """
+
+    heat: NDArray[np.float32]
+    ignored: NDArray[np.bool_]
+    cell: NDArray[np.int64]
+    code: NDArray[np.float32]
+
+
+def make_targets(boxes: Boxes, learnt: NDArray[np.bool_], names: Sequence[str], grid: GridConfig) -> Targets:
+    """Draw boxes [N] of known classes; those not ``learnt`` [N] only make their cells ignored."""
+    shape = grid.shape
+    heat = np.zeros((len(names), *shape), dtype=np.float32)
+    ignored = np.zeros(shape, dtype=np.bool_)
+    cells: list[int] = []
+    codes: list[NDArray[np.float64]] = []
+    place = (boxes.centre[:, :2] - grid.corner) / grid.cell_m
+    for k in range(len(boxes)):
+        length, width = boxes.size[k, :2] / grid.cell_m
+        if not learnt[k]:
+            ignored |= _covered(shape, place[k], (length + 1, width + 1), float(boxes.heading[k]))
+            continue
+        middle = np.floor(place[k]).astype(np.int64)
+        if not ((middle >= 0) & (middle < shape)).all():
+            continue
+        _raise(heat[names.index(str(boxes.kind[k]))], middle, max(_LEAST_RADIUS, int(min(length, width) / 2)))
+        for at in middle + _AROUND:
+            if ((at >= 0) & (at < shape)).all():
+                cells.append(int(at[0] * shape[1] + at[1]))
+                codes.append(encode(boxes, k, place[k] - (at + 0.5)))
+    code = np.array(codes, dtype=np.float32).reshape(-1, CODE)
+    return Targets(heat, ignored, np.array(cells, dtype=np.int64), code)
+
+
+def _raise(heat: NDArray[np.float32], middle: NDArray[np.int64], radius: int) -> None:
+    """Lay a bump of height 1 over a map [X, Y]."""
+    low, high = np.maximum(middle - radius, 0), np.minimum(middle + radius + 1, heat.shape)
+    x, y = (np.arange(a, b) - m for a, b, m in zip(low, high, middle, strict=True))
+    bump = np.exp(-(x[:, None] ** 2 + y[None] ** 2) / (2 * ((2 * radius + 1) / 6) ** 2))
+    part = heat[low[0] : high[0], low[1] : high[1]]
+    np.maximum(part, bump.astype(np.float32), out=part)
+
+
+def _covered(
+    shape: tuple[int, int], middle: NDArray[np.float64], size: tuple[float, float], heading: float
+) -> NDArray[np.bool_]:
+    """Cells whose middles a rectangle covers: bool [X, Y]; all in cells."""
+    x, y = np.arange(shape[0])[:, None] + 0.5 - middle[0], np.arange(shape[1])[None] + 0.5 - middle[1]
+    along = np.cos(heading) * x + np.sin(heading) * y
+    across = -np.sin(heading) * x + np.cos(heading) * y
+    covered: NDArray[np.bool_] = (np.abs(along) <= size[0] / 2) & (np.abs(across) <= size[1] / 2)
+    return covered
+
+
+def encode(boxes: Boxes, k: int, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The code of the k-th box, whose centre lies ``offset`` [2] cells from a cell's middle."""
+    turned = [np.sin(boxes.heading[k]), np.cos(boxes.heading[k])]
+    return np.concatenate([offset, boxes.centre[k, 2:], np.log(boxes.size[k]), turned])
+
+
+def decode(
+    code: NDArray[np.floating], cell: NDArray[np.int64], grid: GridConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Centres [R, 3], sizes [R, 3] and headings [R] of codes [R, CODE] at cells x * Y + y [R]."""
+    code = code.astype(np.float64)
+    at = np.stack(np.divmod(cell, grid.shape[1]), axis=1) + 0.5
+    centre = np.concatenate([grid.corner + (at + code[:, :2]) * grid.cell_m, code[:, 2:3]], axis=1)
+    return centre, np.exp(code[:, 3:6]), np.arctan2(code[:, 6], code[:, 7])
