@@ -30,7 +30,8 @@ SCORE   ?= cache/$(DATASET)-test
 SPLIT_OF := $(if $(filter synthetic,$(DATASET)),--root data/train,$(if $(ROOT),--root $(ROOT)) --split train)
 PERCENT ?= 1
 TUNE    ?= $(if $(shell command -v nvidia-smi),long,quick)
-# make reproduce: quick has three rows and takes an hour on 2 cores, full has all and wants a GPU
+# make reproduce: quick has three rows and takes an hour on 2 cores, detection adds the second table, full has all and
+# wants a GPU
 PRESET  ?= quick
 # Synthetic streets that score: what is scored is built otherwise than what is learnt from,
 # and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
@@ -87,7 +88,7 @@ splits-full: splits
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-ground-kept --set ground.method=none $(PREPROCESS_ARGS)
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-single --set window.sweeps=1 --set window.stride=1 $(PREPROCESS_ARGS)
 
-reproduce: OUT = runs/reproduce-$(DATASET)-$(PRESET)
+reproduce: OUT = runs/reproduce-$(DATASET)-$(if $(filter detection,$(PRESET)),quick,$(PRESET))
 reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## the paper's tables: every row pre-trained, fine-tuned, scored over seeds
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)

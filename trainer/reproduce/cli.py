@@ -22,8 +22,10 @@ def reproduce(
         ),
     ] = None,
     test_cache: Annotated[str | None, typer.Option(help="sweeps that score, with labels")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for runs, results.csv, tables.md, index.html")] = None,
-    preset: Annotated[str, typer.Option(help="quick, full, or a TOML file")] = "quick",
+    out: Annotated[
+        Path | None, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="quick, detection, full, or a TOML file")] = "quick",
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
     train_list: Annotated[Path | None, typer.Option(help="only these training sweeps may be labelled")] = None,
     test_list: Annotated[Path | None, typer.Option(help="only these sweeps are scored")] = None,
@@ -45,7 +47,6 @@ def reproduce(
     from iscc_lidar.trainer.reproduce.plan import Caches
     from iscc_lidar.trainer.reproduce.reproduce import PRESETS, left_to_do
     from iscc_lidar.trainer.reproduce.reproduce import reproduce as run
-    from iscc_lidar.trainer.reproduce.tables import tables
 
     config = resolve(ReproduceConfig, find_shipped(PRESETS, preset, "preset"), set_ or ())
     if show_config:
@@ -58,9 +59,8 @@ def reproduce(
         jobs = left_to_do(config, caches, out)
         typer.echo("\n".join([*(f"iscc-train {' '.join(job.arguments)}" for job in jobs), f"left to do: {len(jobs)}"]))
         return
-    results = run(config, caches, out)
-    typer.echo(tables(results, results[0].dataset), nl=False)
-    typer.echo(f"page: {out / 'index.html'}, every run: {out / 'results.csv'}")
+    typer.echo(run(config, caches, out), nl=False)
+    typer.echo(f"page: {out / 'index.html'}, every run: results.csv and detection.csv beside it")
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -29,6 +29,11 @@ class ReproduceConfig:
         ("quick",), "recipes of fine-tuning: each encoder is fine-tuned by each, and each has tables of its own"
     )
     finetune_set: tuple[str, ...] = option((), "options of fine-tuning, as section.key=value")
+    detection_percents: tuple[float, ...] = option(
+        (), "label fractions of detection, percent of the sweeps with boxes; none: no detection"
+    )
+    detection_recipes: tuple[str, ...] = option(("quick",), "recipes of fine-tuning for detection")
+    detection_set: tuple[str, ...] = option((), "options of fine-tuning for detection, as section.key=value")
     jobs: int = option(0, "trainings at a time, each with a core or a GPU of its own; 0 one for each that there is")
 
     def __post_init__(self) -> None:
@@ -38,15 +43,17 @@ class ReproduceConfig:
         strangers = [text for text in self.row_set if text.partition(":")[0] not in ALL or "=" not in text]
         if strangers:
             raise ValueError(f"row_set: expected row:section.key=value with a row's name, not {', '.join(strangers)}")
-        if not self.rows or not self.percents or not self.seeds:
-            raise ValueError("rows, percents and seeds must each name one at least")
+        if not self.rows or not self.seeds or not (self.percents or self.detection_percents):
+            raise ValueError("rows, seeds, and percents or detection_percents must each name one at least")
         if self.pretrainings < 0:
             raise ValueError(f"pretrainings must be 0 or more, not {self.pretrainings}")
-        if any(not 0 < percent <= 100 for percent in self.percents):
-            raise ValueError(f"percents must lie above 0 and up to 100, not {list(self.percents)}")
-        names = [schedule_name(recipe) for recipe in self.finetune_recipes]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"finetune_recipes: give one at least, and none twice, not {names}")
+        for name in ("percents", "detection_percents"):
+            if any(not 0 < percent <= 100 for percent in getattr(self, name)):
+                raise ValueError(f"{name} must lie above 0 and up to 100, not {list(getattr(self, name))}")
+        for name in ("finetune_recipes", "detection_recipes"):
+            names = [schedule_name(recipe) for recipe in getattr(self, name)]
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"{name}: give one at least, and none twice, not {names}")
 
     def pretraining_of(self, seed: int) -> int:
         """Seed of the pre-training that a seed fine-tunes."""

@@ -33,6 +33,26 @@ _ABLATION: Final = {
 }
 
 
+_DETECTION_PERCENTS: Final = (5.0, 10.0, 20.0, 50.0)
+_DETECTION: Final = {
+    ("Car", "scratch"): (60.2, 69.1, 74.3, 77.8),
+    ("Pedestrian", "scratch"): (48.2, 58.8, 59.7, 59.2),
+    ("Cyclist", "scratch"): (44.9, 57.6, 63.3, 70.5),
+    ("Car", "iscc"): (68.9, 74.3, 77.3, 78.4),
+    ("Pedestrian", "iscc"): (48.9, 56.5, 59.9, 59.8),
+    ("Cyclist", "iscc"): (53.2, 60.7, 69.5, 73.8),
+}
+"""KITTI, AP at 11 recalls, moderate."""
+
+
+def detection_delta(kind: str, row: str, percent: float) -> float | None:
+    """The authors' gain in AP of a row over training from scratch on KITTI; None where they give none."""
+    if percent not in _DETECTION_PERCENTS or row == "scratch" or (kind, row) not in _DETECTION:
+        return None
+    place = _DETECTION_PERCENTS.index(percent)
+    return round(_DETECTION[kind, row][place] - _DETECTION[kind, "scratch"][place], 1)
+
+
 def miou(dataset: str, row: str, percent: float) -> float | None:
     """The authors' mIoU of a row, in percent; None where they give none. Ablations are SemanticKITTI's."""
     if percent not in PERCENTS:

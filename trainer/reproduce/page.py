@@ -30,7 +30,8 @@ def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Se
     """A whole document; ``markdown_tables`` are those of tables.tables."""
     known = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
     said = "Over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
-    figures = [_figure(svg(curves(results, rows)), f"{title}. {said}") for title, rows in filled(results)]
+    shown = filled(results) if results else []
+    figures = [_figure(svg(curves(results, rows)), f"{title}. {said}") for title, rows in shown]
     methods = dict.fromkeys(r.method for r in results)
     if SCRATCH in methods and "iscc" in methods:
         smallest = min(r.fraction for r in results)

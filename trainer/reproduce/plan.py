@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final, Literal
 
 from iscc_lidar.shared.config import resolve, toml_value
 from iscc_lidar.shared.errors import UserError
@@ -12,6 +13,10 @@ from iscc_lidar.trainer.config import PretrainConfig, find_recipes
 from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
 from iscc_lidar.trainer.reproduce.rows import ALL, CACHES, LABELLED, STANDARD, Row
+
+TaskName = Literal["semseg", "detection"]
+"""What is fine-tuned for, by the command's name."""
+_SCORES: Final = {"semseg": "segmentation.json", "detection": "detection.json"}
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A fine-tuning run: a row at a label fraction and seed, by a recipe.
+    """A fine-tuning run: a row at a label fraction and seed, for a task by a recipe.
 
     Attributes:
         pretraining: seed of what it goes on from; None from scratch.
     """
 
+    task: TaskName
     row: Row
     recipe: str
     percent: float
@@ -87,16 +93,22 @@ class Tuning:
     @property
     def name(self) -> str:
         """Its folder below OUT."""
-        return f"finetune/{self.schedule}/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
+        folder = {"semseg": "finetune", "detection": "detect"}[self.task]
+        return f"{folder}/{self.schedule}/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
 
 
 def tunings(config: ReproduceConfig) -> list[Tuning]:
     """All fine-tuning runs, the tables' order: by seed, so that whole tables with fewer seeds come first."""
+    asked: tuple[tuple[TaskName, tuple[str, ...], tuple[float, ...]], ...] = (
+        ("semseg", config.finetune_recipes, config.percents),
+        ("detection", config.detection_recipes, config.detection_percents),
+    )
     return [
-        Tuning(ALL[row], recipe, percent, seed, None if ALL[row].recipes is None else config.pretraining_of(seed))
+        Tuning(task, ALL[row], recipe, percent, seed, None if ALL[row].recipes is None else config.pretraining_of(seed))
         for seed in config.seeds
-        for recipe in config.finetune_recipes
-        for percent in config.percents
+        for task, recipes, percents in asked
+        for recipe in recipes
+        for percent in percents
         for row in config.rows
     ]
 
@@ -132,13 +144,13 @@ def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out:
 def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
     options = (
         *_network(config),
-        *config.finetune_set,
+        *(config.finetune_set if tuning.task == "semseg" else config.detection_set),
         f"labels.percent={tuning.percent!r}",
         f"labels.seed={tuning.seed}",
         f"train.seed={tuning.seed}",
     )
     arguments = (
-        *("finetune", "semseg", "--resume", "--train-cache", str(caches.labelled)),
+        *("finetune", tuning.task, "--resume", "--train-cache", str(caches.labelled)),
         *("--val-cache", str(caches.test), "--out", str(out / tuning.name), "--recipe", tuning.recipe),
         *(("--encoder", str(pretraining.product)) if pretraining else ()),
         *(("--among", str(caches.train_list)) if caches.train_list else ()),
@@ -146,8 +158,8 @@ def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, 
         *_each("--set", options),
     )
     needs = (pretraining.name,) if pretraining else ()
-    kind = f"finetune/{tuning.schedule}/percent{tuning.percent:g}"
-    return Job(tuning.name, arguments, out / tuning.name / "segmentation.json", kind, needs)
+    kind = f"{tuning.task}/{tuning.schedule}/percent{tuning.percent:g}"
+    return Job(tuning.name, arguments, out / tuning.name / _SCORES[tuning.task], kind, needs)
 
 
 def _network(config: ReproduceConfig) -> list[str]:

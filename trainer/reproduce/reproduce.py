@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -19,6 +19,7 @@ from iscc_lidar.shared.config import to_dict, to_toml
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.provenance import versions
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.reproduce.detection import BoxResult, box_tables, read_box_results, write_box_csv
 from iscc_lidar.trainer.reproduce.page import page
 from iscc_lidar.trainer.reproduce.plan import Caches, Job, plan, tunings
 from iscc_lidar.trainer.reproduce.plots import curves, png
@@ -30,16 +31,21 @@ from iscc_lidar.trainer.reproduce.work import is_done, run_jobs, seconds_of
 PRESETS: Final = Path(__file__).parent / "presets"
 
 
-def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> list[Result]:
-    """Run what is left to do, and write all results. Raises UserError where something is missing or fails."""
+def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
+    """Run what is left to do, write all results, and return the tables as Markdown.
+
+    Raises:
+        UserError: something is missing or fails.
+    """
     dataset = _dataset(caches)
     key = _digests(caches)
     jobs = plan(config, caches, out)
     files.write_text(out / "config.toml", to_toml(config))
     run_jobs(jobs, out, key, config.jobs or _places())
-    results = [read_result(t, config.pretrain_recipes, dataset, out) for t in tunings(config)]
-    _write(results, config, caches, jobs, out)
-    return results
+    done = tunings(config)
+    results = [read_result(t, config.pretrain_recipes, dataset, out) for t in done if t.task == "semseg"]
+    boxes = [r for t in done if t.task == "detection" for r in read_box_results(t, dataset, out)]
+    return _write(results, boxes, dataset, _facts(config, caches, jobs, out), to_dict(config), out)
 
 
 def left_to_do(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
@@ -51,8 +57,8 @@ def left_to_do(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
 def _dataset(caches: Caches) -> str:
     """Name of the data set; refuses a pair of caches whose classes differ, or that share a sequence unasked."""
     train, test = Cache(caches.labelled), Cache(caches.test)
-    if train.manifest.class_names != test.manifest.class_names or not train.manifest.class_names:
-        raise UserError(f"{train.path} and {test.path} must have the same semantic classes, and some at all")
+    if train.manifest.class_names != test.manifest.class_names:
+        raise UserError(f"{train.path} and {test.path} must have the same semantic classes")
     same = train.digest == test.digest
     if same and (caches.train_list is None or caches.test_list is None):
         raise UserError(
@@ -78,16 +84,27 @@ def _places() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _write(results: list[Result], config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) -> None:
-    dataset = results[0].dataset
-    text = tables(results, dataset)
-    facts = _facts(config, caches, jobs, out)
-    write_csv(out / "results.csv", results)
+def _write(
+    results: Sequence[Result],
+    boxes: Sequence[BoxResult],
+    dataset: str,
+    facts: Mapping[str, str],
+    options: Mapping[str, Any],
+    out: Path,
+) -> str:
+    parts = [tables(results, dataset) if results else "", box_tables(boxes, dataset) if boxes else ""]
+    text = "\n".join(part for part in parts if part)
+    if results:
+        write_csv(out / "results.csv", results)
+        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
+    if boxes:
+        write_box_csv(out / "detection.csv", boxes)
     files.write_text(out / "tables.md", text)
-    files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
     files.write_text(out / "index.html", page(f"ISCC on {dataset}", facts, text, results))
-    content = to_dict(config) | {"facts": facts, "versions": versions()}
-    files.write_text(out / "config.json", json.dumps(content, indent=1) + "\n")
+    files.write_text(
+        out / "config.json", json.dumps({**options, "facts": facts, "versions": versions()}, indent=1) + "\n"
+    )
+    return text
 
 
 def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) -> Mapping[str, str]:
@@ -100,7 +117,10 @@ def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) 
         "scored on": _content(caches.test, caches.test_list),
         "seeds": _seeds(config),
         "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set, *config.row_set)),
-        "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)),
+        "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)) if config.percents else "none",
+        "detection": " + ".join((*config.detection_recipes, *config.detection_set))
+        if config.detection_percents
+        else "none",
         "machine": f"{device}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
         "work": f"{len(jobs)} trainings, {hours:.1f} hours of one job at a time",
         "options": hashlib.sha256(options.encode()).hexdigest()[:12],
