@@ -12,9 +12,6 @@ from iscc_lidar.data_schemas.boxes import Camera, points_in_box
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.generate import generate
-from iscc_lidar.preprocess.windows import WindowConfig
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.errors import UserError
@@ -27,16 +24,6 @@ from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, PasteConfig,
 from iscc_lidar.trainer.finetune.detection.samples import BoxDataset, all_boxed, collate, scene_of
 
 NAMES = ("Car", "Pedestrian", "Cyclist")
-
-
-@pytest.fixture(scope="module")
-def boxed(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    """Two synthetic streets of three sweeps with boxes."""
-    root = tmp_path_factory.mktemp("boxed")
-    generate(root / "streets", SynthConfig(sequences=2, sweeps=3, columns=512), workers=0)
-    config = PreprocessConfig(window=WindowConfig(sweeps=2, stride=1))
-    preprocess(open_dataset("synthetic", root / "streets"), open_store(root / "cache"), config)
-    return Cache(root / "cache")
 
 
 @pytest.fixture
