@@ -10,23 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import OCCUPIED
+from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import GREY, dots, new_figure, prepare_birdseye, save
+from iscc_lidar.shared.picture import GREY, dots, new_figure, outlines, prepare_birdseye, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _GOLDEN = 0.6180339887
+_BOX = "#ffffff"
 
 
-def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0) -> None:
+def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Boxes | None = None) -> None:
     """Write a PNG of a sweep seen from above, sensor in the middle, x to the right.
 
     Args:
         sweep: what to draw.
         path: the PNG to write.
         reach_m: half the width of what is shown, metres.
+        boxes: its labelled boxes, drawn over the raw points.
 
     Raises:
         UserError: matplotlib is not installed.
@@ -36,6 +39,8 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0) -> None:
     for panel, title, draw in zip(panels, _titles(sweep), (_raw, _ground, _groups, _queries), strict=True):
         prepare_birdseye(panel, title, reach_m)
         draw(panel, sweep)
+    if boxes is not None:
+        outlines(panels[0], boxes, _BOX)
     save(figure, path)
 
 

@@ -98,7 +98,7 @@ def show(
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: SEQUENCE_SWEEP.png here")] = None,
     reach: Annotated[float, typer.Option(help="half the width of what is shown, metres", min=1)] = 40.0,
 ) -> None:
-    """Draw a sweep from above: raw, ground, groups in colours that persist over time, queries.
+    """Draw a sweep from above: raw with labelled boxes, ground, groups in colours that persist over time, queries.
 
     Example:
 
@@ -110,7 +110,7 @@ def show(
     name = cache.sequence_names[0] if sequence is None else sequence
     index = cache.sequence(name).sweeps // 2 if sweep is None else sweep
     target = out or Path(f"{name}_{index:06d}.png")
-    draw_sweep(cache.sweep(name, index), target, reach)
+    draw_sweep(cache.sweep(name, index), target, reach, cache.boxes(name, index))
     print(f"picture: {target}")
 
 

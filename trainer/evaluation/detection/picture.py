@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, box_corners
 from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import GREY, dots, new_figure, prepare_birdseye, save
+from iscc_lidar.shared.picture import GREY, dots, new_figure, outlines, prepare_birdseye, save
 
 _TRUTH: Final = "#4dd17a"
 _FOUND: Final = ("#ff4d4d", "#4da3ff", "#ff9d3b", "#c77dff")
@@ -38,8 +38,7 @@ def draw_boxes(
     prepare_birdseye(panel, f"detections with a score of {min_score} or more", 40)
     panel.set_xlim(behind, ahead)
     dots(panel, sweep.xyz, GREY, size=0.8)
-    for footprint in box_corners(placed.centre, placed.size, placed.heading)[:, [0, 1, 2, 3, 0], :2]:
-        panel.plot(*footprint.T, color=_TRUTH, linewidth=2.2)
+    outlines(panel, placed, _TRUTH, 2.2)
     corners = box_corners(found.centre, found.size, found.heading)[:, [0, 1, 2, 3, 0], :2]
     for k in np.flatnonzero(shown):
         color = colors[str(found.kind[k])]

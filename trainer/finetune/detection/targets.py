@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 
-CODE: Final = 8
+CODE: Final = 9
 """Numbers that tell a box: centre from the cell's, in cells (x, y); z, metres; logarithms of length, width and height;
-sine and cosine of the heading."""
+sine and cosine of twice the heading; 1 or -1 for which of the two headings it is. Front and back look alike: of two
+headings that may be meant the mean is none."""
 _AROUND: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
 _LEAST_RADIUS: Final = 2  # cells
 
@@ -87,8 +88,10 @@ def _covered(
 
 def encode(boxes: Boxes, k: int, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """The code of the k-th box, whose centre lies ``offset`` [2] cells from a cell's middle."""
-    turned = [np.sin(boxes.heading[k]), np.cos(boxes.heading[k])]
-    return np.concatenate([offset, boxes.centre[k, 2:], np.log(boxes.size[k]), turned])
+    heading = boxes.heading[k]
+    axis = [np.sin(2 * heading), np.cos(2 * heading)]
+    forward = 1.0 if np.cos(heading - np.arctan2(*axis) / 2) > 0 else -1.0
+    return np.concatenate([offset, boxes.centre[k, 2:], np.log(boxes.size[k]), axis, [forward]])
 
 
 def decode(
@@ -98,4 +101,5 @@ def decode(
     code = code.astype(np.float64)
     at = np.stack(np.divmod(cell, grid.shape[1]), axis=1) + 0.5
     centre = np.concatenate([grid.corner + (at + code[:, :2]) * grid.cell_m, code[:, 2:3]], axis=1)
-    return centre, np.exp(code[:, 3:6]), np.arctan2(code[:, 6], code[:, 7])
+    heading = np.arctan2(code[:, 6], code[:, 7]) / 2 + np.where(code[:, 8] > 0, 0.0, np.pi)
+    return centre, np.exp(code[:, 3:6]), np.angle(np.exp(1j * heading))
