@@ -18,7 +18,7 @@ class GridConfig:
     x_max_m: float = option(70.4, "upper end, metres")
     y_min_m: float = option(-40.0, "lower end along y, metres")
     y_max_m: float = option(40.0, "upper end, metres")
-    z_min_m: float = option(-3.0, "points below are left out, metres")
+    z_min_m: float = option(-4.0, "points below are left out, metres")
     z_max_m: float = option(1.0, "points above are left out, metres")
     cell_m: float = option(0.4, "edge of a cell, metres")
     in_image: bool = option(True, "leave out what the camera does not see, where boxes were labelled in one's image")
