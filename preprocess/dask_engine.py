@@ -7,9 +7,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import dask
 from distributed import Client, Future, LocalCluster
 from threadpoolctl import threadpool_limits
 
+from iscc_lidar.preprocess.heap import keep_memory
 from iscc_lidar.shared.errors import UserError
 
 Submit = Callable[..., Any]
@@ -52,8 +54,9 @@ def result_of(submitted: Any) -> Any:
 
 
 def _local_cluster(workers: int) -> LocalCluster:
-    # hdbscan holds the GIL most of the time: processes, one thread each.
-    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
+    # Much of the work holds the GIL: processes of one thread, and nothing that looks at them a hundred times a second.
+    with dask.config.set({"distributed.worker.profile.enabled": False}):
+        return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
 
 
 def _connect(address: Any) -> Client:
@@ -65,5 +68,6 @@ def _connect(address: Any) -> Client:
 
 def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function with one thread in the libraries below it: more spin on cores that other workers need."""
+    keep_memory()
     with threadpool_limits(1):
         return function(*arguments)
