@@ -86,6 +86,7 @@ def test_a_dry_run_tells_and_writes_nothing(own_streets: Path, tmp_path: Path) -
 def test_data_with_problems_are_refused_before_anything_is_tried(own_streets: Path, tmp_path: Path) -> None:
     sweep = sorted(own_streets.rglob("*.bin"))[2]
     sweep.write_bytes(b"odd")
-    done = CliRunner().invoke(app, ["run", "synthetic", "--root", str(own_streets), "--dry-run"])
+    options = ["--root", str(own_streets), "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(app, ["run", "synthetic", *options, "--dry-run"])
     assert done.exit_code == 1
     assert sweep.name in done.output

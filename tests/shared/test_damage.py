@@ -65,7 +65,9 @@ def everything(cache: Path, block: str | None = None) -> Content:
                     arrays = {s.name: opened.rows(s.name, index) for s in BLOCK_ARRAYS if s.name in opened.array_names}
                     groups = {f"group {name}": value for name, value in vars(opened.groups(index)).items()}
                     pose = {"pose": opened.sweep(index).world_SE3_sensor}
-                    found[sequence.name, index] = arrays | groups | pose
+                    labels = opened.boxes(index), opened.camera(index)
+                    boxes = {f"box {name}": np.asarray(value) for held in labels for name, value in vars(held).items()}
+                    found[sequence.name, index] = arrays | groups | pose | boxes
     return found
 
 
@@ -133,7 +135,7 @@ def test_damage_to_any_file_is_named_and_never_read(
     with capsys.disabled():
         print(f"\ncorruptions tried: {sum(tried.values())} ({tried}), silent: {len(silent)}")
     assert silent == [], silent
-    assert len(tried) == 6
+    assert len(tried) == 7
     assert sum(tried.values()) > 700
 
 
