@@ -128,11 +128,12 @@ def load_network(run: Path) -> tuple[DetectionNetwork, DetectionConfig, torch.de
 
 
 def report(content: Mapping[str, Any]) -> str:
-    """A table of AP by class and level."""
+    """A table of AP by class and level, of the classes that have labels."""
+    shown = [rule for rule in CLASSES if any(content["labels"][rule.name].values())]
     head = f"{'':12}{'labels':>8}" + "".join(f"{f'{level.name} {name}':>15}" for name in SPACES for level in LEVELS)
     lines = [head]
     for recalls in ("ap_r11", "ap_r40"):
-        for rule in CLASSES:
+        for rule in shown:
             values = [content[recalls][name][rule.name][level.name] for name in SPACES for level in LEVELS]
             cells = "".join(f"{'absent' if value is None else f'{value:.1f}':>15}" for value in values)
             count = content["labels"][rule.name]["moderate"]
