@@ -81,31 +81,43 @@ class Camera:
         return inside
 
 
+def boxes_in_space(
+    kind: NDArray[np.str_], centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
+) -> Boxes:
+    """Boxes of which nothing is said but where they are."""
+    n = len(kind)
+    return Boxes(kind, centre, size, heading, np.full(n, np.nan), np.full(n, -1, np.int32), np.full((n, 4), np.nan))
+
+
 def no_boxes() -> Boxes:
     """None at all."""
-    return Boxes(
-        np.zeros(0, dtype="U1"),
-        np.zeros((0, 3)),
-        np.zeros((0, 3)),
-        np.zeros(0),
-        np.zeros(0),
-        np.zeros(0, np.int32),
-        np.zeros((0, 4)),
-    )
+    return boxes_in_space(np.zeros(0, dtype="U1"), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
+
+
+def footprints(
+    centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Corners, in order around them, of boxes seen from above, centre and size [N, 2]: float64 [N, 4, 2]."""
+    signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) / 2
+    x, y = np.moveaxis(signs[None] * size[:, None], -1, 0)
+    cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
+    corners: NDArray[np.float64] = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1) + centre[:, None]
+    return corners
 
 
 def box_corners(
     centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The eight corners of boxes, the lower four first: float64 [N, 8, 3], in the frame of the boxes."""
-    signs = np.array([(x, y, z) for z in (-1, 1) for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1))]) / 2
-    local = signs[None] * size[:, None]
-    cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
-    turned = np.stack(
-        [cos * local[..., 0] - sin * local[..., 1], sin * local[..., 0] + cos * local[..., 1], local[..., 2]], axis=-1
-    )
-    corners: NDArray[np.float64] = turned + centre[:, None]
-    return corners
+    around = np.tile(footprints(centre[:, :2], size[:, :2], heading), (1, 2, 1))
+    height = centre[:, 2:] + np.repeat(size[:, 2:] * [-0.5, 0.5], 4, axis=1)
+    return np.concatenate([around, height[..., None]], axis=-1)
+
+
+def image_area(image_box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of boxes in the image [N, 4], square pixels: float64 [N]."""
+    area: NDArray[np.float64] = (image_box[:, 2:] - image_box[:, :2]).prod(axis=1)
+    return area
 
 
 def points_in_box(

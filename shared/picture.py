@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes, box_corners
+from iscc_lidar.data_schemas.boxes import Boxes, footprints
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import write_bytes
 
@@ -60,5 +60,5 @@ def dots(panel: Axes, xyz: NDArray[np.float32], color: str | NDArray[np.float64]
 def outlines(panel: Axes, boxes: Boxes, color: str, width: float = 0.8) -> None:
     """Draw the outlines of boxes from above; those without a place in space are left out."""
     placed = boxes.take(np.isfinite(boxes.heading))
-    for footprint in box_corners(placed.centre, placed.size, placed.heading)[:, [0, 1, 2, 3, 0], :2]:
-        panel.plot(*footprint.T, color=color, linewidth=width)
+    for corners in footprints(placed.centre[:, :2], placed.size[:, :2], placed.heading):
+        panel.plot(*corners[[0, 1, 2, 3, 0]].T, color=color, linewidth=width)

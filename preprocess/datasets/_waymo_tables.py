@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
 from iscc_lidar.preprocess.datasets._parquet_rows import (
     check_columns,
     open_parquet,
@@ -181,16 +181,7 @@ def _boxes(path: Path, _version: tuple[int, int]) -> Mapping[int, Boxes]:
     found: dict[int, Boxes] = {}
     for frame in np.unique(frames).tolist():
         own = frames == frame
-        n = int(own.sum())
-        found[frame] = Boxes(
-            kind[own],
-            values[own, :3],
-            values[own, 3:6],
-            values[own, 6],
-            np.full(n, np.nan),
-            np.full(n, -1, np.int32),
-            np.full((n, 4), np.nan),
-        )
+        found[frame] = boxes_in_space(kind[own], values[own, :3], values[own, 3:6], values[own, 6])
     return found
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes, Camera, box_corners
+from iscc_lidar.data_schemas.boxes import Boxes, Camera, box_corners, boxes_in_space, image_area
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.semantics import (
     BICYCLE,
@@ -49,28 +50,18 @@ def boxes_in_image(street: Street, config: SynthConfig, number: int, made: Synth
     poses = inverse(made.world_SE3_sensor) @ world_SE3_objects(street, number / config.sweep_rate_hz)[things.row]
     middle = (things.low + things.high) / 2
     centre = np.einsum("tij,tj->ti", poses[:, :3, :3], middle) + poses[:, :3, 3]
-    boxes = Boxes(
-        np.array([KINDS[raw] for raw in things.raw.tolist()], dtype=np.str_),
-        centre,
-        things.high - things.low,
-        np.arctan2(poses[:, 1, 0], poses[:, 0, 0]),
-        np.zeros(len(centre)),
-        np.zeros(len(centre), np.int32),
-        np.zeros((len(centre), 4)),
-    )
+    kind = np.array([KINDS[raw] for raw in things.raw.tolist()], dtype=np.str_)
+    boxes = boxes_in_space(kind, centre, things.high - things.low, np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
     seen = np.flatnonzero((points[things.instance] > 0) & camera.sees(centre))
     seen = seen[np.argsort(np.linalg.norm(centre[seen], axis=1), kind="stable")]
     found = boxes.take(seen)
     whole, within = image_boxes(found, camera, cut=False), image_boxes(found, camera)
     share = points[things.instance[seen]] / np.maximum(_expected(found, things.raw[seen], config), 1.0)
-    return Boxes(
-        found.kind,
-        found.centre,
-        found.size,
-        found.heading,
-        np.clip(1 - _area(within) / np.maximum(_area(whole), 1e-9), 0.0, 1.0).round(2),
-        np.where(share >= _VISIBLE[0], 0, np.where(share >= _VISIBLE[1], 1, 2)).astype(np.int32),
-        within.round(2),
+    return replace(
+        found,
+        truncation=np.clip(1 - image_area(within) / np.maximum(image_area(whole), 1e-9), 0.0, 1.0).round(2),
+        occlusion=np.where(share >= _VISIBLE[0], 0, np.where(share >= _VISIBLE[1], 1, 2)).astype(np.int32),
+        image_box=within.round(2),
     )
 
 
@@ -86,8 +77,3 @@ def _expected(boxes: Boxes, raw: NDArray[np.int64], config: SynthConfig) -> NDAr
     fill = np.array([_FILL.get(kind, _OTHER_FILL) for kind in raw.tolist()])
     expected: NDArray[np.float64] = columns * between.sum(axis=1) * fill * (1 - config.dropout)
     return expected
-
-
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    area: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return area

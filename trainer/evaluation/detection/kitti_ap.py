@@ -19,12 +19,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import image_area
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels
 from iscc_lidar.trainer.evaluation.detection.overlap import (
     Space,
     circles_meet,
     ground_iou,
-    image_area,
     image_iou,
     image_overlap,
     pairs_in_frames,

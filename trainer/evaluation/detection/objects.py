@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.boxes import Boxes
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,19 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+
+T = TypeVar("T", Labels, Detections, Boxes, UprightBoxes)
+
+
+def join(parts: Sequence[T]) -> T:
+    """Objects of several sets, one set behind the other."""
+    joined: T = _joined(parts)
+    return joined
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    return type(first)(*(_joined([getattr(part, field.name) for part in parts]) for field in fields(first)))

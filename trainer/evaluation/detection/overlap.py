@@ -9,31 +9,28 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import footprints, image_area
 from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
 
 Space = Literal["image", "ground", "space"]
 """Where overlap is measured: 2-D boxes in the image, boxes from above, boxes in space."""
 
 
-def ground_overlap(a: UprightBoxes, b: UprightBoxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Area that boxes share with those in the same row, seen from above, and that of their union: float64 [N] each."""
-    shared: NDArray[np.float64] = shapely.area(
-        shapely.intersection(shapely.polygons(corners(a)), shapely.polygons(corners(b)))
-    )
-    return shared, a.size.prod(axis=1) + b.size.prod(axis=1) - shared
-
-
 def ground_iou(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.float64]:
     """Intersection over union of boxes in the same row, seen from above: float64 [N]."""
-    shared, union = ground_overlap(a, b)
-    return _share(shared, union)
+    shared = _shared_on_ground(a, b)
+    return _share(shared, a.size.prod(axis=1) + b.size.prod(axis=1) - shared)
 
 
 def space_iou(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.float64]:
     """Intersection over union of boxes in the same row: float64 [N]."""
-    area, _ = ground_overlap(a, b)
-    shared = area * np.maximum(np.minimum(a.high, b.high) - np.maximum(a.low, b.low), 0.0)
-    return _share(shared, volume(a) + volume(b) - shared)
+    shared = _shared_on_ground(a, b) * np.maximum(np.minimum(a.high, b.high) - np.maximum(a.low, b.low), 0.0)
+    return _share(shared, _volume(a) + _volume(b) - shared)
+
+
+def polygons(boxes: UprightBoxes) -> NDArray[np.object_]:
+    """Boxes from above, as polygons of shapely, [N]."""
+    return np.asarray(shapely.polygons(footprints(boxes.centre, boxes.size, boxes.heading)))
 
 
 def image_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -43,35 +40,10 @@ def image_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.
     return area
 
 
-def image_area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area of 2-D boxes [N, 4]: float64 [N]."""
-    area: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return area
-
-
 def image_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Intersection over union of 2-D boxes in the same row: float64 [N]."""
     shared = image_overlap(a, b)
     return _share(shared, image_area(a) + image_area(b) - shared)
-
-
-def volume(boxes: UprightBoxes) -> NDArray[np.float64]:
-    """Volume of boxes: float64 [N]."""
-    result: NDArray[np.float64] = boxes.size.prod(axis=1) * (boxes.high - boxes.low)
-    return result
-
-
-def corners(boxes: UprightBoxes) -> NDArray[np.float64]:
-    """The four corners of boxes on the ground, in order around them: float64 [N, 4, 2]."""
-    along = np.stack([np.cos(boxes.heading), np.sin(boxes.heading)], axis=1)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
-    signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) / 2
-    length, width = boxes.size[:, :1], boxes.size[:, 1:]
-    return (
-        boxes.centre[:, None]
-        + signs[None, :, :1] * (along * length)[:, None]
-        + signs[None, :, 1:] * (across * width)[:, None]
-    )
 
 
 def pairs_in_frames(
@@ -95,6 +67,16 @@ def circles_meet(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.bool_]:
     reach = (np.hypot(*a.size.T) + np.hypot(*b.size.T)) / 2
     meet: NDArray[np.bool_] = np.hypot(*(a.centre - b.centre).T) <= reach
     return meet
+
+
+def _shared_on_ground(a: UprightBoxes, b: UprightBoxes) -> NDArray[np.float64]:
+    shared: NDArray[np.float64] = shapely.area(shapely.intersection(polygons(a), polygons(b)))
+    return shared
+
+
+def _volume(boxes: UprightBoxes) -> NDArray[np.float64]:
+    volume: NDArray[np.float64] = boxes.size.prod(axis=1) * (boxes.high - boxes.low)
+    return volume
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes, box_corners
+from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.picture import GREY, dots, new_figure, outlines, prepare_birdseye, save
 
@@ -39,9 +39,9 @@ def draw_boxes(
     panel.set_xlim(behind, ahead)
     dots(panel, sweep.xyz, GREY, size=0.8)
     outlines(panel, placed, _TRUTH, 2.2)
-    corners = box_corners(found.centre, found.size, found.heading)[:, [0, 1, 2, 3, 0], :2]
+    for kind, color in colors.items():
+        outlines(panel, found.take(shown & (found.kind == kind)), color, 1.1)
     for k in np.flatnonzero(shown):
-        color = colors[str(found.kind[k])]
-        panel.plot(*corners[k].T, color=color, linewidth=1.1)
-        panel.text(corners[k, 0, 0], corners[k, 0, 1], f"{score[k]:.2f}", color=color, fontsize=7)
+        x, y = found.centre[k, :2].tolist()
+        panel.text(x, y, f"{score[k]:.2f}", color=colors[str(found.kind[k])], fontsize=7)
     save(figure, path)

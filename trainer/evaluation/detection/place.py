@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +10,6 @@ from iscc_lidar.shared.kitti_objects import KittiObjects, to_camera
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, UprightBoxes
 
 _WHOLE_IMAGE = np.array([0.0, 0.0, 1e4, 1e4])
-T = TypeVar("T", Labels, Detections)
 
 
 def labels_of(boxes: Boxes, camera: Camera | None, frame: int) -> Labels:
@@ -37,18 +32,6 @@ def detections_of(boxes: Boxes, score: NDArray[np.float64], camera: Camera | Non
         return Detections(number, boxes.kind, _in_sensor(boxes), np.tile(_WHOLE_IMAGE, (len(boxes), 1)), score)
     found = to_camera(boxes, camera)
     return Detections(number, boxes.kind, _in_camera(found), found.image_box, score)
-
-
-def join(parts: Sequence[T]) -> T:
-    """Objects of several frames."""
-
-    def of(several: Sequence[Any], name: str) -> Any:
-        values = [getattr(part, name) for part in several]
-        if isinstance(values[0], UprightBoxes):
-            return UprightBoxes(*(of(values, field.name) for field in fields(UprightBoxes)))
-        return np.concatenate(values)
-
-    return type(parts[0])(*(of(parts, field.name) for field in fields(parts[0])))
 
 
 def _in_camera(objects: KittiObjects) -> UprightBoxes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
 from iscc_lidar.trainer.evaluation.detection.overlap import circles_meet, ground_iou
@@ -52,16 +52,7 @@ def find_boxes(
         rows.append(np.concatenate([centre, size, heading[:, None]], axis=1)[kept])
         scores.append(of_class[chosen][kept])
     found = np.concatenate(rows)
-    n = len(found)
-    boxes = Boxes(
-        np.array(kinds, dtype=np.str_),
-        found[:, :3],
-        found[:, 3:6],
-        found[:, 6],
-        np.full(n, np.nan),
-        np.full(n, -1, np.int32),
-        np.full((n, 4), np.nan),
-    )
+    boxes = boxes_in_space(np.array(kinds, dtype=np.str_), found[:, :3], found[:, 3:6], found[:, 6])
     return boxes, np.concatenate(scores).astype(np.float64)
 
 

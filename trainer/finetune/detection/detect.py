@@ -23,10 +23,10 @@ from iscc_lidar.shared.predictions.kitti import write_detections
 from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
-from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels
+from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
 from iscc_lidar.trainer.evaluation.detection.overlap import Space
 from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
-from iscc_lidar.trainer.evaluation.detection.place import detections_of, join, labels_of
+from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes
 from iscc_lidar.trainer.finetune.detection.learner import NETWORK_FILE
@@ -78,7 +78,8 @@ def score_run(
             )
         if number == len(places) // 2 and importlib.util.find_spec("matplotlib") is not None:
             draw_boxes(found.sweep, found.truth, found.boxes, found.score, run / "detection.png")
-    curves = {name: score(join(labels), join(detections), space) for name, space in SPACES.items()}
+    all_labels, all_detections = join(labels), join(detections)
+    curves = {name: score(all_labels, all_detections, space) for name, space in SPACES.items()}
     content = {
         "cache": str(cache.path),
         "sweeps": len(places),

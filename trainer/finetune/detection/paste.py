@@ -10,8 +10,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes, box_corners, points_in_box
+from iscc_lidar.data_schemas.boxes import Boxes, footprints, points_in_box
 from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 
 
@@ -90,18 +91,10 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
     return Scene(
         np.concatenate([scene.xyz[free], *(one.xyz for one in pasted)]),
         np.concatenate([scene.intensity[free], *(one.intensity for one in pasted)]),
-        _joined([scene.boxes, *(one.box for one in pasted)]),
+        join([scene.boxes, *(one.box for one in pasted)]),
     )
 
 
 def _footprints(boxes: Boxes) -> NDArray[np.object_]:
     """Boxes from above, as polygons."""
-    return np.asarray(shapely.polygons(box_corners(boxes.centre, boxes.size, boxes.heading)[:, :4, :2]))
-
-
-def _joined(several: Sequence[Boxes]) -> Boxes:
-    def all_of(name: str) -> NDArray[np.generic]:
-        return np.concatenate([getattr(boxes, name) for boxes in several])
-
-    names = ("kind", "centre", "size", "heading", "truncation", "occlusion", "image_box")
-    return Boxes(*(all_of(name) for name in names))  # type: ignore[arg-type]
+    return np.asarray(shapely.polygons(footprints(boxes.centre[:, :2], boxes.size[:, :2], boxes.heading)))

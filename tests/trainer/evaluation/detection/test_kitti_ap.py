@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 import pytest
-import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, ClassRule, Level, score, thresholds
-from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, UprightBoxes
-from iscc_lidar.trainer.evaluation.detection.overlap import Space, corners, ground_iou, space_iou
+from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, UprightBoxes, join
+from iscc_lidar.trainer.evaluation.detection.overlap import Space, ground_iou, polygons, space_iou
 
 KINDS = ["Car", "Van", "Pedestrian", "Person_sitting", "Cyclist", "Truck", "DontCare"]
 SPACES: list[Space] = ["image", "ground", "space"]
@@ -44,16 +42,6 @@ def found(
     image = np.tile([0.0, 0.0, 60.0, 60.0], (n, 1)) + 100 * np.arange(n)[:, None]
     plain = Detections(np.array(frame), np.full(n, "Car"), boxes(rows), image, np.array(scores, dtype=np.float64))
     return dataclasses.replace(plain, **{k: np.asarray(v) for k, v in changed.items()})
-
-
-def joined(*parts: Any) -> Any:
-    """One set of labels or detections, or of boxes, from several."""
-
-    def of(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        return joined(*values) if isinstance(values[0], UprightBoxes) else np.concatenate(values)
-
-    return type(parts[0])(*(of(field.name) for field in dataclasses.fields(parts[0])))
 
 
 def ap(truth: Labels, detections: Detections, level: str = "moderate", kind: str = "Car", space: Space = "space"):
@@ -114,7 +102,7 @@ def test_overlap_below_the_class_s_least_is_a_miss_and_false() -> None:
     "change", [{"kind": ["Van"]}, {"occlusion": [3]}, {"truncation": [0.6]}, {"image_box": [[0.0, 0.0, 60.0, 25.0]]}]
 )
 def test_a_label_that_does_not_count_takes_its_detection_with_it(change: dict[str, object]) -> None:
-    truth = joined(labels([0], [car(0.0)]), labels([0], [car(20.0)], **change))
+    truth = join([labels([0], [car(0.0)]), labels([0], [car(20.0)], **change)])
     curve = ap(truth, found([0, 0], [car(20.0), car(0.0)], [0.9, 0.5]))
     assert curve.labels == 1
     assert curve.precision[0] == 1.0
@@ -173,7 +161,7 @@ def twin(truth: Labels, detections: Detections, rule: ClassRule, level: Level, s
     def iou(d: int, g: int) -> float:
         if space == "image":
             return image(d, g, union=True)
-        a, b = shapely.Polygon(corners(detections.boxes)[d]), shapely.Polygon(corners(truth.boxes)[g])
+        a, b = polygons(detections.boxes)[d], polygons(truth.boxes)[g]
         shared, area_a, area_b = a.intersection(b).area, a.area, b.area
         if space == "space":
             p, q = detections.boxes, truth.boxes
@@ -274,7 +262,7 @@ def crowd(seed: int, n: int = 60, frames: int = 4) -> tuple[Labels, Detections]:
     again = np.arange(n) % len(truth)  # near the labels, so that most find something
     near = truth.boxes.take(again)
     near = dataclasses.replace(near, centre=near.centre + rng.normal(0, 0.1, (n, 2)))
-    made = joined(near, made.take(np.arange(n, 2 * n)))
+    made = join([near, made.take(np.arange(n, 2 * n))])
     frame = np.concatenate([truth.frame[again], frame[n:]])
     image = np.concatenate([truth.image_box[again] + rng.normal(0, 1, (n, 4)), image[n:]])
     return truth, Detections(frame, kind, made, image, rng.integers(1, 30, 2 * n) / 30)
@@ -311,7 +299,7 @@ def test_only_the_order_of_scores_counts(seed: int, space: Space) -> None:
 @settings(max_examples=20)
 def test_a_false_one_below_all_changes_nothing(seed: int) -> None:
     truth, detections = crowd(seed, 30)
-    more = joined(detections, found([0], [car(500.0)], [-1.0]))
+    more = join([detections, found([0], [car(500.0)], [-1.0])])
     for key, curve in score(truth, detections, "space").items():
         np.testing.assert_array_equal(curve.precision, score(truth, more, "space")[key].precision)
 

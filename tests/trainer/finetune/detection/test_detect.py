@@ -15,7 +15,8 @@ from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.kitti_objects import read_objects, to_sensor
 from iscc_lidar.shared.predictions.kitti import write_detections
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
-from iscc_lidar.trainer.evaluation.detection.place import detections_of, join, labels_of
+from iscc_lidar.trainer.evaluation.detection.objects import join
+from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
 from iscc_lidar.trainer.finetune.detection.detect import report, score_run
