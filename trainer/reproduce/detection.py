@@ -13,8 +13,9 @@ from iscc_lidar.shared import files
 from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.plan import Tuning
-from iscc_lidar.trainer.reproduce.results import Spread, spread
+from iscc_lidar.trainer.reproduce.results import Spread, cell, paired_gain, spread
 from iscc_lidar.trainer.reproduce.rows import SCRATCH, SEGMENTATION
+from iscc_lidar.trainer.reproduce.tables import fraction_table
 
 LEVEL: Final = "moderate"
 
@@ -75,12 +76,11 @@ def write_box_csv(path: Path, results: Sequence[BoxResult]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([field.name for field in fields(BoxResult)])
     for result in results:
-        values = asdict(result).values()
-        writer.writerow(["" if v is None else f"{v:.6g}" if isinstance(v, float) else str(v) for v in values])
+        writer.writerow([cell(value) for value in asdict(result).values()])
     files.write_text(path, text.getvalue())
 
 
-def box_tables(results: Sequence[BoxResult], dataset: str) -> str:
+def box_tables(results: Sequence[BoxResult]) -> str:
     """A table for each class and schedule: AP R11 moderate in space over the label fractions, and the gain."""
     parts = []
     for schedule in dict.fromkeys(r.schedule for r in results):
@@ -94,32 +94,15 @@ def box_tables(results: Sequence[BoxResult], dataset: str) -> str:
 
 
 def _table(results: Sequence[BoxResult], kind: str) -> str:
-    fractions = sorted({r.fraction for r in results})
-    head = ["", *(f"{f:g} % of labels | gain | authors' gain" for f in fractions)]
-    lines = ["| " + " | ".join(head) + " |", "|---" * (1 + 3 * len(fractions)) + "|"]
     methods = {r.method for r in results}
-    for row in (row for row in SEGMENTATION if row.name in methods):
-        cells = [row.title]
-        for fraction in fractions:
-            found = _of(results, row.name, fraction)
-            base = _of(results, SCRATCH, fraction)
-            mean = spread(found.values())
-            gain = (
-                spread(found[s] - base[s] for s in sorted(found.keys() & base.keys())) if row.name != SCRATCH else None
-            )
-            authors = deck.detection_delta(kind, row.name, fraction)
-            cells += [
-                "" if mean is None else str(mean),
-                "" if gain is None else _signed(gain),
-                "" if authors is None else f"{authors:+.1f}",
-            ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+
+    def figures(method: str, fraction: float) -> tuple[Spread | None, Spread | None, float | None]:
+        of, base = (_by_seed(results, name, fraction) for name in (method, SCRATCH))
+        return spread(of.values()), paired_gain(of, base), deck.detection_delta(kind, method, fraction)
+
+    rows = [(row.name, row.title) for row in SEGMENTATION if row.name in methods]
+    return fraction_table(rows, sorted({r.fraction for r in results}), figures)
 
 
-def _of(results: Sequence[BoxResult], method: str, fraction: float) -> dict[int, float]:
+def _by_seed(results: Sequence[BoxResult], method: str, fraction: float) -> dict[int, float]:
     return {r.seed: r.ap_r11 for r in results if r.method == method and r.fraction == fraction and r.ap_r11 is not None}
-
-
-def _signed(gain: Spread) -> str:
-    return f"{gain.mean:+.1f}" + (f" ± {gain.deviation:.1f}" if gain.count > 1 else "")

@@ -92,7 +92,7 @@ def _write(
     options: Mapping[str, Any],
     out: Path,
 ) -> str:
-    parts = [tables(results, dataset) if results else "", box_tables(boxes, dataset) if boxes else ""]
+    parts = [tables(results, dataset) if results else "", box_tables(boxes) if boxes else ""]
     text = "\n".join(part for part in parts if part)
     if results:
         write_csv(out / "results.csv", results)

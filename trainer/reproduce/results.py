@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -62,7 +62,15 @@ class Spread:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f}" + ("" if math.isnan(self.deviation) else f" ± {self.deviation:.1f}")
+        return f"{self.mean:.1f}{self._deviation}"
+
+    def signed(self) -> str:
+        """As a gain: with its sign."""
+        return f"{self.mean:+.1f}{self._deviation}"
+
+    @property
+    def _deviation(self) -> str:
+        return "" if math.isnan(self.deviation) else f" ± {self.deviation:.1f}"
 
 
 def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path) -> Result:
@@ -92,7 +100,7 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
     writer.writerow([*_COLUMNS, *classes])
     for r in results:
         values = (*(getattr(r, name) for name in _COLUMNS), *(r.iou[name] for name in classes))
-        writer.writerow([_cell(value) for value in values])
+        writer.writerow([cell(value) for value in values])
     files.write_text(path, text.getvalue())
 
 
@@ -132,10 +140,16 @@ def mean_of(results: Iterable[Result], method: str, fraction: float) -> Spread |
 def gain_of(results: Sequence[Result], method: str, fraction: float, over: str = SCRATCH) -> Spread | None:
     """Gain of a row over another one, seed by seed: both had the same labels."""
     of, base = ({r.seed: r.miou for r in results if r.method == m and r.fraction == fraction} for m in (method, over))
+    return paired_gain(of, base)
+
+
+def paired_gain(of: Mapping[int, float], base: Mapping[int, float]) -> Spread | None:
+    """Gain of values by seed over others, of the seeds that both have."""
     return spread(of[seed] - base[seed] for seed in sorted(of.keys() & base.keys()))
 
 
-def _cell(value: str | float | None) -> str:
+def cell(value: str | float | None) -> str:
+    """A value as it stands in a .csv file."""
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from iscc_lidar.trainer.reproduce import deck
-from iscc_lidar.trainer.reproduce.results import Result, by_schedule, gain_of, mean_of
+from iscc_lidar.trainer.reproduce.results import Result, Spread, by_schedule, gain_of, mean_of
 from iscc_lidar.trainer.reproduce.rows import ABLATION, FURTHER, SCRATCH, SEGMENTATION, Row
 
 _TABLES: Final = (
@@ -44,22 +44,33 @@ def table(results: Sequence[Result], rows: Sequence[Row], dataset: str) -> str:
     The authors' numbers of SemanticKITTI stand beside those of other data sets as well, and say so in the head.
     """
     theirs = dataset if dataset == "waymo" else "semantickitti"
-    fractions = sorted({r.fraction for r in results})
+    return fraction_table(
+        [(row.name, row.title + (f": {row.note}" if row.note else "")) for row in rows],
+        sorted({r.fraction for r in results}),
+        lambda method, fraction: (
+            mean_of(results, method, fraction),
+            gain_of(results, method, fraction),
+            deck.delta(theirs, method, fraction),
+        ),
+    )
+
+
+def fraction_table(
+    rows: Sequence[tuple[str, str]],
+    fractions: Sequence[float],
+    figures: Callable[[str, float], tuple[Spread | None, Spread | None, float | None]],
+) -> str:
+    """A row a method, given by name and title; for each fraction its mean, its gain over scratch, the authors' gain."""
     head = ["", *(f"{f:g} % of labels | gain | authors' gain" for f in fractions)]
     lines = ["| " + " | ".join(head) + " |", "|---" * (1 + 3 * len(fractions)) + "|"]
-    for row in rows:
-        cells = [row.title + (f": {row.note}" if row.note else "")]
+    for name, title in rows:
+        cells = [title]
         for fraction in fractions:
-            gain = gain_of(results, row.name, fraction) if row.name != SCRATCH else None
-            authors = deck.delta(theirs, row.name, fraction) if row.name != SCRATCH else None
+            mean, gain, authors = figures(name, fraction)
             cells += [
-                _text(mean_of(results, row.name, fraction)),
-                f"{gain.mean:+.1f}" + (f" ± {gain.deviation:.1f}" if gain.count > 1 else "") if gain else "",
-                "" if authors is None else f"{authors:+.1f}",
+                "" if mean is None else str(mean),
+                gain.signed() if gain is not None and name != SCRATCH else "",
+                f"{authors:+.1f}" if authors is not None and name != SCRATCH else "",
             ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

@@ -73,7 +73,7 @@ def test_a_table_has_gains_seed_by_seed_and_the_authors() -> None:
         *(result("iscc", seed, ap) for seed, ap in enumerate((26.0, 38.0))),
         result("scratch", 0, None, kind="Cyclist"),
     ]
-    text = box_tables(found, "kitti")
+    text = box_tables(found)
     assert "### Detection, Car (80 labels scored), AP R11 moderate, fine-tuned by quick" in text
     assert "| from scratch | 25.0 ± 7.1 |  |  |" in text
     assert "| ISCC | 32.0 ± 8.5 | +7.0 ± 1.4 | +8.7 |" in text
