@@ -29,7 +29,7 @@ class PairDataset(Dataset[Sample]):
         unused: list[Part] = ["semantic", "pixel"]
         if config.loss.occupancy_weight == 0:
             unused.append("queries")
-        self._sweep = KeptSweeps(cache, config.train.keep_sweeps, unused)
+        self._sweep = KeptSweeps(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.sweeps)

@@ -31,7 +31,7 @@ from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes
 from iscc_lidar.trainer.finetune.detection.learner import NETWORK_FILE
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
-from iscc_lidar.trainer.finetune.detection.samples import all_boxed, scene_of, to_grid
+from iscc_lidar.trainer.finetune.detection.samples import WITHOUT, all_boxed, scene_of, to_grid
 from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.hardware.compute import choose_compute
 from iscc_lidar.trainer.run.run_folder import read_config
@@ -105,7 +105,7 @@ def detect_all(
 ) -> Iterator[Found]:
     """Detect boxes in sweeps, in turn. ``network`` must be in evaluation mode."""
     for place in tqdm(places, desc="detect", unit="sweep", leave=False):
-        sweep = cache.sweep(place[0], place[1], without=("semantic", "queries", "pixel"))
+        sweep = cache.sweep(place[0], place[1], without=WITHOUT)
         camera, truth = cache.camera(*place), cache.boxes(*place)
         scene = scene_of(sweep, truth, camera, config)
         if len(scene.xyz) == 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.targets import Targets, make_targets
+
+WITHOUT: Final = ("semantic", "queries", "pixel")
+"""What of a sweep detection does not look at."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class BoxDataset(Dataset[BoxSample]):
     def __init__(self, cache: Cache, places: Sequence[Place], all_places: Sequence[Place], config: DetectionConfig):
         self.cache, self.places, self.config = cache, tuple(places), config
         self._copied_from = tuple(all_places if config.paste.leak_all_labels else places)
-        self._sweep = KeptSweeps(cache, config.train.keep_sweeps, ("semantic", "queries", "pixel"))
+        self._scene = KeptSweeps(partial(read_scene, cache, config), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -74,25 +78,28 @@ class BoxDataset(Dataset[BoxSample]):
         """Make the sample of a key."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         names = config.classes.names
-        scene = paste(self._scene(self.places[key.place]), self._bank, names, config.paste, rng)
+        scene = paste(self._scene(*self.places[key.place]), self._bank, names, config.paste, rng)
         scene = within(augment_scene(scene, config.augment, rng), config.grid)
         points = np.array([len(inside_box(scene, k)) for k in range(len(scene.boxes))], dtype=np.int64)
         targets = make_targets(scene.boxes, points >= config.classes.min_points, names, config.grid)
         voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
         return BoxSample(voxels, cell, offset, targets)
 
-    def _scene(self, place: Place) -> Scene:
-        return scene_of(self._sweep(*place), self.cache.boxes(*place), self.cache.camera(*place), self.config)
-
     @cached_property
     def _bank(self) -> ObjectBank:
         """The objects to paste, read when first needed, in each process."""
         config = self.config
-        scenes = [self._scene(place) for place in self._copied_from] if any(config.paste.fill_to) else []
+        scenes = [self._scene(*place) for place in self._copied_from] if any(config.paste.fill_to) else []
         return ObjectBank.of(scenes, config.classes.names, config.paste)
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "_bank"}
+
+
+def read_scene(cache: Cache, config: DetectionConfig, sequence: str, index: int) -> Scene:
+    """Read what of a sweep is considered, see ``scene_of``."""
+    sweep = cache.sweep(sequence, index, without=WITHOUT)
+    return scene_of(sweep, cache.boxes(sequence, index), cache.camera(sequence, index), config)
 
 
 def scene_of(sweep: CachedSweep, boxes: Boxes | None, camera: Camera | None, config: DetectionConfig) -> Scene:

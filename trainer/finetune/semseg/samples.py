@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -64,7 +65,7 @@ class LabelledDataset(Dataset[LabelledSample]):
         self.places = tuple(places)
         self.config = config
         self.classes = len(cache.manifest.class_names)
-        self._sweep = KeptSweeps(cache, config.train.keep_sweeps, ("queries", "pixel"))
+        self._sweep = KeptSweeps(partial(cache.sweep, without=("queries", "pixel")), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)
