@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, published_size
@@ -24,9 +25,9 @@ def dry_run(plan: Plan, workers: int) -> str:
     here, published = size_of(counts, plan.config.window), _published(plan.dataset, plan.config, sum(counts))
     found, *full = estimate(stretches, plan.config, [here] if published is None else [here, published])
     tried = sorted({stretch.stop - stretch.start for stretch in stretches})
-    points = _mean([len(stretch.read(stretch.sequence, 0)) for stretch in stretches])
+    points = fmean([len(stretch.read(stretch.sequence, 0)) for stretch in stretches])
     input_bytes = _input_bytes(plan)
-    share = _mean(found.cache_bytes) / input_bytes
+    share = fmean(found.cache_bytes) / input_bytes
     lines = [
         f"data        {_told(here)}; {_bytes(input_bytes)} of files",
         f"tried       stretches {len(stretches)}, of {' and '.join(map(str, tried))} sweeps of {points:,.0f} points, "
@@ -44,11 +45,11 @@ def dry_run(plan: Plan, workers: int) -> str:
 
 
 def _lines(found: Estimate, size: Size, workers: int) -> list[str]:
-    cores, mean_s = max(workers, 1), _mean(found.cpu_s)
+    cores, mean_s = max(workers, 1), fmean(found.cpu_s)
     return [
-        f"a sweep     {mean_s / size.sweeps:.2f} CPU s, {_bytes(_mean(found.cache_bytes) / size.sweeps)}",
+        f"a sweep     {mean_s / size.sweeps:.2f} CPU s, {_bytes(fmean(found.cache_bytes) / size.sweeps)}",
         f"work        {_spread(found.cpu_s, _time)} of one core; {_time(mean_s / cores)} with {cores} of them",
-        f"cache       {_spread(found.cache_bytes, _bytes)}; {_bytes(_mean(found.steps_bytes))} of steps beside it, "
+        f"cache       {_spread(found.cache_bytes, _bytes)}; {_bytes(fmean(found.steps_bytes))} of steps beside it, "
         "which may be removed",
     ]
 
@@ -76,14 +77,10 @@ def _told(size: Size) -> str:
     return f"sequences {size.sequences:,}, sweeps {size.sweeps:,}, windows {size.windows:,}, blocks {size.blocks:,}"
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 def _spread(values: Sequence[float], told: Callable[[float], str]) -> str:
     """Mean, and the range where there is one to tell."""
     low, high = told(min(values)), told(max(values))
-    return told(_mean(values)) + (f" ({low} to {high} by stretch)" if low != high else "")
+    return told(fmean(values)) + (f" ({low} to {high} by stretch)" if low != high else "")
 
 
 def _time(seconds: float) -> str:

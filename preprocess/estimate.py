@@ -30,6 +30,7 @@ from iscc_lidar.preprocess.run import preprocess
 from iscc_lidar.preprocess.sequence_job import STEPS_FOLDER
 from iscc_lidar.preprocess.windows import WindowConfig, plan_blocks, plan_windows
 from iscc_lidar.shared.store.local import LocalStore
+from iscc_lidar.shared.store.store import Store
 
 STRETCHES: Final = 3
 _WINDOWS: Final = 5  # of the longer length
@@ -181,6 +182,16 @@ def estimate(stretches: Sequence[Stretch], config: PreprocessConfig, sizes: Sequ
     ]
 
 
+def spend(dataset: Dataset, store: Store, config: PreprocessConfig) -> Spent:
+    """Process a data set in this process and say what that took."""
+    began = time.process_time()
+    preprocess(dataset, store, config)
+    cpu_s = time.process_time() - began
+    sizes = store.files("")
+    steps = sum(size for name, size in sizes.items() if name.startswith(STEPS_FOLDER))
+    return Spent(cpu_s, sum(sizes.values()) - steps, steps, peak_bytes())
+
+
 def _spent(stretch: Stretch, sweeps: int, config: PreprocessConfig) -> Spent:
     """Process the first sweeps of a stretch in a process of its own, whose memory tells nothing else."""
     part = Stretch(stretch.dataset, stretch.sequence, stretch.start, stretch.start + sweeps)
@@ -192,13 +203,7 @@ def _process(stretch: Stretch, config: PreprocessConfig) -> Spent:
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
         # What is imported, compiled and set up once a process is of no interest.
         preprocess(replace(stretch, stop=stretch.start + 1), LocalStore(Path(folder) / "once"), config)
-        store = LocalStore(Path(folder) / "cache")
-        began = time.process_time()
-        preprocess(stretch, store, config)
-        spent = time.process_time() - began
-        sizes = store.files("")
-    steps = sum(size for name, size in sizes.items() if name.startswith(STEPS_FOLDER))
-    return Spent(spent, sum(sizes.values()) - steps, steps, peak_bytes())
+        return spend(stretch, LocalStore(Path(folder) / "cache"), config)
 
 
 def _fitted(tried: Sequence[tuple[Size, Spent]], value: str, grows_with: tuple[str, str], size: Size) -> float:

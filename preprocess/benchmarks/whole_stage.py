@@ -8,16 +8,15 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
-from iscc_lidar.preprocess.estimate import choose_stretches, estimate, size_of
-from iscc_lidar.preprocess.peak_memory import peak_bytes
+from iscc_lidar.preprocess.estimate import choose_stretches, estimate, size_of, spend
 from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.preprocess.sequence_job import STEPS_FOLDER
 from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.verify import verify_cache
 
@@ -47,8 +46,8 @@ def bench_stage(root: Path) -> dict[str, float]:
         **found,
         "disk.all": cache_bytes / raw_bytes,
         **shares,
-        "foretold.cpu_s": sum(foretold.cpu_s) / len(foretold.cpu_s) / found["cpu_s"],
-        "foretold.bytes": sum(foretold.cache_bytes) / len(foretold.cache_bytes) / cache_bytes,
+        "foretold.cpu_s": fmean(foretold.cpu_s) / found["cpu_s"],
+        "foretold.bytes": fmean(foretold.cache_bytes) / cache_bytes,
     }
 
 
@@ -102,23 +101,19 @@ def _apart(dataset: Dataset) -> dict[str, float]:
 def _process(dataset: Dataset) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(Path(folder))
-        began = time.process_time()
-        preprocess(dataset, store, PreprocessConfig())
-        spent, peak = time.process_time() - began, peak_bytes()
-        sizes = store.files("")
-        steps = sum(size for name, size in sizes.items() if name.startswith(STEPS_FOLDER))
+        spent = spend(dataset, store, PreprocessConfig())
+        label_bytes = sum(size for name, size in store.files("").items() if f"{ARRAYS_FOLDER}/label/" in name)
         began = time.perf_counter()
         if verify_cache(folder):
             raise RuntimeError("a cache just made is damaged")
         verify_s = time.perf_counter() - began
-    whole = sum(sizes.values()) - steps
     return {
-        "cpu_s": spent,
-        "peak_mb": peak / 1e6,
-        "cache_bytes": whole,
-        "label_bytes": sum(size for name, size in sizes.items() if f"{ARRAYS_FOLDER}/label/" in name),
-        "steps_bytes": steps,
-        "verify_mb_per_s": whole / verify_s / 1e6,
+        "cpu_s": spent.cpu_s,
+        "peak_mb": spent.peak_bytes / 1e6,
+        "cache_bytes": spent.cache_bytes,
+        "label_bytes": label_bytes,
+        "steps_bytes": spent.steps_bytes,
+        "verify_mb_per_s": spent.cache_bytes / verify_s / 1e6,
     }
 
 

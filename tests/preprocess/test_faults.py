@@ -16,7 +16,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.verify import verify_cache
 
-from caches import content
+from caches import content, labels
 from faulty_disk import NEEDS_SPACE, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
@@ -84,7 +84,7 @@ def after(stage: Stage, cache: Path, whole: Path, fault: str, n: int) -> str:
     if "Traceback" in ended.said:
         wrong = ended.said
     try:
-        if content_of(Cache(cache)) != content_of(Cache(whole)):
+        if labels(Cache(cache)) != labels(Cache(whole)):
             wrong = "a reader is given something else"
     except UserError as told:
         if "no finished cache here" not in str(told):
@@ -98,10 +98,6 @@ def after(stage: Stage, cache: Path, whole: Path, fault: str, n: int) -> str:
         wrong = str(verify_cache(cache)[0])
     shutil.rmtree(cache)
     return wrong
-
-
-def content_of(cache: Cache) -> list[bytes]:
-    return [cache.label(s, k).tobytes() for s in cache.sequence_names for k in range(cache.sequence(s).sweeps)]
 
 
 def sweep(stage: Stage, cache: Path, whole: Path, fault: str, points: range) -> dict[int, str]:

@@ -15,7 +15,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.verify import verify_cache
 
-from caches import content
+from caches import content, labels
 from faulty_disk import Ended, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
@@ -68,10 +68,6 @@ class Stage:
                 found[n] = wrong
             fsspec.filesystem("s3").rm(cache, recursive=True)
         return found
-
-
-def labels(cache: Cache) -> list[bytes]:
-    return [cache.label(s, k).tobytes() for s in cache.sequence_names for k in range(cache.sequence(s).sweeps)]
 
 
 @pytest.fixture(scope="module")
