@@ -13,7 +13,7 @@ from iscc_lidar.shared.cached_sweep import Part
 from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.batch import Batch, collate
-from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
+from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps, sweeps_without
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sample import Sample, make_sample
 from iscc_lidar.trainer.methods.method import find_method
@@ -29,7 +29,7 @@ class PairDataset(Dataset[Sample]):
         unused: list[Part] = ["semantic", "pixel"]
         if config.loss.occupancy_weight == 0:
             unused.append("queries")
-        self._sweep = KeptSweeps(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
+        self._sweep = KeptSweeps(sweeps_without(cache, unused), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.sweeps)

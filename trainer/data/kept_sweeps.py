@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cached_sweep import CachedSweep, Part
+
 T = TypeVar("T")
+
+
+def sweeps_without(cache: Cache, parts: Sequence[Part]) -> Callable[[str, int], CachedSweep]:
+    """Reads sweeps of a cache without some parts; picklable."""
+    return functools.partial(_read_sweep, cache, tuple(parts))
+
+
+def _read_sweep(cache: Cache, parts: Sequence[Part], sequence: str, index: int) -> CachedSweep:
+    return cache.sweep(sequence, index, parts)
 
 
 class KeptSweeps(Generic[T]):

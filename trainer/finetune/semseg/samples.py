@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,7 @@ from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.data.augment import augment
 from iscc_lidar.trainer.data.batch import join_voxels
-from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
+from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps, sweeps_without
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sample import considered
@@ -65,7 +64,7 @@ class LabelledDataset(Dataset[LabelledSample]):
         self.places = tuple(places)
         self.config = config
         self.classes = len(cache.manifest.class_names)
-        self._sweep = KeptSweeps(partial(cache.sweep, without=("queries", "pixel")), config.train.keep_sweeps)
+        self._sweep = KeptSweeps(sweeps_without(cache, ("queries", "pixel")), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)
