@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import dask
 from distributed import Client, Future, LocalCluster
@@ -16,6 +16,14 @@ from iscc_lidar.shared.errors import UserError
 
 Submit = Callable[..., Any]
 """``submit(function, *arguments)``: a future on Dask, the result itself in this process; arguments may be either."""
+
+
+_WATCHED_SELDOM: Final = {
+    "distributed.worker.profile.enabled": False,
+    # Every process of the cluster looks at itself so often: twice a second takes 2 % of a core of each.
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ def result_of(submitted: Any) -> Any:
 
 def _local_cluster(workers: int) -> LocalCluster:
     # Much of the work holds the GIL: processes of one thread, and nothing that looks at them a hundred times a second.
-    with dask.config.set({"distributed.worker.profile.enabled": False}):
+    with dask.config.set(_WATCHED_SELDOM):
         return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
 
 

@@ -23,7 +23,7 @@ from iscc_lidar.shared.store.store import Store
 
 STEPS_FOLDER: Final = ".steps"
 """Results of the steps before the last. They are not part of a cache; without them more is done anew."""
-ALGORITHM: Final = 2
+ALGORITHM: Final = 3
 """To be raised whenever the same input and options give another result than before."""
 _SHORT: Final = 16
 """Hexadecimal digits of a key that a name has."""

@@ -22,7 +22,7 @@ from iscc_lidar.preprocess.sequence_job import SequenceJob, block_key, ids_key, 
 from iscc_lidar.preprocess.step_files import holds_step, read_step, write_step
 from iscc_lidar.preprocess.write_block import held_block, write_block
 
-SEGMENT_SHARE = 0.7
+SEGMENT_SHARE = 0.55
 """Share of a sweep's work that the first pass does, for the progress bar."""
 
 

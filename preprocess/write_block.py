@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -124,9 +124,14 @@ def _write_array(group: zarr.Group, spec: ArraySpec, data: NDArray[Any]) -> None
 
 
 def _compressor(spec: ArraySpec, data: NDArray[Any]) -> BloscCodec | ZstdCodec:
-    """Coordinates differ in their lower bytes, which go apart; ids and codes come in runs, which bytes apart break."""
+    """Coordinates differ in their lower bytes, which go apart; ids and codes come in runs, which bytes apart break.
+
+    Queries follow no scan line, so that no bytes of theirs repeat, and their bits go apart. Levels are those above
+    which time grows faster than what is saved (docs/benchmarks.md).
+    """
     if spec.planes:
-        return BloscCodec(cname="zstd", clevel=6, shuffle="shuffle", typesize=data.dtype.itemsize)
+        shuffle: Literal["shuffle", "bitshuffle"] = "shuffle" if spec.rows == "points" else "bitshuffle"
+        return BloscCodec(cname="zstd", clevel=4, shuffle=shuffle, typesize=data.dtype.itemsize)
     return ZstdCodec(level=6)
 
 

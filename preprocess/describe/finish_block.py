@@ -97,9 +97,9 @@ def _place(index: int, sweep: Sweep, label: NDArray[np.int32], world_origin: NDA
     return _PlacedSweep(index, sweep, label, xyz, origin, make_ray_image(origin[valid], xyz[valid]))
 
 
-def _group_rays(placed: list[_PlacedSweep]) -> WindowRays:
-    """The rays of some sweeps that ended on groups."""
-    masks = [p.label >= 0 for p in placed]
+def _group_rays(placed: list[_PlacedSweep], groups: NDArray[np.int32] | None = None) -> WindowRays:
+    """The rays of some sweeps that ended on groups, by default on any."""
+    masks = [p.label >= 0 if groups is None else np.isin(p.label, groups) for p in placed]
     return sort_rays(
         np.concatenate([p.xyz[m] for p, m in zip(placed, masks, strict=True)]),
         np.concatenate([p.origin[m] for p, m in zip(placed, masks, strict=True)]),
@@ -128,7 +128,9 @@ def _finish_sweep(
     rng = np.random.default_rng([config.seed, zlib.crc32(own.sweep.sequence.encode()), own.index])
     still = sample_queries(_probed(rows, ~moves, config.queries), rays, config.queries, rng)
     still = drop_contradicted(still, [p.image for p in placed], config.queries)
-    in_motion = sample_queries(_probed(rows, moves, config.queries), _group_rays([own]), config.queries, rng)
+    in_motion = sample_queries(
+        _probed(rows, moves, config.queries), _group_rays([own], rows.group[moves]), config.queries, rng
+    )
     in_motion = drop_contradicted(in_motion, [own.image], config.queries)
     sensor_SE3_block = inverse(own.sweep.world_SE3_sensor)
     sensor_SE3_block[:3, 3] += sensor_SE3_block[:3, :3] @ world_origin

@@ -81,9 +81,12 @@ def sort_rays(
 ) -> WindowRays:
     """Sort the returns of a window by group; those in none (negative) are left out."""
     order = np.argsort(group, kind="stable")
-    order = order[np.searchsorted(group[order], 0) :]
-    ids, start = np.unique(group[order], return_index=True)
-    return WindowRays(end[order], origin[order], sweep[order], ids, np.append(start, len(order)))
+    ordered = group[order]
+    first = np.searchsorted(ordered, 0)
+    order, ordered = order[first:], ordered[first:]
+    start = np.flatnonzero(np.diff(ordered, prepend=np.int32(-1)))
+    rows = np.append(start, len(order))
+    return WindowRays(end.take(order, axis=0), origin.take(order, axis=0), sweep[order], ordered[start], rows)
 
 
 def sample_queries(groups: ProbedGroups, rays: WindowRays, config: QueryConfig, rng: np.random.Generator) -> QuerySet:

@@ -16,27 +16,29 @@ class RayImage:
     """Rays of one sweep, at most one a cell of direction, all in one frame.
 
     Attributes:
-        centre: float64 [3], metres: where directions are counted from, the mean of the rays' origins.
-        ray: int32 [rows, columns], index into ``origin`` and ``end``, -1 where no ray went.
-        origin: float32 [N, 3], metres.
-        end: float32 [N, 3], metres.
+        centre: float32 [3], metres: where directions are counted from, the mean of the rays' origins.
+        ray: int32 [rows, columns], row of ``rays``, -1 where no ray went.
+        rays: float32 [N, 7]: origin, direction of length 1 (0 for a ray without length), and length, metres. They lie
+            side by side because they are read in an order of their own, where each row costs a way to memory.
     """
 
-    centre: NDArray[np.float64]
+    centre: NDArray[np.float32]
     ray: NDArray[np.int32]
-    origin: NDArray[np.float32]
-    end: NDArray[np.float32]
+    rays: NDArray[np.float32]
 
 
 def make_ray_image(origin: NDArray[np.float32], end: NDArray[np.float32]) -> RayImage:
     """Sort the rays [N, 3] of a sweep by direction; of several in one cell the longest stays."""
     centre = origin.mean(axis=0, dtype=np.float64) if len(origin) else np.zeros(3)
+    rays = np.empty((len(origin), 7), np.float32)
+    span = end - origin
+    length = np.sqrt(_squared(span))
+    rays[:, :3], rays[:, 3:6], rays[:, 6] = origin, span / np.maximum(length, 1e-6)[:, None], length
     ray = np.full((_ROWS, _COLUMNS), -1, dtype=np.int32)
-    length = np.linalg.norm(end - origin, axis=1)
     order = np.argsort(length)
-    row, column = _cell((end - centre.astype(np.float32))[order])
+    row, column = _cell((end - centre.astype(np.float32)).take(order, axis=0))
     ray[row, column] = order  # of several rays in a cell the last assigned stays, the longest
-    return RayImage(centre, ray, origin, end)
+    return RayImage(centre.astype(np.float32), ray, rays)
 
 
 def contradicted(
@@ -47,21 +49,24 @@ def contradicted(
     A ray that goes on beyond an ``occupied`` place saw through it; one that ended at most delta_m
     before a free place says that there is matter. A place further behind the surface is hidden from it.
     """
-    row, column = _cell(xyz - image.centre.astype(np.float32))
-    ray = image.ray[row, column]
-    seen = ray >= 0
+    ray = image.ray[_cell(xyz - image.centre)]
+    seen = np.flatnonzero(ray >= 0)
+    rays = image.rays.take(ray[seen], axis=0)
+    direction = rays[:, 3:6]
+    way = xyz.take(seen, axis=0) - rays[:, :3]
+    along = np.einsum("ij,ij->i", way, direction)
+    beyond = rays[:, 6] - along
+    opposite = np.where(occupied[seen], beyond > tolerance_m, (beyond < -tolerance_m) & (beyond > -delta_m))
+    asked = np.flatnonzero(opposite)  # few: only theirs is the distance from the ray looked at
+    off = way[asked] - along[asked, None] * direction[asked]
     result = np.zeros(len(xyz), dtype=bool)
-    ray, place = ray[seen], xyz[seen]
-    span = image.end[ray] - image.origin[ray]
-    length = np.linalg.norm(span, axis=1)
-    along = np.einsum("ij,ij->i", place - image.origin[ray], span) / np.maximum(length, 1e-6)
-    foot = image.origin[ray] + span * (along / np.maximum(length, 1e-6))[:, None]
-    speaks = np.linalg.norm(place - foot, axis=1) < tolerance_m
-    beyond = length - along
-    says_free = beyond > tolerance_m
-    says_occupied = (beyond < -tolerance_m) & (beyond > -delta_m)
-    result[seen] = speaks & np.where(occupied[seen], says_free, says_occupied)
+    result[seen[asked[_squared(off) < tolerance_m**2]]] = True
     return result
+
+
+def _squared(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
+    return found
 
 
 def _cell(direction: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -61,9 +61,13 @@ def moving_groups(
     sweeps = int(sweep.max()) + 1
     point_cell = group[inside].astype(np.int64) * sweeps + sweep[inside]
     count = np.bincount(point_cell, minlength=groups * sweeps)
-    used = count[point_cell] >= config.min_points
-    xy = (xyz_world[inside, :2] - xyz_world[inside[0], :2]).astype(np.float64)[used]
-    cell, compact = np.unique(point_cell[used], return_inverse=True)
+    cell = np.flatnonzero(count >= config.min_points)
+    row = np.full(groups * sweeps, -1)
+    row[cell] = np.arange(len(cell))
+    compact = row[point_cell]
+    used = compact >= 0
+    xy = (xyz_world.take(inside[used], axis=0)[:, :2] - xyz_world[inside[0], :2]).astype(np.float64)
+    compact = compact[used]
     owner, time = np.divmod(cell, sweeps)
     size = count[cell]
     centre = np.stack([np.bincount(compact, weights=xy[:, axis]) for axis in range(2)], axis=1) / size[:, None]
@@ -113,7 +117,11 @@ def _ends(
     quantile: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ``quantile`` and 1 - ``quantile`` of ``along`` in each cell, both [cells], nearest rank."""
-    ordered = along[np.lexsort((along, cell))]
+    low = along.min(initial=0.0)
+    stretch = along.max(initial=0.0) - low + 1.0
+    # One sort of numbers, each cell's in a stretch of its own: faster than a sort by two keys, the same to 1e-10 m.
+    ordered = np.sort(cell * stretch + (along - low))
+    ordered -= np.repeat(np.arange(len(size)) * stretch - low, size)
     start = np.cumsum(size) - size
     skip = np.floor(quantile * size).astype(np.int64)
     return ordered[start + skip], ordered[start + size - 1 - skip]
