@@ -25,6 +25,8 @@ def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) 
     for phase in ("load", "voxelise", "maps", "forward_student", "forward_teacher", "losses", "backward", "optimizer"):
         assert figures[f"training.{phase}_s"] > 0, phase
     assert figures["training.worker_peak_mb"] > 50
+    assert figures["average_precision.frames"] == 3769
+    assert figures["average_precision.space_s"] > 0
 
 
 def test_a_method_without_a_teacher_has_no_time_for_one(tiny_cache: Path, tmp_path: Path) -> None:
