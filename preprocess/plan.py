@@ -66,7 +66,8 @@ def make_plan(
             "or another --cache"
         )
     either = held.union(every if sequences is None else sequences)
-    wanted = [name for name in every if name in either]
+    # Those asked for that are not there have problems, which are named.
+    wanted = [*(name for name in every if name in either), *sorted(either.difference(every))]
     broken = find_problems(dataset, wanted)
     if broken and (not skip or len(broken) == len(wanted)):
         refuse_problems(broken, can_skip=not skip)

@@ -61,12 +61,15 @@ def input_files(root: Path, sequence: str) -> tuple[Path, ...]:
 
 
 def splits(root: Path) -> dict[str, tuple[str, ...]]:
-    """Frames that are there of the lists in ``ImageSets``; where there is no list, ``training`` and ``testing``."""
-    there = frames(root)
+    """The frames that ``ImageSets`` lists, there or not: ``problems`` names those without a sweep.
+
+    Where there is no list, those that are there of ``training`` and ``testing``.
+    """
     files = {split: root / "ImageSets" / f"{split}.txt" for split in _LISTS}
     lists = {split: _read_list(file, _LISTS[split]) for split, file in files.items() if file.exists()}
     if lists:
-        return {split: tuple(name for name in there if name in names) for split, names in lists.items()}
+        return {split: tuple(sorted(names)) for split, names in lists.items()}
+    there = frames(root)
     parts = {part: tuple(name for name in there if name.startswith(part)) for part in PARTS}
     return {part: names for part, names in parts.items() if names}
 
@@ -99,6 +102,9 @@ def _boxes(root: Path, sequence: str) -> tuple[Boxes, Camera] | tuple[None, None
 
 def problems(root: Path, sequence: str) -> Iterator[str]:
     """A missing file, one whose size cannot be right, and labels that cannot be read."""
+    if not points_file(root, sequence).exists():
+        yield f"{points_file(root, sequence)}: missing, a list in {root / 'ImageSets'} names it; unpack velodyne again"
+        return
     yield from complaints([partial(count_rows, points_file(root, sequence), 4), partial(_boxes, root, sequence)])
 
 

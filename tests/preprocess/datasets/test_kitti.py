@@ -274,10 +274,13 @@ def test_image_sets_are_the_splits_where_they_are_there(tmp_path: Path) -> None:
         (tmp_path / "ImageSets" / f"{split}.txt").write_text(frames)
     dataset = kitti.open_dataset(tmp_path)
     assert dataset.splits() == {
-        "train": ("training_000000",),  # 3 is not here
+        "train": ("training_000000", "training_000003"),
         "val": ("training_000008",),
         "test": ("testing_000008",),
     }
+    assert list(dataset.problems("training_000000")) == []
+    (problem,) = dataset.problems("training_000003")  # is not here
+    assert "training/velodyne/000003.bin: missing, a list in" in problem
     (tmp_path / "ImageSets/val.txt").write_text("image_000008.png")
     with pytest.raises(UserError, match=r"val\.txt: expected one frame number a line"):
         dataset.splits()
