@@ -85,10 +85,11 @@ def voxelize(
     voxel_size_m: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the mean point of each occupied voxel, float64 [V, 3], and each point's voxel, int64 [N]."""
-    cell = np.floor(xyz / voxel_size_m).astype(np.int64)
-    cell -= cell.min(axis=0)
-    extent = cell.max(axis=0) + 1
-    key = (cell[:, 0] * extent[1] + cell[:, 1]) * extent[2] + cell[:, 2]
+    key = np.zeros(len(xyz), dtype=np.int64)
+    for axis in range(3):  # one after the other: numpy is slow over rows of three
+        cell = np.floor(xyz[:, axis] / voxel_size_m).astype(np.int64)
+        low = cell.min()
+        key = key * (cell.max() - low + 1) + (cell - low)
     _, voxel, count = np.unique(key, return_inverse=True, return_counts=True)
     total = np.stack([np.bincount(voxel, weights=xyz[:, axis]) for axis in range(3)], axis=1)
     return total / count[:, None], voxel
@@ -107,7 +108,8 @@ def widths_in_one_sweep(
     clusters, sweeps = len(tree.parent), int(sweep.max()) + 1
     cell = tree.owner[voxel] * sweeps + sweep
     low = np.full((4, clusters * sweeps), np.inf)
-    for row, values in enumerate((xyz[:, 0], xyz[:, 1], -xyz[:, 0], -xyz[:, 1])):
+    x, y = np.ascontiguousarray(xyz[:, 0]), np.ascontiguousarray(xyz[:, 1])
+    for row, values in enumerate((x, y, -x, -y)):
         np.minimum.at(low[row], cell, values)
     box = low.reshape(4, clusters, sweeps)
     for cluster in range(clusters - 1, 0, -1):  # children first: a cluster holds its children's points
