@@ -76,6 +76,23 @@ def write_dataset(root: Path, scene: Scene | None = None, layout: Layout | None 
     return truth
 
 
+def write_boxes(root: Path, context: str, rows: list[tuple[int, int, tuple[float, ...]]]) -> Path:
+    """Write a lidar_box component of (timestamp, type, center, size and heading in the vehicle frame)."""
+    prefix = "[LiDARBoxComponent]"
+    names = [*(f"center.{axis}" for axis in "xyz"), *(f"size.{axis}" for axis in "xyz"), "heading"]
+    columns: dict[str, object] = {
+        "key.segment_context_name": [context] * len(rows),
+        "key.frame_timestamp_micros": [timestamp for timestamp, _, _ in rows],
+        "key.laser_object_id": [f"object-{k}" for k in range(len(rows))],
+        f"{prefix}.type": pa.array([kind for _, kind, _ in rows], pa.int8()),
+    }
+    columns |= {f"{prefix}.box.{name}": [values[k] for _, _, values in rows] for k, name in enumerate(names)}
+    file = root / "training" / "lidar_box" / f"{context}.parquet"
+    file.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), file)
+    return file
+
+
 def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
     """Rz Ry Rx, written out as three matrices."""
     (cr, sr), (cp, sp), (cy, sy) = ((math.cos(a), math.sin(a)) for a in (roll, pitch, yaw))

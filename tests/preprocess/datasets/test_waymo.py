@@ -412,27 +412,10 @@ def test_real_far_away_float32_poses_load(real_data: Path) -> None:
     assert len([p for p in dataset.problems(dataset.sequences()[0]) if "missing; component" in p]) == 3
 
 
-def write_boxes(root: Path, context: str, rows: list[tuple[int, int, tuple[float, ...]]]) -> Path:
-    """Write a lidar_box component of (timestamp, type, center, size and heading in the vehicle frame)."""
-    prefix = "[LiDARBoxComponent]"
-    names = [*(f"center.{axis}" for axis in "xyz"), *(f"size.{axis}" for axis in "xyz"), "heading"]
-    columns: dict[str, object] = {
-        "key.segment_context_name": [context] * len(rows),
-        "key.frame_timestamp_micros": [timestamp for timestamp, _, _ in rows],
-        "key.laser_object_id": [f"object-{k}" for k in range(len(rows))],
-        f"{prefix}.type": pa.array([kind for _, kind, _ in rows], pa.int8()),
-    }
-    columns |= {f"{prefix}.box.{name}": [values[k] for _, _, values in rows] for k, name in enumerate(names)}
-    file = root / "training" / "lidar_box" / f"{context}.parquet"
-    file.parent.mkdir()
-    pq.write_table(pa.table(columns), file)
-    return file
-
-
 def test_boxes_are_joined_by_frame_and_moved_to_the_sensor(tmp_path: Path) -> None:
     ((context, truths),) = writer.write_dataset(tmp_path).items()
     times = [truth.timestamp for truth in truths]
-    file = write_boxes(
+    file = writer.write_boxes(
         tmp_path,
         context,
         [
@@ -456,7 +439,7 @@ def test_boxes_are_joined_by_frame_and_moved_to_the_sensor(tmp_path: Path) -> No
 
 def test_a_box_that_is_not_finite_is_a_problem(tmp_path: Path) -> None:
     ((context, truths),) = writer.write_dataset(tmp_path).items()
-    write_boxes(tmp_path, context, [(truths[0].timestamp, 1, (float("nan"), 2.0, 1.0, 4.5, 1.9, 1.6, 0.3))])
+    writer.write_boxes(tmp_path, context, [(truths[0].timestamp, 1, (float("nan"), 2.0, 1.0, 4.5, 1.9, 1.6, 0.3))])
     (problem,) = waymo.open_dataset(tmp_path).problems(context)
     assert "lidar_box" in problem
     assert "row 0: a box's numbers are not finite" in problem

@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import open_dataset
+from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.windows import WindowConfig
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.config import resolve
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.kitti_objects import read_objects, to_sensor
 from iscc_lidar.shared.predictions.kitti import write_detections
+from iscc_lidar.shared.store.store import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
@@ -137,6 +143,31 @@ def test_truth_written_as_results_is_read_back_and_scores_all(boxed: Cache, tmp_
     np.testing.assert_allclose(again.size, boxes.size, atol=1e-3)
     with pytest.raises(UserError, match="has no camera"):
         write_detections(tmp_path, "00", "000000", boxes, np.ones(len(boxes)), None)
+
+
+def test_waymos_boxes_go_the_same_way_and_every_label_counts(config: DetectionConfig, tmp_path: Path) -> None:
+    ((context, frames),) = writer.write_dataset(tmp_path / "waymo").items()
+    writer.write_boxes(
+        tmp_path / "waymo",
+        context,
+        [
+            (frame.timestamp, kind, (x, -3.0, 1.0, 4.5, 1.9, 1.6, 0.3))
+            for frame in frames
+            for kind, x in ((1, 10.0), (2, 14.0), (3, 18.0), (4, -10.0))  # 3 is a sign, which is not detected
+        ],
+    )
+    windows = PreprocessConfig(window=WindowConfig(sweeps=2, stride=1))
+    preprocess(open_dataset("waymo", tmp_path / "waymo"), open_store(tmp_path / "cache"), windows)
+    recipe = resolve(DetectionConfig, RECIPES / "waymo.toml", ["classes.min_points=0"])
+    small = dataclasses.replace(
+        config, classes=recipe.classes, grid=dataclasses.replace(recipe.grid, x_min_m=-25.6, x_max_m=25.6)
+    )
+    finetune(DETECTION, tmp_path / "cache", tmp_path / "run", small)
+    content = score_run(tmp_path / "run", tmp_path / "cache")
+    counted = {kind: levels["easy"] for kind, levels in content["labels"].items()}
+    assert counted == {"Vehicle": len(frames), "Pedestrian": len(frames), "Cyclist": len(frames), "Car": 0}
+    with pytest.raises(UserError, match="has no camera"):
+        score_run(tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
 
 
 def test_recipes_resolve() -> None:
