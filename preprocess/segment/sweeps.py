@@ -32,11 +32,12 @@ class GroundedSweep:
 
 def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
     """Points that exist (finite, not exactly zero) and lie in range: bool [N]."""
-    finite = np.isfinite(sweep.xyz).all(axis=1)
-    exists = finite & sweep.xyz.any(axis=1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        range_m = np.linalg.norm(sweep.xyz - sweep.origin, axis=1)
-    considered: NDArray[np.bool_] = exists & (range_m >= config.min_m) & (range_m <= config.max_m)
+    x, y, z = sweep.xyz.T
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not a number is in no range
+        way = sweep.xyz - sweep.origin
+        squared = np.einsum("ij,ij->i", way, way)
+        in_range = (squared >= config.min_m**2) & (squared <= config.max_m**2)
+    considered: NDArray[np.bool_] = in_range & ((x != 0) | (y != 0) | (z != 0))
     return considered
 
 
