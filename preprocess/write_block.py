@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,25 +18,42 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QUANTUM_M, ArraySpec
-from iscc_lidar.data_schemas.boxes import Camera
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, BOXES_FILE, GROUPS_FILE, SWEEPS_FILE
 from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
+from iscc_lidar.preprocess.describe.groups import GroupRows
 from iscc_lidar.shared.cache_block import row_checksum
 from iscc_lidar.shared.files import sha256
 from iscc_lidar.shared.store.store import Store
 
 
-def write_block(store: Store, folder: str, sweeps: list[FinishedSweep], key: str) -> str:
+@dataclass(frozen=True)
+class _StoredSweep:
+    """A finished sweep in what it is stored as: half the memory of the sweep as it is worked on.
+
+    Attributes:
+        arrays: its rows of the block's arrays, along the last axis.
+        row: of the table of sweeps, still without checksums.
+        groups, moving, boxes: as in FinishedSweep and its Sweep.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    row: dict[str, Any]
+    groups: GroupRows
+    moving: NDArray[np.bool_]
+    boxes: Boxes | None
+
+
+def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key: str) -> str:
     """Write a block; ``key`` says what it was made from. Returns the SHA-256 of its block file."""
-    arrays = _block_arrays(sweeps)
+    stored = _with_the_same_arrays([_stored(sweep) for sweep in sweeps])
     with store.new_folder(folder, last=BLOCK_FILE) as aside:
-        _write_arrays(aside / ARRAYS_FOLDER, arrays)
-        rows = [_sweep_row(s) | {"crc32": checksums} for s, checksums in zip(sweeps, _checksums(arrays), strict=True)]
-        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
-        _write_table(aside / GROUPS_FILE, _groups_table(sweeps))
-        if any(s.sweep.boxes is not None for s in sweeps):
-            _write_table(aside / BOXES_FILE, _boxes_table(sweeps))
+        _write_arrays(aside / ARRAYS_FOLDER, stored)
+        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist([_checked(s) for s in stored], tables.SWEEPS))
+        _write_table(aside / GROUPS_FILE, _groups_table(stored))
+        if any(s.boxes is not None for s in stored):
+            _write_table(aside / BOXES_FILE, _boxes_table(stored))
         files = sorted(f for f in aside.rglob("*") if f.is_file())
         content = {"key": key, "files": {f.relative_to(aside).as_posix(): sha256(f) for f in files}}
         text = json.dumps(content, indent=1) + "\n"
@@ -52,33 +70,39 @@ def held_block(store: Store, folder: str, key: str) -> str | None:
         return None
 
 
-def _checksums(arrays: dict[str, NDArray[Any]]) -> Iterator[dict[str, int]]:
-    """CRC-32 of each sweep's rows of each array, sweep by sweep."""
-    starts = {"points": arrays["point_start"], "queries": arrays["query_start"]}
-    held = [spec for spec in BLOCK_ARRAYS if spec.by_sweep and spec.name in arrays]
-    for k in range(len(arrays["point_start"]) - 1):
-        rows = {spec.name: slice(*starts[spec.rows][k : k + 2].tolist()) for spec in held}
-        yield {spec.name: row_checksum(arrays[spec.name][..., rows[spec.name]]) for spec in held}
-
-
-def _block_arrays(sweeps: list[FinishedSweep]) -> dict[str, NDArray[Any]]:
-    queries = [s.queries for s in sweeps]
-    arrays = {
-        "xyz": np.concatenate([_quantise(s.sweep.xyz) for s in sweeps], axis=1),
-        "intensity": np.concatenate([np.rint(s.sweep.intensity * 255).astype(np.uint8) for s in sweeps]),
-        "label": np.concatenate([s.label for s in sweeps]),
-        "point_start": _starts([len(s.label) for s in sweeps]),
-        "query_xyz": np.concatenate([_quantise(q.xyz) for q in queries], axis=1),
-        "query_kind": np.concatenate([q.kind for q in queries]),
-        "query_group": np.concatenate([q.group for q in queries]),
-        "query_source": np.concatenate([q.source for q in queries]),
-        "query_start": _starts([len(q.kind) for q in queries]),
+def _stored(s: FinishedSweep) -> _StoredSweep:
+    sweep, queries = s.sweep, s.queries
+    arrays: dict[str, NDArray[Any]] = {
+        "xyz": _quantise(sweep.xyz),
+        "intensity": np.rint(sweep.intensity * 255).astype(np.uint8),
+        "label": s.label,
+        "query_xyz": _quantise(queries.xyz),
+        "query_kind": queries.kind,
+        "query_group": queries.group,
+        "query_source": queries.source,
     }
-    if any(s.sweep.semantic is not None for s in sweeps):
-        arrays["semantic"] = np.concatenate([_semantic(s) for s in sweeps])
-    if all(s.sweep.pixel is not None for s in sweeps):
-        arrays["pixel"] = np.concatenate([s.sweep.pixel.T for s in sweeps if s.sweep.pixel is not None], axis=1)
-    return arrays
+    if sweep.semantic is not None:
+        arrays["semantic"] = sweep.semantic
+    if sweep.pixel is not None:
+        arrays["pixel"] = sweep.pixel.T
+    return _StoredSweep(arrays, _sweep_row(s), s.groups, s.moving, sweep.boxes)
+
+
+def _with_the_same_arrays(sweeps: list[_StoredSweep]) -> list[_StoredSweep]:
+    """Sweeps without semantic labels beside such with get 0, unlabelled; pixels are kept where all have them."""
+    if any("semantic" in s.arrays for s in sweeps):
+        for s in sweeps:
+            s.arrays.setdefault("semantic", np.zeros(len(s.arrays["label"]), np.uint8))
+    if not all("pixel" in s.arrays for s in sweeps):
+        for s in sweeps:
+            s.arrays.pop("pixel", None)
+    return sweeps
+
+
+def _checked(s: _StoredSweep) -> dict[str, Any]:
+    """The row of a sweep with the CRC-32 of its rows of each array."""
+    held = [spec.name for spec in BLOCK_ARRAYS if spec.name in s.arrays]
+    return s.row | {"crc32": {name: row_checksum(s.arrays[name]) for name in held}}
 
 
 def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -88,20 +112,18 @@ def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
     return quantised
 
 
-def _semantic(sweep: FinishedSweep) -> NDArray[np.uint8]:
-    semantic = sweep.sweep.semantic
-    return np.zeros(len(sweep.label), np.uint8) if semantic is None else semantic
+def _write_arrays(path: Path, sweeps: list[_StoredSweep]) -> None:
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    starts = {"point_start": "label", "query_start": "query_kind"}
+    for spec in BLOCK_ARRAYS:
+        if spec.name in starts:
+            _write_array(group, spec, _starts([len(s.arrays[starts[spec.name]]) for s in sweeps]))
+        elif spec.name in sweeps[0].arrays:
+            _write_array(group, spec, np.concatenate([s.arrays[spec.name] for s in sweeps], axis=-1))
 
 
 def _starts(sizes: list[int]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    group = zarr.open_group(path, mode="w-", zarr_format=3)
-    for spec in BLOCK_ARRAYS:
-        if spec.name in arrays:
-            _write_array(group, spec, arrays[spec.name])
 
 
 def _write_array(group: zarr.Group, spec: ArraySpec, data: NDArray[Any]) -> None:
@@ -161,9 +183,9 @@ def _camera(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _groups_table(sweeps: list[FinishedSweep]) -> pa.Table:
+def _groups_table(sweeps: list[_StoredSweep]) -> pa.Table:
     columns = {
-        "sweep": np.concatenate([np.full(len(s.groups.group), s.index, np.int32) for s in sweeps]),
+        "sweep": np.concatenate([np.full(len(s.groups.group), s.row["sweep"], np.int32) for s in sweeps]),
         "group": np.concatenate([s.groups.group for s in sweeps]),
         "points": np.concatenate([s.groups.points for s in sweeps]),
         "moving": np.concatenate([s.moving for s in sweeps]),
@@ -176,8 +198,8 @@ def _groups_table(sweeps: list[FinishedSweep]) -> pa.Table:
     return pa.table([arrays[name] for name in tables.GROUPS.names], schema=tables.GROUPS)
 
 
-def _boxes_table(sweeps: list[FinishedSweep]) -> pa.Table:
-    held = [(s.index, s.sweep.boxes) for s in sweeps if s.sweep.boxes is not None]
+def _boxes_table(sweeps: list[_StoredSweep]) -> pa.Table:
+    held = [(s.row["sweep"], s.boxes) for s in sweeps if s.boxes is not None]
     arrays = {"sweep": pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in held]))}
     for name in tables.BOXES.names[1:]:
         values = np.concatenate([getattr(boxes, name) for _, boxes in held])

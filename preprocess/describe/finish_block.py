@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,9 +68,8 @@ class _PlacedSweep:
 
 def finish_sweeps(
     dataset: Dataset, sequence: str, windows: tuple[Window, ...], labels: SweepLabels, config: PreprocessConfig
-) -> list[FinishedSweep]:
-    """Finish the sweeps that a block's windows own, given the sequence's labels of all sweeps they hold."""
-    finished: list[FinishedSweep] = []
+) -> Iterator[FinishedSweep]:
+    """Finish the sweeps that a block's windows own, in turn, given the sequence's labels of all sweeps they hold."""
     start = windows[0].start
     first = dataset.read(sequence, start)
     world_origin = first.world_SE3_sensor[:3, 3]
@@ -83,8 +83,8 @@ def finish_sweeps(
         rays = _group_rays(placed)
         moving = _moving_ids(rays, window.start, config)
         own = placed[window.own_start - window.start : window.own_stop - window.start]
-        finished.extend(_finish_sweep(sweep, placed, rays, moving, world_origin, config) for sweep in own)
-    return finished
+        for sweep in own:
+            yield _finish_sweep(sweep, placed, rays, moving, world_origin, config)
 
 
 def _place(index: int, sweep: Sweep, label: NDArray[np.int32], world_origin: NDArray[np.float64]) -> _PlacedSweep:
