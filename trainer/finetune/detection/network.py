@@ -13,11 +13,11 @@ from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.finetune.detection.targets import CODE
 from iscc_lidar.trainer.finetune.task import TaskNetwork
 from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
+from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 # V voxels, B scenes, D features, W width, X and Y cells
 
-_GROUPS = 8
 _FIRST_HEAT = 0.05  # a new head says so everywhere: else all the empty cells would be its first lesson
 
 
@@ -25,13 +25,13 @@ _FIRST_HEAT = 0.05  # a new head says so everywhere: else all the empty cells wo
 class BoxHeadConfig:
     """Sizes of what sits on the encoder."""
 
-    width: int = option(48, "channels of the grid at full resolution; a multiple of 8")
-    deep_width: int = option(64, "channels at half of it; a multiple of 8")
+    width: int = option(48, "channels of the grid at full resolution")
+    deep_width: int = option(64, "channels at half of it")
     layers: int = option(2, "convolutions at each resolution")
 
     def __post_init__(self) -> None:
-        if self.width % _GROUPS or self.deep_width % _GROUPS or min(self.width, self.deep_width, self.layers) < 1:
-            raise ValueError(f"head.width and head.deep_width must be multiples of {_GROUPS}, head.layers at least 1")
+        if min(self.width, self.deep_width, self.layers) < 1:
+            raise ValueError("head.width, head.deep_width and head.layers must be at least 1")
 
 
 class DetectionNetwork(TaskNetwork):
@@ -45,7 +45,7 @@ class DetectionNetwork(TaskNetwork):
         self.shape = shape
         self.classes = classes
         width, deep = head.width, head.deep_width
-        self.gather = nn.Sequential(nn.Linear(model.out_channels + 3, width), nn.LayerNorm(width), nn.ReLU())
+        self.gather = nn.Sequential(nn.Linear(model.out_channels + 3, width), BatchNorm(width), nn.ReLU())
         self.fine = nn.Sequential(*(_convolution(width, width) for _ in range(head.layers)))
         self.coarse = nn.Sequential(
             _convolution(width, deep, stride=2), *(_convolution(deep, deep) for _ in range(head.layers))
@@ -81,8 +81,16 @@ class DetectionNetwork(TaskNetwork):
         return maps
 
 
+class _GridNorm(BatchNorm):
+    """Batch normalisation of maps [B, C, X, Y] by all their cells.
+
+    Not by those of one scene, as GroupNorm does: how full a scene is then bends the heights and sizes told in it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # no copy: channels are last in memory
+        return super().forward(rows).view(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+
+
 def _convolution(wide: int, to: int, stride: int = 1) -> nn.Sequential:
-    # Norms over groups of channels do not depend on what else is in the batch, which is a scene or two.
-    return nn.Sequential(
-        nn.Conv2d(wide, to, 3, stride, 1, bias=False), nn.GroupNorm(_GROUPS, to), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(wide, to, 3, stride, 1, bias=False), _GridNorm(to), nn.ReLU(inplace=True))

@@ -182,7 +182,7 @@ def test_recipes_resolve() -> None:
     [
         ("grid.cell_m=0.0", "cell_m"),
         ("grid.x_max_m=-1.0", "x_min_m must be below"),
-        ("head.width=12", "multiples of 8"),
+        ("head.width=0", "at least 1"),
         ("paste.min_points=0", "min_points"),
     ],
 )
