@@ -1,4 +1,4 @@
-"""Rigid transforms. ``dst_SE3_src`` is float64 [4, 4] and takes points of frame src to frame dst."""
+"""Rigid transforms and lengths. ``dst_SE3_src`` is float64 [4, 4] and takes points of frame src to frame dst."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def inverse(dst_SE3_src: NDArray[np.float64]) -> NDArray[np.float64]:
     src_SE3_dst[:3, :3] = dst_SE3_src[:3, :3].T
     src_SE3_dst[:3, 3] = -dst_SE3_src[:3, :3].T @ dst_SE3_src[:3, 3]
     return src_SE3_dst
+
+
+def squared_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared lengths [N] of vectors [N, 3], in their own precision: several times as fast as numpy.linalg.norm."""
+    found: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
+    return found

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.shared.geometry import squared_lengths
+
 _COLUMNS = 2048  # 0.18 degrees of azimuth
 _ROWS = 512  # 0.18 degrees of elevation over half a turn, half the spacing of the beams of usual sensors
 
@@ -32,7 +34,7 @@ def make_ray_image(origin: NDArray[np.float32], end: NDArray[np.float32]) -> Ray
     centre = origin.mean(axis=0, dtype=np.float64) if len(origin) else np.zeros(3)
     rays = np.empty((len(origin), 7), np.float32)
     span = end - origin
-    length = np.sqrt(_squared(span))
+    length = np.sqrt(squared_lengths(span))
     rays[:, :3], rays[:, 3:6], rays[:, 6] = origin, span / np.maximum(length, 1e-6)[:, None], length
     ray = np.full((_ROWS, _COLUMNS), -1, dtype=np.int32)
     order = np.argsort(length)
@@ -60,13 +62,8 @@ def contradicted(
     asked = np.flatnonzero(opposite)  # few: only theirs is the distance from the ray looked at
     off = way[asked] - along[asked, None] * direction[asked]
     result = np.zeros(len(xyz), dtype=bool)
-    result[seen[asked[_squared(off) < tolerance_m**2]]] = True
+    result[seen[asked[squared_lengths(off) < tolerance_m**2]]] = True
     return result
-
-
-def _squared(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
-    return found
 
 
 def _cell(direction: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,6 +12,7 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.segment.ground import GroundConfig, ground_mask
 from iscc_lidar.shared.config import option
+from iscc_lidar.shared.geometry import squared_lengths
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
     """Points that exist (finite, not exactly zero) and lie in range: bool [N]."""
     x, y, z = sweep.xyz.T
     with np.errstate(invalid="ignore", over="ignore"):  # what is not a number is in no range
-        way = sweep.xyz - sweep.origin
-        squared = np.einsum("ij,ij->i", way, way)
-        in_range = (squared >= config.min_m**2) & (squared <= config.max_m**2)
+        squared = squared_lengths(sweep.xyz - sweep.origin)
+        in_range = np.isfinite(squared) & (squared >= config.min_m**2) & (squared <= config.max_m**2)
     considered: NDArray[np.bool_] = in_range & ((x != 0) | (y != 0) | (z != 0))
     return considered
 
