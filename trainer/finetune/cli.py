@@ -76,9 +76,9 @@ def semseg(
         typer.echo(to_toml(config), nl=False)
         return
     out = _tuned(SEMSEG, config, train_cache, out, encoder, labelled, among, resume, overwrite)
-    if is_first() and val_cache is not None:
-        typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
     if is_first():
+        if val_cache is not None:
+            typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
         typer.echo(f"network: {out / NETWORK_FILE}")
 
 
@@ -124,9 +124,9 @@ def detection(
         typer.echo(to_toml(config), nl=False)
         return
     out = _tuned(DETECTION, config, train_cache, out, encoder, labelled, among, resume, overwrite)
-    if is_first() and val_cache is not None:
-        typer.echo(report(score_run(out, val_cache, val_list, predictions)), nl=False)
     if is_first():
+        if val_cache is not None:
+            typer.echo(report(score_run(out, val_cache, val_list, predictions)), nl=False)
         typer.echo(f"network: {out / NETWORK_FILE}")
 
 
