@@ -1,8 +1,8 @@
-"""From the network's maps to boxes: peaks of heat, and of boxes that overlap the one with the highest score."""
+"""From heat maps to boxes: peaks of heat, and of boxes that overlap the one with the highest score."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,24 +29,26 @@ class DecodeConfig:
 
 
 def find_boxes(
-    maps: Tensor, names: Sequence[str], grid: GridConfig, config: DecodeConfig
+    logit: Tensor, tell: Callable[[Tensor], Tensor], names: Sequence[str], grid: GridConfig, config: DecodeConfig
 ) -> tuple[Boxes, NDArray[np.float64]]:
     """Boxes of one scene and their scores, by class, the highest score first.
 
     Args:
-        maps: float32 [classes + CODE, X, Y], logits of heat and codes.
+        logit: float32 [C, X, Y], of heat.
+        tell: codes of boxes, float32 [R, CODE], at places (class * X + x) * Y + y [R].
         names: of the classes.
         grid: the grid.
         config: options.
     """
-    heat = maps[: len(names)].sigmoid()
+    heat = logit.sigmoid()
     peak = functional.max_pool2d(heat[None], 3, 1, 1)[0] == heat
     score, at = torch.where(peak, heat, heat.new_zeros(())).flatten(1).topk(min(config.peaks, heat[0].numel()))
-    code = maps[len(names) :].flatten(1).T
     kinds, rows, scores = [], [], []
-    for name, of_class, cells in zip(names, score.cpu().numpy(), at.cpu(), strict=True):
+    for k, (name, of_class, cells) in enumerate(zip(names, score.cpu().numpy(), at, strict=True)):
         chosen = np.flatnonzero(of_class >= config.min_score)
-        centre, size, heading = targets.decode(code[cells].cpu().numpy()[chosen], cells.numpy()[chosen], grid)
+        cell = cells[torch.from_numpy(chosen).to(cells.device)]
+        code = tell(cell + k * heat[0].numel())
+        centre, size, heading = targets.decode(code.cpu().numpy(), cell.cpu().numpy(), grid)
         kept = suppress(centre, size, heading, config.max_overlap)
         kinds += [name] * len(kept)
         rows.append(np.concatenate([centre, size, heading[:, None]], axis=1)[kept])

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,9 +113,12 @@ def detect_all(
             boxes, scores = no_boxes(), np.zeros(0)
         else:
             voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
-            tensors = (*join_voxels([voxels]), torch.from_numpy(cell), torch.from_numpy(offset))
-            maps = network(*(tensor.to(device) for tensor in tensors), 1)[0]
-            boxes, scores = find_boxes(maps, config.classes.names, config.grid, config.decode)
+            coords, feats = join_voxels([voxels])
+            tensors = (coords, feats, torch.from_numpy(cell), torch.from_numpy(offset))
+            coords, feats, at, place = (tensor.to(device) for tensor in tensors)
+            seen = network.look(coords, feats, at, place, 1)
+            tell = partial(network.tell, seen)
+            boxes, scores = find_boxes(seen.heat[0], tell, config.classes.names, config.grid, config.decode)
         yield Found(sweep, camera, no_boxes() if truth is None else truth, boxes, scores)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from iscc_lidar.shared.cache_reader import Cache
@@ -14,6 +15,7 @@ from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.loss import box_loss, heat_loss
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import BoxBatch, BoxDataset, BoxSample, all_boxed, collate
+from iscc_lidar.trainer.finetune.detection.targets import typical_codes
 from iscc_lidar.trainer.finetune.task import Task
 from iscc_lidar.trainer.hardware import ranks
 from iscc_lidar.trainer.hardware.compute import Compute
@@ -41,14 +43,16 @@ class DetectionLearner:
     def new_network(self, compute: Compute) -> DetectionNetwork:
         """See Learner."""
         config = self.config
-        return DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
+        names = config.classes.names
+        network = DetectionNetwork(config.model, config.head, len(names), config.grid.shape, compute)
+        network.box.start_from(torch.from_numpy(typical_codes(self.dataset.boxes(), names)))
+        return network
 
     def loss(self, network: nn.Module, batch: BoxBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Focal loss of the heat maps a centre, and L1 loss a box."""
-        classes = len(self.config.classes.names)
-        maps = network(batch.coords, batch.feats, batch.cell, batch.offset, len(batch.heat))
-        heat, centres = heat_loss(maps[:, :classes], batch.heat, batch.ignored)
-        box, told = box_loss(maps[:, classes:], batch.at, batch.code)
+        logit, code = network(batch.coords, batch.feats, batch.cell, batch.offset, len(batch.heat), batch.at)
+        heat, centres = heat_loss(logit, batch.heat, batch.ignored)
+        box, told = box_loss(code, batch.code)
         # Times the number of processes, because the gradient becomes the mean over the processes.
         heat = heat * ranks.world_size() / ranks.sum_over_ranks(centres).clamp(min=1)
         box = box * ranks.world_size() / ranks.sum_over_ranks(told).clamp(min=1)

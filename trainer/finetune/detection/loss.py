@@ -9,6 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.shared.config import option
+from iscc_lidar.trainer.finetune.detection.targets import CODE, FORWARD
+
+_GUESSED = 0.2
+"""Weight of which end is the front: from most boxes' points nobody knows, and a guess that is wrong costs 2."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,8 @@ def heat_loss(logit: Tensor, heat: Tensor, ignored: Tensor) -> tuple[Tensor, Ten
     return right.sum() + wrong.sum(), centre.sum().float()
 
 
-def box_loss(code: Tensor, at: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed L1 distance between codes and targets [R, CODE], and R.
-
-    Args:
-        code: float32 [B, CODE, X, Y], as the network says.
-        at: int64 [R], (scene * X + x) * Y + y of the cells where a box is told.
-        target: float32 [R, CODE].
-    """
-    said = code.permute(0, 2, 3, 1).reshape(-1, code.shape[1])[at]
-    return (said - target).abs().sum(), code.new_tensor(float(len(at)))
+def box_loss(code: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed L1 distance between codes and targets, float32 [R, CODE], and R."""
+    weight = torch.ones(CODE).to(code)
+    weight[FORWARD] = _GUESSED
+    return ((code - target).abs() * weight).sum(), code.new_tensor(float(len(code)))

@@ -1,24 +1,40 @@
-"""The network of detection: the encoder's features in a bird's-eye grid, a small 2-D network, a centre head."""
+"""The network of detection: the encoder's features in a bird's-eye grid, a small 2-D network, heat and boxes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.finetune.detection.targets import CODE
+from iscc_lidar.trainer.finetune.detection.box_head import BoxHead
 from iscc_lidar.trainer.finetune.task import TaskNetwork
 from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
-# V voxels, B scenes, D features, W width, X and Y cells
+# V voxels, B scenes, C classes, D features, W width, X and Y cells, R places
 
 _FIRST_HEAT = 0.05  # a new head says so everywhere: else all the empty cells would be its first lesson
+_AROUND = 9  # cells: where the ground is looked for
+
+
+class Look(NamedTuple):
+    """What the network makes of scenes.
+
+    Attributes:
+        heat: float32 [B, C, X, Y], logits.
+        grid: float32 [B, X, Y, W], what boxes are told from.
+        ground: float32 [B, X, Y], z of the ground, metres.
+    """
+
+    heat: Tensor
+    grid: Tensor
+    ground: Tensor
 
 
 @dataclass(frozen=True)
@@ -28,14 +44,18 @@ class BoxHeadConfig:
     width: int = option(48, "channels of the grid at full resolution")
     deep_width: int = option(64, "channels at half of it")
     layers: int = option(2, "convolutions at each resolution")
+    patch: int = option(5, "edge of the square around a centre that its box is told from, cells, odd")
+    box_width: int = option(128, "channels between that and the box")
 
     def __post_init__(self) -> None:
-        if min(self.width, self.deep_width, self.layers) < 1:
-            raise ValueError("head.width, head.deep_width and head.layers must be at least 1")
+        if min(self.width, self.deep_width, self.layers, self.box_width) < 1:
+            raise ValueError("head.width, head.deep_width, head.layers and head.box_width must be at least 1")
+        if self.patch < 1 or self.patch % 2 == 0:
+            raise ValueError(f"head.patch must be odd, for a cell in its middle, not {self.patch}")
 
 
 class DetectionNetwork(TaskNetwork):
-    """Sparse U-Net, grid, 2-D network and head."""
+    """Sparse U-Net, grid, 2-D network, heat maps and boxes."""
 
     def __init__(
         self, model: ModelConfig, head: BoxHeadConfig, classes: int, shape: tuple[int, int], compute: Compute = ON_CPU
@@ -43,7 +63,6 @@ class DetectionNetwork(TaskNetwork):
         super().__init__()
         self.encoder = SparseUNet(model, compute.engine, compute.recompute)
         self.shape = shape
-        self.classes = classes
         width, deep = head.width, head.deep_width
         self.gather = nn.Sequential(nn.Linear(model.out_channels + 3, width), BatchNorm(width), nn.ReLU())
         self.fine = nn.Sequential(*(_convolution(width, width) for _ in range(head.layers)))
@@ -52,14 +71,21 @@ class DetectionNetwork(TaskNetwork):
         )
         self.up = nn.ConvTranspose2d(deep, width, 2, 2)
         self.join = _convolution(2 * width, width)
-        self.head = nn.Conv2d(width, classes + CODE, 1)
-        bias = self.head.bias
-        assert bias is not None
-        nn.init.constant_(bias[:classes], -math.log(1 / _FIRST_HEAT - 1))
+        self.heat = nn.Conv2d(width, classes, 1)
+        assert self.heat.bias is not None
+        nn.init.constant_(self.heat.bias, -math.log(1 / _FIRST_HEAT - 1))
+        self.box = BoxHead(width, classes, head.patch, head.box_width)
         self._half = compute.half
 
-    def forward(self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int) -> Tensor:
-        """Logits of heat and codes of boxes: float32 [B, classes + CODE, X, Y].
+    def forward(
+        self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int, at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of heat, float32 [B, C, X, Y], and the boxes told ``at`` [R], see ``look`` and BoxHead."""
+        seen = self.look(coords, feats, cell, offset, scenes)
+        return seen.heat, self.tell(seen, at)
+
+    def look(self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int) -> Look:
+        """Look at scenes.
 
         Args:
             coords: int32 [V, 4], (scene, x, y, z) in voxels.
@@ -70,15 +96,35 @@ class DetectionNetwork(TaskNetwork):
         """
         with torch.autocast(feats.device.type, dtype=self._half, enabled=self._half is not None):
             h = self.encoder(coords, feats)
-        of_voxel = self.gather(torch.cat([h.float(), offset], dim=1))
+        ground = local_ground(cell, offset[:, 2], scenes, self.shape)
+        above = offset[:, 2] - ground.flatten()[cell]
+        of_voxel = self.gather(torch.cat([h.float(), offset[:, :2], above[:, None]], dim=1))
         flat = of_voxel.new_zeros(scenes * self.shape[0] * self.shape[1], of_voxel.shape[1])
         flat = flat.scatter_reduce(0, cell[:, None].expand_as(of_voxel), of_voxel, "amax")  # none is below 0
         grid = flat.view(scenes, *self.shape, -1).permute(0, 3, 1, 2)  # channels last in memory, as is fastest
         with torch.autocast(feats.device.type, dtype=self._half, enabled=self._half is not None):
             fine = self.fine(grid)
             joined = self.join(torch.cat([fine, functional.relu(self.up(self.coarse(fine)))], dim=1))
-        maps: Tensor = self.head(joined.float())
-        return maps
+        joined = joined.float()
+        return Look(self.heat(joined), joined.permute(0, 2, 3, 1), ground)
+
+    def tell(self, seen: Look, at: Tensor) -> Tensor:
+        """Codes of boxes, float32 [R, CODE], at places int64 [R], see BoxHead."""
+        codes: Tensor = self.box(seen.grid, seen.ground, at)
+        return codes
+
+
+def local_ground(cell: Tensor, z: Tensor, scenes: int, shape: tuple[int, int]) -> Tensor:
+    """Where about the ground is, [B, X, Y]: the mean over the cells around of each one's lowest voxel; 0 far from any.
+
+    On a hill the sensor's own height tells little of a car's.
+    """
+    empty = z.new_zeros(scenes * shape[0] * shape[1])
+    lowest = empty.scatter_reduce(0, cell, z, "amin", include_self=False)
+    full = empty.index_fill(0, cell, 1.0)
+    maps = torch.stack([lowest, full]).view(2 * scenes, 1, *shape)
+    near: Tensor = functional.avg_pool2d(maps, _AROUND, 1, _AROUND // 2).view(2, scenes, *shape)
+    return near[0] / near[1].clamp(min=1e-6)
 
 
 class _GridNorm(BatchNorm):

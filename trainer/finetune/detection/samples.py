@@ -22,6 +22,7 @@ from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
@@ -85,6 +86,10 @@ class BoxDataset(Dataset[BoxSample]):
         voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
         return BoxSample(voxels, cell, offset, targets)
 
+    def boxes(self) -> Boxes:
+        """All boxes of the sweeps that are learnt from."""
+        return join([self.cache.boxes(*place) or no_boxes() for place in self.places])
+
     @cached_property
     def _bank(self) -> ObjectBank:
         """The objects to paste, read when first needed, in each process."""
@@ -138,7 +143,7 @@ def collate(samples: list[BoxSample]) -> BoxBatch:
         torch.from_numpy(np.concatenate([s.offset for s in samples])),
         torch.from_numpy(np.stack([s.targets.heat for s in samples])),
         torch.from_numpy(np.stack([s.targets.ignored for s in samples])),
-        torch.from_numpy(np.concatenate([s.targets.cell + k * cells for k, s in enumerate(samples)])),
+        torch.from_numpy(np.concatenate([s.targets.at + k * s.targets.heat.size for k, s in enumerate(samples)])),
         torch.from_numpy(np.concatenate([s.targets.code for s in samples])),
     )
 

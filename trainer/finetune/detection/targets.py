@@ -17,9 +17,13 @@ from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 
 CODE: Final = 9
-"""Numbers that tell a box: centre from the cell's, in cells (x, y); z, metres; logarithms of length, width and height;
-sine and cosine of twice the heading; 1 or -1 for which of the two headings it is. Front and back look alike: of two
-headings that may be meant the mean is none."""
+"""Numbers that tell a box of a class: centre from the cell's, in cells (x, y); z, metres; logarithms of length, width
+and height; sine and cosine of twice the heading; 1 or -1 for which of the two headings it is. Front and back look
+alike: of two headings that may be meant the mean is none."""
+Z: Final = 2
+SIZE: Final = slice(3, 6)
+FORWARD: Final = 8
+"""Which of them are the height of the centre, the size, and which heading it is."""
 _AROUND: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
 _LEAST_RADIUS: Final = 2  # cells
 
@@ -31,13 +35,13 @@ class Targets:
     Attributes:
         heat: float32 [C, X, Y], 1 at the centres of boxes, falling around them.
         ignored: bool [X, Y], cells in boxes that are not learnt from.
-        cell: int64 [R], cells x * Y + y at which a box is told.
+        at: int64 [R], (class * X + x) * Y + y of the places where a box is told.
         code: float32 [R, CODE], the boxes.
     """
 
     heat: NDArray[np.float32]
     ignored: NDArray[np.bool_]
-    cell: NDArray[np.int64]
+    at: NDArray[np.int64]
     code: NDArray[np.float32]
 
 
@@ -46,7 +50,7 @@ def make_targets(boxes: Boxes, learnt: NDArray[np.bool_], names: Sequence[str], 
     shape = grid.shape
     heat = np.zeros((len(names), *shape), dtype=np.float32)
     ignored = np.zeros(shape, dtype=np.bool_)
-    cells: list[int] = []
+    places: list[int] = []
     codes: list[NDArray[np.float64]] = []
     place = (boxes.centre[:, :2] - grid.corner) / grid.cell_m
     for k in range(len(boxes)):
@@ -57,13 +61,14 @@ def make_targets(boxes: Boxes, learnt: NDArray[np.bool_], names: Sequence[str], 
         middle = np.floor(place[k]).astype(np.int64)
         if not ((middle >= 0) & (middle < shape)).all():
             continue
-        _raise(heat[names.index(str(boxes.kind[k]))], middle, max(_LEAST_RADIUS, int(min(length, width) / 2)))
+        kind = names.index(str(boxes.kind[k]))
+        _raise(heat[kind], middle, max(_LEAST_RADIUS, int(min(length, width) / 2)))
         for at in middle + _AROUND:
             if ((at >= 0) & (at < shape)).all():
-                cells.append(int(at[0] * shape[1] + at[1]))
+                places.append(int((kind * shape[0] + at[0]) * shape[1] + at[1]))
                 codes.append(encode(boxes, k, place[k] - (at + 0.5)))
     code = np.array(codes, dtype=np.float32).reshape(-1, CODE)
-    return Targets(heat, ignored, np.array(cells, dtype=np.int64), code)
+    return Targets(heat, ignored, np.array(places, dtype=np.int64), code)
 
 
 def _raise(heat: NDArray[np.float32], middle: NDArray[np.int64], radius: int) -> None:
@@ -92,6 +97,17 @@ def encode(boxes: Boxes, k: int, offset: NDArray[np.float64]) -> NDArray[np.floa
     axis = [np.sin(2 * heading), np.cos(2 * heading)]
     forward = 1.0 if np.cos(heading - np.arctan2(*axis) / 2) > 0 else -1.0
     return np.concatenate([offset, boxes.centre[k, 2:], np.log(boxes.size[k]), axis, [forward]])
+
+
+def typical_codes(boxes: Boxes, names: Sequence[str]) -> NDArray[np.float32]:
+    """A box of each class of usual size that stands on the ground, z above it: float32 [C, CODE]."""
+    code = np.zeros((len(names), CODE), dtype=np.float32)
+    for k, name in enumerate(names):
+        size = boxes.size[boxes.kind == name]
+        if len(size):
+            code[k, SIZE] = np.log(size).mean(axis=0)
+            code[k, Z] = size[:, 2].mean() / 2
+    return code
 
 
 def decode(

@@ -99,7 +99,7 @@ def test_a_key_gives_the_same_sample_in_another_process(boxed: Cache, config: De
         batch.map(lambda t, held=held: held.append(t.numpy()) or t)
     for one, other in zip(*tensors, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert int(first.at.max()) < first.heat[:, 0].numel()
+    assert (first.heat.flatten()[first.at] > 0.3).all()  # places in the maps of their own scene and class
     assert int(first.cell.max()) >= first.heat[0, 0].numel()  # of the second scene
     assert not np.array_equal(dataset[SampleKey(1, 0)].offset[:20], dataset[SampleKey(0, 0)].offset[:20])
 

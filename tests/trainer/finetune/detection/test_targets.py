@@ -13,7 +13,7 @@ from iscc_lidar.data_schemas.boxes import Boxes, box_corners
 from iscc_lidar.trainer.finetune.detection.decode import DecodeConfig, find_boxes, suppress
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 from iscc_lidar.trainer.finetune.detection.loss import box_loss, heat_loss
-from iscc_lidar.trainer.finetune.detection.targets import CODE, make_targets
+from iscc_lidar.trainer.finetune.detection.targets import CODE, FORWARD, Z, decode, make_targets, typical_codes
 
 NAMES = ("Car", "Pedestrian")
 GRID = GridConfig(x_max_m=32.0, y_min_m=-16.0, y_max_m=16.0)
@@ -48,11 +48,10 @@ def test_what_is_drawn_is_found_again(rows: list[tuple[int, int, float, bool]]) 
         ["Car" if car else "Pedestrian" for *_, car in rows],
     )
     targets = make_targets(boxes, np.ones(len(boxes), np.bool_), NAMES, GRID)
-    maps = torch.full((len(NAMES) + CODE, *GRID.shape), -20.0)
-    maps[: len(NAMES)] = torch.logit(torch.from_numpy(targets.heat), 1e-6)
-    flat = maps[len(NAMES) :].view(CODE, -1)
-    flat[:, torch.from_numpy(targets.cell)] = torch.from_numpy(targets.code).T
-    found, score = find_boxes(maps, NAMES, GRID, DecodeConfig(min_score=0.9))
+    codes = torch.zeros(targets.heat.size, CODE)
+    codes[torch.from_numpy(targets.at)] = torch.from_numpy(targets.code)
+    logit = torch.logit(torch.from_numpy(targets.heat), 1e-6)
+    found, score = find_boxes(logit, lambda at: codes[at], NAMES, GRID, DecodeConfig(min_score=0.9))
     assert len(found) == len(boxes)
     assert (score > 0.99).all()
     order = np.lexsort((boxes.centre[:, 1], boxes.centre[:, 0], boxes.kind))
@@ -69,7 +68,7 @@ def test_heat_is_one_at_centres_and_boxes_beside_the_grid_are_none() -> None:
     )
     targets = make_targets(boxes, np.ones(3, np.bool_), NAMES, GRID)
     assert np.argwhere(targets.heat == 1).tolist() == [[0, 25, 40]]
-    assert len(targets.cell) == 5
+    assert len(targets.at) == 5
     assert not targets.ignored.any()
 
 
@@ -77,7 +76,7 @@ def test_boxes_that_are_not_learnt_only_cover_their_cells() -> None:
     boxes = some_boxes([(10.0, 0.0, -1, 4, 2, 1.5, np.pi / 2)], ["Car"])
     targets = make_targets(boxes, np.zeros(1, np.bool_), NAMES, GRID)
     assert not targets.heat.any()
-    assert len(targets.cell) == 0
+    assert len(targets.at) == 0
     rows, columns = np.nonzero(targets.ignored)
     place = np.stack([(rows + 0.5) * 0.4, -16 + (columns + 0.5) * 0.4], axis=1)
     assert np.abs(place - [10, 0]).max(axis=0).tolist() == pytest.approx([1.2, 2.2], abs=0.21)
@@ -122,9 +121,20 @@ def test_heat_loss_equals_its_twin() -> None:
     )
 
 
-def test_box_loss_looks_at_the_told_cells_alone() -> None:
-    code = torch.zeros(2, CODE, 3, 4)
-    code[1, :, 2, 3] = 2.0
-    total, told = box_loss(code, torch.tensor([12 + 2 * 4 + 3, 0]), torch.ones(2, CODE))
-    assert float(total) == 2 * CODE
+def test_box_loss_counts_what_is_guessed_less() -> None:
+    target = torch.ones(2, CODE)
+    total, told = box_loss(torch.zeros(2, CODE), target)
     assert float(told) == 2
+    assert float(total) == pytest.approx(2 * (CODE - 1 + 0.2))
+    target[:, FORWARD] = 0.0
+    assert float(box_loss(torch.zeros(2, CODE), target)[0]) == 2 * (CODE - 1)
+    assert float(box_loss(torch.zeros(0, CODE), torch.zeros(0, CODE))[0]) == 0
+
+
+def test_typical_boxes_stand_on_the_ground() -> None:
+    boxes = some_boxes([(9, 0, -1, 4, 2, 1.5, 1), (9, 0, 3, 1, 2, 2.5, 0)], ["Car", "Car"])
+    code = typical_codes(boxes, NAMES)
+    _, size, _ = decode(code, np.zeros(2, np.int64), GRID)
+    np.testing.assert_allclose(size[0], [2, 2, np.sqrt(1.5 * 2.5)], rtol=1e-5)
+    assert code[0, Z] == 1.0
+    assert not code[1].any()

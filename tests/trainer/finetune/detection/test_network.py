@@ -1,0 +1,78 @@
+"""The detection network's parts against twins in loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iscc_lidar.trainer.finetune.detection.box_head import BoxHead
+from iscc_lidar.trainer.finetune.detection.network import BoxHeadConfig, DetectionNetwork, local_ground
+from iscc_lidar.trainer.finetune.detection.targets import CODE, Z
+from iscc_lidar.trainer.model.unet import ModelConfig
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_boxes_are_told_from_the_cells_around_by_each_classs_layer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed % 1000)
+    head = BoxHead(width=3, classes=2, patch=3, hidden=4)
+    grid, ground = torch.randn(2, 5, 6, 3), torch.randn(2, 5, 6)
+    places = [(int(rng.integers(2)), int(rng.integers(2)), int(rng.integers(5)), int(rng.integers(6))) for _ in "four"]
+    at = torch.tensor([((b * 2 + c) * 5 + x) * 6 + y for b, c, x, y in places])
+    told = head(grid, ground, at)
+    for row, (b, c, x, y) in zip(told, places, strict=True):
+        around = [
+            grid[b, x + i, y + j] if 0 <= x + i < 5 and 0 <= y + j < 6 else torch.zeros(3)
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+        ]
+        expected = head.code(head.hidden(torch.cat(around)).relu())[c * CODE : (c + 1) * CODE].clone()
+        expected[Z] += ground[b, x, y]
+        torch.testing.assert_close(row, expected)
+
+
+def test_no_place_no_box_and_a_new_head_says_what_it_starts_from() -> None:
+    head = BoxHead(width=3, classes=2, patch=5, hidden=4)
+    assert head(torch.zeros(1, 4, 4, 3), torch.zeros(1, 4, 4), torch.zeros(0, dtype=torch.int64)).shape == (0, CODE)
+    code = torch.arange(2.0 * CODE).view(2, CODE)
+    torch.nn.init.zeros_(head.code.weight)
+    head.start_from(code)
+    told = head(torch.randn(1, 4, 4, 3), torch.full((1, 4, 4), 0.5), torch.tensor([3, 16 + 5]))
+    code[:, Z] += 0.5
+    torch.testing.assert_close(told, code)
+
+
+def test_the_ground_is_the_mean_of_the_lowest_around_and_0_where_nothing_is() -> None:
+    rng = np.random.default_rng(0)
+    cell = rng.integers(0, 2 * 30 * 20, 60)
+    cell = cell[(cell // 20 % 30) < 12]  # the far end is empty
+    z = rng.normal(size=len(cell)).astype(np.float32)
+    ground = local_ground(torch.from_numpy(cell), torch.from_numpy(z), 2, (30, 20)).numpy()
+    for b, x, y in np.ndindex(2, 30, 20):
+        lowest: dict[tuple[int, int], float] = {}
+        for c, height in zip(cell.tolist(), z.tolist(), strict=True):
+            i, j = c // 20 % 30, c % 20
+            if c // 600 == b and abs(i - x) <= 4 and abs(j - y) <= 4:
+                lowest[i, j] = min(lowest.get((i, j), np.inf), height)
+        assert np.isclose(ground[b, x, y], np.mean(list(lowest.values())) if lowest else 0.0, atol=1e-5)
+    assert (ground[:, 16:] == 0).all()
+
+
+def test_in_training_heat_is_as_in_detection_and_the_gradient_reaches_all() -> None:
+    model = ModelConfig(stem_width=4, encoder_widths=(4, 4), decoder_widths=(4, 4))
+    network = DetectionNetwork(model, BoxHeadConfig(width=8, deep_width=8), 2, (8, 6))
+    coords = torch.tensor([[0, 1, 1, 1], [0, 2, 4, 2], [1, 3, 3, 3], [1, 6, 2, 1]], dtype=torch.int32)
+    given = coords, torch.randn(4, 4), torch.tensor([5, 9, 48 + 3, 48 + 30]), torch.randn(4, 3), 2
+    heat, code = network(*given, torch.tensor([7, 2 * 48 + 60]))
+    assert heat.shape == (2, 2, 8, 6)
+    assert code.shape == (2, CODE)
+    (heat.sum() + code.square().sum()).backward()
+    assert all(p.grad is not None for p in network.parameters())
+    network.eval()
+    with torch.no_grad():
+        seen = network.look(*given)
+        heat, code = network(*given, torch.tensor([7]))
+        torch.testing.assert_close(seen.heat, heat)
+        torch.testing.assert_close(network.tell(seen, torch.tensor([7])), code)
