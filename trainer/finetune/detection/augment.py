@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,22 @@ class BoxAugmentConfig:
 
 @dataclass(frozen=True)
 class Scene:
-    """Points of a sweep and its boxes: xyz float32 [N, 3], intensity float32 [N], boxes of the classes."""
+    """Points of a sweep and its boxes.
+
+    Attributes:
+        xyz: float32 [N, 3], metres; intensity: float32 [N].
+        ground: bool [N], which points pre-processing took for the ground.
+        boxes: of the classes.
+    """
 
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
+    ground: NDArray[np.bool_]
     boxes: Boxes
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The same with these points alone."""
+        return replace(self, xyz=self.xyz[rows], intensity=self.intensity[rows], ground=self.ground[rows])
 
 
 def augment_scene(scene: Scene, config: BoxAugmentConfig, rng: np.random.Generator) -> Scene:
@@ -44,5 +56,6 @@ def augment_scene(scene: Scene, config: BoxAugmentConfig, rng: np.random.Generat
         size=scene.boxes.size * factor,
         heading=mirror * scene.boxes.heading + angle,
     )
-    xyz = (scene.xyz[kept] @ view_R_sensor.T.astype(np.float32)).astype(np.float32)
-    return Scene(xyz, scene.intensity[kept], boxes)
+    thinned = scene.take(kept)
+    xyz = (thinned.xyz @ view_R_sensor.T.astype(np.float32)).astype(np.float32)
+    return replace(thinned, xyz=xyz, boxes=boxes)

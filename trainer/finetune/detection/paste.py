@@ -1,19 +1,25 @@
-"""Copy and paste: objects of other labelled sweeps, put where they stood into a sweep where there is room."""
+"""Copy and paste: objects of other labelled sweeps, put where they stood where there is room, on the ground there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints, points_in_box
 from iscc_lidar.shared.config import option
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene
+
+_TRIES: Final = 4
+"""So many objects are looked at for each that is wanted: some stand in others' way, or where no ground is seen."""
+_GROUND_POINTS: Final = 10
+_GROUND_NEAR_M: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,17 @@ class PastedObject:
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
 
+    @property
+    def bottom(self) -> float:
+        """Where its box stands, metres."""
+        return float(self.box.centre[0, 2] - self.box.size[0, 2] / 2)
+
+    def raised(self, by_m: float) -> Self:
+        """The same object higher up."""
+        up = np.array([0.0, 0.0, by_m])
+        box = replace(self.box, centre=self.box.centre + up)
+        return replace(self, box=box, xyz=(self.xyz + up).astype(np.float32))
+
 
 @dataclass(frozen=True)
 class ObjectBank:
@@ -71,28 +88,50 @@ def inside_box(scene: Scene, k: int) -> NDArray[np.int64]:
 
 
 def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteConfig, rng: np.random.Generator) -> Scene:
-    """Fill a scene up with objects from a bank; points of the scene within a pasted box give way."""
+    """Fill a scene up with objects from a bank, each put on the ground; points within a pasted box give way.
+
+    An object is left out where no ground is seen. Where a sweep has none at all, its ground was not looked for, and
+    objects keep their height.
+    """
     taken = list(_footprints(scene.boxes))
+    ground = scene.xyz[scene.ground]
     pasted: list[PastedObject] = []
     for name, objects, target in zip(names, bank.objects, config.fill_to, strict=True):
         room = target - int((scene.boxes.kind == name).sum())
         if room <= 0 or not objects:
             continue
-        for k in rng.permutation(len(objects))[:room].tolist():
-            (place,) = _footprints(objects[k].box)
-            if not any(place.intersects(other) for other in taken):
+        tried = [objects[k] for k in rng.permutation(len(objects))[: _TRIES * room].tolist()]
+        standing = [one for one in (_put_down(tried, ground) if len(ground) else tried) if one is not None]
+        for one in standing:
+            (place,) = _footprints(one.box)
+            if room > 0 and not any(place.intersects(other) for other in taken):
                 taken.append(place)
-                pasted.append(objects[k])
+                pasted.append(one)
+                room -= 1
     if not pasted:
         return scene
     free = np.ones(len(scene.xyz), dtype=np.bool_)
     for one in pasted:
         free &= ~points_in_box(scene.xyz, one.box.centre[0], one.box.size[0], float(one.box.heading[0]))
+    kept = scene.take(np.flatnonzero(free))
+    xyz = np.concatenate([kept.xyz, *(one.xyz for one in pasted)])
     return Scene(
-        np.concatenate([scene.xyz[free], *(one.xyz for one in pasted)]),
-        np.concatenate([scene.intensity[free], *(one.intensity for one in pasted)]),
+        xyz,
+        np.concatenate([kept.intensity, *(one.intensity for one in pasted)]),
+        np.concatenate([kept.ground, np.zeros(len(xyz) - len(kept.xyz), np.bool_)]),
         join([scene.boxes, *(one.box for one in pasted)]),
     )
+
+
+def _put_down(objects: Sequence[PastedObject], ground: NDArray[np.float32]) -> list[PastedObject | None]:
+    """Objects raised or lowered until they stand on the ground [G, 3]; None where there is none near."""
+    xy = np.concatenate([one.box.centre[:, :2] for one in objects])
+    _, near = KDTree(ground[:, :2]).query(xy, k=np.arange(1, _GROUND_POINTS + 1), distance_upper_bound=_GROUND_NEAR_M)
+    put: list[PastedObject | None] = []
+    for one, rows in zip(objects, near, strict=True):
+        z = ground[rows[rows < len(ground)], 2]  # what is not found has the row behind the last
+        put.append(one.raised(float(np.median(z)) - one.bottom) if len(z) else None)
+    return put
 
 
 def _footprints(boxes: Boxes) -> NDArray[np.object_]:

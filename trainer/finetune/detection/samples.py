@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
+from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.errors import UserError
@@ -114,13 +115,13 @@ def scene_of(sweep: CachedSweep, boxes: Boxes | None, camera: Camera | None, con
         keep &= camera.sees(sweep.xyz)
     rows = np.flatnonzero(keep)
     known = no_boxes() if boxes is None else boxes.take(np.isin(boxes.kind, config.classes.names))
-    return Scene(sweep.xyz[rows], sweep.intensity[rows], known)
+    return Scene(sweep.xyz[rows], sweep.intensity[rows], sweep.label[rows] == GROUND, known)
 
 
 def within(scene: Scene, grid: GridConfig) -> Scene:
     """What of a scene lies in the grid; a scene without any point there stays as it is."""
     rows = np.flatnonzero(grid.holds(scene.xyz))
-    return Scene(scene.xyz[rows], scene.intensity[rows], scene.boxes) if len(rows) else scene
+    return scene.take(rows) if len(rows) else scene
 
 
 def to_grid(scene: Scene, voxel_size: float, grid: GridConfig) -> tuple[Voxels, NDArray[np.int64], NDArray[np.float32]]:

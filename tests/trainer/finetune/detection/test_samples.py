@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from iscc_lidar.data_schemas.boxes import Camera, points_in_box
+from iscc_lidar.data_schemas.boxes import Camera, no_boxes, points_in_box
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.run import preprocess
@@ -70,7 +71,7 @@ def test_pasted_objects_stand_free_and_push_points_away(boxed: Cache, config: De
     assert after.boxes.kind[: len(before.boxes)].tolist() == before.boxes.kind.tolist()
     everything = [o for of_class in bank.objects for o in of_class]
     for k in range(len(before.boxes), len(after.boxes)):
-        (one,) = (o for o in everything if np.array_equal(o.box.centre[0], after.boxes.centre[k]))
+        (one,) = (o for o in everything if np.array_equal(o.box.centre[0, :2], after.boxes.centre[k, :2]))
         assert len(inside_box(after, k)) == len(one.xyz)  # its own points and no other
         for j in range(k):
             apart = np.linalg.norm(after.boxes.centre[k, :2] - after.boxes.centre[j, :2])
@@ -131,3 +132,28 @@ def test_points_in_a_box_are_those_of_a_slow_look() -> None:
         x = np.cos(0.7) * point[0] + np.sin(0.7) * point[1]
         y = np.cos(0.7) * point[1] - np.sin(0.7) * point[0]
         assert said == (abs(x) <= 2 and abs(y) <= 0.75 and abs(point[2]) <= 0.5)
+
+
+def hill(x: np.ndarray) -> np.ndarray:
+    return 0.1 * x - 1.7
+
+
+def test_pasted_objects_stand_on_the_ground_and_nowhere_else(boxed: Cache, config: DetectionConfig) -> None:
+    x, y = (a.ravel() for a in np.meshgrid(np.arange(0.0, 25.0, 0.5), np.arange(-40.0, 40.0, 0.5)))
+    xyz = np.stack([x, y, hill(x)], axis=1).astype(np.float32)
+    slope = Scene(xyz, np.zeros(len(xyz), np.float32), np.ones(len(xyz), np.bool_), no_boxes())
+    bank = ObjectBank.of([scene(boxed, config, "01", k) for k in range(3)], NAMES, PasteConfig())
+    after = paste(slope, bank, NAMES, PasteConfig(fill_to=(30, 30, 30)), np.random.default_rng(0))
+    assert len(after.boxes) > 3
+    bottom = after.boxes.centre[:, 2] - after.boxes.size[:, 2] / 2
+    near = after.boxes.centre[:, 0] < 24
+    np.testing.assert_allclose(bottom[near], hill(after.boxes.centre[near, 0]), atol=0.06)
+    assert (after.boxes.centre[:, 0] < 30).all()  # 5 m from the last ground
+    assert not after.ground[len(xyz) :].any()
+    for k in range(len(after.boxes)):
+        assert len(inside_box(after, k)) >= PasteConfig().min_points
+    unknown = replace(slope, ground=np.zeros(len(xyz), np.bool_))
+    flat = paste(unknown, bank, NAMES, PasteConfig(fill_to=(30, 30, 30)), np.random.default_rng(0))
+    heights = {float(o.box.centre[0, 2]) for of_class in bank.objects for o in of_class}
+    assert set(flat.boxes.centre[:, 2].tolist()) <= heights
+    assert flat.boxes.centre[:, 0].max() > 30
