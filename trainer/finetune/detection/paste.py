@@ -94,14 +94,14 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
     objects keep their height.
     """
     taken = list(_footprints(scene.boxes))
-    ground = scene.xyz[scene.ground]
+    ground = _Ground.of(scene)
     pasted: list[PastedObject] = []
     for name, objects, target in zip(names, bank.objects, config.fill_to, strict=True):
         room = target - int((scene.boxes.kind == name).sum())
         if room <= 0 or not objects:
             continue
         tried = [objects[k] for k in rng.permutation(len(objects))[: _TRIES * room].tolist()]
-        standing = [one for one in (_put_down(tried, ground) if len(ground) else tried) if one is not None]
+        standing = [one for one in (ground.put_down(tried) if ground else tried) if one is not None]
         for one in standing:
             (place,) = _footprints(one.box)
             if room > 0 and not any(place.intersects(other) for other in taken):
@@ -123,15 +123,29 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
     )
 
 
-def _put_down(objects: Sequence[PastedObject], ground: NDArray[np.float32]) -> list[PastedObject | None]:
-    """Objects raised or lowered until they stand on the ground [G, 3]; None where there is none near."""
-    xy = np.concatenate([one.box.centre[:, :2] for one in objects])
-    _, near = KDTree(ground[:, :2]).query(xy, k=np.arange(1, _GROUND_POINTS + 1), distance_upper_bound=_GROUND_NEAR_M)
-    put: list[PastedObject | None] = []
-    for one, rows in zip(objects, near, strict=True):
-        z = ground[rows[rows < len(ground)], 2]  # what is not found has the row behind the last
-        put.append(one.raised(float(np.median(z)) - one.bottom) if len(z) else None)
-    return put
+@dataclass(frozen=True)
+class _Ground:
+    """The ground's points: z float32 [G], metres, and where they lie from above."""
+
+    z: NDArray[np.float32]
+    from_above: KDTree
+
+    @classmethod
+    def of(cls, scene: Scene) -> Self | None:
+        """The ground of a scene; None where none is known."""
+        xyz = scene.xyz[scene.ground]
+        return cls(xyz[:, 2], KDTree(xyz[:, :2], balanced_tree=False, compact_nodes=False)) if len(xyz) else None
+
+    def put_down(self, objects: Sequence[PastedObject]) -> list[PastedObject | None]:
+        """Objects raised or lowered until they stand on the ground; None where it is not seen near."""
+        xy = np.concatenate([one.box.centre[:, :2] for one in objects])
+        nearest = np.arange(1, _GROUND_POINTS + 1)
+        _, near = self.from_above.query(xy, k=nearest, distance_upper_bound=_GROUND_NEAR_M)
+        put: list[PastedObject | None] = []
+        for one, rows in zip(objects, near, strict=True):
+            z = self.z[rows[rows < len(self.z)]]  # what is not found has the row behind the last
+            put.append(one.raised(float(np.median(z)) - one.bottom) if len(z) else None)
+        return put
 
 
 def _footprints(boxes: Boxes) -> NDArray[np.object_]:
