@@ -20,7 +20,7 @@ from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 # V voxels, B scenes, C classes, D features, W width, X and Y cells, R places
 
 _FIRST_HEAT = 0.05  # a new head says so everywhere: else all the empty cells would be its first lesson
-_AROUND = 9  # cells: where the ground is looked for
+_LOWEST_OF, _SMOOTHED_OVER = 11, 5  # cells: where the ground is looked for
 
 
 class Look(NamedTuple):
@@ -115,15 +115,18 @@ class DetectionNetwork(TaskNetwork):
 
 
 def local_ground(cell: Tensor, z: Tensor, scenes: int, shape: tuple[int, int]) -> Tensor:
-    """Where about the ground is, [B, X, Y]: the mean over the cells around of each one's lowest voxel; 0 far from any.
+    """Where about the ground is, [B, X, Y]: the lowest voxel around, smoothed; 0 far from any.
 
-    On a hill the sensor's own height tells little of a car's.
+    On a hill the sensor's own height tells little of a car's. The mean of the lowest of each cell within 1.8 m lies .5 m
+    above where boxes stand, with .32 m of mean deviation (synthetic streets; PandaSet .8 and .36): a car hides its own
+    ground. The lowest within 2.2 m lies .06 m below, with .13 m (.06 and .14).
     """
-    empty = z.new_zeros(scenes * shape[0] * shape[1])
-    lowest = empty.scatter_reduce(0, cell, z, "amin", include_self=False)
-    full = empty.index_fill(0, cell, 1.0)
-    maps = torch.stack([lowest, full]).view(2 * scenes, 1, *shape)
-    near: Tensor = functional.avg_pool2d(maps, _AROUND, 1, _AROUND // 2).view(2, scenes, *shape)
+    empty = z.new_full((scenes * shape[0] * shape[1],), math.inf)
+    lowest = empty.scatter_reduce(0, cell, z, "amin").view(scenes, 1, *shape)
+    lowest = -functional.max_pool2d(-lowest, _LOWEST_OF, 1, _LOWEST_OF // 2)
+    known = lowest.isfinite()
+    maps = torch.cat([torch.where(known, lowest, 0.0), known.float()])
+    near: Tensor = functional.avg_pool2d(maps, _SMOOTHED_OVER, 1, _SMOOTHED_OVER // 2).view(2, scenes, *shape)
     return near[0] / near[1].clamp(min=1e-6)
 
 

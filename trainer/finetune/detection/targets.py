@@ -17,13 +17,13 @@ from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 
 CODE: Final = 9
-"""Numbers that tell a box of a class: centre from the cell's, in cells (x, y); z, metres; logarithms of length, width
-and height; sine and cosine of twice the heading; 1 or -1 for which of the two headings it is. Front and back look
-alike: of two headings that may be meant the mean is none."""
+"""Numbers that tell a box of a class: centre from the cell's, in cells (x, y); z of the bottom, metres; logarithms of
+length, width and height; sine and cosine of twice the heading; 1 or -1 for which of the two headings it is. Front and
+back look alike: of two headings that may be meant the mean is none."""
 Z: Final = 2
 SIZE: Final = slice(3, 6)
 FORWARD: Final = 8
-"""Which of them are the height of the centre, the size, and which heading it is."""
+"""Which of them are the bottom, the size, and which heading it is."""
 _AROUND: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
 _LEAST_RADIUS: Final = 2  # cells
 
@@ -96,17 +96,17 @@ def encode(boxes: Boxes, k: int, offset: NDArray[np.float64]) -> NDArray[np.floa
     heading = boxes.heading[k]
     axis = [np.sin(2 * heading), np.cos(2 * heading)]
     forward = 1.0 if np.cos(heading - np.arctan2(*axis) / 2) > 0 else -1.0
-    return np.concatenate([offset, boxes.centre[k, 2:], np.log(boxes.size[k]), axis, [forward]])
+    bottom = boxes.centre[k, 2] - boxes.size[k, 2] / 2  # the ground is easier seen than the middle
+    return np.concatenate([offset, [bottom], np.log(boxes.size[k]), axis, [forward]])
 
 
 def typical_codes(boxes: Boxes, names: Sequence[str]) -> NDArray[np.float32]:
-    """A box of each class of usual size that stands on the ground, z above it: float32 [C, CODE]."""
+    """A box of each class of usual size, its bottom at 0: float32 [C, CODE]."""
     code = np.zeros((len(names), CODE), dtype=np.float32)
     for k, name in enumerate(names):
         size = boxes.size[boxes.kind == name]
         if len(size):
             code[k, SIZE] = np.log(size).mean(axis=0)
-            code[k, Z] = size[:, 2].mean() / 2
     return code
 
 
@@ -116,6 +116,7 @@ def decode(
     """Centres [R, 3], sizes [R, 3] and headings [R] of codes [R, CODE] at cells x * Y + y [R]."""
     code = code.astype(np.float64)
     at = np.stack(np.divmod(cell, grid.shape[1]), axis=1) + 0.5
-    centre = np.concatenate([grid.corner + (at + code[:, :2]) * grid.cell_m, code[:, 2:3]], axis=1)
+    size = np.exp(code[:, SIZE])
+    centre = np.column_stack([grid.corner + (at + code[:, :2]) * grid.cell_m, code[:, Z] + size[:, 2] / 2])
     heading = np.arctan2(code[:, 6], code[:, 7]) / 2 + np.where(code[:, 8] > 0, 0.0, np.pi)
-    return centre, np.exp(code[:, 3:6]), np.angle(np.exp(1j * heading))
+    return centre, size, np.angle(np.exp(1j * heading))

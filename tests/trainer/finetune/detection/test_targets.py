@@ -134,7 +134,8 @@ def test_box_loss_counts_what_is_guessed_less() -> None:
 def test_typical_boxes_stand_on_the_ground() -> None:
     boxes = some_boxes([(9, 0, -1, 4, 2, 1.5, 1), (9, 0, 3, 1, 2, 2.5, 0)], ["Car", "Car"])
     code = typical_codes(boxes, NAMES)
-    _, size, _ = decode(code, np.zeros(2, np.int64), GRID)
+    centre, size, _ = decode(code, np.zeros(2, np.int64), GRID)
     np.testing.assert_allclose(size[0], [2, 2, np.sqrt(1.5 * 2.5)], rtol=1e-5)
-    assert code[0, Z] == 1.0
+    assert code[0, Z] == 0
+    np.testing.assert_allclose(centre[0, 2], np.sqrt(1.5 * 2.5) / 2, rtol=1e-5)
     assert not code[1].any()
