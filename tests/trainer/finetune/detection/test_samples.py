@@ -23,6 +23,8 @@ from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, PasteConfig, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.samples import BoxDataset, all_boxed, collate, scene_of
+from iscc_lidar.trainer.finetune.detection.targets import CODE, SIZE
+from iscc_lidar.trainer.hardware.compute import ON_CPU
 
 NAMES = ("Car", "Pedestrian", "Cyclist")
 
@@ -132,6 +134,15 @@ def test_points_in_a_box_are_those_of_a_slow_look() -> None:
         x = np.cos(0.7) * point[0] + np.sin(0.7) * point[1]
         y = np.cos(0.7) * point[1] - np.sin(0.7) * point[0]
         assert said == (abs(x) <= 2 and abs(y) <= 0.75 and abs(point[2]) <= 0.5)
+
+
+def test_a_new_network_starts_from_the_boxes_in_use(boxed: Cache, config: DetectionConfig) -> None:
+    boxes = boxed.boxes("00", 0)
+    assert boxes is not None
+    network = DetectionLearner(boxed, [("00", 0)], config).new_network(ON_CPU)
+    said = network.box.code.bias.detach().view(len(NAMES), CODE)[0, SIZE].exp()
+    usual = np.exp(np.log(boxes.size[boxes.kind == "Car"]).mean(axis=0))
+    np.testing.assert_allclose(said.numpy(), usual, rtol=1e-5)
 
 
 def hill(x: np.ndarray) -> np.ndarray:
