@@ -37,9 +37,12 @@ class BoxHead(nn.Module):
         half = self.patch // 2
         along = torch.arange(self.patch, device=at.device)
         rows = functional.pad(grid, (0, 0, half, half, half, half))
-        patch = rows[scene[:, None, None], x[:, None, None] + along[:, None], y[:, None, None] + along]
-        code: Tensor = self.code(functional.relu(self.hidden(patch.flatten(1))))
-        code = code.view(-1, self.classes, CODE)[torch.arange(len(at), device=at.device), kind]
+        first = (scene * rows.shape[1] + x) * rows.shape[2] + y  # the patch's lower corner
+        cells = first[:, None, None] + along[:, None] * rows.shape[2] + along
+        # Indexing would add up gradients in any order of the threads: no run would end as another does.
+        patch = functional.embedding(cells, rows.flatten(0, 2))
+        codes: Tensor = self.code(functional.relu(self.hidden(patch.flatten(1)))).view(-1, self.classes, CODE)
+        code = (codes * functional.one_hot(kind, self.classes)[:, :, None]).sum(dim=1)
         above = functional.one_hot(torch.tensor(Z), CODE).to(code)
         return code + above * ground[scene, x, y][:, None]
 

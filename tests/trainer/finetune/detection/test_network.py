@@ -44,6 +44,22 @@ def test_no_place_no_box_and_a_new_head_says_what_it_starts_from() -> None:
     torch.testing.assert_close(told, code)
 
 
+def test_gradients_are_the_same_bit_for_bit_however_threads_run() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    head = BoxHead(width=16, classes=2, patch=5, hidden=32)
+    grid = torch.randn(1, 64, 64, 16, requires_grad=True)
+    at = torch.arange(0, 2 * 64 * 64, 7)  # patches that overlap
+    grads = []
+    for _ in range(10):
+        grid.grad = None
+        head(grid, torch.zeros(1, 64, 64), at).abs().sum().backward()
+        assert grid.grad is not None
+        grads.append(grid.grad)
+    torch.set_num_threads(threads)
+    assert all(torch.equal(grad, grads[0]) for grad in grads)
+
+
 def test_the_ground_is_the_lowest_around_smoothed_and_0_where_nothing_is() -> None:
     rng = np.random.default_rng(0)
     cell = rng.integers(0, 2 * 30 * 20, 60)
