@@ -124,8 +124,11 @@ def points_in_box(
     xyz: NDArray[np.floating], centre: NDArray[np.float64], size: NDArray[np.float64], heading: float
 ) -> NDArray[np.bool_]:
     """Which points [N, 3] lie in one box: bool [N]."""
-    away = xyz - centre
+    reach = np.hypot(size[0], size[1]) / 2 + 1e-6
+    near = np.flatnonzero((np.abs(xyz[:, 0] - centre[0]) <= reach) & (np.abs(xyz[:, 1] - centre[1]) <= reach))
+    away = xyz[near] - centre
     along = np.cos(heading) * away[:, 0] + np.sin(heading) * away[:, 1]
     across = -np.sin(heading) * away[:, 0] + np.cos(heading) * away[:, 1]
-    inside: NDArray[np.bool_] = (np.abs(np.stack([along, across, away[:, 2]], axis=1)) <= size / 2).all(axis=1)
+    inside = np.zeros(len(xyz), dtype=np.bool_)
+    inside[near] = (np.abs(np.stack([along, across, away[:, 2]], axis=1)) <= size / 2).all(axis=1)
     return inside
