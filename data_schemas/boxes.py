@@ -43,6 +43,12 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.kind)
 
+    @property
+    def bottom(self) -> NDArray[np.float64]:
+        """Z of what they stand on, metres: float64 [N]."""
+        lower: NDArray[np.float64] = self.centre[:, 2] - self.size[:, 2] / 2
+        return lower
+
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         """Some of the boxes."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -124,7 +130,7 @@ def points_in_box(
     xyz: NDArray[np.floating], centre: NDArray[np.float64], size: NDArray[np.float64], heading: float
 ) -> NDArray[np.bool_]:
     """Which points [N, 3] lie in one box: bool [N]."""
-    reach = np.hypot(size[0], size[1]) / 2 + 1e-6
+    reach = np.hypot(size[0], size[1]) / 2 + 1e-6  # most points are far: what is beyond the corners is not turned
     near = np.flatnonzero((np.abs(xyz[:, 0] - centre[0]) <= reach) & (np.abs(xyz[:, 1] - centre[1]) <= reach))
     away = xyz[near] - centre
     along = np.cos(heading) * away[:, 0] + np.sin(heading) * away[:, 1]

@@ -30,7 +30,7 @@ class BoxHead(nn.Module):
 
         Args:
             grid: float32 [B, X, Y, W].
-            ground: float32 [B, X, Y], z of the ground, metres, from which heights are told.
+            ground: float32 [B, X, Y], z of the ground, metres, from which bottoms are told.
             at: int64 [R], where boxes are told, of which class: ((scene * C + class) * X + x) * Y + y.
         """
         scene, kind, x, y = torch.unravel_index(at, (len(grid), self.classes, *ground.shape[1:]))
@@ -43,10 +43,10 @@ class BoxHead(nn.Module):
         patch = functional.embedding(cells, rows.flatten(0, 2))
         codes: Tensor = self.code(functional.relu(self.hidden(patch.flatten(1)))).view(-1, self.classes, CODE)
         code = (codes * functional.one_hot(kind, self.classes)[:, :, None]).sum(dim=1)
-        above = functional.one_hot(torch.tensor(Z), CODE).to(code)
-        return code + above * ground[scene, x, y][:, None]
+        code[:, Z] += ground[scene, x, y]
+        return code
 
     @torch.no_grad()
     def start_from(self, code: Tensor) -> None:
-        """Let a new head say codes [C, CODE] whatever it sees; z above the ground."""
+        """Let a new head say codes [C, CODE] whatever it sees; their bottoms above the ground."""
         self.code.bias.copy_(code.flatten())

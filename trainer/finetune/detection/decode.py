@@ -45,14 +45,14 @@ def find_boxes(
     score, at = torch.where(peak, heat, heat.new_zeros(())).flatten(1).topk(min(config.peaks, heat[0].numel()))
     kinds, rows, scores = [], [], []
     for k, (name, of_class, cells) in enumerate(zip(names, score.cpu().numpy(), at, strict=True)):
-        chosen = np.flatnonzero(of_class >= config.min_score)
-        cell = cells[torch.from_numpy(chosen).to(cells.device)]
+        of_class = of_class[of_class >= config.min_score]
+        cell = cells[: len(of_class)]  # the highest come first
         code = tell(cell + k * heat[0].numel())
         centre, size, heading = targets.decode(code.cpu().numpy(), cell.cpu().numpy(), grid)
         kept = suppress(centre, size, heading, config.max_overlap)
         kinds += [name] * len(kept)
         rows.append(np.concatenate([centre, size, heading[:, None]], axis=1)[kept])
-        scores.append(of_class[chosen][kept])
+        scores.append(of_class[kept])
     found = np.concatenate(rows)
     boxes = boxes_in_space(np.array(kinds, dtype=np.str_), found[:, :3], found[:, 3:6], found[:, 6])
     return boxes, np.concatenate(scores).astype(np.float64)

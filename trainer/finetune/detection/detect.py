@@ -113,10 +113,9 @@ def detect_all(
             boxes, scores = no_boxes(), np.zeros(0)
         else:
             voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
-            coords, feats = join_voxels([voxels])
-            tensors = (coords, feats, torch.from_numpy(cell), torch.from_numpy(offset))
-            coords, feats, at, place = (tensor.to(device) for tensor in tensors)
-            seen = network.look(coords, feats, at, place, 1)
+            coords, feats = (tensor.to(device) for tensor in join_voxels([voxels]))
+            in_grid, in_cell = (torch.from_numpy(array).to(device) for array in (cell, offset))
+            seen = network.look(coords, feats, in_grid, in_cell, scenes=1)
             tell = partial(network.tell, seen)
             boxes, scores = find_boxes(seen.heat[0], tell, config.classes.names, config.grid, config.decode)
         yield Found(sweep, camera, no_boxes() if truth is None else truth, boxes, scores)

@@ -49,11 +49,6 @@ class PastedObject:
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
 
-    @property
-    def bottom(self) -> float:
-        """Where its box stands, metres."""
-        return float(self.box.centre[0, 2] - self.box.size[0, 2] / 2)
-
     def raised(self, by_m: float) -> Self:
         """The same object higher up."""
         up = np.array([0.0, 0.0, by_m])
@@ -101,10 +96,11 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
         if room <= 0 or not objects:
             continue
         tried = [objects[k] for k in rng.permutation(len(objects))[: _TRIES * room].tolist()]
-        standing = [one for one in (ground.put_down(tried) if ground else tried) if one is not None]
-        for one in standing:
+        for one in ground.put_down(tried) if ground else tried:
+            if room == 0:
+                break
             (place,) = _footprints(one.box)
-            if room > 0 and not any(place.intersects(other) for other in taken):
+            if not any(place.intersects(other) for other in taken):
                 taken.append(place)
                 pasted.append(one)
                 room -= 1
@@ -136,15 +132,16 @@ class _Ground:
         xyz = scene.xyz[scene.ground]
         return cls(xyz[:, 2], KDTree(xyz[:, :2], balanced_tree=False, compact_nodes=False)) if len(xyz) else None
 
-    def put_down(self, objects: Sequence[PastedObject]) -> list[PastedObject | None]:
-        """Objects raised or lowered until they stand on the ground; None where it is not seen near."""
+    def put_down(self, objects: Sequence[PastedObject]) -> list[PastedObject]:
+        """Objects raised or lowered until they stand on the ground, of those near which it is seen."""
         xy = np.concatenate([one.box.centre[:, :2] for one in objects])
         nearest = np.arange(1, _GROUND_POINTS + 1)
         _, near = self.from_above.query(xy, k=nearest, distance_upper_bound=_GROUND_NEAR_M)
-        put: list[PastedObject | None] = []
+        put: list[PastedObject] = []
         for one, rows in zip(objects, near, strict=True):
             z = self.z[rows[rows < len(self.z)]]  # what is not found has the row behind the last
-            put.append(one.raised(float(np.median(z)) - one.bottom) if len(z) else None)
+            if len(z):
+                put.append(one.raised(float(np.median(z) - one.box.bottom[0])))
         return put
 
 

@@ -96,8 +96,8 @@ def encode(boxes: Boxes, k: int, offset: NDArray[np.float64]) -> NDArray[np.floa
     heading = boxes.heading[k]
     axis = [np.sin(2 * heading), np.cos(2 * heading)]
     forward = 1.0 if np.cos(heading - np.arctan2(*axis) / 2) > 0 else -1.0
-    bottom = boxes.centre[k, 2] - boxes.size[k, 2] / 2  # the ground is easier seen than the middle
-    return np.concatenate([offset, [bottom], np.log(boxes.size[k]), axis, [forward]])
+    bottom = boxes.bottom[k : k + 1]  # the ground is easier seen than the middle
+    return np.concatenate([offset, bottom, np.log(boxes.size[k]), axis, [forward]])
 
 
 def typical_codes(boxes: Boxes, names: Sequence[str]) -> NDArray[np.float32]:
@@ -118,5 +118,5 @@ def decode(
     at = np.stack(np.divmod(cell, grid.shape[1]), axis=1) + 0.5
     size = np.exp(code[:, SIZE])
     centre = np.column_stack([grid.corner + (at + code[:, :2]) * grid.cell_m, code[:, Z] + size[:, 2] / 2])
-    heading = np.arctan2(code[:, 6], code[:, 7]) / 2 + np.where(code[:, 8] > 0, 0.0, np.pi)
+    heading = np.arctan2(code[:, 6], code[:, 7]) / 2 + np.where(code[:, FORWARD] > 0, 0.0, np.pi)
     return centre, size, np.angle(np.exp(1j * heading))
