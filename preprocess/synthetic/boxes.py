@@ -36,6 +36,8 @@ KINDS: Final = {
     MOTORCYCLE: "Misc",
 }
 """KITTI's name of each class with an instance id. What KITTI has no name for is Misc."""
+VAN_FROM_M: Final = 1.9
+"""From this height on a car is a "Van", as KITTI's labellers have it: neither for nor against a detector of cars."""
 _FILL: Final = {CAR: 0.7, TRUCK: 0.8, OTHER_VEHICLE: 0.8, PERSON: 0.45}
 _OTHER_FILL: Final = 0.35
 """Share of the rays at a thing's box that meet it where nothing stands before it."""
@@ -50,8 +52,10 @@ def boxes_in_image(street: Street, config: SynthConfig, number: int, made: Synth
     poses = inverse(made.world_SE3_sensor) @ world_SE3_objects(street, number / config.sweep_rate_hz)[things.row]
     middle = (things.low + things.high) / 2
     centre = np.einsum("tij,tj->ti", poses[:, :3, :3], middle) + poses[:, :3, 3]
+    size = things.high - things.low
     kind = np.array([KINDS[raw] for raw in things.raw.tolist()], dtype=np.str_)
-    boxes = boxes_in_space(kind, centre, things.high - things.low, np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
+    kind = np.where((kind == "Car") & (size[:, 2] >= VAN_FROM_M), "Van", kind)
+    boxes = boxes_in_space(kind, centre, size, np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
     seen = np.flatnonzero((points[things.instance] > 0) & camera.sees(centre))
     seen = seen[np.argsort(np.linalg.norm(centre[seen], axis=1), kind="stable")]
     found = boxes.take(seen)

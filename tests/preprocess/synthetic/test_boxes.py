@@ -10,13 +10,13 @@ import pytest
 
 from iscc_lidar.data_schemas.boxes import points_in_box
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.synthetic.boxes import KINDS
+from iscc_lidar.preprocess.synthetic.boxes import KINDS, VAN_FROM_M
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
 from iscc_lidar.preprocess.synthetic.parts import ball, bar, box, extent, turn
 from iscc_lidar.shared.kitti_objects import image_boxes
 
-CLASS = {"Car": 1, "Pedestrian": 6, "Cyclist": 7, "Truck": 4}
+CLASS = {"Car": 1, "Van": 1, "Pedestrian": 6, "Cyclist": 7, "Truck": 4}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,15 @@ def test_boxes_hold_the_points_of_their_things(streets: Path) -> None:
                     kinds.add(kind)
                     assert (inside & thing).sum() > 0.95 * thing.sum()
                     assert (sweep.semantic[thing] == CLASS[kind]).all()
-    assert {"Car", "Pedestrian"} <= kinds <= set(KINDS.values())
+    assert {"Car", "Pedestrian"} <= kinds <= {*KINDS.values(), "Van"}
+
+
+def test_a_high_car_is_a_van(streets: Path) -> None:
+    dataset = open_dataset("synthetic", streets)
+    found = [dataset.read(sequence, 0).boxes for sequence in dataset.sequences()]
+    height = {kind: np.concatenate([b.size[b.kind == kind, 2] for b in found if b]) for kind in ("Car", "Van")}
+    assert height["Car"].max() <= VAN_FROM_M + 0.01
+    assert height["Van"].min() >= VAN_FROM_M - 0.01
 
 
 def test_what_is_seen_less_is_said_to_be_occluded_more(streets: Path) -> None:

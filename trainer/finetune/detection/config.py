@@ -25,6 +25,9 @@ class ClassesConfig:
     """What is detected."""
 
     names: tuple[str, ...] = option(("Car", "Pedestrian", "Cyclist"), "kinds of boxes, as the data set names them")
+    ignored: tuple[str, ...] = option(
+        ("Van", "Person_sitting"), "kinds so much like those that a detection there is neither right nor wrong"
+    )
     min_points: int = option(1, "boxes with fewer points of the sweep are not learnt from, nor is what lies in them")
 
 

@@ -83,7 +83,8 @@ class BoxDataset(Dataset[BoxSample]):
         scene = paste(self._scene(*self.places[key.place]), self._bank, names, config.paste, rng)
         scene = within(augment_scene(scene, config.augment, rng), config.grid)
         points = np.array([len(inside_box(scene, k)) for k in range(len(scene.boxes))], dtype=np.int64)
-        targets = make_targets(scene.boxes, points >= config.classes.min_points, names, config.grid)
+        learnt = (points >= config.classes.min_points) & np.isin(scene.boxes.kind, names)
+        targets = make_targets(scene.boxes, learnt, names, config.grid)
         voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
         return BoxSample(voxels, cell, offset, targets)
 
@@ -109,12 +110,13 @@ def read_scene(cache: Cache, config: DetectionConfig, sequence: str, index: int)
 
 
 def scene_of(sweep: CachedSweep, boxes: Boxes | None, camera: Camera | None, config: DetectionConfig) -> Scene:
-    """What of a sweep is considered: points that exist, in the grid and in the image, and boxes of the classes."""
+    """What of a sweep is considered: points that exist, in the grid and in the image, boxes learnt from or ignored."""
     keep = sweep.xyz.any(axis=1) & config.grid.holds(sweep.xyz)
     if camera is not None and config.grid.in_image:
         keep &= camera.sees(sweep.xyz)
     rows = np.flatnonzero(keep)
-    known = no_boxes() if boxes is None else boxes.take(np.isin(boxes.kind, config.classes.names))
+    kinds = (*config.classes.names, *config.classes.ignored)
+    known = no_boxes() if boxes is None else boxes.take(np.isin(boxes.kind, kinds))
     return Scene(sweep.xyz[rows], sweep.intensity[rows], sweep.label[rows] == GROUND, known)
 
 

@@ -46,7 +46,7 @@ class Targets:
 
 
 def make_targets(boxes: Boxes, learnt: NDArray[np.bool_], names: Sequence[str], grid: GridConfig) -> Targets:
-    """Draw boxes [N] of known classes; those not ``learnt`` [N] only make their cells ignored."""
+    """Draw boxes [N], of which those not ``learnt`` [N] only make their cells ignored; the others are of ``names``."""
     shape = grid.shape
     heat = np.zeros((len(names), *shape), dtype=np.float32)
     ignored = np.zeros(shape, dtype=np.bool_)

@@ -45,7 +45,7 @@ def test_a_scene_is_what_camera_and_grid_see(boxed: Cache, config: DetectionConf
     assert isinstance(camera, Camera)
     assert camera.sees(found.xyz).all()
     assert config.grid.holds(found.xyz).all()
-    assert set(found.boxes.kind.tolist()) <= set(NAMES)
+    assert set(found.boxes.kind.tolist()) <= {*NAMES, "Van"}
     everywhere = resolve(DetectionConfig, None, ["grid.in_image=false", "grid.x_min_m=-40.0"])
     assert len(scene(boxed, everywhere).xyz) > 2 * len(found.xyz)
 
@@ -105,6 +105,21 @@ def test_a_key_gives_the_same_sample_in_another_process(boxed: Cache, config: De
     assert (first.heat.flatten()[first.at] > 0.3).all()  # places in the maps of their own scene and class
     assert int(first.cell.max()) >= first.heat[0, 0].numel()  # of the second scene
     assert not np.array_equal(dataset[SampleKey(1, 0)].offset[:20], dataset[SampleKey(0, 0)].offset[:20])
+
+
+def test_nothing_is_learnt_where_a_kind_much_like_a_class_stands(boxed: Cache, config: DetectionConfig) -> None:
+    place = next(p for p in all_boxed(boxed) if "Van" in scene(boxed, config, *p).boxes.kind)
+    options = ["paste.fill_to=[0,0,0]", "augment.flip=false", "augment.rotate_deg=0", "augment.scale=0"]
+    with_vans = resolve(DetectionConfig, None, [*options, "augment.drop=0"])
+    without = replace(with_vans, classes=replace(config.classes, ignored=()))
+    here, there = (BoxDataset(boxed, [place], [], c)[SampleKey(0, 0)].targets for c in (with_vans, without))
+    assert np.array_equal(here.at, there.at)
+    assert np.array_equal(here.heat, there.heat)
+    more = here.ignored & ~there.ignored
+    boxes = scene(boxed, config, *place).boxes
+    corner, cell = config.grid.corner, config.grid.cell_m
+    x, y = np.floor((boxes.centre[boxes.kind == "Van", :2] - corner) / cell).astype(np.int64).T
+    assert more[x, y].all()
 
 
 def test_voxels_know_their_cell(boxed: Cache, config: DetectionConfig) -> None:
