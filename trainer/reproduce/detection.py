@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared import files
+from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.plan import Tuning
-from iscc_lidar.trainer.reproduce.results import Spread, cell, paired_gain, spread
+from iscc_lidar.trainer.reproduce.results import PARSERS, Spread, cell, paired_gain, spread
 from iscc_lidar.trainer.reproduce.rows import SCRATCH, SEGMENTATION
 from iscc_lidar.trainer.reproduce.tables import fraction_table
 
@@ -46,6 +47,10 @@ class BoxResult:
     ap_r40: float | None
 
 
+_COLUMNS: Final = {field.name: PARSERS[str(field.type)] for field in fields(BoxResult)}
+"""Columns of detection.csv, and what each holds."""
+
+
 def read_box_results(tuning: Tuning, dataset: str, out: Path) -> list[BoxResult]:
     """The results of a finished run."""
     content = read_json(out / tuning.name / "detection.json")
@@ -74,10 +79,21 @@ def write_box_csv(path: Path, results: Sequence[BoxResult]) -> None:
     """Write results, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(BoxResult)])
+    writer.writerow(_COLUMNS)
     for result in results:
         writer.writerow([cell(value) for value in asdict(result).values()])
     files.write_text(path, text.getvalue())
+
+
+def read_box_csv(path: Path) -> list[BoxResult]:
+    """Read what write_box_csv wrote. Raises UserError for anything else."""
+    try:
+        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        return [BoxResult(**{name: parse(line[name]) for name, parse in _COLUMNS.items()}) for line in lines]
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a detection.csv of iscc-train reproduce ({type(error).__name__}: {error})"
+        ) from None
 
 
 def box_tables(results: Sequence[BoxResult]) -> str:

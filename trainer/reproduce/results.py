@@ -43,13 +43,15 @@ class Result:
     iou: dict[str, float | None]
 
 
-_KINDS: Final[dict[str, Callable[[str], Any]]] = {
+PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "str": str,
     "int": int,
     "float": float,
     "int | None": lambda text: int(text) if text else None,
+    "float | None": lambda text: float(text) if text else None,
 }
-_COLUMNS: Final = {field.name: _KINDS[str(field.type)] for field in fields(Result) if field.name != "iou"}
+"""What reads a cell of a .csv file, by the type of its field."""
+_COLUMNS: Final = {field.name: PARSERS[str(field.type)] for field in fields(Result) if field.name != "iou"}
 """Columns of results.csv before those of the classes, and what each holds."""
 
 

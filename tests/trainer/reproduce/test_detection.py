@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.errors import UserError
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
-from iscc_lidar.trainer.reproduce.detection import BoxResult, box_tables, read_box_results, write_box_csv
+from iscc_lidar.trainer.reproduce.detection import (
+    BoxResult,
+    box_tables,
+    read_box_csv,
+    read_box_results,
+    write_box_csv,
+)
 from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
 
@@ -65,6 +72,10 @@ def test_results_are_read_and_written(tmp_path: Path) -> None:
     assert head.startswith("method,dataset,schedule,fraction,seed,pretraining,kind,level,overlap,labels,ap_r11")
     assert second == "iscc,kitti,quick,5,1,1,Car,moderate,3d,20,40,40"
     assert third.endswith(",hard,3d,0,,")
+    assert read_box_csv(tmp_path / "detection.csv") == found
+    (tmp_path / "other.csv").write_text("method,dataset\niscc,kitti\n")
+    with pytest.raises(UserError, match=r"other\.csv: not a detection\.csv"):
+        read_box_csv(tmp_path / "other.csv")
 
 
 def test_a_table_has_gains_seed_by_seed_and_the_authors() -> None:
