@@ -41,6 +41,7 @@ class Look(NamedTuple):
 class BoxHeadConfig:
     """Sizes of what sits on the encoder."""
 
+    voxel_width: int = option(64, "channels between a voxel's feature and place, and what the grid gathers of it")
     width: int = option(48, "channels of the grid at full resolution")
     deep_width: int = option(64, "channels at half of it")
     layers: int = option(2, "convolutions at each resolution")
@@ -48,8 +49,8 @@ class BoxHeadConfig:
     box_width: int = option(128, "channels between that and the box")
 
     def __post_init__(self) -> None:
-        if min(self.width, self.deep_width, self.layers, self.box_width) < 1:
-            raise ValueError("head.width, head.deep_width, head.layers and head.box_width must be at least 1")
+        if min(self.voxel_width, self.width, self.deep_width, self.layers, self.box_width) < 1:
+            raise ValueError("the head's widths and head.layers must be at least 1")
         if self.patch < 1 or self.patch % 2 == 0:
             raise ValueError(f"head.patch must be odd, for a cell in its middle, not {self.patch}")
 
@@ -64,7 +65,8 @@ class DetectionNetwork(TaskNetwork):
         self.encoder = SparseUNet(model, compute.engine, compute.recompute)
         self.shape = shape
         width, deep = head.width, head.deep_width
-        self.gather = nn.Sequential(nn.Linear(model.out_channels + 3, width), BatchNorm(width), nn.ReLU())
+        # Two layers: what a voxel is, which the encoder tells, then decides what its place says of a box.
+        self.gather = nn.Sequential(*_layer(model.out_channels + 3, head.voxel_width), *_layer(head.voxel_width, width))
         self.fine = nn.Sequential(*(_convolution(width, width) for _ in range(head.layers)))
         self.coarse = nn.Sequential(
             _convolution(width, deep, stride=2), *(_convolution(deep, deep) for _ in range(head.layers))
@@ -139,6 +141,10 @@ class _GridNorm(BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # no copy: channels are last in memory
         return super().forward(rows).view(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+
+
+def _layer(wide: int, to: int) -> list[nn.Module]:
+    return [nn.Linear(wide, to), BatchNorm(to), nn.ReLU()]
 
 
 def _convolution(wide: int, to: int, stride: int = 1) -> nn.Sequential:
