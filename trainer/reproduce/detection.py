@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import read_json
 from iscc_lidar.trainer.reproduce import deck
+from iscc_lidar.trainer.reproduce.csv_files import PARSERS, read_lines, write_lines
 from iscc_lidar.trainer.reproduce.plan import Tuning
-from iscc_lidar.trainer.reproduce.results import PARSERS, Spread, cell, paired_gain, spread
+from iscc_lidar.trainer.reproduce.results import Spread, paired_gain, spread
 from iscc_lidar.trainer.reproduce.rows import SCRATCH, SEGMENTATION
 from iscc_lidar.trainer.reproduce.tables import fraction_table
 
@@ -77,23 +74,12 @@ def read_box_results(tuning: Tuning, dataset: str, out: Path) -> list[BoxResult]
 
 def write_box_csv(path: Path, results: Sequence[BoxResult]) -> None:
     """Write results, one a line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for result in results:
-        writer.writerow([cell(value) for value in asdict(result).values()])
-    files.write_text(path, text.getvalue())
+    write_lines(path, tuple(_COLUMNS), (asdict(result).values() for result in results))
 
 
 def read_box_csv(path: Path) -> list[BoxResult]:
     """Read what write_box_csv wrote. Raises UserError for anything else."""
-    try:
-        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        return [BoxResult(**{name: parse(line[name]) for name, parse in _COLUMNS.items()}) for line in lines]
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a detection.csv of iscc-train reproduce ({type(error).__name__}: {error})"
-        ) from None
+    return read_lines(path, "detection.csv", _result)
 
 
 def box_tables(results: Sequence[BoxResult]) -> str:
@@ -122,3 +108,7 @@ def _table(results: Sequence[BoxResult], kind: str) -> str:
 
 def _by_seed(results: Sequence[BoxResult], method: str, fraction: float) -> dict[int, float]:
     return {r.seed: r.ap_r11 for r in results if r.method == method and r.fraction == fraction and r.ap_r11 is not None}
+
+
+def _result(line: dict[str, str]) -> BoxResult:
+    return BoxResult(**{name: parse(line[name]) for name, parse in _COLUMNS.items()})

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import read_json
+from iscc_lidar.trainer.reproduce.csv_files import PARSERS, read_lines, write_lines
 from iscc_lidar.trainer.reproduce.plan import Tuning
 from iscc_lidar.trainer.reproduce.rows import SCRATCH
 
@@ -43,14 +40,6 @@ class Result:
     iou: dict[str, float | None]
 
 
-PARSERS: Final[dict[str, Callable[[str], Any]]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "int | None": lambda text: int(text) if text else None,
-    "float | None": lambda text: float(text) if text else None,
-}
-"""What reads a cell of a .csv file, by the type of its field."""
 _COLUMNS: Final = {field.name: PARSERS[str(field.type)] for field in fields(Result) if field.name != "iou"}
 """Columns of results.csv before those of the classes, and what each holds."""
 
@@ -97,24 +86,13 @@ def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path)
 def write_csv(path: Path, results: Sequence[Result]) -> None:
     """Write results, one a line, a column for each class."""
     classes = list(results[0].iou) if results else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *classes])
-    for r in results:
-        values = (*(getattr(r, name) for name in _COLUMNS), *(r.iou[name] for name in classes))
-        writer.writerow([cell(value) for value in values])
-    files.write_text(path, text.getvalue())
+    lines = ((*(getattr(r, name) for name in _COLUMNS), *(r.iou[name] for name in classes)) for r in results)
+    write_lines(path, [*_COLUMNS, *classes], lines)
 
 
 def read_csv(path: Path) -> list[Result]:
     """Read what write_csv wrote. Raises UserError for anything else."""
-    try:
-        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        return [_result(line) for line in lines]
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a results.csv of iscc-train reproduce ({type(error).__name__}: {error})"
-        ) from None
+    return read_lines(path, "results.csv", _result)
 
 
 def by_schedule(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -148,11 +126,6 @@ def gain_of(results: Sequence[Result], method: str, fraction: float, over: str =
 def paired_gain(of: Mapping[int, float], base: Mapping[int, float]) -> Spread | None:
     """Gain of values by seed over others, of the seeds that both have."""
     return spread(of[seed] - base[seed] for seed in sorted(of.keys() & base.keys()))
-
-
-def cell(value: str | float | None) -> str:
-    """A value as it stands in a .csv file."""
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _result(line: dict[str, str]) -> Result:
