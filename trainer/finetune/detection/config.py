@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.config import option, section
+from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig
 from iscc_lidar.trainer.finetune.detection.decode import DecodeConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
@@ -26,7 +27,8 @@ class ClassesConfig:
 
     names: tuple[str, ...] = option(("Car", "Pedestrian", "Cyclist"), "kinds of boxes, as the data set names them")
     ignored: tuple[str, ...] = option(
-        ("Van", "Person_sitting"), "kinds so much like those that a detection there is neither right nor wrong"
+        tuple(rule.neighbour for rule in CLASSES if rule.neighbour),
+        "kinds so much like those that a detection there is neither right nor wrong",
     )
     min_points: int = option(1, "boxes with fewer points of the sweep are not learnt from, nor is what lies in them")
 

@@ -50,7 +50,8 @@ class BoxHeadConfig:
 
     def __post_init__(self) -> None:
         if min(self.voxel_width, self.width, self.deep_width, self.layers, self.box_width) < 1:
-            raise ValueError("the head's widths and head.layers must be at least 1")
+            names = "head.voxel_width, head.width, head.deep_width, head.layers and head.box_width"
+            raise ValueError(f"{names} must be at least 1")
         if self.patch < 1 or self.patch % 2 == 0:
             raise ValueError(f"head.patch must be odd, for a cell in its middle, not {self.patch}")
 
