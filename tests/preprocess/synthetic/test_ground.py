@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iscc_lidar.preprocess.synthetic.ground import Ground, first_hit
@@ -34,6 +34,9 @@ def test_street_coordinates_there_and_back(seed: int, s: float, d: float) -> Non
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
+@example(seed=1015)
+@example(seed=1135)
+@example(seed=5649)
 def test_rays_stop_at_the_first_ground_and_not_before(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ground = some_ground(seed)
@@ -46,7 +49,8 @@ def test_rays_stop_at_the_first_ground_and_not_before(seed: int) -> None:
     assert np.isfinite(reach).mean() > 0.5
     assert set(raw[np.isfinite(reach)].tolist()) <= GROUNDS
     for ray, t in zip(rays, reach, strict=True):
-        steps = np.arange(1.0, min(t, 60.0), 0.01)
+        # Up to the millimetre before the face of a kerb, which is met by so much.
+        steps = np.arange(1.0, min(t, 60.0) - 1e-3, 0.01)
         path = origin + steps[:, None] * ray
         under = height_at(ground, path) - path[:, 2]
         # A ray may skim a bump between two marching steps, which grow with range, by no more than this.
