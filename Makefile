@@ -35,7 +35,7 @@ TUNE    ?= $(if $(shell command -v nvidia-smi),long,quick)
 PRESET  ?= quick
 # Synthetic streets that score: what is scored is built otherwise than what is learnt from,
 # and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
-TEST_STREETS := --set synth.sequences=32 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
+TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
 
 .PHONY: help setup datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench evaluate clean
 .DEFAULT_GOAL := help
