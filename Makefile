@@ -28,8 +28,11 @@ READY   := $(VENV)/.ready
 LEARN   ?= cache/$(DATASET)-train
 SCORE   ?= cache/$(DATASET)-test
 SPLIT_OF := $(if $(filter synthetic,$(DATASET)),--root data/train,$(if $(ROOT),--root $(ROOT)) --split train)
-PERCENT ?= 1
-TUNE    ?= $(if $(shell command -v nvidia-smi),long,quick)
+# make finetune: semseg or detection, with PERCENT of the labels by recipe TUNE
+TASK    ?= semseg
+PERCENT ?= $(if $(filter detection,$(TASK)),5,1)
+TUNE_ON_GPU := $(if $(filter detection,$(TASK)),$(if $(filter waymo,$(DATASET)),waymo,kitti),long)
+TUNE    ?= $(if $(shell command -v nvidia-smi),$(TUNE_ON_GPU),quick)
 # make reproduce: quick has three rows and takes an hour on 2 cores, detection adds the second table, full has all and
 # wants a GPU
 PRESET  ?= quick
@@ -78,10 +81,10 @@ else
 	$(BIN)/iscc-preprocess run $(DATASET) $(if $(ROOT),--root $(ROOT)) --split val --cache $(SCORE) $(PREPROCESS_ARGS)
 endif
 
-finetune: splits ## pre-train, fine-tune with PERCENT of the labels, score sweeps never seen
+finetune: splits ## pre-train, fine-tune for TASK with PERCENT of the labels, score sweeps never seen
 	$(BIN)/iscc-train pretrain --cache $(LEARN) --out $(OUT)-split --resume --recipe $(RECIPE)
-	$(BIN)/iscc-train finetune semseg --train-cache $(LEARN) --val-cache $(SCORE) --encoder $(OUT)-split --resume \
-	  --out $(OUT)-finetuned --recipe $(TUNE) --set labels.percent=$(PERCENT) $(ARGS)
+	$(BIN)/iscc-train finetune $(TASK) --train-cache $(LEARN) --val-cache $(SCORE) --encoder $(OUT)-split --resume \
+	  --out $(OUT)-$(TASK) --recipe $(TUNE) --set labels.percent=$(PERCENT) $(ARGS)
 
 # Groups for the rows "ground kept" and "single-sweep groups".
 splits-full: splits

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,9 @@ from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._files import found_in
-from iscc_lidar.preprocess.datasets._range_image import LaserCalibration, undo_motion, vehicle_points
+from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
+from iscc_lidar.preprocess.datasets._waymo_returns import Returns, concatenated, returns_of
 from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
 from iscc_lidar.shared.config import option, section
 from iscc_lidar.shared.errors import UserError
@@ -76,15 +77,6 @@ _OPTIONAL: Final = (_SEGMENTATION, _BOXES)
 
 # By laser, then by return (1, 2): float [H, W, 4] range in metres, intensity, elongation, in no-label zone.
 _Images = dict[int, dict[int, NDArray[Any]]]
-
-
-class _Returns(NamedTuple):
-    """Returns of one laser and return number; positions in metres in the vehicle frame of the sweep."""
-
-    xyz: NDArray[np.float64]
-    origin: NDArray[np.float64]
-    intensity: NDArray[np.float32]
-    pixel: NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ class Waymo:
         frame = int(self.sweep_names(sequence)[index])
         images = self._range_images(sequence, frame)
         world_SE3_vehicle = self._vehicle_pose(sequence, frame)
-        returns = _concatenate(list(self._place(sequence, frame, images, world_SE3_vehicle)))
+        returns = concatenated(list(self._place(sequence, frame, images, world_SE3_vehicle)))
         semantic, instance = self._labels(sequence, frame, images, returns.pixel)
         vehicle_SE3_sensor = np.eye(4)
         vehicle_SE3_sensor[:3, 3] = self._calibration(sequence, TOP).vehicle_SE3_laser[:3, 3]
@@ -225,13 +217,13 @@ class Waymo:
 
     def _place(
         self, sequence: str, frame: int, images: _Images, world_SE3_vehicle: NDArray[np.float64]
-    ) -> Iterator[_Returns]:
+    ) -> Iterator[Returns]:
         for laser, of_return in images.items():
             calibration = self._calibration(sequence, laser)
             poses = self._pixel_poses(sequence, frame) if laser == TOP and of_return else None
             for number, image in of_return.items():
                 try:
-                    yield _returns(image, laser, number, calibration, poses, world_SE3_vehicle)
+                    yield returns_of(image, laser, number, calibration, poses, world_SE3_vehicle)
                 except ValueError as error:
                     where = f"frame {frame}, laser {laser} ({LASERS.get(laser, 'unknown')}), return {number}"
                     raise UserError(f"{self._file(sequence, 'lidar')}: {where}: {error}") from None
@@ -276,33 +268,3 @@ def open_dataset(root: Path) -> Waymo:
 
 def _contexts(folder: Path) -> tuple[str, ...]:
     return tuple(sorted({file.stem for component in _NEEDED for file in (folder / component).glob("*.parquet")}))
-
-
-def _returns(
-    image: NDArray[Any],
-    laser: int,
-    number: int,
-    calibration: LaserCalibration,
-    poses: NDArray[np.floating[Any]] | None,
-    world_SE3_vehicle: NDArray[np.float64],
-) -> _Returns:
-    """Returns of a range image; ``poses`` are those of its pixels. Raises ValueError for shapes that do not fit."""
-    shape = image.shape[:2]
-    row, column = np.nonzero(image[..., 0] > 0)
-    measured = image[row, column]
-    mount = calibration.vehicle_SE3_laser[:3, 3]
-    xyz = vehicle_points(measured[:, 0], row, column, shape, calibration)
-    origin = np.broadcast_to(mount, xyz.shape)
-    if poses is not None:
-        if poses.shape[:2] != shape:
-            raise ValueError(f"{shape} pixels, but lidar_pose has {poses.shape[:2]}; fetch both components again")
-        xyz, origin = undo_motion(xyz, mount, poses[row, column], world_SE3_vehicle)
-    # tanh keeps the common values below 1 apart, and reflectors of any strength within bounds.
-    intensity = np.tanh(np.maximum(np.nan_to_num(measured[:, 1]), 0)).astype(np.float32)
-    ids = np.full(len(row), laser), np.full(len(row), number)
-    return _Returns(xyz, origin, intensity, np.stack([*ids, row, column], axis=1).astype(np.uint16))
-
-
-def _concatenate(parts: list[_Returns]) -> _Returns:
-    none = _Returns(np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.float32), np.empty((0, 4), np.uint16))
-    return _Returns(*(np.concatenate(arrays) for arrays in zip(none, *parts, strict=True)))

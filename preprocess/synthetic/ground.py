@@ -23,7 +23,7 @@ Along = Callable[[Array, Array], tuple[Array, Array, Array]]
 NEAR_ENOUGH_M = 1e-4
 """How far above or below the ground a ray may end: with the flattest rays, some millimetres along the ray."""
 MOST_STEPS = 60
-"""One ray in a hundred needs more than 10, where a kink of the surface lies just before the root; 20 were never used up."""
+"""One ray in a hundred needs more than 10, where the surface has a kink just before the root; 20 were never used up."""
 
 
 @dataclass(frozen=True)
