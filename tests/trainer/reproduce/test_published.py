@@ -1,9 +1,10 @@
-"""What the README says of reproduction is what the committed results say."""
+"""What README and documentation say of reproduction is what the committed results say."""
 
 from pathlib import Path
 
 import pytest
 
+from iscc_lidar.trainer.reproduce.detection import box_tables, read_box_csv
 from iscc_lidar.trainer.reproduce.results import by_schedule, read_csv
 from iscc_lidar.trainer.reproduce.tables import filled, table
 
@@ -22,3 +23,14 @@ def test_every_row_has_the_same_three_seeds(fraction: float):
     quick = by_schedule(read_csv(RESULTS))["quick"]
     for method in {r.method for r in quick}:
         assert [r.seed for r in quick if (r.method, r.fraction) == (method, fraction)] == [0, 1, 2], method
+
+
+def test_the_documentation_has_the_detection_tables_of_the_committed_results():
+    results = read_box_csv(ROOT / "docs" / "detection.csv")
+    assert {(r.method, r.fraction, r.seed) for r in results} == {
+        (method, fraction, seed)
+        for method in ("scratch", "segcontrast", "iscc")
+        for fraction in (5.0, 10.0, 20.0, 50.0)
+        for seed in (0, 1, 2)
+    }
+    assert box_tables(results).rstrip() in (ROOT / "docs" / "detection.md").read_text(encoding="utf-8")
