@@ -170,13 +170,6 @@ def test_waymos_boxes_go_the_same_way_and_every_label_counts(config: DetectionCo
         score_run(tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
 
 
-def test_recipes_resolve() -> None:
-    names = sorted(path.stem for path in RECIPES.glob("*.toml"))
-    assert names == ["kitti", "quick", "waymo"]
-    for name in names:
-        resolve(DetectionConfig, RECIPES / f"{name}.toml")
-
-
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
