@@ -1,7 +1,5 @@
 """The recipes that come with fine-tuning say what their names and the documentation say."""
 
-from dataclasses import replace
-
 import pytest
 
 from iscc_lidar.shared.config import find_shipped, resolve
@@ -27,11 +25,3 @@ def test_long_is_the_peers_schedule_at_their_fractions(sweeps: int, epochs: int)
 def test_short_has_tens_of_epochs_whatever_the_fraction(sweeps: int, epochs: int):
     config = recipe("short")
     assert steps_of(config.train, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
-
-
-def test_the_quick_ones_are_short_and_differ_in_nothing_but_length():
-    quick, longer = recipe("quick"), recipe("quick_long")
-    assert [steps_of(quick.train, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([150, 480], rel=0.02)
-    assert [steps_of(longer.train, sweeps, 640) for sweeps in (6, 64)] == pytest.approx([600, 1280], rel=0.02)
-    same_length = replace(longer.train, epochs=quick.train.epochs)
-    assert replace(longer, train=same_length) == quick
