@@ -26,7 +26,7 @@ from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
 from iscc_lidar.trainer.evaluation.detection.overlap import Space
-from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
+from iscc_lidar.trainer.evaluation.detection.picture import View, draw_boxes
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes
@@ -78,7 +78,9 @@ def score_run(
                 predictions, found.sweep.sequence, found.sweep.name, found.boxes, found.score, found.camera
             )
         if number == len(places) // 2 and importlib.util.find_spec("matplotlib") is not None:
-            draw_boxes(found.sweep, found.truth, found.boxes, found.score, run / "detection.png")
+            grid = config.grid
+            view = View(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
+            draw_boxes(found.sweep, found.truth, found.boxes, found.score, view, run / "detection.png")
     all_labels, all_detections = join(labels), join(detections)
     curves = {name: score(all_labels, all_detections, space) for name, space in SPACES.items()}
     content = {
