@@ -121,10 +121,13 @@ def toml_value(value: Plain) -> str:
 
 
 def _parse_value(text: str) -> Any:
-    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string.
+    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string, also in a list, since
+    # a shell takes quotes away.
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        if text.startswith("[") and text.endswith("]"):
+            return [_parse_value(word.strip()) for word in text[1:-1].split(",")]
         return text
 
 

@@ -16,6 +16,7 @@ class Inner:
     on: bool = option(True, "switch")
     mode: Literal["fast", "slow"] = option("fast", "how")
     widths: tuple[int, ...] = option((1, 2), "list")
+    names: tuple[str, ...] = option((), "list of words")
 
     def __post_init__(self) -> None:
         if self.count > 15 * self.size:
@@ -41,6 +42,11 @@ def test_overrides_are_typed() -> None:
     config = resolve(Outer, overrides=items)
     assert config == Outer(7, Inner(2.0, 1, "two words", False, "slow", (3, 4, 5)))
     assert type(config.inner.size) is float
+
+
+@pytest.mark.parametrize("item", ['["fast", "x.y=2"]', "['fast','x.y=2']", "[fast,x.y=2]", "[fast, 'x.y=2' ]"])
+def test_lists_need_no_quotes_which_a_shell_takes_away(item: str) -> None:
+    assert resolve(Outer, overrides=[f"inner.names={item}"]).inner.names == ("fast", "x.y=2")
 
 
 def test_options_that_only_fit_together_come_in_any_order() -> None:
@@ -79,6 +85,9 @@ def test_later_recipes_win_over_earlier_ones(tmp_path: Path) -> None:
         ("inner.mode=medium", "inner.mode must be one of fast, slow"),
         ("inner.widths=3", "inner.widths must be a list of int"),
         ("inner.widths=[1, 'x']", "inner.widths must be int"),
+        ("inner.widths=[a, 2]", "inner.widths must be int, not 'a'"),
+        ("inner.names=[a, 2]", "inner.names must be str, not 2"),
+        ("inner.names=a", "inner.names must be a list of str"),
         ("inner.count=9", "must not exceed"),
     ],
 )
