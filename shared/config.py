@@ -121,8 +121,8 @@ def toml_value(value: Plain) -> str:
 
 
 def _parse_value(text: str) -> Any:
-    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string, also in a list, since
-    # a shell takes quotes away.
+    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string, also in a list: a
+    # shell takes quotes away.
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
