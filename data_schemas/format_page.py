@@ -38,7 +38,7 @@ def read_labels(cache, sequence, sweep):
     folder = cache / block["path"]
     index = whole(folder / "block.json", block["digest"])
     table = whole(folder / "sweeps.parquet", json.loads(index)["files"]["sweeps.parquet"])
-    rows = pq.read_table(io.BytesIO(table)).to_pylist()
+    rows = pq.ParquetFile(io.BytesIO(table)).read(use_threads=False).to_pylist()
     before = sum(row["points"] for row in rows[: sweep - block["start"]])
     row = rows[sweep - block["start"]]
     label = zarr.open_group(folder / "arrays.zarr", mode="r")["label"][before : before + row["points"]]

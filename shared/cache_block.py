@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import zarr
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry
 from iscc_lidar.shared.cached_sweep import NO_QUERIES, CachedSweep, Groups, Part, Queries
 from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.parquet import read_table
 from iscc_lidar.shared.store.store import Store
 
 _SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
@@ -175,7 +175,7 @@ class Block:
     def _table(self, name: str) -> pa.Table:
         content = self._whole(name, self._digests.get(name))
         try:
-            return pq.read_table(pa.BufferReader(content))
+            return read_table(pa.BufferReader(content))
         except (OSError, pa.ArrowException) as error:
             raise self._damaged(name, str(error)) from None
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.cached_sweep import CachedSweep
 from iscc_lidar.shared.errors import UserError
 from iscc_lidar.shared.files import write_bytes
+from iscc_lidar.shared.parquet import read_table
 
 _KEYS: Final = ("key.segment_context_name", "key.frame_timestamp_micros", "key.laser_name")
 _SHAPE: Final = "[LiDARComponent].range_image_return1.shape"
@@ -71,7 +72,7 @@ def _lidar_file(root: Path, context: str) -> Path:
 def _shapes(lidar: Path) -> _Shapes:
     shapes: dict[int, dict[int, tuple[int, int]]] = {}
     try:
-        table = pq.read_table(lidar, columns=[*_KEYS[1:], _SHAPE]).select([*_KEYS[1:], _SHAPE])
+        table = read_table(lidar, [*_KEYS[1:], _SHAPE])
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(f"{lidar}: the shapes of its range images cannot be read ({error})") from None
     for frame, laser, shape in zip(*(column.to_pylist() for column in table.columns), strict=True):
