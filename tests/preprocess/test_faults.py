@@ -28,7 +28,7 @@ FAULTS = {
     "no space once": ("once", errno.ENOSPC),
     "input/output error": ("once", errno.EIO),
 }
-EVERY = 25
+EVERY = 37
 """Of the operations every so many are tried where not all are."""
 
 

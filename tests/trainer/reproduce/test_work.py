@@ -94,22 +94,37 @@ def test_a_job_that_fails_is_named_with_what_it_said_and_the_others_stay_done(tm
     assert not is_done(jobs[1], tmp_path / "out", KEY)
 
 
+@pytest.fixture(scope="module")
+def command(
+    cache_path: Path, other_cache_path: Path, tiny_model: str, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """``iscc-train reproduce`` of two rows whose jobs take seconds, but for ``--out``."""
+    folder = tmp_path_factory.mktemp("preset")
+    (folder / "tiny.toml").write_text(tiny_model + TINY_PRETRAIN)
+    (folder / "tune.toml").write_text(tiny_model + TINY_TUNE)
+    (folder / "preset.toml").write_text(
+        f'rows = ["scratch", "iscc"]\npercents = [20.0]\nseeds = [0]\njobs = 1\n'
+        f'pretrain_recipes = ["{folder}/tiny.toml"]\nfinetune_recipes = ["{folder}/tune.toml"]\n'
+    )
+    return [
+        *(sys.executable, "-m", "iscc_lidar.trainer", "reproduce", "--preset", str(folder / "preset.toml")),
+        *("--cache", f"standard={cache_path}", "--test-cache", str(other_cache_path)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command leaves where nothing interrupts it."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert subprocess.run([*command, "--out", str(out)], capture_output=True).returncode == 0
+    return out
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_uninterrupted_one(
-    cache_path: Path, other_cache_path: Path, tiny_model: str, tmp_path: Path, number: signal.Signals
+    command: list[str], uninterrupted: Path, tmp_path: Path, number: signal.Signals
 ):
-    (tmp_path / "tiny.toml").write_text(tiny_model + TINY_PRETRAIN)
-    (tmp_path / "tune.toml").write_text(tiny_model + TINY_TUNE)
-    command = [
-        *(sys.executable, "-m", "iscc_lidar.trainer", "reproduce", "--preset", str(tmp_path / "preset.toml")),
-        *("--cache", f"standard={cache_path}", "--test-cache", str(other_cache_path)),
-    ]
-    (tmp_path / "preset.toml").write_text(
-        f'rows = ["scratch", "iscc"]\npercents = [20.0]\nseeds = [0]\njobs = 1\n'
-        f'pretrain_recipes = ["{tmp_path}/tiny.toml"]\nfinetune_recipes = ["{tmp_path}/tune.toml"]\n'
-    )
-    assert subprocess.run([*command, "--out", str(tmp_path / "whole")], capture_output=True).returncode == 0
     process = subprocess.Popen([*command, "--out", str(tmp_path / "cut")], stderr=subprocess.PIPE, text=True)
     log = tmp_path / "cut/pretrain/iscc/seed0/metrics.jsonl"
     end = time.monotonic() + 120
@@ -124,7 +139,7 @@ def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_u
     assert (tmp_path / "cut/pretrain/iscc/seed0/resume.pt").exists(), "the job was asked to save before it ended"
     assert not (tmp_path / "cut/results.csv").exists()
     assert subprocess.run([*command, "--out", str(tmp_path / "cut")], capture_output=True).returncode == 0
-    assert (tmp_path / "cut/results.csv").read_text() == (tmp_path / "whole/results.csv").read_text()
+    assert (tmp_path / "cut/results.csv").read_text() == (uninterrupted / "results.csv").read_text()
     rows = (tmp_path / "cut/results.csv").read_text().splitlines()
     assert len(rows) == 3
     assert {row.split(",")[0] for row in rows[1:]} == {"scratch", "iscc"}
