@@ -13,7 +13,7 @@ from iscc_lidar.data_schemas.arrays import OCCUPIED
 from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import GREY, dots, new_figure, outlines, prepare_birdseye, save
+from iscc_lidar.shared.picture import GREY, around, dots, new_figure, outlines, prepare_birdseye, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Box
     figure = new_figure(20, 5.6, f"sequence {sweep.sequence}, sweep {sweep.name}")
     panels = figure.subplots(1, 4)
     for panel, title, draw in zip(panels, _titles(sweep), (_raw, _ground, _groups, _queries), strict=True):
-        prepare_birdseye(panel, title, reach_m)
+        prepare_birdseye(panel, title, around(reach_m))
         draw(panel, sweep)
     if boxes is not None:
         outlines(panels[0], boxes, _BOX)

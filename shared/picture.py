@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,12 +42,27 @@ def save(figure: Figure, path: Path) -> None:
     write_bytes(path, data.getvalue())
 
 
-def prepare_birdseye(panel: Axes, title: str, reach_m: float) -> None:
-    """Make a panel a view from above, sensor in the middle, x to the right, ``reach_m`` metres to each side."""
+@dataclass(frozen=True)
+class View:
+    """What part of a sweep is shown from above, in its sensor frame, metres."""
+
+    x_min_m: float
+    x_max_m: float
+    y_min_m: float
+    y_max_m: float
+
+
+def around(reach_m: float) -> View:
+    """A view of ``reach_m`` metres to each side of the sensor."""
+    return View(-reach_m, reach_m, -reach_m, reach_m)
+
+
+def prepare_birdseye(panel: Axes, title: str, view: View) -> None:
+    """Make a panel a view from above, x to the right."""
     panel.set_facecolor(BACKGROUND)
     panel.set_title(title, color="white", fontsize=12, loc="left")
-    panel.set_xlim(-reach_m, reach_m)
-    panel.set_ylim(-reach_m, reach_m)
+    panel.set_xlim(view.x_min_m, view.x_max_m)
+    panel.set_ylim(view.y_min_m, view.y_max_m)
     panel.set_aspect("equal")
     panel.set_xticks([])
     panel.set_yticks([])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import BACKGROUND, GREY, dots, new_figure, prepare_birdseye, save
+from iscc_lidar.shared.picture import BACKGROUND, GREY, around, dots, new_figure, prepare_birdseye, save
 from iscc_lidar.trainer.evaluation.class_colors import class_colors
 from iscc_lidar.trainer.evaluation.scores import semantic
 
@@ -77,7 +77,7 @@ def draw_segmentation(
     labelled, wrong = truth > 0, (truth > 0) & (truth != predicted)
     titles = ("truth", "prediction", f"errors: {wrong.sum() / max(1, labelled.sum()):.1%} of the labelled points")
     for panel, title in zip(panels, titles, strict=True):
-        prepare_birdseye(panel, title, reach_m)
+        prepare_birdseye(panel, title, around(reach_m))
     colors = class_colors(class_names)
     _classes(panels[0], sweep.xyz, truth, colors)
     _classes(panels[1], sweep.xyz, predicted, colors)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Final
@@ -12,23 +11,13 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints
 from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import BACKGROUND, dots, new_figure, outlines, prepare_birdseye, save
+from iscc_lidar.shared.picture import BACKGROUND, View, dots, new_figure, outlines, prepare_birdseye, save
 
 _POINTS: Final = "#7d8894"
 _TRUTH: Final = "#4dd17a"
 _FOUND: Final = ("#ff4d4d", "#4da3ff", "#ff9d3b", "#c77dff")
 _MIN_SCORE: Final = 0.3
 _WIDTH_IN: Final = 12
-
-
-@dataclass(frozen=True)
-class View:
-    """What part of a sweep is shown, in its sensor frame, metres."""
-
-    x_min_m: float
-    x_max_m: float
-    y_min_m: float
-    y_max_m: float
 
 
 def draw_boxes(
@@ -47,20 +36,22 @@ def draw_boxes(
         _WIDTH_IN, _WIDTH_IN * across + 0.7, f"sequence {sweep.sequence}, sweep {sweep.name}, from above"
     )
     panel = figure.subplots()
-    prepare_birdseye(panel, f"boxes found with a score of {_MIN_SCORE} or more", view.x_max_m)
-    panel.set_xlim(view.x_min_m, view.x_max_m)
-    panel.set_ylim(view.y_min_m, view.y_max_m)
+    prepare_birdseye(panel, f"boxes found with a score of {_MIN_SCORE} or more", view)
     dots(panel, sweep.xyz, _POINTS, size=0.8)
-    outlines(panel, truth, _TRUTH, 2.4)
-    panel.plot([], [], color=_TRUTH, linewidth=2.4, label="labelled")
-    for kind, color in zip(dict.fromkeys(found.kind.tolist()), cycle(_FOUND), strict=False):
-        of_kind = found.kind == kind
-        outlines(panel, found.take(of_kind), color, 1.2)
-        panel.plot([], [], color=color, linewidth=1.2, label=kind)
-        for x, top, likeliness in zip(found.centre[of_kind, 0], tops[of_kind], score[of_kind], strict=True):
-            told = f"{likeliness:.2f}"
-            panel.annotate(
-                told, (x, top), (0, 2), textcoords="offset points", ha="center", color=color, annotation_clip=True
-            )
+    colors = dict(zip(dict.fromkeys(found.kind.tolist()), cycle(_FOUND), strict=False))
+    by_kind = [(kind, found.take(found.kind == kind), color, 1.2) for kind, color in colors.items()]
+    for name, boxes, color, width in [("labelled", truth, _TRUTH, 2.4), *by_kind]:
+        outlines(panel, boxes, color, width)
+        panel.plot([], [], color=color, linewidth=width, label=name)
+    for kind, x, top, likeliness in zip(found.kind.tolist(), found.centre[:, 0], tops, score, strict=True):
+        panel.annotate(
+            f"{likeliness:.2f}",
+            (x, top),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            color=colors[kind],
+            annotation_clip=True,
+        )
     panel.legend(loc="upper left", facecolor=BACKGROUND, labelcolor="white", edgecolor=_POINTS)
     save(figure, path)

@@ -20,13 +20,14 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
 from iscc_lidar.shared import files
 from iscc_lidar.shared.cache_reader import Cache
 from iscc_lidar.shared.cached_sweep import CachedSweep
+from iscc_lidar.shared.picture import View
 from iscc_lidar.shared.predictions.kitti import write_detections
 from iscc_lidar.trainer.data.batch import join_voxels
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
 from iscc_lidar.trainer.evaluation.detection.overlap import Space
-from iscc_lidar.trainer.evaluation.detection.picture import View, draw_boxes
+from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes

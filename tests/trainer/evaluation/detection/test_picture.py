@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space, no_boxes
 from iscc_lidar.shared.cached_sweep import CachedSweep, Queries
-from iscc_lidar.trainer.evaluation.detection.picture import View, draw_boxes
+from iscc_lidar.shared.picture import View
+from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
 
 VIEW = View(0.0, 50.0, -25.0, 25.0)
 GREEN, RED = (77, 209, 122), (255, 77, 77)
