@@ -10,21 +10,21 @@ from typing import Annotated
 import typer
 
 from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.cli import bench
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.dry_run import dry_run as tell_costs
-from iscc_lidar.preprocess.plan import make_plan
-from iscc_lidar.preprocess.run import OnError, begin, preprocess, work
-from iscc_lidar.preprocess.run import finalise as finish
-from iscc_lidar.preprocess.select import find_dataset, find_problems, root_variable, select_sequences
+from iscc_lidar.preprocess.estimate.dry_run import dry_run as tell_costs
+from iscc_lidar.preprocess.plan.alignment import alignment
+from iscc_lidar.preprocess.plan.plan import make_plan
+from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, root_variable, select_sequences
+from iscc_lidar.preprocess.run.dask_engine import Engine
+from iscc_lidar.preprocess.run.run import OnError, begin, preprocess, work
+from iscc_lidar.preprocess.run.run import finalise as finish
 from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
-from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.config import resolve, to_toml
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.config import resolve, to_toml
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.store import Store, open_store
 
 _ALIGNED_SEQUENCES = 3

@@ -10,8 +10,8 @@ from iscc_lidar.preprocess.segment.ground import GroundConfig
 from iscc_lidar.preprocess.segment.linking import LinkingConfig
 from iscc_lidar.preprocess.segment.motion import MotionConfig
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig
-from iscc_lidar.preprocess.windows import WindowConfig
-from iscc_lidar.shared.config import option, section
+from iscc_lidar.preprocess.segment.windows import WindowConfig
+from iscc_lidar.shared.base.config import option, section
 
 
 @dataclass(frozen=True)

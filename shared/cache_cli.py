@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 import typer
 from tqdm import tqdm
 
-from iscc_lidar.shared.birdseye import draw_sweep
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.export_labels import export_semantickitti
-from iscc_lidar.shared.export_waymo import export_waymo
-from iscc_lidar.shared.label_fractions import draw_fractions, write_list
-from iscc_lidar.shared.verify import remove_damaged, verify_cache
+from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.birdseye import draw_sweep
+from iscc_lidar.shared.cache.label_fractions import draw_fractions, write_list
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.verify import remove_damaged, verify_cache
+from iscc_lidar.shared.layouts.export_labels import export_semantickitti
+from iscc_lidar.shared.layouts.export_waymo import export_waymo
 
 app = typer.Typer(
     no_args_is_help=True,

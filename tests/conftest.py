@@ -19,10 +19,10 @@ from hypothesis import settings
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
-from iscc_lidar.preprocess.windows import WindowConfig
 from iscc_lidar.shared.store.local import LocalStore
 
 # How long an example takes depends on what else the machine does.

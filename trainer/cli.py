@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.trainer.finetune import cli as finetune
 from iscc_lidar.trainer.reproduce.cli import reproduce
 
@@ -72,7 +72,7 @@ def pretrain(
 
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
-    from iscc_lidar.trainer.config import PretrainConfig, find_recipes
+    from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
     from iscc_lidar.trainer.run.run_folder import RECIPE_FILE
     from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
 
@@ -90,7 +90,7 @@ def pretrain(
 
         typer.echo(look(cache, out, config, resume=resume, overwrite=overwrite))
         return
-    from iscc_lidar.trainer.hardware.ranks import is_first
+    from iscc_lidar.trainer.hardware.distributed import is_first
     from iscc_lidar.trainer.pretrain.loop import pretrain as run
 
     with ending_when_stopped():
@@ -157,7 +157,7 @@ def bench(
         iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
     """
     from iscc_lidar.trainer.benchmarks.bench import bench_training
-    from iscc_lidar.trainer.config import PretrainConfig, find_recipes
+    from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
 
     config = resolve(PretrainConfig, find_recipes(recipe or ()), set_ or ())
     bench_training(out, config, cache, steps)
@@ -183,7 +183,7 @@ def bench_engines(
     """
     from iscc_lidar.trainer.benchmarks.compare_engines import EngineBenchConfig
     from iscc_lidar.trainer.benchmarks.compare_engines import bench_engines as run
-    from iscc_lidar.trainer.hardware.compute import pick_device
+    from iscc_lidar.trainer.hardware.device import pick_device
 
     config = resolve(EngineBenchConfig, None, set_ or ())
     if show_config:

@@ -9,18 +9,18 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapter
 from iscc_lidar.preprocess.benchmarks.group_quality import bench_group_quality
 from iscc_lidar.preprocess.benchmarks.waymo_full_size import write_full_size
 from iscc_lidar.preprocess.benchmarks.whole_stage import bench_length, bench_stage, bench_workers, stage_table
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.peak_memory import peak_bytes
+from iscc_lidar.preprocess.estimate.peak_memory import peak_bytes
+from iscc_lidar.preprocess.plan.alignment import alignment
+from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.sensor import sweep
 from iscc_lidar.preprocess.synthetic.street import build_street
-from iscc_lidar.preprocess.windows import WindowConfig
-from iscc_lidar.shared.bench_file import add_figures
+from iscc_lidar.shared.base.bench_file import add_figures
 
 _TIMED_SWEEPS = 5
 _STARTS = (0, 8, 20, 32, 40)

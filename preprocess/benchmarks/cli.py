@@ -15,9 +15,9 @@ from iscc_lidar.preprocess.benchmarks.bench import (
     bench_whole_stage,
 )
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.shared.bench_file import BENCH_FILE
-from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.bench_file import BENCH_FILE
+from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.errors import UserError
 
 
 @friendly

@@ -33,8 +33,8 @@ from iscc_lidar.preprocess.segment.linking import (
 )
 from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
-from iscc_lidar.preprocess.windows import WindowConfig, plan_windows
-from iscc_lidar.shared.geometry import transform
+from iscc_lidar.preprocess.segment.windows import WindowConfig, plan_windows
+from iscc_lidar.shared.base.geometry import transform
 
 _METHODS = ("ours", "components_.45", "components_.3", "plain_hdbscan")
 Method = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.int32]]

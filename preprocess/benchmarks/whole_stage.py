@@ -13,12 +13,12 @@ from typing import Final
 
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.dask_engine import Engine
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
-from iscc_lidar.preprocess.estimate import choose_stretches, estimate, size_of, spend
-from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.estimate.estimate import choose_stretches, estimate, size_of, spend
+from iscc_lidar.preprocess.run.dask_engine import Engine
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.shared.cache.verify import verify_cache
 from iscc_lidar.shared.store.local import LocalStore
-from iscc_lidar.shared.verify import verify_cache
 
 _SEQUENCES: Final = 16  # that two workers share
 _SWEEPS: Final = 28  # of each: what one worker does while the other has nothing left is a small part of the whole

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 
 def complaints(checks: Iterable[Callable[[], object]]) -> Iterator[str]:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import complaints, count_rows, first_missing, read_rows
 from iscc_lidar.preprocess.datasets._oxts import map_SE3_imu, mercator_scale, read_packet
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import inverse
 
 CALIBRATION: Final = "calib_imu_to_velo.txt"
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.datasets._files import first_missing
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 VALUES: Final = 30
 EARTH_RADIUS_M: Final = 6_378_137.0  # of the development kit: WGS 84's equator

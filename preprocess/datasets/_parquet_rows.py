@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 _MAX_CURSORS: Final = 6  # one for each laser and one to spare
 _READ_BUFFER_BYTES: Final = 1 << 20

@@ -8,7 +8,7 @@ from typing import Final
 
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 PURPOSES: Final = {
     "lidar": "the points",

@@ -24,7 +24,7 @@ from iscc_lidar.preprocess.datasets._parquet_rows import (
     version,
 )
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 CONTEXT_KEY: Final = "key.segment_context_name"
 TIME_KEY: Final = "key.frame_timestamp_micros"

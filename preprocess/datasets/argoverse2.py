@@ -32,8 +32,8 @@ from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import found_in
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import inverse
 
 DESCRIPTION: Final = "Argoverse 2 sensor logs: ROOT/sensor/{train,val,test}/LOG/sensors/lidar/*.feather and poses"
 HOW_TO_GET: Final = (

@@ -15,7 +15,7 @@ from typing import Final
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _kitti_object, _kitti_raw
 from iscc_lidar.preprocess.datasets._files import found_in
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 DESCRIPTION: Final = (
     "KITTI raw and object layouts: ROOT/DATE/DATE_drive_NNNN_sync/{velodyne_points,oxts}, ROOT/training/velodyne"

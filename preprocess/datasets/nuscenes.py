@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, missing_tables, read_tables, rigid
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.nuscenes_names import CLASS_NAMES, class_lut, splits
-from iscc_lidar.shared.nuscenes_tables import VERSIONS, versions
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.layouts.nuscenes_names import CLASS_NAMES, class_lut, splits
+from iscc_lidar.shared.layouts.nuscenes_tables import VERSIONS, versions
 
 DESCRIPTION: Final = "nuScenes layout: ROOT/v1.0-{trainval,test,mini}/*.json, ROOT/{samples,sweeps}/LIDAR_TOP/*.pcd.bin"
 HOW_TO_GET: Final = (

@@ -15,8 +15,8 @@ from typing import Any, Protocol, cast
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess import datasets
-from iscc_lidar.shared.config import resolve, to_dict
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.config import resolve, to_dict
+from iscc_lidar.shared.base.errors import UserError
 
 
 class Dataset(Protocol):

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import inverse
-from iscc_lidar.shared.kitti_objects import read_camera, read_objects, to_sensor
-from iscc_lidar.shared.semantickitti_classes import CLASS_NAMES, CLASS_OF_RAW
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import inverse
+from iscc_lidar.shared.layouts.kitti_objects import read_camera, read_objects, to_sensor
+from iscc_lidar.shared.layouts.semantickitti_classes import CLASS_NAMES, CLASS_OF_RAW
 
 DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
 PUBLISHED: Final = (22, 43_552)  # sequences and sweeps, with the 11 that have no published labels

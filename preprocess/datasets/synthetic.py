@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.preprocess.datasets import semantickitti
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 DESCRIPTION: Final = "procedural streets made by: iscc-preprocess synth ROOT"
 HOW_TO_GET: Final = "iscc-preprocess synth ROOT makes them"

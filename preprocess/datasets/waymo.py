@@ -31,8 +31,8 @@ from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
 from iscc_lidar.preprocess.datasets._waymo_returns import Returns, concatenated, returns_of
 from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
-from iscc_lidar.shared.config import option, section
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.errors import UserError
 
 DESCRIPTION: Final = "Waymo Open Dataset v2: ROOT/{training,validation,testing}/{lidar,...}/CONTEXT.parquet"
 PUBLISHED: Final = (1_000, 198_068)  # sequences and sweeps, training and validation

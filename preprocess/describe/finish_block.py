@@ -27,7 +27,7 @@ from iscc_lidar.preprocess.describe.queries import (
 from iscc_lidar.preprocess.describe.ray_image import RayImage, make_ray_image
 from iscc_lidar.preprocess.segment.linking import SweepLabels
 from iscc_lidar.preprocess.segment.motion import moving_groups
-from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.shared.base.geometry import inverse, transform
 
 
 @dataclass(frozen=True)

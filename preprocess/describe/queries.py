@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
 from iscc_lidar.preprocess.describe.ray_image import RayImage, contradicted
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 _KINDS = np.array([OCCUPIED, FREE_NEAR, FREE_FAR], dtype=np.uint8)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.geometry import squared_lengths
+from iscc_lidar.shared.base.geometry import squared_lengths
 
 _COLUMNS = 2048  # 0.18 degrees of azimuth
 _ROWS = 512  # 0.18 degrees of elevation over half a turn, half the spacing of the beams of usual sensors

@@ -18,7 +18,7 @@ from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.segment.density_tree import ClusterTree, SpanningTree, cluster_tree, select_clusters
 from iscc_lidar.preprocess.segment.native import library
 from iscc_lidar.preprocess.segment.split_trails import split_trails
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 
 @dataclass(frozen=True)

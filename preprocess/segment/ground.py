@@ -20,8 +20,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.config import option
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.errors import UserError
 
 _DEFAULT_HEIGHT_M: Final = 1.73
 _NEAR_M: Final = (3.0, 15.0)

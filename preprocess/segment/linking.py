@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 SweepLabels = dict[int, NDArray[np.int32]]
 """Labels of every point of some sweeps, by the sweep's index."""

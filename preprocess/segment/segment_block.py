@@ -21,7 +21,7 @@ from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.segment.clustering import cluster_window
 from iscc_lidar.preprocess.segment.linking import SweepLabels, link_shared_sweeps
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, SweepBuffer
-from iscc_lidar.shared.geometry import transform
+from iscc_lidar.shared.base.geometry import transform
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -11,8 +11,8 @@ from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.segment.ground import GroundConfig, ground_mask
-from iscc_lidar.shared.config import option
-from iscc_lidar.shared.geometry import squared_lengths
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.geometry import squared_lengths
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 
 @dataclass(frozen=True)

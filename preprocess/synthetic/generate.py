@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.write import write_sequence
-from iscc_lidar.shared.config import section
+from iscc_lidar.shared.base.config import section
 
 
 @dataclass(frozen=True)

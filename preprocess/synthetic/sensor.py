@@ -13,7 +13,7 @@ from iscc_lidar.preprocess.synthetic.ground import first_hit
 from iscc_lidar.preprocess.synthetic.raycast import RayGrid, cast
 from iscc_lidar.preprocess.synthetic.semantics import TERRAIN
 from iscc_lidar.preprocess.synthetic.street import Street, solids_in_sensor, world_SE3_sensor
-from iscc_lidar.shared.geometry import inverse
+from iscc_lidar.shared.base.geometry import inverse
 
 Array = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import zarr
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.store import CLAIM_FILE, claimed, owner
 
 ASIDE_FOLDER = ".aside"

@@ -15,8 +15,8 @@ import fsspec
 import zarr
 from zarr.storage import FsspecStore
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.store.remote_claim import claim_files
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.store.claims import claim_files
 
 _READ_AT_ONCE: Final = 2**24
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import zarr
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 CLAIM_FILE: Final = ".owner"
 """Who works there alone; with ``-NAME`` after it, who does as one of several."""

@@ -15,8 +15,8 @@ import pytest
 from iscc_lidar.data_schemas import __main__ as documents
 from iscc_lidar.data_schemas.format_page import EXAMPLE
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.verify import verify_cache
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.verify import verify_cache
 
 from make_golden import GOLDEN, read
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from iscc_lidar.preprocess.cli import app
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.base.config import resolve
 
 
 def command(*arguments: object) -> Result:

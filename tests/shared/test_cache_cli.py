@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.label_fractions import read_list
+from iscc_lidar.shared.cache.label_fractions import read_list
+from iscc_lidar.shared.cache.reader import Cache
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:

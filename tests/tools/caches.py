@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.store import open_store
 
 TINY = ["--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2"]

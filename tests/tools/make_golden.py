@@ -18,12 +18,12 @@ from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.preprocess.sequence_job import STEPS_FOLDER
+from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
-from iscc_lidar.preprocess.windows import WindowConfig
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.store import CLAIM_FILE, open_store
 
 GOLDEN = Path(__file__).resolve().parent.parent / "data_schemas" / "golden"

@@ -36,25 +36,41 @@ def commands(samples: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
     yield "data/meta.json", ["iscc-preprocess", "synth", "data", "--set", "synth.sequences=4", "--workers", "2"]
     for name, dataset, root in (("synthetic", "synthetic", Path("data")), *((n, n, r) for n, r in samples.items())):
         cache = f"cache/{name}"
-        yield f"{cache}/manifest.json", [
-            *("iscc-preprocess", "run", dataset, "--root", str(root), "--cache", cache, "--workers", "2")
-        ]
+        yield (
+            f"{cache}/manifest.json",
+            [*("iscc-preprocess", "run", dataset, "--root", str(root), "--cache", cache, "--workers", "2")],
+        )
     for name in METHODS:
-        yield f"runs/{name}/finished", [
-            *("iscc-train", "pretrain", "--cache", "cache/synthetic", "--out", f"runs/{name}", "--overwrite"),
-            *("--recipe", "quick", "--recipe", name, *STEPS),
-        ]
+        yield (
+            f"runs/{name}/finished",
+            [
+                *("iscc-train", "pretrain", "--cache", "cache/synthetic", "--out", f"runs/{name}", "--overwrite"),
+                *("--recipe", "quick", "--recipe", name, *STEPS),
+            ],
+        )
     for task in ("semseg", "detection"):
         for start in ("iscc", "scratch"):
             encoder = () if start == "scratch" else ("--encoder", f"runs/{start}")
-            yield f"tuned/{task}-{start}/finished", [
-                *("iscc-train", "finetune", task, "--train-cache", "cache/synthetic", "--out", f"tuned/{task}-{start}"),
-                *("--val-cache", "cache/synthetic", "--recipe", "quick", "--overwrite", *encoder, *STEPS),
-            ]
+            yield (
+                f"tuned/{task}-{start}/finished",
+                [
+                    *(
+                        "iscc-train",
+                        "finetune",
+                        task,
+                        "--train-cache",
+                        "cache/synthetic",
+                        "--out",
+                        f"tuned/{task}-{start}",
+                    ),
+                    *("--val-cache", "cache/synthetic", "--recipe", "quick", "--overwrite", *encoder, *STEPS),
+                ],
+            )
     for target in TARGETS:
-        yield f"exports/{target}/finished", [
-            *("iscc-train", "export", "runs/iscc", "--to", target, "--out", f"exports/{target}", "--overwrite")
-        ]
+        yield (
+            f"exports/{target}/finished",
+            [*("iscc-train", "export", "runs/iscc", "--to", target, "--out", f"exports/{target}", "--overwrite")],
+        )
 
 
 def run_all(bin_folder: Path, folder: Path, samples: dict[str, Path]) -> None:
@@ -184,7 +200,9 @@ def main() -> int:
     parser.add_argument("old", help="revision to compare with")
     parser.add_argument("new", help="revision that is compared")
     parser.add_argument("--work", type=Path, required=True, help="folder for clones and outputs")
-    parser.add_argument("--sample", action="append", default=[], help="NAME=ROOT of a dataset besides the synthetic one")
+    parser.add_argument(
+        "--sample", action="append", default=[], help="NAME=ROOT of a dataset besides the synthetic one"
+    )
     args = parser.parse_args()
     samples = {name: Path(root).resolve() for name, _, root in (text.partition("=") for text in args.sample)}
     repository = Path(__file__).resolve().parents[2]

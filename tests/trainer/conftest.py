@@ -18,15 +18,15 @@ from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, FREE_NEAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.data_schemas.window import Window
-from iscc_lidar.shared.cache_block import row_checksum
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.shared.files import sha256
-from iscc_lidar.shared.geometry import inverse, transform
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import Batch, collate
-from iscc_lidar.trainer.data.dataset import PairDataset
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.base.files import sha256
+from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.cache.block import row_checksum
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
+from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
 SENSOR_HEIGHT_M = 1.7

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.config import resolve, to_toml
+from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.config import RECIPES, PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.config import RECIPES, PretrainConfig, find_recipe
 
 runner = CliRunner()
 

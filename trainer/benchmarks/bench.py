@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.bench_file import add_figures
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.base.bench_file import add_figures
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.benchmarks.average_precision import bench_average_precision
 from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine, synthetic_voxels
 from iscc_lidar.trainer.benchmarks.step import bench_step
-from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.engine.native.cpu_library import description
-from iscc_lidar.trainer.hardware.compute import pick_device
+from iscc_lidar.trainer.hardware.device import pick_device
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 _KITTI_VAL_FRAMES: Final = 3769
 

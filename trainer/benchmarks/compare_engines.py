@@ -11,15 +11,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from iscc_lidar.shared.bench_file import add_figures
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import option
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.bench_file import add_figures
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.benchmarks import time_engine as measured
 from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import collate
-from iscc_lidar.trainer.data.dataset import PairDataset
 from iscc_lidar.trainer.data.pairs import keys_of_step
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.engine import NATIVE, Engine
@@ -28,6 +25,9 @@ from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native import fused
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.batch import collate
+from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 
 # N voxels of a batch
 

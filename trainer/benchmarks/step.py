@@ -19,19 +19,19 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep, Part
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep, Part
 from iscc_lidar.trainer.benchmarks.matmul_floor import all_maps, bench_engine
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import Batch, GroupedView, collate
-from iscc_lidar.trainer.data.dataset import PairDataset, batches
 from iscc_lidar.trainer.data.loader import PREFETCH
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
-from iscc_lidar.trainer.methods.method import find_method
+from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.samples.batch import Batch, GroupedView, collate
+from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 _TURNS: Final = 3

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar, cast
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.data.pack import Mappable, Packed, pack, unpack
 
 _NOT_FOR_WORKERS: Final = (signal.SIGINT, signal.SIGTERM)

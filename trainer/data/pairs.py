@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 # Leading words of the random seeds: numpy pads seeds with zeros, so [s, e] and [s, e, 0] would agree.
 _ORDER: Final = 1

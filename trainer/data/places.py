@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import Frame, read_list
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.label_fractions import Frame, read_list
+from iscc_lidar.shared.cache.reader import Cache
 
 Place = tuple[str, int]
 """A sweep of a cache: name of its sequence, index within it."""

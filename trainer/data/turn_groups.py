@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cached_sweep import CachedSweep
+from iscc_lidar.shared.cache.sweep import CachedSweep
 
 
 def turn_groups(sweep: CachedSweep, share: float, rng: np.random.Generator) -> CachedSweep:

@@ -14,7 +14,7 @@ from typing import Final, Literal, cast
 
 import torch
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.engine import NATIVE, Engine
 
 EngineName = Literal["auto", "native", "torchsparse"]

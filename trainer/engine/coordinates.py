@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 # N voxels; a row is (batch, x, y, z)
 _MAX_KEY = 2**63 - 1

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import to_dict
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import write_list
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.config import to_dict
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.label_fractions import write_list
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, frames_of, listed_places
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.group_features import geometry, pooled
@@ -25,8 +24,9 @@ from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups
 from iscc_lidar.trainer.evaluation.job import EvaluationConfig, Job, read_sweeps
 from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
 from iscc_lidar.trainer.evaluation.probes import probe
-from iscc_lidar.trainer.model.student import Student
 from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.student import Student
 from iscc_lidar.trainer.run.run_folder import read_config
 
 TRAINED: Final = "pre-trained"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from iscc_lidar.shared.files import read_json
+from iscc_lidar.shared.base.files import read_json
 
 EVALUATION_FILE: Final = "evaluation.json"
 

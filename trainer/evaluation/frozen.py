@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import GroupedView, join_voxels
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place, all_labelled
-from iscc_lidar.trainer.data.sample import considered
 from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.batch import GroupedView, join_voxels
+from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 
 def spread_sweeps(cache: Cache, count: int, seed: int, labelled: bool = False) -> list[Place]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from iscc_lidar.trainer.evaluation.groups import Describe, SweepGroups
-from iscc_lidar.trainer.model.heads import average_pool
+from iscc_lidar.trainer.pretrain.heads import average_pool
 
 GEOMETRY: Final = (
     "lowest z",

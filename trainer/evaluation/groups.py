@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import GroupedView
-from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups
 from iscc_lidar.trainer.evaluation.scores import semantic
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
+from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 # N points that the network sees, G groups of one sweep (of all sweeps in GroupSet), C classes of the manifest
 

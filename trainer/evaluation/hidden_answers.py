@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cached_sweep import Queries
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import View
-from iscc_lidar.trainer.data.crops import CropConfig, Crops, draw_crops
-from iscc_lidar.trainer.data.queries import ask
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import voxel_features
-from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.crops import CropConfig, Crops, draw_crops
+from iscc_lidar.trainer.pretrain.samples.queries import ask
+from iscc_lidar.trainer.pretrain.student import Student
 
 
 class HiddenAnswers(NamedTuple):

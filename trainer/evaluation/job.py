@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.config import option, section
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.evaluation.neighbour_probe import NeighbourConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 
 @dataclass(frozen=True)

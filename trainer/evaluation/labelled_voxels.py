@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.voxelize import Voxels
 from iscc_lidar.trainer.evaluation.frozen import see, voxel_features
 from iscc_lidar.trainer.evaluation.scores import SegmentationScore, count_confusion, score, semantic
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 # V voxels, M samples, D channels, C classes of the manifest, 0 unlabelled
 

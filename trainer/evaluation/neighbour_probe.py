@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.evaluation.labelled_voxels import LabelledVoxels
 
 _AT_ONCE: Final = 1 << 24

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
-from iscc_lidar.trainer.data.queries import to_ray_axes
-from iscc_lidar.trainer.data.sample import draw_view
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.hidden_answers import answer_hidden
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
-from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.queries import to_ray_axes
+from iscc_lidar.trainer.pretrain.samples.sample import draw_view
+from iscc_lidar.trainer.pretrain.student import Student
 
 _RANKS = (1, 2, 4, 8, 16)
 _AT_ONCE = 64

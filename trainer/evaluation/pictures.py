@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import BACKGROUND, GREY, around, dots, new_figure, prepare_birdseye, save
+from iscc_lidar.shared.base.picture import BACKGROUND, GREY, around, dots, new_figure, prepare_birdseye, save
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.evaluation.class_colors import class_colors
 from iscc_lidar.trainer.evaluation.scores import semantic
 

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.sweep import CachedSweep
 
 # C classes of the manifest; class 0 is unlabelled
 

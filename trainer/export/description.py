@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from iscc_lidar.shared.config import to_dict
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import read_json
+from iscc_lidar.shared.base.config import to_dict
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun
 from iscc_lidar.trainer.model.unet import ModelConfig
 

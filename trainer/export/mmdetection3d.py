@@ -12,7 +12,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.export import torch_file
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
 from iscc_lidar.trainer.export.spconv_layout import from_spconv, to_spconv

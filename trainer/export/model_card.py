@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from iscc_lidar.shared.config import to_toml
+from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.export.description import input_of
 from iscc_lidar.trainer.export.source import TrainedRun
-from iscc_lidar.trainer.methods.method import Method, find_method
+from iscc_lidar.trainer.pretrain.methods.method import Method, find_method
 
 CARD_FILE: Final = "MODEL_CARD.md"
 _LAST_ROWS: Final = 10

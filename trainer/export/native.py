@@ -8,7 +8,7 @@ from typing import Final
 import safetensors
 import safetensors.torch
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.export.source import TrainedRun, Weights
 from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.run.weights import ENCODER_FILE
@@ -47,7 +47,7 @@ import json
 import numpy as np
 import safetensors.torch
 import torch
-from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 

@@ -11,13 +11,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import read_json
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
 from iscc_lidar.trainer.evaluation.file import read_evaluation
 from iscc_lidar.trainer.model.unet import SparseUNet
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.run.metrics import METRICS_FILE
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
 from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.export import torch_file
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
 from iscc_lidar.trainer.export.spconv_layout import Axes, from_spconv, to_spconv

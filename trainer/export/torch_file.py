@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 
 def to_bytes(content: dict[str, Any]) -> bytes:

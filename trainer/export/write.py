@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Protocol
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import new_folder, write_bytes
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import new_folder, write_bytes
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
 from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, describe, is_export
 from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.config import find_shipped, resolve, to_toml
+from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
 
 if TYPE_CHECKING:
     from iscc_lidar.trainer.finetune.task import Task
@@ -69,7 +69,7 @@ def semseg(
     from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
     from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE, SEMSEG
     from iscc_lidar.trainer.finetune.semseg.segment import Where, report, score_run
-    from iscc_lidar.trainer.hardware.ranks import is_first
+    from iscc_lidar.trainer.hardware.distributed import is_first
 
     config = resolve(SemsegConfig, find_shipped(RECIPES, recipe) if recipe else None, overrides or ())
     if show_config:
@@ -117,7 +117,7 @@ def detection(
     from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
     from iscc_lidar.trainer.finetune.detection.detect import report, score_run
     from iscc_lidar.trainer.finetune.detection.learner import DETECTION, NETWORK_FILE
-    from iscc_lidar.trainer.hardware.ranks import is_first
+    from iscc_lidar.trainer.hardware.distributed import is_first
 
     config = resolve(DetectionConfig, find_shipped(RECIPES, recipe) if recipe else None, overrides or ())
     if show_config:

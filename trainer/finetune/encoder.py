@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.options import Transfer
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.run.run_folder import Input

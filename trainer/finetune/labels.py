@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import option
-from iscc_lidar.shared.label_fractions import draw_fractions, read_list
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.cache.label_fractions import draw_fractions, read_list
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
 
 

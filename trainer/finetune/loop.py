@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.label_fractions import Frame, write_list
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.label_fractions import Frame, write_list
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.pairs import Share, StepSampler
 from iscc_lidar.trainer.data.places import frames_of
@@ -31,8 +31,8 @@ from iscc_lidar.trainer.finetune.labels import count_labelled, labelled_places
 from iscc_lidar.trainer.finetune.options import TrainConfig
 from iscc_lidar.trainer.finetune.task import Learner, Task
 from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
-from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import choose_compute, leave_a_core
+from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware.device import choose_compute, leave_a_core
 from iscc_lidar.trainer.run import run_folder
 from iscc_lidar.trainer.run.loop import Length, run_steps
 from iscc_lidar.trainer.run.metrics import MetricsLog

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from iscc_lidar.shared.config import option
-from iscc_lidar.trainer.hardware.compute import Precision
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.trainer.hardware.device import Precision
 from iscc_lidar.trainer.run.options import RunningOptions
 
 Transfer = Literal["all", "down"]

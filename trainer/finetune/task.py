@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.hardware.compute import Compute
+from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.model.unet import SparseUNet
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.encoder import Encoder
 from iscc_lidar.trainer.finetune.options import TrainConfig
 from iscc_lidar.trainer.finetune.task import Learner, TaskNetwork
-from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute
+from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.schedule import learning_rate
 
 

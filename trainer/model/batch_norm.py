@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from iscc_lidar.trainer.hardware.ranks import sum_over_ranks, world_size
+from iscc_lidar.trainer.hardware.distributed import sum_over_ranks, world_size
 
 # N rows of this process, C channels
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.model.batch_norm import BatchNorm, recomputation

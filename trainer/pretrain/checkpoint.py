@@ -9,14 +9,14 @@ from typing import Final
 import torch
 from torch import nn
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.hardware.compute import Compute
-from iscc_lidar.trainer.losses.memory import Memory
-from iscc_lidar.trainer.losses.prototypes import Prototypes
-from iscc_lidar.trainer.methods.iscc import new_prototypes
-from iscc_lidar.trainer.methods.method import find_method
-from iscc_lidar.trainer.model.student import GroupEncoder, Student
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.hardware.device import Compute
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.losses.memory import Memory
+from iscc_lidar.trainer.pretrain.losses.prototypes import Prototypes
+from iscc_lidar.trainer.pretrain.methods.iscc import new_prototypes
+from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.student import GroupEncoder, Student
 from iscc_lidar.trainer.pretrain.teacher import start_teacher
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.resume_file import RESUME_FILE

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import torch
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import Batch, collate
-from iscc_lidar.trainer.data.dataset import PairDataset
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, keys_of_step
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core, memory_told
+from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, memory_told
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import plan
+from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
+from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.train_step import train_step
 from iscc_lidar.trainer.run import run_folder
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig, TrainConfig
-from iscc_lidar.trainer.data.batch import Batch
-from iscc_lidar.trainer.data.dataset import batches
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import Share
-from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute, choose_compute, leave_a_core
+from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain import checkpoint
+from iscc_lidar.trainer.pretrain.config import PretrainConfig, TrainConfig
+from iscc_lidar.trainer.pretrain.samples.batch import Batch
+from iscc_lidar.trainer.pretrain.samples.dataset import batches
 from iscc_lidar.trainer.pretrain.train_step import train_step
 from iscc_lidar.trainer.run import run_folder
 from iscc_lidar.trainer.run.loop import Length, run_steps

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import Batch
-from iscc_lidar.trainer.hardware.ranks import gradients_kept, sum_over_ranks, world_size
-from iscc_lidar.trainer.methods.method import StepResult, find_method
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.hardware.distributed import gradients_kept, sum_over_ranks, world_size
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.method import StepResult, find_method
+from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.teacher import follow, momentum_at
 from iscc_lidar.trainer.run.schedule import learning_rate
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.trainer.methods.method import find_method
+from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.pretrain.teacher import momentum_at
 from iscc_lidar.trainer.report.health import chance_level
 from iscc_lidar.trainer.report.record import RunRecord

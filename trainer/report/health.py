@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from iscc_lidar.trainer.methods.method import find_method
+from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.report.record import RunRecord
 
 Status = Literal["good", "watch", "bad", "unknown"]

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
-from iscc_lidar.trainer.data.sample import considered, draw_view
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
 from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers, answer_hidden
-from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.sample import considered, draw_view
+from iscc_lidar.trainer.pretrain.student import Student
 
 # N points of a sweep that the network sees, K groups, Q queries, C prototypes
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iscc_lidar.shared.config import resolve, toml_value
-from iscc_lidar.trainer.config import BASES, RECIPES, PretrainConfig, find_recipes
+from iscc_lidar.shared.base.config import resolve, toml_value
+from iscc_lidar.trainer.pretrain.config import BASES, RECIPES, PretrainConfig, find_recipes
 from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE
 
 

@@ -8,7 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
-from iscc_lidar.trainer.methods.method import find_method
+from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.report.chart import draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
 from iscc_lidar.trainer.report.health import verdicts

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import read_json
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.evaluation.file import read_evaluation
 from iscc_lidar.trainer.pretrain.checkpoint import HEADS_FILE
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.run.metrics import METRICS_FILE
 from iscc_lidar.trainer.run.resume_file import RESUME_FILE, saved_step
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config

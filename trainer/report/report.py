@@ -8,14 +8,14 @@ from html import escape
 from pathlib import Path
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import option
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.store import open_store
-from iscc_lidar.trainer.methods.method import find_method
-from iscc_lidar.trainer.model.student import Student
 from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
+from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.student import Student
 from iscc_lidar.trainer.report.color import prototype_palette
 from iscc_lidar.trainer.report.look import look_around
 from iscc_lidar.trainer.report.options import nearest_recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from iscc_lidar.shared.config import toml_value
+from iscc_lidar.shared.base.config import toml_value
 from iscc_lidar.trainer.report.options import Option, nearest_recipe, repeat_command
 from iscc_lidar.trainer.report.record import RunRecord
 

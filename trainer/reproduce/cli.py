@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from iscc_lidar.shared.cli_errors import friendly
-from iscc_lidar.shared.config import find_shipped, resolve, to_toml
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
+from iscc_lidar.shared.base.errors import UserError
 
 
 @friendly

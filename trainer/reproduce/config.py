@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.reproduce.rows import ALL
 
 

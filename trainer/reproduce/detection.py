@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.files import read_json
+from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.csv_files import PARSERS, read_lines, write_lines
 from iscc_lidar.trainer.reproduce.plan import Tuning

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from iscc_lidar.shared.config import resolve, toml_value
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig, find_recipes
+from iscc_lidar.shared.base.config import resolve, toml_value
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.model.unet import ModelConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
 from iscc_lidar.trainer.reproduce.rows import ALL, CACHES, LABELLED, STANDARD, Row
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule, mean_of, spread
 from iscc_lidar.trainer.reproduce.rows import SCRATCH, Row
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import torch
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.bench_file import processor
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import to_dict, to_toml
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.provenance import versions
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.bench_file import processor
+from iscc_lidar.shared.base.config import to_dict, to_toml
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.provenance import versions
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.detection import BoxResult, box_tables, read_box_results, write_box_csv
 from iscc_lidar.trainer.reproduce.page import page

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from iscc_lidar.shared.files import read_json
+from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.reproduce.csv_files import PARSERS, read_lines, write_lines
 from iscc_lidar.trainer.reproduce.plan import Tuning
 from iscc_lidar.trainer.reproduce.rows import SCRATCH

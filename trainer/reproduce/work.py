@@ -17,9 +17,9 @@ from typing import Final
 import torch
 from tqdm import tqdm
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import read_json
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.reproduce.plan import Job
 from iscc_lidar.trainer.reproduce.time_left import seconds_left
 from iscc_lidar.trainer.run.stop_signal import stop_requests

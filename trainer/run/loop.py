@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iscc_lidar.trainer.data.loader import told_plainly, workers_told
-from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import memory_told
+from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware.device import memory_told
 from iscc_lidar.trainer.run.metrics import MetricsLog
 from iscc_lidar.trainer.run.stop_signal import StoppedError, stop_requests
 

@@ -11,8 +11,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
 
 METRICS_FILE: Final = "metrics.jsonl"
 

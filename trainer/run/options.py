@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.engine.choose import EngineName
-from iscc_lidar.trainer.hardware.compute import DeviceName
+from iscc_lidar.trainer.hardware.device import DeviceName
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol, cast
 
 import torch
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
 
 RESUME_FILE: Final = "resume.pt"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from iscc_lidar.shared import config as configs
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import read_json
-from iscc_lidar.shared.provenance import versions
+from iscc_lidar.shared.base import config as configs
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.shared.base.provenance import versions
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.options import RunningOptions
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from iscc_lidar.trainer.hardware.ranks import is_first
+from iscc_lidar.trainer.hardware.distributed import is_first
 
 _ASKS: Final = (signal.SIGTERM, signal.SIGINT)
 

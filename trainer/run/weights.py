@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
 
 ENCODER_FILE: Final = "encoder.safetensors"
 _ABOUT: Final = "iscc_lidar"

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.c_library import load_library
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.c_library import load_library
+from iscc_lidar.shared.base.errors import UserError
 
 _INTERFACE: Final = 1  # of spanning_tree.c that this file was written for
 

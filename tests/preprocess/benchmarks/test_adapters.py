@@ -8,10 +8,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.alignment import alignment
 from iscc_lidar.preprocess.benchmarks.adapters import adapter_table, bench_adapter
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.preprocess.plan.alignment import alignment
+from iscc_lidar.shared.base.geometry import inverse, transform
 
 SLEEP_S = 0.004
 

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from iscc_lidar.preprocess.datasets import argoverse2
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import inverse, transform
 
 LOG = "0b9321d8-aaaa"
 TIMES = (99_950_000_000, 100_050_000_000)  # of different length when shortened: sorting must go by number

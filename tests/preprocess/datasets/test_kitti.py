@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.datasets import _kitti_raw, _oxts, kitti
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import transform
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import transform
 
 DATE, DRIVE = "2011_09_26", "2011_09_26_drive_0005_sync"
 # A yaw of 90 degrees and a lever arm; the real one differs from identity by less.

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from iscc_lidar.preprocess.datasets import _nuscenes_tables, nuscenes
-from iscc_lidar.shared import nuscenes_names, nuscenes_tables
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import transform
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import transform
+from iscc_lidar.shared.layouts import nuscenes_names, nuscenes_tables
 
 START_US = 1532402927647951
 # Raw number -> class, as both the table of the development kit's README and its label ids have it.

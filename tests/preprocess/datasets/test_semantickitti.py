@@ -6,8 +6,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from iscc_lidar.preprocess.datasets import semantickitti
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import transform
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import transform
 
 RAW = [
     0,

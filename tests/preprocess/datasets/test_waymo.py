@@ -20,8 +20,8 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.datasets import _parquet_rows, _waymo_tables, registry, semantickitti, waymo
 from iscc_lidar.preprocess.datasets._parquet_rows import open_rows
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.geometry import inverse, transform
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import inverse, transform
 
 NAME = "10_000_000"
 

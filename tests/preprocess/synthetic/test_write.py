@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.semantics import BUILDING, CAR, MOVING, THINGS, TRUCK
 from iscc_lidar.preprocess.synthetic.write import sequence_name, write_sequence, write_synthetic
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 SMALL = SynthConfig(sequences=2, sweeps=3, seed=5, beams=16, columns=128)
 FULL = SynthConfig(sequences=6, sweeps=6, seed=1, columns=512)

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import zarr
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.store import remote_claim
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.store import claims as remote_claim
 from iscc_lidar.shared.store.store import ClaimedError, Store, open_store
 
 

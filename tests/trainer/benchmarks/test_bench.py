@@ -3,11 +3,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.benchmarks.step import bench_step, covered
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 
 
 def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) -> None:

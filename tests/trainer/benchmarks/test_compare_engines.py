@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.config import resolve
+from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.benchmarks import compare_engines as bench_engines
 from iscc_lidar.trainer.benchmarks.compare_engines import Contender, EngineBenchConfig
 from iscc_lidar.trainer.cli import app

@@ -2,8 +2,8 @@ import dataclasses
 
 import torch
 
-from iscc_lidar.trainer.data.batch import Batch
 from iscc_lidar.trainer.data.pack import pack, unpack
+from iscc_lidar.trainer.pretrain.samples.batch import Batch
 
 
 def test_a_batch_comes_back_as_it_was_out_of_one_buffer(batch: Batch):

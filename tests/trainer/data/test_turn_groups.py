@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.turn_groups import turn_groups
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.engine import NATIVE, check, choose
 from iscc_lidar.trainer.engine.choose import load_engine
 

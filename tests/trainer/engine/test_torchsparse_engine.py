@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.check import LAYERS, TOLERANCE, check_engine, near_voxels

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.evaluation.frozen import calibrate, see, see_groups, spread_sweeps
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 
 def test_sweeps_are_spread_over_the_whole_cache(cache: Cache):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.data.batch import GroupedView
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.evaluation.frozen import see, voxel_features
 from iscc_lidar.trainer.evaluation.group_features import GEOMETRY, geometry, pooled
 from iscc_lidar.trainer.evaluation.groups import GroupSet, SweepGroups, gather_groups
 from iscc_lidar.trainer.evaluation.scores import semantic
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 
 def groups_of(*groups: np.ndarray) -> SweepGroups:

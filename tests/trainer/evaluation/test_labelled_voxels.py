@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.evaluation.frozen import see
 from iscc_lidar.trainer.evaluation.labelled_voxels import labelled_voxels, score_classifiers
 from iscc_lidar.trainer.evaluation.linear_probe import fit_linear_probe
 from iscc_lidar.trainer.evaluation.neighbour_probe import NeighbourConfig, keep_neighbours
 from iscc_lidar.trainer.evaluation.scores import semantic
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 
 def test_probes_score_what_the_features_hold(

@@ -4,10 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.evaluation.occupancy_probe import best_threshold, nearest_points, occupancy_probe, score
-from iscc_lidar.trainer.model.student import Student
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.student import Student
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.booleans()), min_size=1, max_size=12))

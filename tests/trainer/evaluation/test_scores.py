@@ -12,9 +12,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 
 from iscc_lidar.preprocess.datasets.nuscenes import CLASS_NAMES as NUSCENES_NAMES
 from iscc_lidar.preprocess.datasets.waymo import CLASS_NAMES as WAYMO_NAMES
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.semantickitti_classes import CLASS_NAMES as SEMANTICKITTI_NAMES
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.layouts.semantickitti_classes import CLASS_NAMES as SEMANTICKITTI_NAMES
 from iscc_lidar.trainer.evaluation.scores import GROUND_CLASSES, count_confusion, score, semantic
 
 NAMES = ("unlabelled", "car", "road", "person", "pole")

@@ -11,15 +11,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import to_dict, to_toml
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.config import to_dict, to_toml
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import Voxels
 from iscc_lidar.trainer.evaluation.frozen import see
 from iscc_lidar.trainer.export.source import TrainedRun, read_run
 from iscc_lidar.trainer.export.write import export
 from iscc_lidar.trainer.model.unet import SparseUNet
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 STEPS = 6
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.export.model_card import model_card
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.write import TARGETS
 from iscc_lidar.trainer.model.unet import SparseUNet
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 
 def snippets(card: str, language: str = "python") -> list[str]:

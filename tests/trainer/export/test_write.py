@@ -13,10 +13,9 @@ import safetensors.torch
 import torch
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.config import to_toml
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.config import to_toml
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.config import PretrainConfig
 from iscc_lidar.trainer.export import mmdetection3d, write
 from iscc_lidar.trainer.export.description import read_model
 from iscc_lidar.trainer.export.mmdetection3d import from_minkunet, to_minkunet
@@ -24,6 +23,7 @@ from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import to_network
 from iscc_lidar.trainer.export.write import TARGETS, export
 from iscc_lidar.trainer.model.unet import SparseUNet
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 FILES = {
     "native": {"encoder.safetensors"},

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 
 TINY = """

@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.finetune import loop
@@ -22,7 +21,8 @@ from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG, SemsegLearner
 from iscc_lidar.trainer.finetune.semseg.segment import Where, score_run
 from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
-from iscc_lidar.trainer.hardware.compute import ON_CPU
+from iscc_lidar.trainer.hardware.device import ON_CPU
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.run import resume_file
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.config import to_toml
+from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.config import find_shipped, resolve
+from iscc_lidar.shared.base.config import find_shipped, resolve
 from iscc_lidar.trainer.finetune.detection import config as detection
 from iscc_lidar.trainer.finetune.loop import steps_of
 from iscc_lidar.trainer.finetune.semseg import config as semseg

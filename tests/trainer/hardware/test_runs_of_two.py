@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.config import to_toml
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.pretrain import loop
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.stop_signal import StoppedError

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.config import to_toml
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.config import to_toml
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dry_run import dry_run
 from iscc_lidar.trainer.pretrain.loop import pretrain
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from iscc_lidar.shared.config import to_toml
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.config import to_toml
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.run import resume_file
 
 import runs

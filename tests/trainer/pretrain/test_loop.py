@@ -7,10 +7,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain import loop
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.run import resume_file
 from iscc_lidar.trainer.run.run_folder import read_config

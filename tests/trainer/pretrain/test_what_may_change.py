@@ -8,11 +8,11 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig
-from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.pretrain import checkpoint, loop
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE, first_step
 

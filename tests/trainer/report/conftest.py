@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 
 

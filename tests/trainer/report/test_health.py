@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import PretrainConfig, find_recipe
-from iscc_lidar.trainer.data.ground_cells import GroundConfig
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.samples.ground_cells import GroundConfig
 from iscc_lidar.trainer.report.health import Verdict, chance_level, verdicts
 from iscc_lidar.trainer.report.record import RunRecord
 

@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.trainer.config import RECIPES, PretrainConfig, find_recipe, find_recipes
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.trainer.pretrain.config import RECIPES, PretrainConfig, find_recipe, find_recipes
 from iscc_lidar.trainer.report.options import nearest_recipe, repeat_command
 
 

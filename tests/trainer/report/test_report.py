@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
 

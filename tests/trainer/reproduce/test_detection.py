@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.detection import (

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.config import PretrainConfig, find_recipe
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.reproduce import deck
 from iscc_lidar.trainer.reproduce.results import Result, Spread, gain_of, mean_of, read_csv, spread, write_csv
 from iscc_lidar.trainer.reproduce.tables import tables

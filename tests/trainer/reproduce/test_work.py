@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.reproduce import work
 from iscc_lidar.trainer.reproduce.plan import Job
 from iscc_lidar.trainer.reproduce.work import is_done, run_jobs

@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from iscc_lidar.shared.c_library import load_library
+from iscc_lidar.shared.base.c_library import load_library
 
 # N voxels, M pairs, B blocks, K offsets
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import BACKGROUND, View, dots, new_figure, outlines, prepare_birdseye, save
+from iscc_lidar.shared.base.picture import BACKGROUND, View, dots, new_figure, outlines, prepare_birdseye, save
+from iscc_lidar.shared.cache.sweep import CachedSweep
 
 _POINTS: Final = "#7d8894"
 _TRUTH: Final = "#4dd17a"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.config import option, section
+from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig
 from iscc_lidar.trainer.finetune.detection.decode import DecodeConfig

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
 from iscc_lidar.trainer.evaluation.detection.overlap import circles_meet, ground_iou
 from iscc_lidar.trainer.finetune.detection import targets

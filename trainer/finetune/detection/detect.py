@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.picture import View
-from iscc_lidar.shared.predictions.kitti import write_detections
-from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.picture import View
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
+from iscc_lidar.shared.layouts.predictions.kitti import write_detections
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
@@ -35,7 +34,8 @@ from iscc_lidar.trainer.finetune.detection.learner import NETWORK_FILE
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import WITHOUT, all_boxed, scene_of, to_grid
 from iscc_lidar.trainer.finetune.labels import scored_places
-from iscc_lidar.trainer.hardware.compute import choose_compute
+from iscc_lidar.trainer.hardware.device import choose_compute
+from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 from iscc_lidar.trainer.run.run_folder import read_config
 from iscc_lidar.trainer.run.weights import load_weights
 

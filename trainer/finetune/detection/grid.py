@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 
 @dataclass(frozen=True)

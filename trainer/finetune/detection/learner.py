@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.loss import box_loss, heat_loss
@@ -17,8 +17,8 @@ from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import BoxBatch, BoxDataset, BoxSample, all_boxed, collate
 from iscc_lidar.trainer.finetune.detection.targets import typical_codes
 from iscc_lidar.trainer.finetune.task import Task
-from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute
+from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware.device import Compute
 
 NETWORK_FILE: Final = "detection.safetensors"
 

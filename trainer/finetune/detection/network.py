@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.finetune.detection.box_head import BoxHead
 from iscc_lidar.trainer.finetune.task import TaskNetwork
-from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
+from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 

@@ -15,13 +15,12 @@ from torch.utils.data import Dataset
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
 from iscc_lidar.data_schemas.labels import GROUND
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.trainer.data.batch import join_voxels
-from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
+from iscc_lidar.trainer.data.sweep_cache import KeptSweeps
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
@@ -29,6 +28,7 @@ from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.targets import Targets, make_targets
+from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 
 WITHOUT: Final = ("semantic", "queries", "pixel")
 """What of a sweep detection does not look at."""

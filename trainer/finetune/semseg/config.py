@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.config import option, section
+from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.finetune.labels import LabelConfig
 from iscc_lidar.trainer.finetune.options import TrainConfig

@@ -10,15 +10,15 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, all_labelled
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.loss import class_weights, lovasz_softmax, weighted_cross_entropy
 from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, LabelledSample, collate
 from iscc_lidar.trainer.finetune.task import Task
-from iscc_lidar.trainer.hardware import ranks
-from iscc_lidar.trainer.hardware.compute import Compute
+from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware.device import Compute
 
 NETWORK_FILE: Final = "segmentation.safetensors"
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.shared.config import option
+from iscc_lidar.shared.base.config import option
 
 # Dimensions: V voxels, L classes without the unlabelled one. Target 0 is unlabelled, target c is logit column c - 1.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.trainer.finetune.task import TaskNetwork
-from iscc_lidar.trainer.hardware.compute import ON_CPU, Compute
+from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.cached_sweep import CachedSweep
-from iscc_lidar.trainer.data.batch import join_voxels
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import voxelize
+from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 
 
 @torch.no_grad()

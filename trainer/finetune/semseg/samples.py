@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import augment
-from iscc_lidar.trainer.data.batch import join_voxels
-from iscc_lidar.trainer.data.kept_sweeps import KeptSweeps, sweeps_without
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.sample import considered
+from iscc_lidar.trainer.data.sweep_cache import KeptSweeps, sweeps_without
 from iscc_lidar.trainer.data.turn_groups import turn_groups
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
+from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 _COUNTED_SWEEPS: Final = 200
 """Class frequencies are counted over this many labelled sweeps at most, spread evenly."""

@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from iscc_lidar.shared import files
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.files import read_json
-from iscc_lidar.shared.predictions.write import open_predictions
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.layouts.predictions.write import open_predictions
 from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
@@ -25,7 +25,7 @@ from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE
 from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.predict import predict_all
-from iscc_lidar.trainer.hardware.compute import choose_compute
+from iscc_lidar.trainer.hardware.device import choose_compute
 from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
 from iscc_lidar.trainer.run.weights import load_weights
 

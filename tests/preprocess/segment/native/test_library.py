@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from iscc_lidar.preprocess.segment.density_tree import packaged_spanning_tree
 from iscc_lidar.preprocess.segment.native import library
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="there was no C compiler")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.engine.coordinates import sort_order, sorted_coordinates
 from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.engine.native import kernel_map as km

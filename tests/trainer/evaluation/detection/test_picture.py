@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space, no_boxes
-from iscc_lidar.shared.cached_sweep import CachedSweep, Queries
-from iscc_lidar.shared.picture import View
+from iscc_lidar.shared.base.picture import View
+from iscc_lidar.shared.cache.sweep import CachedSweep, Queries
 from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
 
 VIEW = View(0.0, 50.0, -25.0, 25.0)

@@ -6,11 +6,11 @@ import pytest
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run import preprocess
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
-from iscc_lidar.preprocess.windows import WindowConfig
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.store import open_store
 
 

@@ -1,6 +1,6 @@
 """The recipes of detection are what their names and the documentation say."""
 
-from iscc_lidar.shared.config import find_shipped, resolve
+from iscc_lidar.shared.base.config import find_shipped, resolve
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
 
 

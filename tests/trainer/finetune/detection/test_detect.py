@@ -12,13 +12,13 @@ import pytest
 from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.preprocess.windows import WindowConfig
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.shared.errors import UserError
-from iscc_lidar.shared.kitti_objects import read_objects, to_sensor
-from iscc_lidar.shared.predictions.kitti import write_detections
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.segment.windows import WindowConfig
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.layouts.kitti_objects import read_objects, to_sensor
+from iscc_lidar.shared.layouts.predictions.kitti import write_detections
 from iscc_lidar.shared.store.store import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
@@ -120,7 +120,7 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
 ) -> None:
     from iscc_lidar.preprocess.config import PreprocessConfig
     from iscc_lidar.preprocess.datasets.registry import open_dataset
-    from iscc_lidar.preprocess.run import preprocess
+    from iscc_lidar.preprocess.run.run import preprocess
     from iscc_lidar.shared.store.store import open_store
 
     dataset = open_dataset("kitti", real_boxes)

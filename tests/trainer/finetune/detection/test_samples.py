@@ -12,10 +12,10 @@ import pytest
 from iscc_lidar.data_schemas.boxes import Camera, no_boxes, points_in_box
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run import preprocess
-from iscc_lidar.shared.cache_reader import Cache
-from iscc_lidar.shared.config import resolve
-from iscc_lidar.shared.errors import UserError
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.store import open_store
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig, Scene, augment_scene
@@ -24,7 +24,7 @@ from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, PasteConfig, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.samples import BoxDataset, all_boxed, collate, scene_of
 from iscc_lidar.trainer.finetune.detection.targets import CODE, SIZE
-from iscc_lidar.trainer.hardware.compute import ON_CPU
+from iscc_lidar.trainer.hardware.device import ON_CPU
 
 NAMES = ("Car", "Pedestrian", "Cyclist")
 

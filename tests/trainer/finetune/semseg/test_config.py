@@ -2,7 +2,7 @@
 
 import pytest
 
-from iscc_lidar.shared.config import find_shipped, resolve
+from iscc_lidar.shared.base.config import find_shipped, resolve
 from iscc_lidar.trainer.finetune.loop import steps_of
 from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.shared.cache_reader import Cache
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.finetune.loop import batches

@@ -1,0 +1,1 @@
+"""Estimate what a run costs by processing samples of it."""

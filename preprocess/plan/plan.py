@@ -1,0 +1,141 @@
+"""What a cache shall hold: written before the work, so that any number of processes do parts of the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.plan.select import find_problems, refuse_problems
+from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
+from iscc_lidar.preprocess.segment import clustering, ground
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import read_manifest
+from iscc_lidar.shared.store.store import Store
+
+PLAN_FILE: Final = f"{STEPS_FOLDER}/plan.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sequences of a cache.
+
+    Attributes:
+        dataset: where they come from.
+        config: options, settled.
+        jobs: those to process, in the data set's order.
+        skipped: those that were left out from the start.
+    """
+
+    dataset: Dataset
+    config: PreprocessConfig
+    jobs: tuple[SequenceJob, ...]
+    skipped: tuple[SkippedSequence, ...]
+
+
+def settled(config: PreprocessConfig) -> PreprocessConfig:
+    """Replace what is chosen by what is installed by the choice: what is recorded is what is done."""
+    return replace(config, ground=ground.settled(config.ground), clustering=clustering.settled(config.clustering))
+
+
+def make_plan(
+    dataset: Dataset, store: Store, config: PreprocessConfig, sequences: Sequence[str] | None, *, skip: bool
+) -> Plan:
+    """Look for problems and cut every sequence into windows: those asked for, and those that the cache holds already.
+
+    Args:
+        dataset: where the sweeps come from.
+        store: where the cache lies.
+        config: options.
+        sequences: those to add, by default all.
+        skip: leave sequences out whose data have a problem, instead of refusing.
+
+    Raises:
+        UserError: bad input, or a folder that holds something else.
+    """
+    config = settled(config)
+    held = _held(dataset, store)
+    every = dataset.sequences()
+    if gone := sorted(held - set(every)):
+        raise UserError(
+            f"{store.url}: holds sequence {gone[0]}, which the data do not have; give the data that it was made from, "
+            "or another --cache"
+        )
+    either = held.union(every if sequences is None else sequences)
+    # Those asked for that are not there have problems, which are named.
+    wanted = [*(name for name in every if name in either), *sorted(either.difference(every))]
+    broken = find_problems(dataset, wanted)
+    if broken and (not skip or len(broken) == len(wanted)):
+        refuse_problems(broken, can_skip=not skip)
+    skipped = tuple(SkippedSequence(name, "; ".join(problems)) for name, problems in broken.items())
+    jobs = tuple(plan_sequence(dataset, name, store, config) for name in wanted if name not in broken)
+    return Plan(dataset, config, jobs, skipped)
+
+
+def save_plan(plan: Plan, store: Store) -> None:
+    """Write a plan."""
+    content = {
+        "config_key": config_key(plan.config, plan.dataset),
+        "sequences": {job.sequence: job.sweeps for job in plan.jobs},
+        "skipped": [asdict(skipped) for skipped in plan.skipped],
+    }
+    store.write(PLAN_FILE, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
+    """Read the plan that a cache was begun with.
+
+    Raises:
+        UserError: there is none, or it is of other data or options.
+    """
+    config = settled(config)
+    content = _read(store)
+    if content["config_key"] != config_key(config, dataset):
+        raise UserError(f"{store.url}: was begun with other options or data; give those, or run init again")
+    jobs = tuple(plan_sequence(dataset, name, store, config) for name in content["sequences"])
+    for job in jobs:
+        if job.sweeps != content["sequences"][job.sequence]:
+            raise UserError(
+                f"{store.url}: sequence {job.sequence} has {job.sweeps} sweeps, had "
+                f"{content['sequences'][job.sequence]} when the cache was begun; run: iscc-preprocess init"
+            )
+    return Plan(dataset, config, jobs, tuple(SkippedSequence(**item) for item in content["skipped"]))
+
+
+def part_of(jobs: Sequence[SequenceJob], part: int, parts: int) -> tuple[SequenceJob, ...]:
+    """The ``part``-th of so many parts, from 1: whole sequences, dealt longest first to whoever has least."""
+    shares: list[list[SequenceJob]] = [[] for _ in range(parts)]
+    for job in sorted(jobs, key=lambda job: (-job.sweeps, job.sequence)):
+        min(shares, key=lambda share: sum(held.sweeps for held in share)).append(job)
+    return tuple(sorted(shares[part - 1], key=lambda job: jobs.index(job)))
+
+
+def _held(dataset: Dataset, store: Store) -> set[str]:
+    """Sequences that the cache holds already. Raises UserError where the folder holds something else."""
+    if store.exists(MANIFEST_FILE):
+        manifest = read_manifest(store)
+        if manifest.dataset != dataset.name:
+            raise UserError(
+                f"{store.url}: is a cache of {manifest.dataset}, not of {dataset.name}; pass another --cache"
+            )
+        return {entry.name for entry in manifest.sequences}
+    strange = [name for name in store.names() if not name.startswith(".") and name != "sequences"]
+    if strange:
+        raise UserError(f"{store.url}: is not a cache, it holds {strange[0]}; pass an empty or new folder as --cache")
+    return set()
+
+
+def _read(store: Store) -> dict[str, Any]:
+    try:
+        content = json.loads(store.read(PLAN_FILE))
+        _ = content["config_key"], content["sequences"].items(), content["skipped"]
+    except FileNotFoundError:
+        raise UserError(f"{store.url}: was not begun; run: iscc-preprocess init DATASET --cache {store.url}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{store.url}/{PLAN_FILE}: damaged ({error}); run: iscc-preprocess init") from None
+    found: dict[str, Any] = content
+    return found

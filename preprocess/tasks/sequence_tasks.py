@@ -1,0 +1,100 @@
+"""The steps of one sequence as tasks: each reads its input from disk and writes its output in one step.
+
+A task returns little, so that it can be repeated, moved to another worker and interrupted. What is there already under
+its key is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.manifest import BlockEntry
+from iscc_lidar.preprocess.describe.finish_block import finish_sweeps
+from iscc_lidar.preprocess.plan.sequence_job import SequenceJob, block_key, ids_key, input_digest, segment_key
+from iscc_lidar.preprocess.segment.link_sequence import link_sequence
+from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
+from iscc_lidar.preprocess.segment.segment_block import labels_of, segment_block, segmented_arrays
+from iscc_lidar.preprocess.tasks.progress import report_sweeps
+from iscc_lidar.preprocess.tasks.step_files import holds_step, read_step, write_step
+from iscc_lidar.preprocess.write.block import held_block, write_block
+
+SEGMENT_SHARE = 0.55
+"""Share of a sweep's work that the first pass does, for the progress bar."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A block's first pass: the key of its result, and the digest of the files that it was made from."""
+
+    key: str
+    input_sha256: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished block's manifest entry, and the names of the steps' files that it was made from."""
+
+    entry: BlockEntry
+    steps: tuple[str, ...]
+
+
+def segment_task(job: SequenceJob, block: int) -> Segmented:
+    """First pass over a block."""
+    digest = input_digest(job, block)
+    key = segment_key(job, block, digest)
+    name = job.segmented_file(block, key)
+    if not holds_step(job.store, name, key):
+        segmented = segment_block(job.dataset, job.sequence, job.blocks[block], job.config)
+        write_step(job.store, name, key, segmented_arrays(segmented))
+    report_sweeps(SEGMENT_SHARE * job.own_sweeps(block))
+    return Segmented(key, digest)
+
+
+def link_task(job: SequenceJob, segmented: list[Segmented]) -> str:
+    """Link all windows of a sequence, once all its blocks are segmented; returns the key of the ids."""
+    key = ids_key(job, [done.key for done in segmented])
+    if not holds_step(job.store, job.ids_file(key), key):
+        names = (job.segmented_file(block, done.key) for block, done in enumerate(segmented))
+        steps = (read_step(job.store, name, done.key) for name, done in zip(names, segmented, strict=True))
+        ids = link_sequence(steps, job.config.linking)
+        write_step(job.store, job.ids_file(key), key, {f"window_{k}": ids_k for k, ids_k in enumerate(ids)})
+    return key
+
+
+def finish_task(job: SequenceJob, block: int, segmented: list[Segmented], ids: str) -> Finished:
+    """Second pass over a block."""
+    around = job.around(block)
+    ids_of_sweep, ids_sha256 = _ids_around(job, around, ids)
+    key = block_key(job, block, segmented[block].input_sha256, [segmented[k].key for k in around], ids_sha256)
+    folder = job.block_folder(block, key)
+    windows = job.blocks[block]
+    digest = held_block(job.store, folder, key)
+    if digest is None:
+        sweeps = range(windows[0].start, windows[-1].stop)
+        labels: SweepLabels = {}
+        for k in around:
+            arrays = read_step(job.store, job.segmented_file(k, segmented[k].key), segmented[k].key)
+            labels |= sequence_labels(labels_of(arrays, "own", sweeps), ids_of_sweep)
+        finished = finish_sweeps(job.dataset, job.sequence, windows, labels, job.config)
+        digest = write_block(job.store, folder, finished, key)
+    report_sweeps((1 - SEGMENT_SHARE) * job.own_sweeps(block))
+    entry = BlockEntry(folder, windows[0].own_start, windows[-1].own_stop, digest)
+    return Finished(entry, (job.segmented_file(block, segmented[block].key), job.ids_file(ids)))
+
+
+def _ids_around(job: SequenceJob, blocks: list[int], key: str) -> tuple[dict[int, NDArray[np.int32]], str]:
+    """Ids of the windows of some blocks, by the sweeps that the windows own, and their SHA-256."""
+    arrays = read_step(job.store, job.ids_file(key), key)
+    digest = hashlib.sha256()
+    before = sum(len(job.blocks[k]) for k in range(blocks[0]))
+    windows = [window for k in blocks for window in job.blocks[k]]
+    ids: dict[int, NDArray[np.int32]] = {}
+    for number, window in enumerate(windows, start=before):
+        found: NDArray[np.int32] = arrays[f"window_{number}"]
+        digest.update(found.tobytes())
+        ids |= dict.fromkeys(range(window.own_start, window.own_stop), found)
+    return ids, digest.hexdigest()

@@ -1,0 +1,213 @@
+"""Write a finished block: its Zarr arrays, its two tables, and the block file with their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+from iscc_lidar.data_schemas import tables
+from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, CHUNK_ROWS, POSITION_QUANTUM_M, ArraySpec
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
+from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, BOXES_FILE, GROUPS_FILE, SWEEPS_FILE
+from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
+from iscc_lidar.preprocess.describe.groups import GroupRows
+from iscc_lidar.shared.base.files import sha256
+from iscc_lidar.shared.cache.block import row_checksum
+from iscc_lidar.shared.store.store import Store
+
+
+@dataclass(frozen=True)
+class _StoredSweep:
+    """A finished sweep in what it is stored as: half the memory of the sweep as it is worked on.
+
+    Attributes:
+        arrays: its rows of the block's arrays, along the last axis.
+        row: of the table of sweeps, still without checksums.
+        groups, moving, boxes: as in FinishedSweep and its Sweep.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    row: dict[str, Any]
+    groups: GroupRows
+    moving: NDArray[np.bool_]
+    boxes: Boxes | None
+
+
+def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key: str) -> str:
+    """Write a block; ``key`` says what it was made from. Returns the SHA-256 of its block file."""
+    stored = _with_the_same_arrays([_stored(sweep) for sweep in sweeps])
+    with store.new_folder(folder, last=BLOCK_FILE) as aside:
+        _write_arrays(aside / ARRAYS_FOLDER, stored)
+        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist([_checked(s) for s in stored], tables.SWEEPS))
+        _write_table(aside / GROUPS_FILE, _groups_table(stored))
+        if any(s.boxes is not None for s in stored):
+            _write_table(aside / BOXES_FILE, _boxes_table(stored))
+        files = sorted(f for f in aside.rglob("*") if f.is_file())
+        content = {"key": key, "files": {f.relative_to(aside).as_posix(): sha256(f) for f in files}}
+        text = json.dumps(content, indent=1) + "\n"
+        (aside / BLOCK_FILE).write_text(text, encoding="utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def held_block(store: Store, folder: str, key: str) -> str | None:
+    """SHA-256 of the block file in a folder, None where there is no block that was made from ``key``."""
+    try:
+        content = store.read(f"{folder}/{BLOCK_FILE}")
+        return hashlib.sha256(content).hexdigest() if json.loads(content)["key"] == key else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _stored(s: FinishedSweep) -> _StoredSweep:
+    sweep, queries = s.sweep, s.queries
+    arrays: dict[str, NDArray[Any]] = {
+        "xyz": _quantise(sweep.xyz),
+        "intensity": np.rint(sweep.intensity * 255).astype(np.uint8),
+        "label": s.label,
+        "query_xyz": _quantise(queries.xyz),
+        "query_kind": queries.kind,
+        "query_group": queries.group,
+        "query_source": queries.source,
+    }
+    if sweep.semantic is not None:
+        arrays["semantic"] = sweep.semantic
+    if sweep.pixel is not None:
+        arrays["pixel"] = sweep.pixel.T
+    return _StoredSweep(arrays, _sweep_row(s), s.groups, s.moving, sweep.boxes)
+
+
+def _with_the_same_arrays(sweeps: list[_StoredSweep]) -> list[_StoredSweep]:
+    """Sweeps without semantic labels beside such with get 0, unlabelled; pixels are kept where all have them."""
+    if any("semantic" in s.arrays for s in sweeps):
+        for s in sweeps:
+            s.arrays.setdefault("semantic", np.zeros(len(s.arrays["label"]), np.uint8))
+    if not all("pixel" in s.arrays for s in sweeps):
+        for s in sweeps:
+            s.arrays.pop("pixel", None)
+    return sweeps
+
+
+def _checked(s: _StoredSweep) -> dict[str, Any]:
+    """The row of a sweep with the CRC-32 of its rows of each array."""
+    held = [spec.name for spec in BLOCK_ARRAYS if spec.name in s.arrays]
+    return s.row | {"crc32": {name: row_checksum(s.arrays[name]) for name in held}}
+
+
+def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
+    limit = np.iinfo(np.int16).max  # what is clipped or not finite is out of range and labelled so
+    steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)
+    quantised: NDArray[np.int16] = np.rint(np.clip(steps, -limit, limit)).astype(np.int16)
+    return quantised
+
+
+def _write_arrays(path: Path, sweeps: list[_StoredSweep]) -> None:
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    starts = {"point_start": "label", "query_start": "query_kind"}
+    for spec in BLOCK_ARRAYS:
+        if spec.name in starts:
+            _write_array(group, spec, _starts([len(s.arrays[starts[spec.name]]) for s in sweeps]))
+        elif spec.name in sweeps[0].arrays:
+            _write_array(group, spec, np.concatenate([s.arrays[spec.name] for s in sweeps], axis=-1))
+
+
+def _starts(sizes: list[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _write_array(group: zarr.Group, spec: ArraySpec, data: NDArray[Any]) -> None:
+    planes = data.shape[:-1]
+    chunk = min(CHUNK_ROWS, max(1, data.shape[-1]))
+    chunks_needed = max(1, -(-data.shape[-1] // chunk))
+    array = group.create_array(
+        spec.name,
+        shape=data.shape,
+        dtype=spec.dtype,
+        chunks=(*(1 for _ in planes), chunk),
+        shards=(*planes, chunk * chunks_needed),  # one file an array
+        compressors=[_compressor(spec, data), Crc32cCodec()],  # neither compressor finds every flipped bit
+        fill_value=spec.fill,
+        attributes={k: v for k, v in (("meaning", spec.meaning), ("unit", spec.unit), ("frame", spec.frame)) if v},
+        # A chunk that happens to equal the fill value is written all the same: a hole must show.
+        config={"write_empty_chunks": True},
+    )
+    array[...] = data
+
+
+def _compressor(spec: ArraySpec, data: NDArray[Any]) -> BloscCodec | ZstdCodec:
+    """Coordinates differ in their lower bytes, which go apart; ids and codes come in runs, which bytes apart break.
+
+    Queries follow no scan line, so that no bytes of theirs repeat, and their bits go apart. Levels are those above
+    which time grows faster than what is saved (docs/benchmarks.md).
+    """
+    if spec.planes:
+        shuffle: Literal["shuffle", "bitshuffle"] = "shuffle" if spec.rows == "points" else "bitshuffle"
+        return BloscCodec(cname="zstd", clevel=4, shuffle=shuffle, typesize=data.dtype.itemsize)
+    return ZstdCodec(level=6)
+
+
+def _sweep_row(s: FinishedSweep) -> dict[str, Any]:
+    return {
+        "sweep": s.index,
+        "name": s.sweep.name,
+        "timestamp_ns": s.sweep.timestamp_ns,
+        "points": len(s.label),
+        "grouped": int((s.label >= 0).sum()),
+        "noise": int((s.label == NOISE).sum()),
+        "ground": int((s.label == GROUND).sum()),
+        "not_considered": int((s.label == NOT_CONSIDERED).sum()),
+        "labelled": 0 if s.sweep.semantic is None else int(np.count_nonzero(s.sweep.semantic)),
+        "queries": len(s.queries.kind),
+        "world_SE3_sensor": s.sweep.world_SE3_sensor.ravel().tolist(),
+        "camera": None if s.sweep.camera is None else _camera(s.sweep.camera),
+    }
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    return {
+        "image_P_camera": camera.image_P_camera.ravel().tolist(),
+        "camera_SE3_sensor": camera.camera_SE3_sensor.ravel().tolist(),
+        "width": camera.width,
+        "height": camera.height,
+    }
+
+
+def _groups_table(sweeps: list[_StoredSweep]) -> pa.Table:
+    columns = {
+        "sweep": np.concatenate([np.full(len(s.groups.group), s.row["sweep"], np.int32) for s in sweeps]),
+        "group": np.concatenate([s.groups.group for s in sweeps]),
+        "points": np.concatenate([s.groups.points for s in sweeps]),
+        "moving": np.concatenate([s.moving for s in sweeps]),
+    }
+    arrays = {name: pa.array(values) for name, values in columns.items()}
+    for name in ("centroid", "box_min", "box_max"):
+        flat = np.concatenate([getattr(s.groups, name) for s in sweeps]).ravel()
+        flat = np.rint(flat / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
+        arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 3)
+    return pa.table([arrays[name] for name in tables.GROUPS.names], schema=tables.GROUPS)
+
+
+def _boxes_table(sweeps: list[_StoredSweep]) -> pa.Table:
+    held = [(s.row["sweep"], s.boxes) for s in sweeps if s.boxes is not None]
+    arrays = {"sweep": pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in held]))}
+    for name in tables.BOXES.names[1:]:
+        values = np.concatenate([getattr(boxes, name) for _, boxes in held])
+        flat = pa.array(values.ravel().tolist() if name == "kind" else values.ravel())
+        arrays[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    return pa.table([arrays[name] for name in tables.BOXES.names], schema=tables.BOXES)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)

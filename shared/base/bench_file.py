@@ -1,0 +1,37 @@
+"""Benchmark figures: printed as tables for people, and flat in ``bench.json`` for scripts."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from iscc_lidar.shared.base.files import read_json, write_text
+from iscc_lidar.shared.base.provenance import versions
+
+BENCH_FILE = "bench.json"
+
+
+def add_figures(out: Path, prefix: str, figures: Mapping[str, float]) -> Path:
+    """Add figures as ``prefix.name`` to ``out/bench.json``, in place of older ones with that prefix.
+
+    The machine and the versions that the last figures were measured with stand beside them.
+    """
+    path = out / BENCH_FILE
+    content = read_json(path) if path.exists() else {}
+    kept = {key: value for key, value in content.items() if not key.startswith(f"{prefix}.")}
+    new = {f"{prefix}.{name}": value for name, value in figures.items()}
+    about = {"machine": platform.machine(), "processor": processor(), "versions": versions()}
+    write_text(path, json.dumps(kept | new | about, indent=1) + "\n")
+    return path
+
+
+def processor() -> str:
+    """Name of the processor, as far as the system tells."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,41 @@
+"""How a command ends when its user must act: one message on stderr, exit status 1."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+
+from iscc_lidar.shared.base.errors import UserError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def friendly(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a command so that a UserError, and a disk that is full, are told without a stack trace."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            print(
+                f"error: {error.filename or 'a file'}: {error.strerror}. What was finished before is kept; "
+                "make room, or choose another place, and run the command again",
+                file=sys.stderr,
+            )
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            print("interrupted; what was finished is kept", file=sys.stderr)
+            raise SystemExit(130) from None
+
+    return wrapped

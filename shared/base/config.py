@@ -1,0 +1,205 @@
+"""Configuration: frozen dataclasses, TOML recipes over them, ``section.key=value`` over those.
+
+A stage's options are a frozen dataclass beside the code that they steer; a command's configuration
+is a frozen dataclass of such sections. The types of the fields are the schema: a value of another
+type and an unknown key are refused, with the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args, get_type_hints
+
+from iscc_lidar.shared.base.errors import UserError
+
+T = TypeVar("T")
+
+Plain = bool | int | float | str | tuple[Any, ...]
+
+
+def option(default: T, why: str) -> T:
+    """Declare a dataclass field with its default and one line on its meaning, unit and reason."""
+    return dataclasses.field(default=default, metadata={"why": why})
+
+
+def section(kind: type[T]) -> T:
+    """Declare a field that holds another configuration dataclass with that one's defaults."""
+    return dataclasses.field(default_factory=kind)
+
+
+def resolve(
+    kind: type[T], recipes: Path | Sequence[Path] | None = None, overrides: Iterable[str] = (), flag: str = "--set"
+) -> T:
+    """Build a configuration from its defaults, then TOML recipes in turn, then ``section.key=value`` items.
+
+    All changes are made at once, so that options which only fit together can be given in any order.
+
+    Raises:
+        UserError: an unreadable recipe, an unknown key, a value of the wrong type, or values that do
+            not fit together.
+    """
+    changes: dict[str, Any] = {}
+    for recipe in [recipes] if isinstance(recipes, Path) else recipes or ():
+        _overlay(changes, _given(read_toml(recipe), str(recipe)))
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"{flag} {item}: expected {'section.' if flag == '--set' else ''}key=value")
+        _overlay(changes, _given(_nest(key.strip(), _parse_value(text.strip())), f"{flag} {item}"))
+    return _merge(kind(), changes, prefix="")
+
+
+def find_shipped(folder: Path, name: str, kind: str = "recipe") -> Path:
+    """Find a TOML file by its path, or by its name among those in ``folder``, which come with the program.
+
+    Raises UserError, which names the option ``--KIND``, where there is neither.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    shipped = folder / f"{name}.toml"
+    if not shipped.exists():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
+        raise UserError(f"--{kind} {name}: neither a file nor a {kind} that comes with the program ({names})")
+    return shipped
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """A value that the user gave, and where."""
+
+    value: Any
+    source: str
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises UserError where it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Turn a configuration into nested plain dictionaries, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def to_toml(config: Any) -> str:
+    """Write a configuration as a commented TOML recipe: every key, its value and what it means."""
+    lines: list[str] = []
+    fields = dataclasses.fields(config)
+    for field in (f for f in fields if not dataclasses.is_dataclass(getattr(config, f.name))):
+        lines.append(_toml_line(field, getattr(config, field.name)))
+    for field in (f for f in fields if dataclasses.is_dataclass(getattr(config, f.name))):
+        inner: Any = getattr(config, field.name)
+        lines.append(f"\n[{field.name}]")
+        lines.extend(_toml_line(f, getattr(inner, f.name)) for f in dataclasses.fields(inner))
+    return "\n".join(lines).strip() + "\n"
+
+
+def _toml_line(field: dataclasses.Field[Any], value: Plain) -> str:
+    return f"{field.name} = {toml_value(value)}  # {field.metadata.get('why', '')}".rstrip(" #")
+
+
+def toml_value(value: Plain) -> str:
+    """Write a value as TOML and ``--set`` take it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
+    return repr(value)
+
+
+def _parse_value(text: str) -> Any:
+    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string, also in a list: a
+    # shell takes quotes away.
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if text.startswith("[") and text.endswith("]"):
+            return [_parse_value(word.strip()) for word in text[1:-1].split(",")]
+        return text
+
+
+def _nest(dotted: str, value: Any) -> dict[str, Any]:
+    head, dot, rest = dotted.partition(".")
+    return {head: _nest(rest, value) if dot else value}
+
+
+def _given(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return {k: _given(v, source) if isinstance(v, Mapping) else _Given(v, source) for k, v in content.items()}
+
+
+def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _overlay(below[key], value)
+        else:
+            below[key] = value
+
+
+def _sources(changes: Mapping[str, Any]) -> list[str]:
+    leaves = [_sources(v) if isinstance(v, dict) else [v.source] for v in changes.values()]
+    return list(dict.fromkeys(source for sources in leaves for source in sources))
+
+
+def _merge(config: T, changes: Mapping[str, Any], prefix: str) -> T:
+    hints = get_type_hints(type(config))
+    updates: dict[str, Any] = {}
+    for name, given in changes.items():
+        source = given.source if isinstance(given, _Given) else ", ".join(_sources(given))
+        key = f"{prefix}{name}"
+        if name not in hints:
+            raise UserError(_unknown_key(config, key, source))
+        current = getattr(config, name)
+        if dataclasses.is_dataclass(current):
+            if isinstance(given, _Given):
+                raise UserError(
+                    f"{source}: {key} is a section; set one of its keys, "
+                    f"for example {key}.{dataclasses.fields(current)[0].name}"
+                )
+            updates[name] = _merge(current, given, f"{key}.")
+        elif isinstance(given, _Given):
+            updates[name] = _typed(given.value, hints[name], key, source)
+        else:
+            raise UserError(f"{source}: {key} is an option, not a section")
+    try:
+        return cast(T, dataclasses.replace(cast(Any, config), **updates))
+    except ValueError as error:  # a dataclass's own __post_init__ refuses the combination
+        raise UserError(f"{', '.join(_sources(changes))}: {error}") from None
+
+
+def _unknown_key(config: Any, key: str, source: str) -> str:
+    known = [f.name for f in dataclasses.fields(config)]
+    prefix, _, leaf = key.rpartition(".")
+    near = difflib.get_close_matches(leaf, known, n=1, cutoff=0.0)
+    dotted = f"{prefix}.{near[0]}" if prefix and near else "".join(near)
+    return f"{source}: unknown option {key}; the nearest is {dotted} (known here: {', '.join(known)})"
+
+
+def _typed(value: Any, hint: Any, key: str, source: str) -> Any:
+    choices = [c for c in get_args(hint) if isinstance(c, str)]
+    if choices:  # Literal["a", "b"]
+        if value not in choices:
+            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r}")
+        return value
+    if get_args(hint):  # tuple[int, ...]
+        element = get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{source}: {key} must be a list of {element.__name__}, not {value!r}")
+        return tuple(_typed(v, element, key, source) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"{source}: {key} must be {hint.__name__}, not {value!r}")
+    return value

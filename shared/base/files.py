@@ -1,0 +1,125 @@
+"""Files that are either whole or not there: written aside, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from iscc_lidar.shared.base.errors import UserError
+
+_TORN: Final = re.compile(r"\..+\.\d+\.tmp")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's content in one step; parents are made."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
+    """Replace a file's content in one step; parents are made. Until then it lies aside, by default next to it."""
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with naming(path):
+        make_folder(path.parent)
+        make_folder(aside.parent)
+        try:
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what killed processes had begun to write in a folder that no living one writes to."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if is_torn(path):
+            path.unlink()
+
+
+def is_torn(path: Path) -> bool:
+    """Whether a file is one that write_bytes had begun and not renamed."""
+    return _TORN.fullmatch(path.name) is not None
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError say which file could not be written; that of a full disk does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def new_folder(path: Path, aside: Path | None = None) -> Iterator[Path]:
+    """Yield an empty folder aside, by default next to ``path``; at the end all in it is flushed and moved to ``path``.
+
+    What stood there is removed just before. On an error nothing is left behind.
+    """
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with naming(path):
+        make_folder(path.parent)
+        shutil.rmtree(aside, ignore_errors=True)
+        make_folder(aside)
+        try:
+            yield aside
+            _sync_tree(aside)
+            if path.exists():
+                shutil.rmtree(path)
+            aside.rename(path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, where they are missing, so that they outlast a crash of the machine."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        _sync_folder(folder.parent)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises UserError where it is missing or malformed."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object")
+    return content
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(root))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

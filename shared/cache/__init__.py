@@ -1,0 +1,1 @@
+"""Read a cache: blocks, sweeps, verification, lists of sweeps, a picture."""

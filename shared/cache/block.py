@@ -1,0 +1,225 @@
+"""Read a block of a cache: what is read is checked against what the block was finished with.
+
+By zarr's own codecs. Every sweep's rows have a checksum of their own, of what was written, not of what lies on disk: it
+tells damage, a file in another's place, and a reader's own mistakes alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import zarr
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas import manifest as manifests
+from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, POSITION_QUANTUM_M
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.manifest import BlockEntry
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.parquet import read_table
+from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Part, Queries
+from iscc_lidar.shared.store.store import Store
+
+_SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
+
+
+class Block:
+    """One block of successive sweeps: its arrays and its tables, each opened when first read."""
+
+    def __init__(self, store: Store, sequence: str, entry: BlockEntry) -> None:
+        self.sequence = sequence
+        self.entry = entry
+        self._store = store
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    @cached_property
+    def sweeps(self) -> pa.Table:
+        """The table of sweeps; see data_schemas.tables.SWEEPS."""
+        table = self._table(manifests.SWEEPS_FILE)
+        if table.num_rows != self.entry.stop - self.entry.start:
+            raise self._damaged(manifests.SWEEPS_FILE, "it has another number of sweeps than the manifest says")
+        return table
+
+    @cached_property
+    def group_rows(self) -> pa.Table:
+        """The table of groups, a row a group in a sweep; see data_schemas.tables.GROUPS."""
+        return self._table(manifests.GROUPS_FILE)
+
+    @cached_property
+    def array_names(self) -> frozenset[str]:
+        """Names of the arrays of points and queries that it was written with: those with checksums."""
+        return frozenset(name for name, checksum in self.sweeps["crc32"][0].as_py().items() if checksum is not None)
+
+    def sweep(self, index: int, without: Collection[Part] = ()) -> CachedSweep:
+        """Read one sweep by its index within the sequence.
+
+        What it is read without is None in the result, and queries are none: each array takes a millisecond to read.
+        """
+        row = index - self.entry.start
+        pose = np.array(self.sweeps["world_SE3_sensor"][row].as_py(), dtype=np.float64).reshape(4, 4)
+        return CachedSweep(
+            sequence=self.sequence,
+            index=index,
+            name=self.sweeps["name"][row].as_py(),
+            xyz=metres(self.rows("xyz", index)),
+            intensity=self.rows("intensity", index).astype(np.float32) / np.float32(255),
+            label=self.rows("label", index),
+            semantic=self.rows("semantic", index) if self._holds("semantic", without) else None,
+            world_SE3_sensor=pose,
+            queries=NO_QUERIES if "queries" in without else self.queries(index),
+            pixel=self.rows("pixel", index).T if self._holds("pixel", without) else None,
+        )
+
+    def queries(self, index: int) -> Queries:
+        """Read a sweep's occupancy queries."""
+        names = ("query_kind", "query_group", "query_source")
+        return Queries(metres(self.rows("query_xyz", index)), *(self.rows(name, index) for name in names))
+
+    def groups(self, index: int) -> Groups:
+        """Read what is said of the groups in a sweep."""
+        rows = self.group_rows.filter(pc.field("sweep") == index)
+        corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
+        return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether its sweeps' boxes are known."""
+        return manifests.BOXES_FILE in self._digests
+
+    def boxes(self, index: int) -> Boxes | None:
+        """Read a sweep's labelled boxes; None where the data set has none."""
+        if not self.has_boxes:
+            return None
+        rows = self._box_rows.filter(pc.field("sweep") == index)
+        lists = {n: np.array(rows[n].to_pylist(), np.float64) for n in ("centre", "size", "image_box")}
+        return Boxes(
+            np.array(rows["kind"].to_pylist(), dtype=np.str_),
+            lists["centre"].reshape(-1, 3),
+            lists["size"].reshape(-1, 3),
+            rows["heading"].to_numpy(),
+            rows["truncation"].to_numpy(),
+            rows["occlusion"].to_numpy(),
+            lists["image_box"].reshape(-1, 4),
+        )
+
+    def camera(self, index: int) -> Camera | None:
+        """Read the camera that a sweep's boxes were labelled in; None without one."""
+        if "camera" not in self.sweeps.column_names:
+            return None
+        found = self.sweeps["camera"][index - self.entry.start].as_py()
+        if found is None:
+            return None
+        return Camera(
+            np.array(found["image_P_camera"]).reshape(3, 4),
+            np.array(found["camera_SE3_sensor"]).reshape(4, 4),
+            found["width"],
+            found["height"],
+        )
+
+    @cached_property
+    def _box_rows(self) -> pa.Table:
+        return self._table(manifests.BOXES_FILE)
+
+    def rows(self, name: str, index: int) -> NDArray[Any]:
+        """Read the rows of a sweep, as stored, of an array of points or queries.
+
+        Raises:
+            UserError: the block has no such array, or it is damaged.
+        """
+        row = index - self.entry.start
+        start, stop = (int(n) for n in self._starts[_SPECS[name].rows][row : row + 2])
+        array = self._array(name)
+        try:
+            found = np.ascontiguousarray(array[:, start:stop] if _SPECS[name].planes else array[start:stop])
+        except Exception as error:  # codecs raise whatever they like for damaged bytes
+            why = f"{type(error).__name__}: {error}"
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", why) from None
+        if row_checksum(found) != self.sweeps["crc32"][row][name].as_py():
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "it is not what was written")
+        return found
+
+    def _holds(self, name: Part, without: Collection[Part]) -> bool:
+        return name in self.array_names and name not in without
+
+    @cached_property
+    def _starts(self) -> dict[str, NDArray[np.int64]]:
+        """First row of each sweep in the arrays of points and of queries, then the row count."""
+        counts = {name: self.sweeps[name].to_numpy().astype(np.int64) for name in ("points", "queries")}
+        return {name: np.concatenate([[0], np.cumsum(count)]) for name, count in counts.items()}
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:
+            self._arrays[name] = self._open_array(name)
+        return self._arrays[name]
+
+    def _open_array(self, name: str) -> zarr.Array[Any]:
+        file, spec = f"{manifests.ARRAYS_FOLDER}/{name}", _SPECS[name]
+        try:
+            array = self._store.array(f"{self.entry.path}/{file}")
+        except UserError:
+            raise
+        except Exception as error:  # as of damaged bytes
+            raise self._damaged(file, f"{type(error).__name__}: {error}") from None
+        if array.dtype != np.dtype(spec.dtype) or array.ndim != (2 if spec.planes else 1):
+            raise self._damaged(file, f"it is {array.dtype} {list(array.shape)}, not {spec.dtype} by {spec.rows}")
+        return array
+
+    def _table(self, name: str) -> pa.Table:
+        content = self._whole(name, self._digests.get(name))
+        try:
+            return read_table(pa.BufferReader(content))
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(name, str(error)) from None
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return block_files(self._whole(manifests.BLOCK_FILE, self.entry.digest))
+
+    def _whole(self, name: str, digest: str | None) -> bytes:
+        """A file's content, which is that with the digest."""
+        try:
+            content = self._store.read(f"{self.entry.path}/{name}")
+        except FileNotFoundError:
+            raise self._damaged(name, "it is missing") from None
+        except OSError as error:
+            raise self._damaged(name, str(error.strerror)) from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise self._damaged(name, "it is not what was written")
+        return content
+
+    def _damaged(self, name: str, why: str) -> UserError:
+        cache = self._store.url
+        return UserError(
+            f"{cache}/{self.entry.path}/{name}: damaged, or the cache was made anew meanwhile: {why}; "
+            f"run: iscc-cache verify {cache}"
+        )
+
+
+_CORNERS = ("centroid", "box_min", "box_max")
+
+
+def metres(planes: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Stored positions int16 [3, N] to metres float32 [N, 3]."""
+    return np.ascontiguousarray(planes.T).astype(np.float32) * np.float32(POSITION_QUANTUM_M)
+
+
+def row_checksum(rows: NDArray[Any]) -> int:
+    """CRC-32 of a sweep's rows of an array, as the table of sweeps holds it: little-endian, C order."""
+    return zlib.crc32(rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
+def block_files(content: bytes) -> dict[str, str]:
+    """SHA-256 of a block's files by name, from its block file; none where that cannot be read."""
+    try:
+        found = json.loads(content)["files"]
+        return {str(name): str(digest) for name, digest in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,120 @@
+"""Read a cache: labels, points, poses, groups and occupancy queries of a sweep, each when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas import manifest as manifests
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.block import Block
+from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Part, Queries
+from iscc_lidar.shared.store.store import Store, open_store
+
+_OPEN_BLOCKS = 64
+
+
+class Cache:
+    """A finished cache, local or at a URL. Arrays are opened when first read; safe to pickle to worker processes."""
+
+    def __init__(self, where: Path | str) -> None:
+        """Open a cache. Raises UserError where there is none, or one that this version cannot read."""
+        self.store = open_store(where)
+        self.manifest, self.digest = _read_manifest(self.store)
+        self._sequences = {entry.name: entry for entry in self.manifest.sequences}
+
+    @property
+    def path(self) -> str:
+        """Where it lies, a path or a URL."""
+        return self.store.url
+
+    @property
+    def sequence_names(self) -> tuple[str, ...]:
+        """Names of the sequences, in order."""
+        return tuple(self._sequences)
+
+    def sequence(self, name: str) -> SequenceEntry:
+        """Manifest entry of a sequence. Raises UserError for an unknown name."""
+        if name not in self._sequences:
+            raise UserError(f"{self.path}: no sequence {name!r}; it holds {', '.join(self._sequences) or 'none'}")
+        return self._sequences[name]
+
+    def sweep_names(self, sequence: str) -> list[str]:
+        """The data set's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
+        return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]
+
+    def labelled_sweeps(self, sequence: str) -> list[int]:
+        """Indices of a sequence's sweeps with a point of a semantic class. Raises UserError for an unknown sequence."""
+        found: list[int] = []
+        for block in self.blocks(sequence):
+            columns = (block.sweeps[name].to_pylist() for name in ("sweep", "labelled"))
+            found += [int(index) for index, points in zip(*columns, strict=True) if points > 0]
+        return found
+
+    def sweep(self, sequence: str, index: int, without: Collection[Part] = ()) -> CachedSweep:
+        """Read one sweep, all of it or without some parts. Raises UserError for an unknown one or a damaged block."""
+        return self.block(sequence, index).sweep(index, without)
+
+    def label(self, sequence: str, index: int) -> NDArray[np.int32]:
+        """Read the labels of a sweep's points alone, int32 [N]: a group's id, or a code of data_schemas.labels."""
+        return self.block(sequence, index).rows("label", index)
+
+    def groups(self, sequence: str, index: int) -> Groups:
+        """Read what is said of a sweep's groups."""
+        return self.block(sequence, index).groups(index)
+
+    def queries(self, sequence: str, index: int) -> Queries:
+        """Read a sweep's occupancy queries alone."""
+        return self.block(sequence, index).queries(index)
+
+    def boxes(self, sequence: str, index: int) -> Boxes | None:
+        """Read a sweep's labelled boxes; None where the data set has none."""
+        return self.block(sequence, index).boxes(index)
+
+    def camera(self, sequence: str, index: int) -> Camera | None:
+        """Read the camera that a sweep's boxes were labelled in; None without one."""
+        return self.block(sequence, index).camera(index)
+
+    def block(self, sequence: str, index: int) -> Block:
+        """Open the block that holds a sweep."""
+        entry = self.sequence(sequence)
+        for block in entry.blocks:
+            if block.start <= index < block.stop:
+                return _open_block(self.store, sequence, block)
+        raise UserError(f"{self.path}: sequence {sequence} has sweeps 0 to {entry.sweeps - 1}, not {index}")
+
+    def blocks(self, sequence: str) -> list[Block]:
+        """Open all blocks of a sequence, in order."""
+        return [_open_block(self.store, sequence, block) for block in self.sequence(sequence).blocks]
+
+
+def read_manifest(store: Store) -> Manifest:
+    """Read a cache's manifest. Raises UserError where there is none, or not a readable one."""
+    return _read_manifest(store)[0]
+
+
+def _read_manifest(store: Store) -> tuple[Manifest, str]:
+    """A cache's manifest and the SHA-256 of its file."""
+    path = f"{store.url}/{manifests.MANIFEST_FILE}"
+    try:
+        content = store.read(manifests.MANIFEST_FILE)
+        return manifests.from_json(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{store.url}: no finished cache here ({manifests.MANIFEST_FILE} is missing); make one "
+            f"with: iscc-preprocess run DATASET --root ROOT --cache {store.url}"
+        ) from None
+    except (OSError, UnicodeDecodeError, manifests.ManifestError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+@functools.lru_cache(maxsize=_OPEN_BLOCKS)
+def _open_block(store: Store, sequence: str, entry: BlockEntry) -> Block:
+    return Block(store, sequence, entry)

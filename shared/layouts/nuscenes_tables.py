@@ -1,0 +1,102 @@
+"""The tables of nuScenes as they lie on disk, ``ROOT/v1.0-{trainval,test,mini}/*.json``, and LIDAR_TOP's rows.
+
+sample_data and ego_pose of v1.0-trainval have 2.6 million rows in about 2 GB of text, of which one in eight
+is LIDAR_TOP's. They are read in pieces and only the wanted rows are decoded: some 20 seconds and a third of a
+gigabyte in each process, against 6 GB with whole tables. It relies on rows that hold no objects and no braces
+in strings, which is so by the schema (docs/schema_nuscenes.md of the nuScenes development kit).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from iscc_lidar.shared.base.errors import UserError
+
+VERSIONS: Final = ("v1.0-trainval", "v1.0-test", "v1.0-mini")  # the scenes of mini are also in trainval
+CHANNEL: Final = "LIDAR_TOP"
+
+_CHUNK_BYTES: Final = 1 << 20
+
+Row = dict[str, Any]
+
+
+def versions(root: Path) -> tuple[str, ...]:
+    """Versions whose folder is below ``root``."""
+    return tuple(version for version in VERSIONS if (root / version).is_dir())
+
+
+def calibrations(folder: Path) -> list[Row]:
+    """LIDAR_TOP's rows of calibrated_sensor."""
+    sensors = {row["token"] for row in table(folder, "sensor") if row["channel"] == CHANNEL}
+    return [row for row in table(folder, "calibrated_sensor") if row["sensor_token"] in sensors]
+
+
+def lidar_rows(folder: Path, calibration_tokens: Container[str]) -> Iterator[tuple[str, Row]]:
+    """Names of scenes with rows of sample_data in them, those of these calibrations, in the table's order."""
+    scene_of = _scene_of_sample(folder)
+    for row in rows(folder / "sample_data.json", "calibrated_sensor_token", calibration_tokens):
+        yield _lookup(scene_of, row["sample_token"], folder), row
+
+
+def table(folder: Path, name: str, optional: bool = False) -> list[Row]:
+    """All rows of a small table. Raises UserError where it is missing (unless optional) or damaged."""
+    path = folder / f"{name}.json"
+    if optional and not path.exists():
+        return []
+    try:
+        found: list[Row] = json.loads(path.read_bytes())
+    except OSError:
+        raise UserError(f"{path}: missing; it is in the version's metadata archive") from None
+    except ValueError as error:
+        raise UserError(f"{path}: is no JSON table ({error}); unpack the version's metadata archive again") from None
+    return found
+
+
+def rows(path: Path, key: str, wanted: Container[str]) -> Iterator[Row]:
+    """Rows of a table of flat rows whose value of ``key`` is wanted, without holding the table in memory."""
+    value = re.compile(rf'"{key}"\s*:\s*"([^"]*)"'.encode())
+    for text in _row_texts(path):
+        found = value.search(text)
+        if found and found[1].decode() in wanted:
+            try:
+                yield json.loads(text[text.index(b"{") :] + b"}")
+            except ValueError as error:
+                raise UserError(f"{path}: expected a table of flat rows ({error}); unpack the archive again") from None
+
+
+def damaged(folder: Path, missing: KeyError) -> UserError:
+    """The error to raise where rows lack what they should have."""
+    return UserError(f"{folder}: rows of a table lack {missing}; unpack the version's metadata archive again")
+
+
+def _scene_of_sample(folder: Path) -> dict[str, str]:
+    names = {row["token"]: row["name"] for row in table(folder, "scene")}
+    return {row["token"]: _lookup(names, row["scene_token"], folder) for row in table(folder, "sample")}
+
+
+def _lookup(found: Mapping[str, str], token: str, folder: Path) -> str:
+    try:
+        return found[token]
+    except KeyError:
+        raise UserError(
+            f"{folder}: the tables refer to a row {token!r} that is not there; they are of different releases or "
+            "cut short, unpack the version's metadata archive again"
+        ) from None
+
+
+def _row_texts(path: Path) -> Iterator[bytes]:
+    """Text of each row of a table, up to its closing brace."""
+    rest = b""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                *texts, rest = (rest + chunk).split(b"}")
+                yield from texts
+    except OSError:
+        raise UserError(f"{path}: missing; it is in the version's metadata archive") from None
+    if rest.strip() not in (b"]", b"[]"):
+        raise UserError(f"{path}: does not end as a table; it is cut short, unpack the version's archive again")

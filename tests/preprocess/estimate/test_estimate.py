@@ -1,0 +1,92 @@
+"""What a dry run foretells, against runs of two sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from iscc_lidar.preprocess.cli import app
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import open_dataset
+from iscc_lidar.preprocess.estimate.estimate import choose_stretches, estimate, size_of
+from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER
+from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.segment.windows import WindowConfig
+from iscc_lidar.preprocess.synthetic.config import SynthConfig
+from iscc_lidar.preprocess.synthetic.generate import generate
+from iscc_lidar.shared.store.store import open_store
+
+from caches import TINY
+
+CONFIG = PreprocessConfig(window=WindowConfig(sweeps=4, stride=2, block_sweeps=8))
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("streets")
+    generate(root, SynthConfig(sequences=3, sweeps=24, beams=16, columns=96), workers=0)
+    return root
+
+
+def test_bytes_are_those_of_runs_of_two_sizes(streets: Path, tmp_path: Path) -> None:
+    dataset = open_dataset("synthetic", streets)
+    sizes = [size_of([24] * n, CONFIG.window) for n in (1, 3)]
+    few, all_of_it = estimate(choose_stretches(dataset, dataset.sequences(), CONFIG.window), CONFIG, sizes)
+    for n, found in ((1, few), (3, all_of_it)):
+        store = open_store(tmp_path / str(n))
+        preprocess(dataset, store, CONFIG, sequences=dataset.sequences()[:n])
+        files = store.files("")
+        steps = sum(size for name, size in files.items() if name.startswith(STEPS_FOLDER))
+        assert sum(found.cache_bytes) / len(found.cache_bytes) == pytest.approx(sum(files.values()) - steps, rel=0.12)
+        assert sum(found.steps_bytes) / len(found.steps_bytes) == pytest.approx(steps, rel=0.3)
+    for few_s, all_s in zip(few.cpu_s, all_of_it.cpu_s, strict=True):
+        assert all_s == pytest.approx(3 * few_s)
+    assert few.peak_bytes == all_of_it.peak_bytes
+    assert min(few.peak_bytes) > 50e6
+
+
+def test_stretches_lie_in_equal_shares_of_all_sweeps(streets: Path) -> None:
+    dataset = open_dataset("synthetic", streets)
+    found = choose_stretches(dataset, dataset.sequences(), CONFIG.window, stretches=3)
+    assert [(s.sequence, s.start, s.stop) for s in found] == [(f"{k:02}", 12, 24) for k in range(3)]
+    one = found[2]
+    assert one.sweep_names("02") == dataset.sweep_names("02")[12:24]
+    assert one.input_files("02", 3) == dataset.input_files("02", 15)
+    assert (one.read("02", 3).xyz == dataset.read("02", 15).xyz).all()
+    assert len(choose_stretches(dataset, ["01"], WindowConfig())) == 1  # the whole sequence, once
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(1, 12), st.integers(1, 120))
+def test_sizes_count_what_a_plan_holds(sweeps: list[int], stride: int, block_sweeps: int) -> None:
+    config = WindowConfig(sweeps=12, stride=stride, block_sweeps=block_sweeps)
+    size = size_of(sweeps, config)
+    assert (size.sequences, size.sweeps) == (len(sweeps), sum(sweeps))
+    assert size.windows >= size.blocks >= size.sequences
+    assert size.reads >= size.sweeps
+    parts = [size_of([n], config) for n in sweeps]
+    for name in ("windows", "blocks", "reads"):
+        assert getattr(size, name) == sum(getattr(part, name) for part in parts)
+    assert size.block_sweeps == max(part.block_sweeps for part in parts)
+
+
+def test_a_dry_run_tells_and_writes_nothing(own_streets: Path, tmp_path: Path) -> None:
+    options = ["--root", str(own_streets), "--cache", str(tmp_path / "cache"), *TINY]
+    done = CliRunner().invoke(app, ["run", "semantickitti", *options, "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "sequences 1, sweeps 6, windows 4, blocks 3" in done.output
+    assert "sequences 22, sweeps 43,552" in done.output
+    assert all(word in done.output for word in ("CPU s", "of one core", "a worker"))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_data_with_problems_are_refused_before_anything_is_tried(own_streets: Path, tmp_path: Path) -> None:
+    sweep = sorted(own_streets.rglob("*.bin"))[2]
+    sweep.write_bytes(b"odd")
+    options = ["--root", str(own_streets), "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(app, ["run", "synthetic", *options, "--dry-run"])
+    assert done.exit_code == 1
+    assert sweep.name in done.output

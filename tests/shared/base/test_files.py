@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from iscc_lidar.shared.base.files import new_folder, sha256, write_bytes, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    write_text(path, "one")
+    write_text(path, "zwei")
+    assert path.read_text() == "zwei"
+    assert names(path.parent) == ["b.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    write_bytes(path, b"old")
+    with pytest.raises(TypeError):
+        write_bytes(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["b"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "sequences" / "block"
+    with pytest.raises(RuntimeError), new_folder(target) as aside:  # noqa: PT012
+        (aside / "half").touch()
+        raise RuntimeError
+    assert names(target.parent) == []
+    for text in ("one", "two"):
+        with new_folder(target) as aside:
+            (aside / text).write_text(text)
+            assert not (target / text).exists()
+    assert names(target) == ["two"]
+    assert names(target.parent) == ["block"]
+
+
+def test_digest(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    assert sha256(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,1 @@
+"""Training samples of pre-training: pairs of views, regions and occupancy queries."""

@@ -1,0 +1,49 @@
+"""Parts of a region: what the student's features are pooled over.
+
+Pooled over a whole group, the mean of many features is a histogram of local shapes, which tells groups apart without
+any voxel knowing what it belongs to. Pooled over a voxel or a few, each has to find that out from its surroundings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.shared.base.config import option
+from iscc_lidar.trainer.data.voxelize import Members
+
+# P (voxel, region) entries, K regions, R parts
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    """How regions of the first view are cut before they are pooled; those of the second never are."""
+
+    voxels: int = option(1, "voxels of a part, drawn at random from its region; 0 pools whole regions [choice]")
+    most: int = option(32, "parts of a region at most; each region counts the same, however many parts it has")
+
+    def __post_init__(self) -> None:
+        if self.voxels < 0 or self.most < 1:
+            raise ValueError("parts.voxels must be 0 or more, parts.most at least 1")
+
+
+def draw_parts(
+    members: Members, regions: int, config: PartConfig, rng: np.random.Generator
+) -> tuple[Members, NDArray[np.int64]]:
+    """Cut each of K regions into parts at random.
+
+    Returns:
+        The members of the parts, ``group`` counting parts, and the region of each part, int64 [R], ascending. Every
+        region has one part at least.
+    """
+    if config.voxels == 0:
+        return members, np.arange(regions)
+    order = np.lexsort((rng.random(len(members.group)), members.group))
+    group = members.group[order]
+    place = np.arange(len(group)) - np.searchsorted(group, group)  # within its region
+    kept = place < config.voxels * config.most
+    order, group, place = order[kept], group[kept], place[kept]
+    key, part = np.unique(group * config.most + place // config.voxels, return_inverse=True)
+    return Members(members.voxel[order], part, members.points[order]), key // config.most
