@@ -90,12 +90,12 @@ def pretrain(
 
         typer.echo(look(cache, out, config, resume=resume, overwrite=overwrite))
         return
-    from iscc_lidar.trainer.hardware.distributed import is_first
+    from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.pretrain.loop import pretrain as run
 
     with ending_when_stopped():
         trained = run(cache, out, config, resume=resume, overwrite=overwrite)
-    if not is_first():
+    if not is_first_process():
         return
     state = "finished" if trained else "was finished already, nothing done"
     typer.echo(f"{state}: encoder {out / 'encoder.safetensors'}, metrics {out / 'metrics.jsonl'}")

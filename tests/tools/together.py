@@ -11,7 +11,7 @@ import torch
 
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
@@ -38,7 +38,7 @@ def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
     state = new_state(config, ON_CPU)
     for module in (state.student, state.teacher, state.memory):
         module.double()
-    network = ranks.replicated(state.student)
+    network = distributed.wrap_ddp(state.student)
     told: dict[str, torch.Tensor] = {}
     for micro_batches in batches(cache, config, 0, share_of_this_process(config.train), torch.device("cpu")):
         figures = train_step(state, network, [in_float64(batch) for batch in micro_batches], config)
@@ -83,15 +83,15 @@ def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torc
 def contrasted(rows: torch.Tensor) -> torch.Tensor:
     """Gradient of this process's part of rows [N, C] where each is contrasted with all; the first process has none."""
     part = slice(0, len(rows))
-    if ranks.world_size() == 2:
-        part = slice(0, 0) if ranks.rank() == 0 else slice(0, len(rows))
+    if distributed.world_size() == 2:
+        part = slice(0, 0) if distributed.rank() == 0 else slice(0, len(rows))
     mine = rows[part].clone().requires_grad_()
-    every = ranks.gradient_from_all_ranks(mine)
+    every = distributed.all_gather_rows_with_grad(mine)
     scene = torch.zeros(len(every), dtype=torch.int64)
     options = LocalConfig(negatives="batch")
-    first = ranks.rows_of_this_rank(len(mine)).start
+    first = distributed.own_slice(len(mine)).start
     local_loss(mine, every, scene, options, torch.arange(first, first + len(mine))).backward()
-    return ranks.rows_of_all_ranks(mine.grad)
+    return distributed.all_gather_rows(mine.grad)
 
 
 def normalised(rows: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -103,16 +103,16 @@ def normalised(rows: torch.Tensor) -> dict[str, torch.Tensor]:
     weight_of_row = torch.randn(rows.shape, generator=generator, dtype=torch.float64)
     cut = 3  # uneven parts
     part = slice(0, len(rows))
-    if ranks.world_size() == 2:
-        part = slice(0, cut) if ranks.rank() == 0 else slice(cut, len(rows))
+    if distributed.world_size() == 2:
+        part = slice(0, cut) if distributed.rank() == 0 else slice(cut, len(rows))
     x = rows[part].clone().requires_grad_()
     y = norm(x)
     (y * weight_of_row[part]).square().sum().backward()
     return {
-        "y": ranks.rows_of_all_ranks(y),
-        "grad_x": ranks.rows_of_all_ranks(x.grad),
-        "grad_weight": ranks.sum_over_ranks(norm.weight.grad),
-        "grad_bias": ranks.sum_over_ranks(norm.bias.grad),
+        "y": distributed.all_gather_rows(y),
+        "grad_x": distributed.all_gather_rows(x.grad),
+        "grad_weight": distributed.sum_over_ranks(norm.weight.grad),
+        "grad_bias": distributed.sum_over_ranks(norm.bias.grad),
         "mean": norm.running_mean,
         "var": norm.running_var,
     }
@@ -123,16 +123,16 @@ def some_rows() -> torch.Tensor:
 
 
 def main(cache: str, recipe: str, out: str) -> None:
-    with ranks.joined(torch.device("cpu")):
-        mine = torch.full((ranks.rank() * 2, 3), float(ranks.rank()))  # the first process has none
+    with distributed.process_group(torch.device("cpu")):
+        mine = torch.full((distributed.rank() * 2, 3), float(distributed.rank()))  # the first process has none
         results = {
-            "rows": ranks.rows_of_all_ranks(mine),
-            "largest": torch.tensor(ranks.largest_of_ranks(15 if ranks.rank() == 1 else 0)),
+            "rows": distributed.all_gather_rows(mine),
+            "largest": torch.tensor(distributed.max_over_ranks(15 if distributed.rank() == 1 else 0)),
             "norm": normalised(some_rows()),
             "contrasted": contrasted(some_rows()),
             "steps": every_case(Cache(Path(cache)), resolve(PretrainConfig, Path(recipe))),
         }
-        torch.save(results, f"{out}.{ranks.rank()}")
+        torch.save(results, f"{out}.{distributed.rank()}")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def test_show_config_is_a_recipe_that_gives_the_same_configuration(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "losses", "extra"),
     [
-        ("iscc", (True, True, True), {"augment.turn_groups": 0.5, "ground.cells": 24}),
+        ("iscc", (True, True, True), {"augment.rotate_groups": 0.5, "ground.cells": 24}),
         ("occ_only_8", (False, False, True), {"queries.per_group": 8}),
         ("occ_only_16", (False, False, True), {"queries.per_group": 16}),
         ("occ_only_32", (False, False, True), {"queries.per_group": 32}),
@@ -138,7 +138,7 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
     [
         ("same_sweep", "data.partner", "same"),
         ("no_removal", "crops.per_sweep", 0),
-        ("unturned", "augment.turn_groups", 0.0),
+        ("unturned", "augment.rotate_groups", 0.0),
         ("groups_only", "ground.cells", 0),
         ("whole_groups", "parts.voxels", 0),
         ("assign_softmax", "clustering.assign", "softmax"),
@@ -164,14 +164,14 @@ def test_another_method_is_a_recipe_that_leaves_iscc_out(name):
         (["quick", "occ_only_8"], {"queries.per_group": 8, "crops.per_sweep": 0, "loss.global_weight": 0.0}),
         (["quick", "local_only"], {"crops.per_sweep": 0, "loss.local_weight": 1.0, "loss.global_weight": 0.0}),
         (["quick", "full_200"], {"clustering.prototypes": 200, "clustering.momentum": 0.9, "crops.per_sweep": 0}),
-        (["iscc", "unturned"], {"augment.turn_groups": 0.0, "ground.cells": 24}),
-        (["quick", "groups_only"], {"augment.turn_groups": 0.5, "ground.cells": 0}),
+        (["iscc", "unturned"], {"augment.rotate_groups": 0.0, "ground.cells": 24}),
+        (["quick", "groups_only"], {"augment.rotate_groups": 0.5, "ground.cells": 0}),
         (["minkunet", "no_removal"], {"crops.per_sweep": 0, "ground.cells": 24}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "crops.per_sweep": 0, "teacher.momentum_end": 0.999}),
-        (["minkunet", "segcontrast"], {"model.blocks": 2, "method.name": "segcontrast", "augment.turn_groups": 0.0}),
+        (["minkunet", "segcontrast"], {"model.blocks": 2, "method.name": "segcontrast", "augment.rotate_groups": 0.0}),
         (["segcontrast", "voxel_parts"], {"method.name": "segcontrast", "parts.voxels": 1}),
         (["quick", "pointcontrast"], {"method.temperature": 0.07, "loss.occupancy_weight": 0.0}),
-        (["quick", "sspl"], {"augment.turn_groups": 0.0, "augment.rotate_deg": 180.0}),
+        (["quick", "sspl"], {"augment.rotate_groups": 0.0, "augment.rotate_deg": 180.0}),
         (["occ_only_8", "quick"], {"queries.per_group": 128, "loss.global_weight": 0.2}),
     ],
 )

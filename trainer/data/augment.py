@@ -20,13 +20,13 @@ class AugmentConfig:
     scale: float = option(0.05, "scale factor uniform in 1 +- this; the peers' value")
     jitter_m: float = option(0.01, "standard deviation of noise on each point, metres, cut at 3; below sensor noise")
     drop: float = option(0.1, "share of points left out is uniform in 0..this; mimics lost returns")
-    turn_groups: float = option(
+    rotate_groups: float = option(
         0.0, "share of the groups that are turned about the sensor, each by its own angle: out of their surroundings"
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.turn_groups <= 1:
-            raise ValueError(f"augment.turn_groups is a share from 0 to 1, not {self.turn_groups}")
+        if not 0 <= self.rotate_groups <= 1:
+            raise ValueError(f"augment.rotate_groups is a share from 0 to 1, not {self.rotate_groups}")
 
 
 NO_AUGMENTATION: Final = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)

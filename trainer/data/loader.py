@@ -60,7 +60,7 @@ def steps(
         yield [unpack(batch.to(device)) for batch in step]
 
 
-def told_plainly(loader: Iterable[T]) -> Iterator[T]:
+def unwrap_worker_errors(loader: Iterable[T]) -> Iterator[T]:
     """Pass batches on; a loader process's UserError comes wrapped in its stack trace: unwrap it."""
     try:
         yield from loader
@@ -98,7 +98,7 @@ def _loader(
 
 
 @contextmanager
-def workers_told() -> Iterator[None]:
+def worker_death_to_user_error() -> Iterator[None]:
     """Turn the death of a worker process, of which torch may tell at any time, into a UserError."""
     try:
         yield

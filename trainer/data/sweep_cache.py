@@ -12,7 +12,7 @@ from iscc_lidar.shared.cache.sweep import CachedSweep, Part
 T = TypeVar("T")
 
 
-def sweeps_without(cache: Cache, parts: Sequence[Part]) -> Callable[[str, int], CachedSweep]:
+def sweep_reader(cache: Cache, parts: Sequence[Part]) -> Callable[[str, int], CachedSweep]:
     """Reads sweeps of a cache without some parts; picklable."""
     return functools.partial(_read_sweep, cache, tuple(parts))
 
@@ -21,7 +21,7 @@ def _read_sweep(cache: Cache, parts: Sequence[Part], sequence: str, index: int) 
     return cache.sweep(sequence, index, parts)
 
 
-class KeptSweeps(Generic[T]):
+class SweepCache(Generic[T]):
     """Reads sweeps, or what is made of them, and keeps some; in a loader process a copy keeps its own.
 
     ``read`` takes a sequence and a sweep's index in it, and must be picklable.

@@ -69,14 +69,14 @@ def semseg(
     from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
     from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE, SEMSEG
     from iscc_lidar.trainer.finetune.semseg.segment import Where, report, score_run
-    from iscc_lidar.trainer.hardware.distributed import is_first
+    from iscc_lidar.trainer.hardware.distributed import is_first_process
 
     config = resolve(SemsegConfig, find_shipped(RECIPES, recipe) if recipe else None, overrides or ())
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
     out = _tuned(SEMSEG, config, train_cache, out, encoder, labelled, among, resume, overwrite)
-    if is_first():
+    if is_first_process():
         if val_cache is not None:
             typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
         typer.echo(f"network: {out / NETWORK_FILE}")
@@ -117,14 +117,14 @@ def detection(
     from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
     from iscc_lidar.trainer.finetune.detection.detect import report, score_run
     from iscc_lidar.trainer.finetune.detection.learner import DETECTION, NETWORK_FILE
-    from iscc_lidar.trainer.hardware.distributed import is_first
+    from iscc_lidar.trainer.hardware.distributed import is_first_process
 
     config = resolve(DetectionConfig, find_shipped(RECIPES, recipe) if recipe else None, overrides or ())
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
     out = _tuned(DETECTION, config, train_cache, out, encoder, labelled, among, resume, overwrite)
-    if is_first():
+    if is_first_process():
         if val_cache is not None:
             typer.echo(report(score_run(out, val_cache, val_list, predictions)), nl=False)
         typer.echo(f"network: {out / NETWORK_FILE}")

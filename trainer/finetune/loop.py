@@ -31,7 +31,7 @@ from iscc_lidar.trainer.finetune.labels import count_labelled, labelled_places
 from iscc_lidar.trainer.finetune.options import TrainConfig
 from iscc_lidar.trainer.finetune.task import Learner, Task
 from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
-from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import choose_compute, leave_a_core
 from iscc_lidar.trainer.run import run_folder
 from iscc_lidar.trainer.run.loop import Length, run_steps
@@ -78,12 +78,12 @@ def finetune(
     places = labelled_places(cache, config.labels, task.labelled, listed, among)
     steps = steps_of(train, len(places), count_labelled(cache, task.labelled, None if listed else among))
     learner = task.begin(cache, places, config)
-    with ranks.joined(compute.device):
+    with distributed.process_group(compute.device):
         share = _share(train)
         frames = frames_of(cache, places)
         told = {**learner.told(), "steps": steps, "started_on": compute.told()}
         plan = _plan(task, cache, config, frames, steps, encoder, told)
-        start = ranks.from_main(lambda: _begin(out, plan, cache, frames, resume, overwrite))
+        start = distributed.broadcast_from_main(lambda: _begin(out, plan, cache, frames, resume, overwrite))
         if start >= steps:
             return False
         leave_a_core()
@@ -100,11 +100,11 @@ def finetune(
                 # What processes exchange is settled when a replica is made. The old one has to be gone by then: its
                 # hooks would hear of the gradients, too.
                 replica = None
-                replica = ranks.replicated(state.network)
+                replica = distributed.wrap_ddp(state.network)
             return tune_step(state, learner, replica, batch[0], step, steps, train)
 
         length = Length(steps, train.batch_size, train.log_every, train.checkpoint_every)
-        with MetricsLog(out if ranks.is_main() else None, start, train.tensorboard) as log:
+        with MetricsLog(out if distributed.is_main() else None, start, train.tensorboard) as log:
             run_steps(
                 "finetune",
                 start,
@@ -159,9 +159,9 @@ def _sha256(text: str) -> str:
 
 
 def _share(train: TrainConfig) -> Share:
-    if train.batch_size % ranks.world_size() != 0:
+    if train.batch_size % distributed.world_size() != 0:
         raise UserError(
             f"train.batch_size={train.batch_size}, the sweeps of a step over all processes, cannot be cut "
-            f"evenly among {ranks.world_size()} processes"
+            f"evenly among {distributed.world_size()} processes"
         )
-    return Share(1, ranks.rank(), ranks.world_size())
+    return Share(1, distributed.rank(), distributed.world_size())

@@ -13,7 +13,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.encoder import Encoder
 from iscc_lidar.trainer.finetune.options import TrainConfig
 from iscc_lidar.trainer.finetune.task import Learner, TaskNetwork
-from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.schedule import learning_rate
 
@@ -75,7 +75,7 @@ def tune_step(
     _stop_if_not_finite(loss, step)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    mean = ranks.sum_over_ranks(loss.detach()) / ranks.world_size()
+    mean = distributed.sum_over_ranks(loss.detach()) / distributed.world_size()
     return {"loss": mean, **figures, "gradient_norm": length}
 
 

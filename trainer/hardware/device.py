@@ -70,7 +70,7 @@ def leave_a_core() -> None:
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
+def oom_to_user_error() -> Iterator[None]:
     """Turn a GPU's running out of memory into a UserError that says what helps."""
     try:
         yield

@@ -40,7 +40,7 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def is_first() -> bool:
+def is_first_process() -> bool:
     """Whether this is the one that tells what all of them would tell, joined or not."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -51,7 +51,7 @@ def local_rank() -> int:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Join the processes that torchrun started; a process that dies ends the others with a UserError."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
@@ -70,7 +70,7 @@ def joined(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def from_main(decide: Callable[[], int]) -> int:
+def broadcast_from_main(decide: Callable[[], int]) -> int:
     """Let the main process decide on a number >= 0 for all; where it raises, the others end without a word."""
     if world_size() == 1:
         return decide()
@@ -85,7 +85,7 @@ def from_main(decide: Callable[[], int]) -> int:
     return int(answer)
 
 
-def largest_of_ranks(value: int) -> int:
+def max_over_ranks(value: int) -> int:
     """The largest of all processes' values; all get the same answer, at the same step."""
     if world_size() == 1:
         return value
@@ -103,7 +103,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return total
 
 
-def rows_of_all_ranks(rows: Tensor) -> Tensor:
+def all_gather_rows(rows: Tensor) -> Tensor:
     """Rows [N_r, ...] of every process r, in order of the processes, [sum N_r, ...]; no gradient."""
     if world_size() == 1:
         return rows
@@ -118,16 +118,16 @@ def rows_of_all_ranks(rows: Tensor) -> Tensor:
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
-def rows_of_this_rank(count: int) -> slice:
+def own_slice(count: int) -> slice:
     """Where the rows of this process, ``count`` in number, lie among those of all."""
     if world_size() == 1:
         return slice(0, count)
-    first = int(rows_of_all_ranks(torch.tensor([count], device=_device()))[: rank()].sum())
+    first = int(all_gather_rows(torch.tensor([count], device=_device()))[: rank()].sum())
     return slice(first, first + count)
 
 
-def gradient_from_all_ranks(rows: Tensor) -> Tensor:
-    """``rows_of_all_ranks`` with gradient: every process's loss reaches the rows of the process that made them.
+def all_gather_rows_with_grad(rows: Tensor) -> Tensor:
+    """``all_gather_rows`` with gradient: every process's loss reaches the rows of the process that made them.
 
     All processes must take part in the backward pass.
     """
@@ -140,8 +140,8 @@ def gradient_from_all_ranks(rows: Tensor) -> Tensor:
 class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.mine = rows_of_this_rank(len(rows))
-        return rows_of_all_ranks(rows)
+        ctx.mine = own_slice(len(rows))
+        return all_gather_rows(rows)
 
     @staticmethod
     @once_differentiable
@@ -149,7 +149,7 @@ class _Gathered(torch.autograd.Function):
         return sum_over_ranks(grad.contiguous())[ctx.mine]
 
 
-def replicated(network: nn.Module) -> nn.Module:
+def wrap_ddp(network: nn.Module) -> nn.Module:
     """The network as all processes train it: gradients become their mean over the processes."""
     if world_size() == 1:
         return network
@@ -160,7 +160,7 @@ def replicated(network: nn.Module) -> nn.Module:
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
-def gradients_kept(network: nn.Module, keep: bool) -> AbstractContextManager[None]:
+def no_sync(network: nn.Module, keep: bool) -> AbstractContextManager[None]:
     """Context in which a backward pass adds to this process's gradients without exchanging them."""
     if keep and isinstance(network, DistributedDataParallel):
         return network.no_sync()

@@ -99,9 +99,9 @@ class PretrainConfig:
             )
         if name in ("pointcontrast", "sspl") and self.data.partner != "same":
             raise ValueError(f"method.name={name} matches places in one sweep: set data.partner=same")
-        if name == "sspl" and self.augment.turn_groups > 0:
+        if name == "sspl" and self.augment.rotate_groups > 0:
             raise ValueError(
-                "method.name=sspl cuts a sweep into cubes, in which all must stay: set augment.turn_groups=0"
+                "method.name=sspl cuts a sweep into cubes, in which all must stay: set augment.rotate_groups=0"
             )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, keys_of_step
-from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, memory_told
+from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.loop import plan
@@ -46,7 +46,7 @@ def dry_run(
     )
     largest = _micro_batches(dataset, _largest(dataset, train.batch_size), config)
     state = new_state(config, compute)
-    with memory_told():
+    with oom_to_user_error():
         _step(state, largest, config, compute)
         _, step_s = _timed(lambda: _step(state, usual, config, compute))
     return "\n".join(

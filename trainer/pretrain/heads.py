@@ -79,13 +79,13 @@ class OccupancyDecoder(nn.Module):
             nn.Linear(hidden, 1),
         )
 
-    def forward(self, voxel_feats: Tensor, asked_voxel: Tensor, offset: Tensor) -> Tensor:
+    def forward(self, voxel_feats: Tensor, query_voxel: Tensor, offset: Tensor) -> Tensor:
         """Logits [Q], positive for occupied.
 
         Args:
             voxel_feats: float [V, D].
-            asked_voxel: int64 [Q], rows of voxel_feats.
+            query_voxel: int64 [Q], rows of voxel_feats.
             offset: float [Q, 3], from query to voxel, metres.
         """
-        logit: Tensor = self.layers(torch.cat([voxel_feats[asked_voxel], offset], dim=1)).squeeze(1)
+        logit: Tensor = self.layers(torch.cat([voxel_feats[query_voxel], offset], dim=1)).squeeze(1)
         return logit

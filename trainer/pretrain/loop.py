@@ -17,7 +17,7 @@ from torch import Tensor
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import Share
-from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain import checkpoint
 from iscc_lidar.trainer.pretrain.config import PretrainConfig, TrainConfig
@@ -43,8 +43,8 @@ def pretrain(
     cache = Cache(cache_path)
     train = config.train
     compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
-    with ranks.joined(compute.device):
-        start = ranks.from_main(lambda: _begin(cache, out, config, compute, resume, overwrite))
+    with distributed.process_group(compute.device):
+        start = distributed.broadcast_from_main(lambda: _begin(cache, out, config, compute, resume, overwrite))
         if start >= train.steps:
             return False
         leave_a_core()
@@ -52,7 +52,7 @@ def pretrain(
         if start > 0:
             checkpoint.restore(out, state)
         share = share_of_this_process(train)
-        network = ranks.replicated(state.student)
+        network = distributed.wrap_ddp(state.student)
         length = Length(train.steps, train.batch_size, train.log_every, train.checkpoint_every)
 
         def step(_: int, micro_batches: list[Batch]) -> dict[str, Tensor]:
@@ -60,7 +60,7 @@ def pretrain(
             state.step += 1
             return figures
 
-        with MetricsLog(out if ranks.is_main() else None, start, train.tensorboard) as log:
+        with MetricsLog(out if distributed.is_main() else None, start, train.tensorboard) as log:
             loader = batches(cache, config, start, share, compute.device)
             run_steps("pretrain", start, length, loader, step, lambda _: checkpoint.save(out, state, config), log)
     return True
@@ -81,10 +81,10 @@ def plan(config: PretrainConfig, cache: Cache, compute: Compute) -> RunPlan:
 
 def share_of_this_process(train: TrainConfig) -> Share:
     """Which part of each step is this process's. Raises UserError where a step cannot be cut into equal parts."""
-    parts = train.micro_batches * ranks.world_size()
+    parts = train.micro_batches * distributed.world_size()
     if train.batch_size % parts != 0:
         raise UserError(
             f"train.batch_size={train.batch_size}, the pairs of a step over all processes, cannot be cut evenly among "
-            f"{ranks.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple of {parts}"
+            f"{distributed.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple of {parts}"
         )
-    return Share(train.micro_batches, ranks.rank(), ranks.world_size())
+    return Share(train.micro_batches, distributed.rank(), distributed.world_size())

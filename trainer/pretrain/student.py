@@ -64,4 +64,4 @@ class Student(GroupEncoder):
         """f1 of the groups' parts, unit rows [R, E], and a logit for each query, positive for occupied, [Q]."""
         h1 = self.voxel_features(batch.view1)
         f1 = self.group_features(h1, batch.view1, len(batch.region_of_part))
-        return f1, self.decoder(h1, batch.asked_voxel, batch.offset)
+        return f1, self.decoder(h1, batch.query_voxel, batch.offset)

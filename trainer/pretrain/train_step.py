@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.hardware.distributed import gradients_kept, sum_over_ranks, world_size
+from iscc_lidar.trainer.hardware.distributed import no_sync, sum_over_ranks, world_size
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.methods.method import StepResult, find_method
@@ -31,7 +31,7 @@ def train_step(
 
     Args:
         state: what is trained.
-        network: the state's student as the processes train it together, see ranks.replicated.
+        network: the state's student as the processes train it together, see ranks.wrap_ddp.
         batches: this process's micro-batches, on its device.
         config: of the run.
 
@@ -44,7 +44,7 @@ def train_step(
     state.optimizer.zero_grad(set_to_none=True)
     results, losses = [], []
     for i, (batch, share) in enumerate(zip(batches, _shares(batches), strict=True)):
-        with gradients_kept(network, i + 1 < len(batches)):
+        with no_sync(network, i + 1 < len(batches)):
             result = method.step(network, state.teacher, state.memory, batch, config)
             losses.append(_weighted(result, share))
             state.scaler.scale(losses[-1]["loss"]).backward()  # type: ignore[no-untyped-call]

@@ -10,9 +10,9 @@ from typing import NoReturn, TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
-from iscc_lidar.trainer.data.loader import told_plainly, workers_told
-from iscc_lidar.trainer.hardware import distributed as ranks
-from iscc_lidar.trainer.hardware.device import memory_told
+from iscc_lidar.trainer.data.loader import unwrap_worker_errors, worker_death_to_user_error
+from iscc_lidar.trainer.hardware import distributed
+from iscc_lidar.trainer.hardware.device import oom_to_user_error
 from iscc_lidar.trainer.run.metrics import MetricsLog
 from iscc_lidar.trainer.run.stop_signal import StoppedError, stop_requests
 
@@ -54,13 +54,13 @@ def run_steps(
         UserError: memory or a loader process gave out.
     """
     with (
-        memory_told(),
-        workers_told(),
+        oom_to_user_error(),
+        worker_death_to_user_error(),
         stop_requests() as asked_to_stop,
         closing(batches) as loader,
         _progress(name, first, length) as bar,
     ):
-        for number, micro_batches in enumerate(told_plainly(loader), start=first):
+        for number, micro_batches in enumerate(unwrap_worker_errors(loader), start=first):
             figures = step(number, micro_batches)
             if number % length.log_every == 0 or number == length.steps - 1:
                 values = {key: float(value) for key, value in figures.items()}
@@ -68,8 +68,8 @@ def run_steps(
                 bar.set_postfix({k.removeprefix("loss_"): f"{v:.3f}" for k, v in values.items() if "loss" in k})
             done = number + 1
             bar.update(length.batch_size)
-            stop = ranks.largest_of_ranks(asked_to_stop()) if done < length.steps else 0
-            if ranks.is_main() and (stop or done % length.checkpoint_every == 0 or done == length.steps):
+            stop = distributed.max_over_ranks(asked_to_stop()) if done < length.steps else 0
+            if distributed.is_main() and (stop or done % length.checkpoint_every == 0 or done == length.steps):
                 log.sync()
                 save(done)
             if stop:
@@ -83,5 +83,5 @@ def _progress(name: str, first: int, length: Length) -> tqdm[NoReturn]:
         unit=" samples",
         desc=name,
         dynamic_ncols=True,
-        disable=not ranks.is_main(),
+        disable=not distributed.is_main(),
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from iscc_lidar.trainer.hardware.distributed import is_first
+from iscc_lidar.trainer.hardware.distributed import is_first_process
 
 _ASKS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,7 +29,7 @@ def ending_when_stopped() -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        if is_first():
+        if is_first_process():
             print(stopped, file=sys.stderr)
         raise SystemExit(stopped.exit_status) from None
 

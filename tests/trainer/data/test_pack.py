@@ -19,7 +19,7 @@ def test_a_batch_comes_back_as_it_was_out_of_one_buffer(batch: Batch):
 
 def test_a_batch_without_groups_and_queries(batch: Batch):
     empty = dataclasses.replace(
-        batch, **{name: getattr(batch, name)[:0] for name in ("scene", "asked_voxel", "offset", "occupied")}
+        batch, **{name: getattr(batch, name)[:0] for name in ("scene", "query_voxel", "offset", "occupied")}
     )
     assert [t.shape for t in tensors(unpack(pack(empty)))] == [t.shape for t in tensors(empty)]
 

@@ -17,7 +17,7 @@ from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import BoxBatch, BoxDataset, BoxSample, all_boxed, collate
 from iscc_lidar.trainer.finetune.detection.targets import typical_codes
 from iscc_lidar.trainer.finetune.task import Task
-from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute
 
 NETWORK_FILE: Final = "detection.safetensors"
@@ -54,10 +54,10 @@ class DetectionLearner:
         heat, centres = heat_loss(logit, batch.heat, batch.ignored)
         box, told = box_loss(code, batch.code)
         # Times the number of processes, because the gradient becomes the mean over the processes.
-        heat = heat * ranks.world_size() / ranks.sum_over_ranks(centres).clamp(min=1)
-        box = box * ranks.world_size() / ranks.sum_over_ranks(told).clamp(min=1)
+        heat = heat * distributed.world_size() / distributed.sum_over_ranks(centres).clamp(min=1)
+        box = box * distributed.world_size() / distributed.sum_over_ranks(told).clamp(min=1)
         figures = {"loss_heat": heat.detach(), "loss_box": box.detach()}
-        mean = {name: ranks.sum_over_ranks(value) / ranks.world_size() for name, value in figures.items()}
+        mean = {name: distributed.sum_over_ranks(value) / distributed.world_size() for name, value in figures.items()}
         return heat + self.config.loss.box_weight * box, mean
 
 

@@ -20,7 +20,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.sweep_cache import KeptSweeps
+from iscc_lidar.trainer.data.sweep_cache import SweepCache
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
@@ -71,7 +71,7 @@ class BoxDataset(Dataset[BoxSample]):
     def __init__(self, cache: Cache, places: Sequence[Place], all_places: Sequence[Place], config: DetectionConfig):
         self.cache, self.places, self.config = cache, tuple(places), config
         self._copied_from = tuple(all_places if config.paste.leak_all_labels else places)
-        self._scene = KeptSweeps(partial(read_scene, cache, config), config.train.keep_sweeps)
+        self._scene = SweepCache(partial(read_scene, cache, config), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)

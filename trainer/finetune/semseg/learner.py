@@ -17,7 +17,7 @@ from iscc_lidar.trainer.finetune.semseg.loss import class_weights, lovasz_softma
 from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, LabelledSample, collate
 from iscc_lidar.trainer.finetune.task import Task
-from iscc_lidar.trainer.hardware import distributed as ranks
+from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute
 
 NETWORK_FILE: Final = "segmentation.safetensors"
@@ -49,12 +49,12 @@ class SemsegLearner:
         logits = network(batch.coords, batch.feats)
         total, mass = weighted_cross_entropy(logits, batch.target, self._class_weights.to(logits.device))
         # Times the number of processes, because the gradient becomes the mean over the processes.
-        loss = total * ranks.world_size() / ranks.sum_over_ranks(mass).clamp(min=1e-6)
+        loss = total * distributed.world_size() / distributed.sum_over_ranks(mass).clamp(min=1e-6)
         if self.config.loss.lovasz_weight > 0:
             loss = loss + self.config.loss.lovasz_weight * lovasz_softmax(logits, batch.target)
         labelled = batch.target > 0
         right = (logits.detach().argmax(dim=1) + 1 == batch.target)[labelled].sum()
-        sums = ranks.sum_over_ranks(torch.stack([right.float(), labelled.sum().float()]))
+        sums = distributed.sum_over_ranks(torch.stack([right.float(), labelled.sum().float()]))
         return loss, {"accuracy": sums[0] / sums[1]}
 
     @cached_property

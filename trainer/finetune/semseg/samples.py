@@ -17,8 +17,8 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import augment
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.sweep_cache import KeptSweeps, sweeps_without
-from iscc_lidar.trainer.data.turn_groups import turn_groups
+from iscc_lidar.trainer.data.rotate_groups import rotate_groups
+from iscc_lidar.trainer.data.sweep_cache import SweepCache, sweep_reader
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
@@ -64,7 +64,7 @@ class LabelledDataset(Dataset[LabelledSample]):
         self.places = tuple(places)
         self.config = config
         self.classes = len(cache.manifest.class_names)
-        self._sweep = KeptSweeps(sweeps_without(cache, ("queries", "pixel")), config.train.keep_sweeps)
+        self._sweep = SweepCache(sweep_reader(cache, ("queries", "pixel")), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -72,7 +72,7 @@ class LabelledDataset(Dataset[LabelledSample]):
     def __getitem__(self, key: SampleKey) -> LabelledSample:
         """Make the sample of a key."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
-        sweep = turn_groups(self._sweep(*self.places[key.place]), config.augment.turn_groups, rng)
+        sweep = rotate_groups(self._sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
         # The view's labels are any integers that go with its points: here the classes.
         view = augment(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.trainer.data.voxelize import shared_groups
-from iscc_lidar.trainer.hardware.distributed import rank, rows_of_all_ranks
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, rank
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, no_ground
@@ -31,7 +31,7 @@ def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
 
 def scenes_of_all_ranks(batch: Batch) -> Tensor:
     """The scene of each region, counted over all processes, int64 [A]."""
-    return rows_of_all_ranks(batch.scene + rank() * len(batch.names))
+    return all_gather_rows(batch.scene + rank() * len(batch.names))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.trainer.hardware.distributed import rows_of_all_ranks, rows_of_this_rank
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.losses.global_clustering import global_loss
 from iscc_lidar.trainer.pretrain.losses.local_contrast import local_loss
@@ -43,18 +43,18 @@ def iscc_step(
 ) -> StepResult:
     """Compute the three losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
     f1, occupied = student(batch)
-    f2 = rows_of_all_ranks(teacher_features(teacher, batch))
-    scene, ground = scenes_of_all_ranks(batch), rows_of_all_ranks(batch.ground)
+    f2 = all_gather_rows(teacher_features(teacher, batch))
+    scene, ground = scenes_of_all_ranks(batch), all_gather_rows(batch.ground)
     y = prototypes.assign(f2)
 
-    same, weight = batch.region_of_part + rows_of_this_rank(len(batch.scene)).start, config.loss
+    same, weight = batch.region_of_part + own_slice(len(batch.scene)).start, config.loss
     loss_global = global_loss(f1, prototypes.centres, y, prototypes.config.temperature, same)
     loss_local = local_loss(f1, f2, scene, config.local, same, ground)
     loss_occupancy = occupancy_loss(occupied, batch.occupied)
 
-    health = agreement(rows_of_all_ranks(f1.detach()), f2, rows_of_all_ranks(same), prototypes)
-    asked = rows_of_all_ranks(batch.occupied)
-    health |= occupancy_accuracy(rows_of_all_ranks(occupied.detach()), asked)
+    health = agreement(all_gather_rows(f1.detach()), f2, all_gather_rows(same), prototypes)
+    asked = all_gather_rows(batch.occupied)
+    health |= occupancy_accuracy(all_gather_rows(occupied.detach()), asked)
     health["queries"] = torch.tensor(float(len(asked)))
     losses = {
         "loss_global": Loss(loss_global, weight=weight.global_weight),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from iscc_lidar.trainer.hardware.distributed import rows_of_all_ranks, rows_of_this_rank
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.losses.queue import Queue, queue_loss
 from iscc_lidar.trainer.pretrain.methods.common import teacher_features
@@ -33,8 +33,8 @@ def queue_step(
     loss = queue_loss(f1, f2, negatives, config.method.temperature, batch.region_of_part)
 
     with torch.no_grad():
-        all1, all2 = rows_of_all_ranks(f1.detach()), rows_of_all_ranks(f2)
-        same = rows_of_all_ranks(batch.region_of_part + rows_of_this_rank(len(batch.scene)).start)
+        all1, all2 = all_gather_rows(f1.detach()), all_gather_rows(f2)
+        same = all_gather_rows(batch.region_of_part + own_slice(len(batch.scene)).start)
         health = {
             "cosine_same": (all1 * all2[same]).sum(dim=1).mean(),
             "cosine_others": all1.mean(dim=0) @ negatives.mean(dim=0),  # the mean over all pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.trainer.hardware.distributed import gradient_from_all_ranks, rows_of_all_ranks, rows_of_this_rank
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, all_gather_rows_with_grad, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.memory import Memory
@@ -28,13 +28,13 @@ def siamese_step(student: nn.Module, _: GroupEncoder, __: Memory, batch: Batch, 
     ``guessing`` is what the loss is for features that tell nothing.
     """
     f1, own2 = student(batch)
-    f2 = gradient_from_all_ranks(own2)
+    f2 = all_gather_rows_with_grad(own2)
     scene = scenes_of_all_ranks(batch)
     options = LocalConfig(config.method.temperature, config.method.negatives)
-    same = batch.region_of_part + rows_of_this_rank(len(batch.scene)).start
+    same = batch.region_of_part + own_slice(len(batch.scene)).start
     loss = local_loss(f1, f2, scene, options, same)
 
-    health = cosines(rows_of_all_ranks(f1.detach()), f2.detach(), rows_of_all_ranks(same))
+    health = cosines(all_gather_rows(f1.detach()), f2.detach(), all_gather_rows(same))
     health["guessing"] = _guessing(scene, options)
     return StepResult({"loss_contrast": Loss(loss)}, (), health)
 

@@ -49,7 +49,7 @@ class Batch:
         ground: bool [K], regions that are cells of the ground.
         region_of_part: int64 [R], ascending: what is pooled in view1 are parts of regions, see parts.py; its
             member_group counts them.
-        asked_voxel: int64 [Q], the row of view1 that answers each query.
+        query_voxel: int64 [Q], the row of view1 that answers each query.
         offset: float32 [Q, 3], from query to voxel, metres.
         occupied: float32 [Q], 1 behind a surface, 0 in free space.
     """
@@ -60,7 +60,7 @@ class Batch:
     scene: Tensor
     ground: Tensor
     region_of_part: Tensor
-    asked_voxel: Tensor
+    query_voxel: Tensor
     offset: Tensor
     occupied: Tensor
 
@@ -71,7 +71,7 @@ class Batch:
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with every tensor changed."""
         of_regions = (self.scene, self.ground, self.region_of_part)
-        tensors = (change(t) for t in (*of_regions, self.asked_voxel, self.offset, self.occupied))
+        tensors = (change(t) for t in (*of_regions, self.query_voxel, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
 
@@ -88,7 +88,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         scene=torch.from_numpy(np.repeat(np.arange(len(samples)), regions)),
         ground=_tensor([s.ground for s in samples]),
         region_of_part=_tensor([s.region_of_part + start for s, start in zip(samples, _starts(regions), strict=True)]),
-        asked_voxel=_tensor([s.queries.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
+        query_voxel=_tensor([s.queries.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
         offset=_tensor([s.queries.offset for s in samples]),
         occupied=_tensor([s.queries.occupied.astype(np.float32) for s in samples]),
     )

@@ -12,7 +12,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import Part
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.pairs import SampleKey, Share, StepSampler, draw_partner, index_sweeps, sample_rng
-from iscc_lidar.trainer.data.sweep_cache import KeptSweeps, sweeps_without
+from iscc_lidar.trainer.data.sweep_cache import SweepCache, sweep_reader
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
@@ -29,7 +29,7 @@ class PairDataset(Dataset[Sample]):
         unused: list[Part] = ["semantic", "pixel"]
         if config.loss.occupancy_weight == 0:
             unused.append("queries")
-        self._sweep = KeptSweeps(sweeps_without(cache, unused), config.train.keep_sweeps)
+        self._sweep = SweepCache(sweep_reader(cache, unused), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.sweeps)

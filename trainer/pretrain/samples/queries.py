@@ -49,7 +49,7 @@ class QueryConfig:
 
 
 @dataclass(frozen=True)
-class AskedQueries:
+class QueryTargets:
     """Queries and the voxel that answers each.
 
     Attributes:
@@ -70,7 +70,7 @@ class AskedQueries:
 
 def ask(
     stored: Queries, view_T_sensor: NDArray[np.float64], voxels: Voxels, config: QueryConfig, rng: np.random.Generator
-) -> AskedQueries:
+) -> QueryTargets:
     """Draw queries of each group, and a voxel within reach for each; those that find none are left out.
 
     Args:
@@ -88,7 +88,7 @@ def ask(
     offset = voxels.xyz[voxel] - xyz
     if config.offset_frame == "ray":
         offset = to_ray_axes(offset, xyz)
-    return AskedQueries(xyz, stored.group[row], stored.kind[row] == OCCUPIED, voxel, offset)
+    return QueryTargets(xyz, stored.group[row], stored.kind[row] == OCCUPIED, voxel, offset)
 
 
 def draw_queries(stored: Queries, config: QueryConfig, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -12,11 +12,11 @@ from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
 from iscc_lidar.trainer.data.pairs import Partner
-from iscc_lidar.trainer.data.turn_groups import turn_groups
+from iscc_lidar.trainer.data.rotate_groups import rotate_groups
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, group_members, voxelize
 from iscc_lidar.trainer.pretrain.samples.crops import CropConfig, draw_crops
 from iscc_lidar.trainer.pretrain.samples.parts import PartConfig, draw_parts
-from iscc_lidar.trainer.pretrain.samples.queries import AskedQueries, QueryConfig, ask
+from iscc_lidar.trainer.pretrain.samples.queries import QueryConfig, QueryTargets, ask
 from iscc_lidar.trainer.pretrain.samples.regions import FindRegions, Pair
 
 
@@ -51,7 +51,7 @@ class Sample:
     members1: Members
     members2: Members
     region_of_part: NDArray[np.int64]
-    queries: AskedQueries
+    queries: QueryTargets
 
 
 def considered(sweep: CachedSweep, max_range_m: float) -> NDArray[np.bool_]:
@@ -81,7 +81,7 @@ def make_sample(
     rng: np.random.Generator,
 ) -> Sample:
     """Make x^_i, x^_j, V and Q1 of method.md from two sweeps, or twice the same; ``find_regions`` gives V."""
-    sweep_i, sweep_j = (turn_groups(sweep, augmentation.turn_groups, rng) for sweep in (sweep_i, sweep_j))
+    sweep_i, sweep_j = (rotate_groups(sweep, augmentation.rotate_groups, rng) for sweep in (sweep_i, sweep_j))
     full_view1 = draw_view(sweep_i, data, augmentation, rng)
     view2 = draw_view(sweep_j, data, augmentation, rng)
     crops = draw_crops(full_view1, cropping, rng)

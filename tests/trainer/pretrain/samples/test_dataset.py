@@ -103,7 +103,7 @@ def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, b
     assert batch.ground.tolist() == [*samples[0].ground, *samples[1].ground]
     assert batch.ground.any()
     assert torch.equal(batch.view1.coords[:, 0] == 1, torch.arange(len(batch.view1.coords)) >= first)
-    second = batch.asked_voxel[len(samples[0].queries.occupied) :].numpy()
+    second = batch.query_voxel[len(samples[0].queries.occupied) :].numpy()
     np.testing.assert_array_equal(second - first, samples[1].queries.voxel)
     assert int(batch.view2.member_group.max()) + 1 == len(batch.scene)
 

@@ -9,8 +9,8 @@ from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
 from iscc_lidar.trainer.pretrain.samples.queries import (
-    AskedQueries,
     QueryConfig,
+    QueryTargets,
     ask,
     draw_queries,
     draw_voxels,
@@ -68,7 +68,7 @@ def test_every_voxel_within_reach_is_drawn_now_and_then_and_seldom_none():
     assert (row < 0).mean() < 0.1
 
 
-def asked_in(cache: Cache, config: QueryConfig) -> tuple[AskedQueries, Voxels]:
+def asked_in(cache: Cache, config: QueryConfig) -> tuple[QueryTargets, Voxels]:
     rng = np.random.default_rng(0)
     sweep = cache.sweep("00", 2)
     view = draw_view(sweep, DataConfig(), AugmentConfig(jitter_m=0.0), rng)

@@ -6,7 +6,7 @@ import pytest
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.turn_groups import turn_groups
+from iscc_lidar.trainer.data.rotate_groups import rotate_groups
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def angles_by_loop(before: np.ndarray, after: np.ndarray) -> list[float]:
 
 
 def test_a_group_and_its_queries_turn_by_one_angle_about_the_sensor(sweep: CachedSweep):
-    turned = turn_groups(sweep, 1.0, np.random.default_rng(0))
+    turned = rotate_groups(sweep, 1.0, np.random.default_rng(0))
     found = []
     for group in np.unique(sweep.label[sweep.label >= 0]):
         of, asked = sweep.label == group, sweep.queries.group == group
@@ -39,7 +39,7 @@ def test_a_group_and_its_queries_turn_by_one_angle_about_the_sensor(sweep: Cache
 
 
 def test_heights_and_distances_stay(sweep: CachedSweep):
-    turned = turn_groups(sweep, 1.0, np.random.default_rng(0))
+    turned = rotate_groups(sweep, 1.0, np.random.default_rng(0))
     for before, after in ((sweep.xyz, turned.xyz), (sweep.queries.xyz, turned.queries.xyz)):
         assert after.dtype == np.float32
         np.testing.assert_array_equal(after[:, 2], before[:, 2])
@@ -48,7 +48,7 @@ def test_heights_and_distances_stay(sweep: CachedSweep):
 
 def test_what_is_in_no_group_stays_and_so_does_the_sweep_given(sweep: CachedSweep):
     before = sweep.xyz.copy()
-    turned = turn_groups(sweep, 1.0, np.random.default_rng(0))
+    turned = rotate_groups(sweep, 1.0, np.random.default_rng(0))
     loose = sweep.label < 0
     assert {GROUND, NOISE} & set(np.unique(sweep.label).tolist())
     np.testing.assert_array_equal(turned.xyz[loose], sweep.xyz[loose])
@@ -60,7 +60,7 @@ def test_the_share_of_groups_is_turned(sweep: CachedSweep):
     groups = np.unique(sweep.label[sweep.label >= 0])
     first = [np.flatnonzero(sweep.label == group)[0] for group in groups]
     moved = [
-        (turn_groups(sweep, 0.3, np.random.default_rng(seed)).xyz[first] != sweep.xyz[first]).any(axis=1).mean()
+        (rotate_groups(sweep, 0.3, np.random.default_rng(seed)).xyz[first] != sweep.xyz[first]).any(axis=1).mean()
         for seed in range(200)
     ]
     assert np.mean(moved) == pytest.approx(0.3, abs=0.03)
@@ -68,5 +68,5 @@ def test_the_share_of_groups_is_turned(sweep: CachedSweep):
 
 def test_a_share_of_none_draws_nothing(sweep: CachedSweep):
     rng = np.random.default_rng(0)
-    assert turn_groups(sweep, 0.0, rng) is sweep
+    assert rotate_groups(sweep, 0.0, rng) is sweep
     assert rng.random() == np.random.default_rng(0).random()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 
-def turn_groups(sweep: CachedSweep, share: float, rng: np.random.Generator) -> CachedSweep:
+def rotate_groups(sweep: CachedSweep, share: float, rng: np.random.Generator) -> CachedSweep:
     """Turn groups of a sweep, and the occupancy queries about them, about the sensor's z axis.
 
     Args:
