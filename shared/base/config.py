@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,9 +27,9 @@ def option(default: T, why: str) -> T:
     return dataclasses.field(default=default, metadata={"why": why})
 
 
-def section(kind: type[T]) -> T:
-    """Declare a field that holds another configuration dataclass with that one's defaults."""
-    return dataclasses.field(default_factory=kind)
+def section(kind: type[T], **defaults: Any) -> T:
+    """Declare a field that holds another configuration dataclass, with that one's defaults but for some."""
+    return dataclasses.field(default_factory=functools.partial(kind, **defaults))
 
 
 def resolve(
@@ -42,14 +43,29 @@ def resolve(
         UserError: an unreadable recipe, an unknown key, a value of the wrong type, or values that do
             not fit together.
     """
-    changes: dict[str, Any] = {}
-    for recipe in [recipes] if isinstance(recipes, Path) else recipes or ():
-        _overlay(changes, _given(read_toml(recipe), str(recipe)))
+    return build(kind, sources([recipes] if isinstance(recipes, Path) else recipes or (), overrides, flag))
+
+
+def sources(recipes: Iterable[Path], overrides: Iterable[str] = (), flag: str = "--set") -> list[dict[str, Any]]:
+    """Read what each recipe and each ``section.key=value`` item gives: nested dictionaries of Given.
+
+    Raises:
+        UserError: an unreadable recipe, or an item that is not of this form.
+    """
+    found = [_given(read_toml(recipe), str(recipe)) for recipe in recipes]
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals:
             raise UserError(f"{flag} {item}: expected {'section.' if flag == '--set' else ''}key=value")
-        _overlay(changes, _given(_nest(key.strip(), _parse_value(text.strip())), f"{flag} {item}"))
+        found.append(_given(_nest(key.strip(), _parse_value(text.strip())), f"{flag} {item}"))
+    return found
+
+
+def build(kind: type[T], given: Iterable[dict[str, Any]]) -> T:
+    """Build a configuration from its defaults and sources in turn. Raises UserError as resolve."""
+    changes: dict[str, Any] = {}
+    for source in given:
+        _overlay(changes, source)
     return _merge(kind(), changes, prefix="")
 
 
@@ -69,7 +85,7 @@ def find_shipped(folder: Path, name: str, kind: str = "recipe") -> Path:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Given:
+class Given:
     """A value that the user gave, and where."""
 
     value: Any
@@ -137,7 +153,7 @@ def _nest(dotted: str, value: Any) -> dict[str, Any]:
 
 
 def _given(content: Mapping[str, Any], source: str) -> dict[str, Any]:
-    return {k: _given(v, source) if isinstance(v, Mapping) else _Given(v, source) for k, v in content.items()}
+    return {k: _given(v, source) if isinstance(v, Mapping) else Given(v, source) for k, v in content.items()}
 
 
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
@@ -157,19 +173,19 @@ def _merge(config: T, changes: Mapping[str, Any], prefix: str) -> T:
     hints = get_type_hints(type(config))
     updates: dict[str, Any] = {}
     for name, given in changes.items():
-        source = given.source if isinstance(given, _Given) else ", ".join(_sources(given))
+        source = given.source if isinstance(given, Given) else ", ".join(_sources(given))
         key = f"{prefix}{name}"
         if name not in hints:
             raise UserError(_unknown_key(config, key, source))
         current = getattr(config, name)
         if dataclasses.is_dataclass(current):
-            if isinstance(given, _Given):
+            if isinstance(given, Given):
                 raise UserError(
                     f"{source}: {key} is a section; set one of its keys, "
                     f"for example {key}.{dataclasses.fields(current)[0].name}"
                 )
             updates[name] = _merge(current, given, f"{key}.")
-        elif isinstance(given, _Given):
+        elif isinstance(given, Given):
             updates[name] = _typed(given.value, hints[name], key, source)
         else:
             raise UserError(f"{source}: {key} is an option, not a section")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.shared.cache.sweep import CachedSweep
 
 POSITION_SCALE: Final = np.array([1 / 50, 1 / 50, 1 / 3], np.float32)
 """Brings x, y and z of a street to order one. Position is an input because height above the sensor tells
@@ -108,3 +114,22 @@ def _mean(column: NDArray[np.float32], of_point: NDArray[np.int64], count: NDArr
 
 def _large_groups(label: NDArray[np.int32], min_points: int) -> NDArray[np.int32]:
     return np.flatnonzero(np.bincount(label[label >= 0]) > min_points).astype(np.int32)
+
+
+def considered(sweep: CachedSweep, max_range_m: float) -> NDArray[np.bool_]:
+    """Find the points that the network sees: bool [N], those in range and not ignored."""
+    seen: NDArray[np.bool_] = sweep.label != NOT_CONSIDERED
+    columns = np.ascontiguousarray(sweep.xyz.T)  # numpy sums long rows several times as fast as short ones
+    seen &= np.linalg.norm(columns, axis=0) <= max_range_m
+    return seen
+
+
+def join_voxels(voxels: Sequence[Voxels]) -> tuple[Tensor, Tensor]:
+    """Join the voxels of scenes: coordinates int32 [V, 4] (scene, x, y, z), features float32 [V, 4]."""
+    coords = [np.pad(v.coords, ((0, 0), (1, 0)), constant_values=scene) for scene, v in enumerate(voxels)]
+    return to_tensor(coords), to_tensor([v.feats for v in voxels])
+
+
+def to_tensor(arrays: Sequence[NDArray[np.generic]]) -> Tensor:
+    """Concatenate arrays along their first axis as one tensor."""
+    return torch.from_numpy(np.concatenate(arrays))

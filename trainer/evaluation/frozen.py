@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place, all_labelled
-from iscc_lidar.trainer.data.voxelize import Voxels, group_members, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, considered, group_members, join_voxels, voxelize
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.batch import GroupedView, join_voxels
-from iscc_lidar.trainer.pretrain.samples.sample import considered
+from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 
 def spread_sweeps(cache: Cache, count: int, seed: int, labelled: bool = False) -> list[Place]:

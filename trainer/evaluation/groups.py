@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.voxelize import voxelize
+from iscc_lidar.trainer.data.voxelize import considered, voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
-from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 # N points that the network sees, G groups of one sweep (of all sweeps in GroupSet), C classes of the manifest
 

@@ -14,8 +14,8 @@ from iscc_lidar.trainer.data.augment import View
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import voxel_features
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.crops import CropConfig, Crops, draw_crops
-from iscc_lidar.trainer.pretrain.samples.queries import ask
+from iscc_lidar.trainer.pretrain.samples.masking import MaskedBalls, MaskingConfig, draw_masked_balls
+from iscc_lidar.trainer.pretrain.samples.occupancy_queries import sample_queries
 from iscc_lidar.trainer.pretrain.student import Student
 
 
@@ -29,7 +29,7 @@ class HiddenAnswers(NamedTuple):
         occupied: bool [Q], the truth; answer: bool [Q], the network's.
     """
 
-    crops: Crops
+    crops: MaskedBalls
     xyz: NDArray[np.float32]
     crop: NDArray[np.int64]
     voxel_xyz: NDArray[np.float32]
@@ -45,11 +45,11 @@ def answer_hidden(
 
     As many crops as in training, or the default where nothing was hidden in training.
     """
-    hiding = replace(config.crops, per_sweep=config.crops.per_sweep or CropConfig().per_sweep)
-    crops = draw_crops(full, hiding, rng)
+    hiding = replace(config.crops, per_sweep=config.crops.per_sweep or MaskingConfig().per_sweep)
+    crops = draw_masked_balls(full, hiding, rng)
     view = full.select(crops.visible)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-    asked = ask(stored, view.view_T_sensor, voxels, config.queries, rng)
+    asked = sample_queries(stored, view.view_T_sensor, voxels, config.queries, rng)
     h = voxel_features(student.encoder, voxels)
     logit = student.decoder(h, torch.from_numpy(asked.voxel), torch.from_numpy(asked.offset)).numpy()
     crop = crops.holding(asked.xyz, asked.group)

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.voxelize import Voxels
+from iscc_lidar.trainer.data.voxelize import Voxels, considered
 from iscc_lidar.trainer.evaluation.frozen import see, voxel_features
 from iscc_lidar.trainer.evaluation.scores import SegmentationScore, count_confusion, score, semantic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 # V voxels, M samples, D channels, C classes of the manifest, 0 unlabelled
 

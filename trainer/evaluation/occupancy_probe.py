@@ -17,7 +17,7 @@ from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.hidden_answers import answer_hidden
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.queries import to_ray_axes
+from iscc_lidar.trainer.pretrain.samples.occupancy_queries import to_ray_axes
 from iscc_lidar.trainer.pretrain.samples.sample import draw_view
 from iscc_lidar.trainer.pretrain.student import Student
 

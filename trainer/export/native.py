@@ -47,7 +47,7 @@ import json
 import numpy as np
 import safetensors.torch
 import torch
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
+from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 

@@ -18,20 +18,19 @@ from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Sizes of the heads; neither is kept for fine-tuning."""
+    """Size of the projection head, which is not kept for fine-tuning."""
 
-    project_hidden: int = option(128, "hidden width of the projection head [choice]")
+    project_hidden: int = option(128, "hidden width of the projection head [ours]")
     project_norm: bool = option(
         True,
-        "batch norm between the two layers, over the regions of a step [choice, SimCLR]: pooled features of a new "
+        "batch norm between the two layers, over the regions of a step [ours, SimCLR]: pooled features of a new "
         "network all but agree, and what they have in common is taken out",
     )
-    project_channels: int = option(128, "channels of f1, f2 and F_g [choice, SegContrast]")
-    decoder_hidden: int = option(64, "width of the occupancy decoder [choice]; small, so that the encoder must know")
+    project_channels: int = option(128, "channels of f1, f2 and F_g [ours, SegContrast]")
 
 
 def average_pool(voxel_feats: Tensor, view: GroupedView, groups: int) -> Tensor:
-    """avg_pool(h, V): mean over each group's points of their voxels' features, [V, D] -> [K, D]."""
+    """Compute avg_pool(h, V): mean over each group's points of their voxels' features, [V, D] -> [K, D]."""
     weighted = voxel_feats[view.member_voxel] * view.member_points[:, None]
     total = voxel_feats.new_zeros(groups, voxel_feats.shape[1]).index_add(0, view.member_group, weighted)
     points = voxel_feats.new_zeros(groups).index_add(0, view.member_group, view.member_points)
@@ -67,11 +66,10 @@ class ProjectionHead(nn.Module):
 
 
 class OccupancyDecoder(nn.Module):
-    """A small MLP on [h_v, relative position] of the voxel that answers a query, to one logit."""
+    """A small MLP on [h_v, relative position] of the voxel that a query is evaluated from, to one logit."""
 
-    def __init__(self, channels: int, config: HeadConfig) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        hidden = config.decoder_hidden
         self.layers = nn.Sequential(
             *(nn.Linear(channels + 3, hidden), nn.ReLU()),
             *(nn.Linear(hidden, hidden), nn.ReLU()),
@@ -80,7 +78,7 @@ class OccupancyDecoder(nn.Module):
         )
 
     def forward(self, voxel_feats: Tensor, query_voxel: Tensor, offset: Tensor) -> Tensor:
-        """Logits [Q], positive for occupied.
+        """Compute logits [Q], positive for occupied.
 
         Args:
             voxel_feats: float [V, D].

@@ -17,10 +17,10 @@ class TeacherConfig:
 
     momentum_start: float = option(
         0.99,
-        "share kept at each step at the start; .999 leaves 67 % of the initial "
-        "weights after 400 steps, too slow for short runs [choice]",
+        "share kept at each step at the start; 0.999 leaves 67 % of the initial "
+        "weights after 400 steps, too slow for short runs [ours]",
     )
-    momentum_end: float = option(1.0, "share kept at the end, reached by a half cosine [choice, BYOL]")
+    momentum_end: float = option(1.0, "share kept at the end, reached by a half cosine [ours, BYOL]")
 
 
 def start_teacher(teacher: nn.Module, student: nn.Module) -> None:

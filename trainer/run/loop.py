@@ -1,87 +1,150 @@
-"""The loop of every training run: step, log, save, and end in order when asked to."""
+"""The loop of every training run: step, log, save, and end in order when asked to.
+
+On a CPU, one GPU or several by the same code. A run that is stopped or killed and then resumed gives, on a CPU, the
+same weights and the same log bit for bit: order, pairs and augmentations are functions of (seed, epoch, sample), and
+the checkpoint holds the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from collections.abc import Generator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, NoReturn
 
-from torch import Tensor
+import torch
+from torch import nn
 from tqdm import tqdm
 
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.loader import unwrap_worker_errors, worker_death_to_user_error
+from iscc_lidar.trainer.data.pairs import Share, StepSampler
 from iscc_lidar.trainer.hardware import distributed
-from iscc_lidar.trainer.hardware.device import oom_to_user_error
+from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
+from iscc_lidar.trainer.run.folder import RunPlan, begin_run
+from iscc_lidar.trainer.run.learner import Learner
 from iscc_lidar.trainer.run.metrics import MetricsLog
+from iscc_lidar.trainer.run.options import TrainConfig
+from iscc_lidar.trainer.run.state import TrainingState, new_state, restore, save
+from iscc_lidar.trainer.run.step import take_step
 from iscc_lidar.trainer.run.stop_signal import StoppedError, stop_requests
 
-B = TypeVar("B")
 
-
-@dataclass(frozen=True)
-class Length:
-    """How far a loop goes and how often it tells and saves: see the options of the same names."""
-
-    steps: int
-    batch_size: int
-    log_every: int
-    checkpoint_every: int
-
-
-def run_steps(
-    name: str,
-    first: int,
-    length: Length,
-    batches: Generator[list[B]],
-    step: Callable[[int, list[B]], Mapping[str, Tensor]],
-    save: Callable[[int], None],
-    log: MetricsLog,
-) -> None:
-    """Take steps ``first`` up to the end.
+def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Train, or continue training, in ``out``. Returns False where the run was finished already.
 
     Args:
-        name: of the work, for the progress bar.
-        first: the first step.
-        length: see Length.
-        batches: this process's micro-batches of each step.
-        step: takes a step; gives its figures, scalars.
-        save: writes a checkpoint after so many steps; only the main process calls it.
-        log: where figures go.
+        learner: the task.
+        out: folder of the run; locked meanwhile.
+        resume: continue from the last checkpoint.
+        overwrite: remove the run in ``out`` first.
 
     Raises:
         StoppedError: a signal asked to stop; the checkpoint is that of the last step.
-        UserError: memory or a loader process gave out.
+        UserError: the options, the folder or the machine do not allow it, or the run failed.
     """
+    options = learner.config.train
+    compute = compute_of(options)
+    with ExitStack() as lock, distributed.process_group(compute.device):
+        share = share_of_this_process(options)
+        start = distributed.broadcast_from_main(lambda: _begin(learner, out, compute, resume, overwrite, lock))
+        if start >= learner.steps:
+            return False
+        leave_a_core()
+        state = new_state(learner, compute)
+        if start > 0:
+            restore(out, state)
+        with MetricsLog(out if distributed.is_main() else None, start, options.tensorboard) as log:
+            _run_steps(learner, state, out, log, step_batches(learner, start, share, compute.device), compute.device)
+    return True
+
+
+def compute_of(train: TrainConfig) -> Compute:
+    """Choose device, engine and precision by a run's options. Raises UserError where they are not available."""
+    return choose_compute(train.device, train.engine, train.precision, train.activation_checkpointing)
+
+
+def plan_of(learner: Learner, compute: Compute) -> RunPlan:
+    """Describe a run for its folder."""
+    facts = {**learner.facts(), "started_on": compute.summary()}
+    return RunPlan(learner.task, learner.config, learner.steps, learner.inputs(), facts, learner.weight_files)
+
+
+def share_of_this_process(train: TrainConfig) -> Share:
+    """Return this process's part of each step. Raises UserError where a step cannot be cut into equal parts."""
+    parts = train.micro_batches * distributed.world_size()
+    if train.batch_size % parts != 0:
+        raise UserError(
+            f"train.batch_size={train.batch_size}, the samples of a step over all processes, cannot be cut evenly "
+            f"among {distributed.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple "
+            f"of {parts}"
+        )
+    return Share(train.micro_batches, distributed.rank(), distributed.world_size())
+
+
+def step_batches(learner: Learner, start: int, share: Share, device: torch.device) -> Generator[list[Any]]:
+    """Yield this process's micro-batches of each step from ``start`` to the end of the run, see ``loader.steps``."""
+    options, dataset = learner.config.train, learner.dataset
+    count = len(dataset)  # type: ignore[arg-type]
+    sampler = StepSampler(count, options.seed, options.batch_size, start, learner.steps, share)
+    return loader.steps(dataset, sampler, learner.collate, options.loader_workers, share.micro_batches, device)
+
+
+def _begin(learner: Learner, out: Path, compute: Compute, resume: bool, overwrite: bool, lock: ExitStack) -> int:
+    """Prepare the run folder on rank 0, so that errors print once."""
+    start = begin_run(out, plan_of(learner, compute), resume, overwrite, lock)
+    if start == 0:
+        learner.begin(out)
+    return start
+
+
+def _run_steps(
+    learner: Learner,
+    state: TrainingState,
+    out: Path,
+    log: MetricsLog,
+    batches: Generator[list[Any]],
+    device: torch.device,
+) -> None:
+    options, steps = learner.config.train, learner.steps
+    network: nn.Module | None = None
     with (
         oom_to_user_error(),
         worker_death_to_user_error(),
-        stop_requests() as asked_to_stop,
-        closing(batches) as loader,
-        _progress(name, first, length) as bar,
+        stop_requests() as stop_signal,
+        closing(batches) as loaded,
+        _progress(learner, state.step) as bar,
     ):
-        for number, micro_batches in enumerate(unwrap_worker_errors(loader), start=first):
-            figures = step(number, micro_batches)
-            if number % length.log_every == 0 or number == length.steps - 1:
+        for micro_batches in unwrap_worker_errors(loaded):
+            if state.schedule(steps) or network is None:
+                # DDP settles which gradients are exchanged when it wraps a network. The wrapper before must be gone
+                # by then: its hooks would see the gradients, too.
+                network = None
+                network = distributed.wrap_ddp(state.network)
+            number = state.step
+            figures = take_step(learner, state, network, micro_batches, device)
+            if number % options.log_every == 0 or state.step == steps:
                 values = {key: float(value) for key, value in figures.items()}
                 log.write(number, values)
                 bar.set_postfix({k.removeprefix("loss_"): f"{v:.3f}" for k, v in values.items() if "loss" in k})
-            done = number + 1
-            bar.update(length.batch_size)
-            stop = distributed.max_over_ranks(asked_to_stop()) if done < length.steps else 0
-            if distributed.is_main() and (stop or done % length.checkpoint_every == 0 or done == length.steps):
+            bar.update(options.batch_size)
+            stop = distributed.max_over_ranks(stop_signal()) if state.step < steps else 0
+            due = stop or state.step % options.checkpoint_every == 0 or state.step == steps
+            if distributed.is_main() and due:
                 log.sync()
-                save(done)
+                save(out, state, learner)
             if stop:
-                raise StoppedError(stop, done)
+                raise StoppedError(stop, state.step)
 
 
-def _progress(name: str, first: int, length: Length) -> tqdm[NoReturn]:
+def _progress(learner: Learner, first: int) -> tqdm[NoReturn]:
+    batch_size = learner.config.train.batch_size
     return tqdm(
-        total=length.steps * length.batch_size,
-        initial=first * length.batch_size,
+        total=learner.steps * batch_size,
+        initial=first * batch_size,
         unit=" samples",
-        desc=name,
+        desc="pretrain" if learner.task == "pretrain" else "finetune",
         dynamic_ncols=True,
         disable=not distributed.is_main(),
     )

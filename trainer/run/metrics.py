@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a logged step; TensorBoard on request."""
+"""metrics.jsonl: one JSON object per logged step; TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +18,39 @@ from iscc_lidar.shared.base.errors import UserError
 METRICS_FILE: Final = "metrics.jsonl"
 
 
-class MetricsLog:
-    """Appends figures to metrics.jsonl; what an interrupted run wrote beyond its checkpoint is cut off first.
+@dataclass(frozen=True)
+class LoggedStep:
+    """One line of metrics.jsonl: its step, its figures (None where NaN), and the line itself."""
 
-    Without a folder, in all processes but the main one, nothing is written.
+    step: int
+    figures: Mapping[str, float | None]
+    line: str
+
+
+def read_metrics(path: Path) -> tuple[list[LoggedStep], bool]:
+    """Read metrics.jsonl, empty where it is missing, and whether its last line was torn.
+
+    A run that is going on, or was killed, may leave a torn last line, which is left out. Raises UserError for any
+    other line that is not a logged step.
+    """
+    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines() if path.exists() else []
+    rows: list[LoggedStep] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(_parse(line))
+        except (ValueError, KeyError, TypeError) as error:
+            if number < len(lines):
+                raise UserError(
+                    f"{path}: line {number} is not a logged step ({error}); delete it, or restore the file"
+                ) from None
+            return rows, True
+    return rows, False
+
+
+class MetricsLog:
+    """Append figures to metrics.jsonl; what an interrupted run wrote beyond its checkpoint is cut off first.
+
+    Without a folder, on all ranks but 0, nothing is written.
     """
 
     def __init__(self, out: Path | None, first_step: int, tensorboard: bool) -> None:
@@ -29,7 +59,8 @@ class MetricsLog:
         if out is None:
             return
         self._path = out / METRICS_FILE
-        files.write_text(self._path, "".join(line + "\n" for line in _lines_before(self._path, first_step)))
+        kept = [row.line + "\n" for row in read_metrics(self._path)[0] if row.step < first_step] if first_step else []
+        files.write_text(self._path, "".join(kept))
         with files.naming(self._path):
             self._file = self._path.open("ab", buffering=0)  # a line is on its way to the disk once written
         self._board = _tensorboard(out, first_step) if tensorboard else None
@@ -41,7 +72,7 @@ class MetricsLog:
         self.close()
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Write one line. A figure that does not exist (NaN: a mean over nothing) is null.
+        """Write one line. NaN, a mean over nothing, is written as null.
 
         Raises OSError, naming the file, where it cannot be written.
         """
@@ -70,17 +101,13 @@ class MetricsLog:
             self._board.close()
 
 
-def _lines_before(path: Path, step: int) -> list[str]:
-    if not path.exists():
-        return []
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] < step:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):  # the torn last line of a killed run
-            break
-    return kept
+def _parse(line: str) -> LoggedStep:
+    row = json.loads(line)
+    step = row.pop("step")
+    if not isinstance(step, int):
+        raise ValueError("step is not an integer")
+    figures = {k: float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else None for k, v in row.items()}
+    return LoggedStep(step, figures, line)
 
 
 def _tensorboard(out: Path, first_step: int) -> Any:

@@ -1,23 +1,27 @@
-"""Options of how a run is run: pre-training and fine-tuning share them."""
+"""Options of a training run that pre-training and fine-tuning share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Final, Literal
 
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.engine.choose import EngineName
-from iscc_lidar.trainer.hardware.device import DeviceName
+from iscc_lidar.trainer.hardware.device import DeviceName, Precision
+
+TaskName = Literal["pretrain", "semseg", "detection"]
+"""What a run trains for."""
 
 
 @dataclass(frozen=True)
-class RunningOptions:
-    """What may change between a run and its resumption: none of it is part of what is learnt."""
+class ExecutionConfig:
+    """What may change between a run and its resumption: it changes what is learnt by no more than rounding."""
 
-    device: DeviceName = option("auto", "auto takes CUDA where there is one")
+    device: DeviceName = option("auto", "auto takes CUDA where available")
     engine: EngineName = option(
         "auto", "of the sparse convolutions; auto takes torchsparse on CUDA where it is installed and passes its check"
     )
-    recompute: bool = option(
+    activation_checkpointing: bool = option(
         False, "keep only the input of each stage of the U-Net for the backward pass: less memory, a third more time"
     )
     loader_workers: int = option(2, "processes that make samples; 0 makes them in the training process; same result")
@@ -30,3 +34,38 @@ class RunningOptions:
         for name in ("log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+
+
+FREE_TO_CHANGE: Final = frozenset(field.name for field in fields(ExecutionConfig))
+"""Options of the train section that a resumed run may change; it may also run on another number of processes."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(ExecutionConfig):
+    """Optimisation, and how a run is executed."""
+
+    batch_size: int = option(2, "samples per step, over all micro-batches and processes")
+    micro_batches: int = option(
+        1,
+        "micro-batches that a step is cut into, one after the other, to save memory; what is computed over a batch "
+        "(batch norm, prototype assignment, 'batch' negatives) is then computed over each",
+    )
+    precision: Precision = option(
+        "auto",
+        "what the encoder computes in; losses are always fp32. auto: fp32 on a CPU; on CUDA bf16 where GPU and "
+        "engine can, else fp16",
+    )
+    weight_decay: float = option(1e-2, "AdamW's decoupled decay")
+    clip_norm: float = option(5.0, "longer gradients are clipped to this norm; 0 never")
+    seed: int = option(0, "seed of new weights, order, pairs, augmentations and masks")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("batch_size", "micro_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size % self.micro_batches != 0:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} cannot be cut into train.micro_batches={self.micro_batches} "
+                "equal micro-batches"
+            )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
-WARMUP_SHARE = 0.05
+WARMUP_SHARE: Final = 0.05
 """Share of the run in which the rate rises linearly."""
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Rate of step ``step`` (from 0): linear warm-up to ``peak``, then half a cosine to zero."""
+    """Return the rate of step ``step`` (from 0): linear warm-up to ``peak``, then half a cosine to zero."""
     warmup = max(round(WARMUP_SHARE * steps), 1)
     if step < warmup:
         return peak * (step + 1) / warmup

@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from iscc_lidar.trainer.data.voxelize import Voxels
+from iscc_lidar.trainer.data.voxelize import Voxels, join_voxels
 from iscc_lidar.trainer.export.source import INPUT_SCALE
 from iscc_lidar.trainer.export.spconv_layout import Axes, from_spconv, to_spconv
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 
 import dense_unet as twin
 

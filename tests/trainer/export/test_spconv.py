@@ -14,13 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.data.voxelize import Voxels
+from iscc_lidar.trainer.data.voxelize import Voxels, join_voxels
 from iscc_lidar.trainer.export import openpcdet, pointcept
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import network_options
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 
 spconv: Any = pytest.importorskip("spconv.pytorch", reason="spconv is not installed: pip install spconv==2.3.8")
 

@@ -9,7 +9,7 @@ import pytest
 
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
-from iscc_lidar.trainer.pretrain.samples.ground_cells import GroundConfig
+from iscc_lidar.trainer.pretrain.samples.ground_patches import GroundPatchConfig
 from iscc_lidar.trainer.report.health import Verdict, chance_level, verdicts
 from iscc_lidar.trainer.report.record import RunRecord
 
@@ -109,7 +109,7 @@ def test_chance_is_that_of_features_that_tell_nothing():
     run = run_of()
     assert chance_level(run, "loss_global") == pytest.approx(math.log(100))
     assert chance_level(run, "loss_local") == pytest.approx(math.log(60 / run.config.train.batch_size))
-    ground = dataclasses.replace(run.config, ground=GroundConfig(cells=4))
+    ground = dataclasses.replace(run.config, ground=GroundPatchConfig(cells=4))
     n = 60 // run.config.train.batch_size
     told_from = [n] * (n - 4) + [n - 4 + 1] * 4
     assert chance_level(dataclasses.replace(run, config=ground), "loss_local") == pytest.approx(

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.frozen import see
 from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 from iscc_lidar.trainer.report.look import Look, look_around
 from iscc_lidar.trainer.report.usage import group_classes, usage
 

@@ -23,6 +23,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.predictions.kitti import write_detections
 from iscc_lidar.trainer.data.places import Place
+from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
 from iscc_lidar.trainer.evaluation.detection.overlap import Space
@@ -35,7 +36,6 @@ from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import WITHOUT, all_boxed, scene_of, to_grid
 from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.hardware.device import choose_compute
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 from iscc_lidar.trainer.run.run_folder import read_config
 from iscc_lidar.trainer.run.weights import load_weights
 

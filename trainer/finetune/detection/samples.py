@@ -21,14 +21,13 @@ from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sweep_cache import SweepCache
-from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.targets import Targets, make_targets
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
 
 WITHOUT: Final = ("semantic", "queries", "pixel")
 """What of a sweep detection does not look at."""

@@ -13,8 +13,7 @@ from tqdm import tqdm
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.voxelize import voxelize
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
+from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 
 
 @torch.no_grad()

@@ -19,11 +19,9 @@ from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.rotate_groups import rotate_groups
 from iscc_lidar.trainer.data.sweep_cache import SweepCache, sweep_reader
-from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, considered, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.pretrain.samples.batch import join_voxels
-from iscc_lidar.trainer.pretrain.samples.sample import considered
 
 _COUNTED_SWEEPS: Final = 200
 """Class frequencies are counted over this many labelled sweeps at most, spread evenly."""

@@ -19,8 +19,8 @@ from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
 class LocalConfig:
     """InfoNCE over groups."""
 
-    temperature: float = option(0.1, "tau [choice, as SegContrast and MoCo]")
-    negatives: Literal["scene", "batch"] = option("scene", "other groups of the same scene [deck], or of the batch")
+    temperature: float = option(0.1, "tau [ours, as SegContrast and MoCo]")
+    negatives: Literal["scene", "batch"] = option("scene", "other groups of the same scene [authors], or of the batch")
 
 
 def local_loss(

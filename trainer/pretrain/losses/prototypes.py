@@ -16,21 +16,21 @@ from iscc_lidar.trainer.pretrain.losses.memory import Memory, push
 
 
 @dataclass(frozen=True)
-class GlobalConfig:
+class PrototypeConfig:
     """Clustering of all groups into C prototypes."""
 
-    prototypes: int = option(100, "C, the rows of F_g [choice; 200 as option]")
-    temperature: float = option(0.1, "tau of the student's softmax [choice]")
+    count: int = option(100, "C, the rows of F_g [ours; 200 as option]")
+    temperature: float = option(0.1, "tau of the student's softmax [ours]")
     assign: Literal["sinkhorn", "softmax", "argmax"] = option(
-        "sinkhorn", "how y follows from f2 . F_g: balanced, soft, or nearest [choice: balance prevents collapse]"
+        "sinkhorn", "how y follows from f2 . F_g: balanced, soft, or nearest [ours: balance prevents collapse]"
     )
-    epsilon: float = option(0.05, "entropy weight of sinkhorn and temperature of softmax [choice, SwAV]")
-    iterations: int = option(3, "sinkhorn iterations [choice, SwAV]")
-    recent: int = option(2048, "recent f2 that take part in sinkhorn, so that small batches stay balanced [choice]")
+    epsilon: float = option(0.05, "entropy weight of sinkhorn and temperature of softmax [ours, SwAV]")
+    iterations: int = option(3, "sinkhorn iterations [ours, SwAV]")
+    buffer_size: int = option(2048, "recent f2 that take part in sinkhorn, so that small batches stay balanced [ours]")
     momentum: float = option(
-        0.99, "F_g keeps this much of itself at each refresh [choice]; a run of some hundred steps needs .9 to keep up"
+        0.99, "F_g keeps this much of itself at each refresh [ours]; a run of a few hundred steps needs 0.9 to keep up"
     )
-    reseed_after: int = option(100, "steps without a group before a row restarts from a recent f2 [choice]; 0 never")
+    reseed_after: int = option(100, "steps without a group before a row restarts from a recent f2 [ours]; 0 never")
     seed_noise: float = option(0.3, "length of the noise added to a unit f2 where a row starts from one")
 
 
@@ -44,17 +44,17 @@ class Prototypes(Memory):
     idle: Tensor
     refreshes: Tensor
 
-    def __init__(self, config: GlobalConfig, channels: int, seed: int) -> None:
+    def __init__(self, config: PrototypeConfig, channels: int, seed: int) -> None:
         super().__init__()
         self.config = config
         self.seed = seed
         generator = torch.Generator().manual_seed(seed)
-        centres = functional.normalize(torch.randn(config.prototypes, channels, generator=generator), dim=1)
+        centres = functional.normalize(torch.randn(config.count, channels, generator=generator), dim=1)
         self.register_buffer("centres", centres)
-        self.register_buffer("recent", torch.zeros(config.recent, channels))
+        self.register_buffer("recent", torch.zeros(config.buffer_size, channels))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("idle", torch.zeros(config.prototypes, dtype=torch.int64))
+        self.register_buffer("idle", torch.zeros(config.count, dtype=torch.int64))
         self.register_buffer("refreshes", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class Prototypes(Memory):
 
     @torch.no_grad()
     def refresh(self, f2: Tensor, target: Tensor) -> None:
-        """Move each prototype towards the mean of the f2 [K, D] that ``target`` [K, C] assigns to it [deck]."""
+        """Move each prototype towards the mean of the f2 [K, D] that ``target`` [K, C] assigns to it [authors]."""
         if len(f2) == 0:
             return
         generator = torch.Generator().manual_seed(self.seed + int(self.refreshes))

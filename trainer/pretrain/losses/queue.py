@@ -1,19 +1,50 @@
-"""Contrast against a queue of earlier teacher features (MoCo: He et al., CVPR 2020)."""
+"""Contrast against a queue of earlier teacher features (MoCo: He et al., CVPR 2020): SegContrast, DepthContrast."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
+from iscc_lidar.trainer.pretrain.config import SingleSweepConfig
+from iscc_lidar.trainer.pretrain.losses.features import teacher_features
 from iscc_lidar.trainer.pretrain.losses.memory import Memory, push
 from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
+from iscc_lidar.trainer.pretrain.samples.batch import Batch
+from iscc_lidar.trainer.pretrain.student import GroupEncoder
+from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
+from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
 
 # Dimensions: K regions of this process, A of all processes, R rows of the queue, E projected channels.
 
 
+@dataclass(frozen=True)
+class QueueConfig:
+    """InfoNCE against a queue."""
+
+    temperature: float = option(0.1, "tau of InfoNCE [SegContrast, DepthContrast]")
+    size: int = option(65_536, "latest teacher features that are negatives [both papers]")
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.size < 1:
+            raise ValueError("queue.temperature must be above 0, queue.size at least 1")
+
+
+@dataclass(frozen=True)
+class QueueMethodConfig(SingleSweepConfig):
+    """Options of a method with a queue."""
+
+    queue: QueueConfig = section(QueueConfig)
+    # Constant, as published: features in the queue should be those of one network.
+    teacher: TeacherConfig = section(TeacherConfig, momentum_start=0.999, momentum_end=0.999)
+
+
 class Queue(Memory):
-    """The latest teacher features; it starts empty rather than random, so that no negative is made up."""
+    """The latest teacher features; it starts empty rather than random, so that no negative is invented."""
 
     rows: Tensor
     filled: Tensor
@@ -26,7 +57,7 @@ class Queue(Memory):
         self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))
 
     def negatives(self) -> Tensor:
-        """The rows that hold a feature, [<= R, E]."""
+        """Return the rows that hold a feature, [<= R, E]."""
         return self.rows[: int(self.filled)]
 
     def refresh(self, f2: Tensor) -> None:
@@ -34,11 +65,41 @@ class Queue(Memory):
         push(self.rows, self.filled, self.cursor, f2)
 
 
+def new_queue(config: QueueMethodConfig) -> Queue:
+    """Make an empty queue."""
+    return Queue(config.queue.size, config.heads.project_channels)
+
+
+def queue_losses(
+    student: nn.Module, teacher: GroupEncoder, queue: Queue, batch: Batch, config: QueueMethodConfig
+) -> BatchResult:
+    """Contrast a region's two features against the queue, which is refreshed with all processes' teacher features.
+
+    The others of ``cosine_others`` are the queue's rows; ``guessing`` is the loss for uninformative features.
+    """
+    f1 = student(batch)
+    f2 = teacher_features(teacher, batch)
+    negatives = queue.negatives()
+    loss = queue_loss(f1, f2, negatives, config.queue.temperature, batch.region_of_row)
+
+    with torch.no_grad():
+        all1, all2 = all_gather_rows(f1.detach()), all_gather_rows(f2)
+        same = all_gather_rows(batch.region_of_row + own_slice(len(batch.scene)).start)
+        figures = {
+            "cosine_same": (all1 * all2[same]).sum(dim=1).mean(),
+            "cosine_others": all1.mean(dim=0) @ negatives.mean(dim=0),  # the mean over all pairs
+            "groups": torch.tensor(float(len(all2))),
+            "guessing": torch.tensor(1.0 + len(negatives)).log(),
+            "queue_filled": torch.tensor(len(negatives) / len(queue.rows)),
+        }
+    return BatchResult({"loss_contrast": LossTerm(loss, "regions")}, figures, (all2,))
+
+
 def queue_loss(f1: Tensor, f2: Tensor, negatives: Tensor, temperature: float, region: Tensor) -> Tensor:
-    """InfoNCE of each region's student feature to its teacher feature, against the queue.
+    """Compute InfoNCE of each region's student feature to its teacher feature, against the queue.
 
     Args:
-        f1: float [R, E], unit rows, student, of regions or their parts.
+        f1: float [R, E], unit rows, student, of regions or their voxel samples.
         f2: float [K, E], unit rows, teacher, of the regions, without gradient.
         negatives: float [R, E], unit rows, without gradient; may be empty.
         temperature: tau.

@@ -1,1 +1,1 @@
-"""Methods of pre-training, one file each: what is pooled in two views, which loss follows, what is remembered."""
+"""Methods of pre-training, one file each: its options, what it pools in two views, its losses."""

@@ -1,76 +1,120 @@
 """Implicit Surface Contrastive Clustering (Zhang, Bai, Li; CVPR 2023), in the order of docs/method.md.
 
-Groups of points are clustered by what a teacher says of them in another sweep; hidden surface is told from free space.
+Groups of points are clustered by a teacher's features of them in another sweep; masked surface is distinguished from
+free space.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.losses.features import cosines, scenes_of_all_ranks, teacher_features
 from iscc_lidar.trainer.pretrain.losses.global_clustering import global_loss
-from iscc_lidar.trainer.pretrain.losses.local_contrast import local_loss
+from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.occupancy import occupancy_accuracy, occupancy_loss
-from iscc_lidar.trainer.pretrain.losses.prototypes import Prototypes
-from iscc_lidar.trainer.pretrain.methods.common import cached_groups, cosines, scenes_of_all_ranks, teacher_features
-from iscc_lidar.trainer.pretrain.methods.method import Loss, Method, StepResult
+from iscc_lidar.trainer.pretrain.losses.prototypes import PrototypeConfig, Prototypes
+from iscc_lidar.trainer.pretrain.method import Method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.pretrain.samples.ground_cells import add_ground_cells
-from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions
+from iscc_lidar.trainer.pretrain.samples.ground_patches import GroundPatchConfig, add_ground_patches
+from iscc_lidar.trainer.pretrain.samples.masking import MaskingConfig
+from iscc_lidar.trainer.pretrain.samples.occupancy_queries import OccupancyConfig
+from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, cached_groups
+from iscc_lidar.trainer.pretrain.samples.sample import SampleOptions
 from iscc_lidar.trainer.pretrain.student import GroupEncoder, Student
+from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
+from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
 
 # Dimensions: K regions of this process, A regions of all processes, C prototypes, E projected channels, Q queries.
 
 
-def groups_and_ground(config: PretrainConfig, pair: Pair, rng: np.random.Generator) -> Regions:
-    """The groups of the cache that both views see enough of, and cells of the ground."""
-    groups = cached_groups(config, pair, rng)
-    return add_ground_cells(groups, pair, config.data.min_group_points, config.ground, rng)
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the three losses; 0 leaves one out, which makes the rows of the authors' ablation."""
+
+    global_weight: float = option(1.0, "weight of global clustering")
+    local_weight: float = option(1.0, "weight of local contrast")
+    occupancy_weight: float = option(1.0, "w_o [ours]")
 
 
-def new_prototypes(config: PretrainConfig) -> Prototypes:
-    """F_g at its start."""
-    return Prototypes(config.clustering, config.heads.project_channels, config.train.seed)
+@dataclass(frozen=True)
+class IsccConfig(PretrainConfig):
+    """Options of ISCC."""
+
+    augment: AugmentConfig = section(AugmentConfig, rotate_groups=0.5)
+    masking: MaskingConfig = section(MaskingConfig)
+    occupancy: OccupancyConfig = section(OccupancyConfig)
+    ground_patches: GroundPatchConfig = section(GroundPatchConfig)
+    loss: LossWeights = section(LossWeights)
+    prototypes: PrototypeConfig = section(PrototypeConfig)
+    local: LocalConfig = section(LocalConfig)
+    teacher: TeacherConfig = section(TeacherConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not any((self.loss.global_weight, self.loss.local_weight, self.loss.occupancy_weight)):
+            raise ValueError("all three weights of the section loss are 0: nothing would be learnt")
 
 
-def iscc_step(
-    student: nn.Module, teacher: GroupEncoder, prototypes: Prototypes, batch: Batch, config: PretrainConfig
-) -> StepResult:
+def groups_and_ground(config: IsccConfig, pair: Pair, rng: np.random.Generator) -> Regions:
+    """Find the groups of the cache that both views see enough of, and draw ground patches."""
+    groups = cached_groups(pair, config.data.min_group_points)
+    return add_ground_patches(groups, pair, config.data.min_group_points, config.ground_patches, rng)
+
+
+def new_prototypes(config: IsccConfig) -> Prototypes:
+    """Make F_g at its start."""
+    return Prototypes(config.prototypes, config.heads.project_channels, config.train.seed)
+
+
+def samples(config: IsccConfig) -> SampleOptions:
+    """Return how samples are made: masked, and with occupancy queries where these have a weight."""
+    occupancy = config.occupancy if config.loss.occupancy_weight > 0 else None
+    drawn_by = (config.model.voxel_size, config.data, config.augment, config.voxel_samples)
+    return SampleOptions(*drawn_by, config.masking, occupancy)
+
+
+def iscc_losses(
+    student: nn.Module, teacher: GroupEncoder, prototypes: Prototypes, batch: Batch, config: IsccConfig
+) -> BatchResult:
     """Compute the three losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
     f1, occupied = student(batch)
     f2 = all_gather_rows(teacher_features(teacher, batch))
     scene, ground = scenes_of_all_ranks(batch), all_gather_rows(batch.ground)
     y = prototypes.assign(f2)
 
-    same, weight = batch.region_of_part + own_slice(len(batch.scene)).start, config.loss
+    same, weight = batch.region_of_row + own_slice(len(batch.scene)).start, config.loss
     loss_global = global_loss(f1, prototypes.centres, y, prototypes.config.temperature, same)
     loss_local = local_loss(f1, f2, scene, config.local, same, ground)
     loss_occupancy = occupancy_loss(occupied, batch.occupied)
 
-    health = agreement(all_gather_rows(f1.detach()), f2, all_gather_rows(same), prototypes)
-    asked = all_gather_rows(batch.occupied)
-    health |= occupancy_accuracy(all_gather_rows(occupied.detach()), asked)
-    health["queries"] = torch.tensor(float(len(asked)))
-    losses = {
-        "loss_global": Loss(loss_global, weight=weight.global_weight),
-        "loss_local": Loss(loss_local, weight=weight.local_weight),
-        "loss_occupancy": Loss(loss_occupancy, "queries", weight.occupancy_weight),
+    figures = agreement(all_gather_rows(f1.detach()), f2, all_gather_rows(same), prototypes)
+    answers = all_gather_rows(batch.occupied)
+    figures |= occupancy_accuracy(all_gather_rows(occupied.detach()), answers)
+    figures["queries"] = torch.tensor(float(len(answers)))
+    terms = {
+        "loss_global": LossTerm(loss_global, "regions", weight.global_weight),
+        "loss_local": LossTerm(loss_local, "regions", weight.local_weight),
+        "loss_occupancy": LossTerm(loss_occupancy, "queries", weight.occupancy_weight),
     }
-    return StepResult(losses, (f2, y), health)
+    return BatchResult(terms, figures, (f2, y))
 
 
 @torch.no_grad()
 def agreement(f1: Tensor, f2: Tensor, same: Tensor, prototypes: Prototypes) -> dict[str, Tensor]:
-    """Signs of collapse, with those of ``cosines`` and from the same.
+    """Measure signs of collapse, with those of ``cosines`` and from the same features.
 
     Returns:
         prototypes_used: prototypes that are nearest to some recent teacher feature.
-        agreement: share of groups' parts for which student and teacher have the same nearest prototype.
+        agreement: share of voxel samples for which student and teacher have the same nearest prototype.
     """
     agree = (f1 @ prototypes.centres.T).argmax(1) == (f2 @ prototypes.centres.T).argmax(1)[same]
     return {"prototypes_used": prototypes.used(), "agreement": agree.float().mean(), **cosines(f1, f2, same)}
@@ -80,8 +124,10 @@ METHOD: Final = Method(
     title="ISCC",
     about="Implicit Surface Contrastive Clustering (Zhang, Bai, Li; CVPR 2023)",
     region="group",
+    config=IsccConfig,
     regions=groups_and_ground,
-    student=Student,
+    student=lambda config, compute: Student(config.model, config.heads, config.occupancy.decoder_hidden, compute),
+    losses=iscc_losses,
     memory=new_prototypes,
-    step=iscc_step,
+    samples=samples,
 )

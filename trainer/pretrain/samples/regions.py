@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.trainer.data.augment import View
-from iscc_lidar.trainer.data.voxelize import Voxels
+from iscc_lidar.trainer.data.voxelize import Voxels, shared_groups
 
 # N1, N2 points of the views, K regions
 
@@ -39,9 +39,15 @@ class Regions(NamedTuple):
     ground: NDArray[np.bool_]
 
 
-def no_ground(label1: NDArray[np.int32], label2: NDArray[np.int32], ids: NDArray[np.int32]) -> Regions:
+def without_ground(label1: NDArray[np.int32], label2: NDArray[np.int32], ids: NDArray[np.int32]) -> Regions:
     """Regions of which none is a cell of the ground."""
     return Regions(label1, label2, ids, np.zeros(len(ids), np.bool_))
 
 
 FindRegions = Callable[[Pair, np.random.Generator], Regions]
+
+
+def cached_groups(pair: Pair, min_points: int) -> Regions:
+    """Find the groups of the cache that have more than ``min_points`` points in both views."""
+    label1, label2 = pair.view1.label, pair.view2.label
+    return without_ground(label1, label2, shared_groups(label1, label2, min_points))

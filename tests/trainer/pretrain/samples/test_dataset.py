@@ -7,11 +7,11 @@ import torch
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
+from iscc_lidar.trainer.data.voxelize import considered
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset, batches
-from iscc_lidar.trainer.pretrain.samples.parts import PartConfig
-from iscc_lidar.trainer.pretrain.samples.sample import considered
+from iscc_lidar.trainer.pretrain.samples.voxel_samples import VoxelSampleConfig
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -84,7 +84,7 @@ def test_a_sample_pairs_two_sweeps_of_one_window(cache: Cache, tiny: PretrainCon
 def test_groups_line_up_between_the_views(cache: Cache, tiny: PretrainConfig):
     # Without rotation the same group lies at about the same place in both sweeps.
     still = dataclasses.replace(tiny.augment, rotate_deg=0.0, flip=False, scale=0.0)
-    config = dataclasses.replace(tiny, augment=still, parts=PartConfig(voxels=0))
+    config = dataclasses.replace(tiny, augment=still, parts=VoxelSampleConfig(voxels=0))
     sample = PairDataset(cache, config)[SampleKey(0, 2)]
     assert len(sample.ground) >= 10
     for group in range(len(sample.ground)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from iscc_lidar.trainer.data.augment import View
 
 
 @dataclass(frozen=True)
-class CropConfig:
+class MaskingConfig:
     """Balls around random points of groups."""
 
     per_sweep: int = option(16, "crops a sweep, each in another group; 0 hides nothing")
@@ -28,12 +29,15 @@ class CropConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_removed_share <= 1:
-            raise ValueError(f"crops.max_removed_share must lie in (0, 1], not {self.max_removed_share}")
+            raise ValueError(f"masking.max_removed_share must lie in (0, 1], not {self.max_removed_share}")
+
+
+NO_MASKING: Final = MaskingConfig(per_sweep=0)
 
 
 @dataclass(frozen=True)
-class Crops:
-    """Crops of one view.
+class MaskedBalls:
+    """MaskedBalls of one view.
 
     Attributes:
         group: int32 [R], the group that each lies in, all different.
@@ -47,7 +51,7 @@ class Crops:
     radius: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
-    def holding(self, xyz: NDArray[np.float32], group: NDArray[np.int32]) -> NDArray[np.int64]:
+    def containing(self, xyz: NDArray[np.float32], group: NDArray[np.int32]) -> NDArray[np.int64]:
         """The crop in which surface of a group [Q] at a position [Q, 3] is hidden, int64 [Q]; -1 where it is not."""
         if len(self.group) == 0:
             return np.full(len(xyz), -1)
@@ -58,7 +62,7 @@ class Crops:
         return np.where(inside & (self.group[crop] == group), crop, -1)
 
 
-def draw_crops(view: View, config: CropConfig, rng: np.random.Generator) -> Crops:
+def draw_masked_balls(view: View, config: MaskingConfig, rng: np.random.Generator) -> MaskedBalls:
     """Draw crops in groups of a view."""
     visible = np.ones(len(view.xyz), dtype=np.bool_)
     ids, counts = np.unique(view.label[view.label >= 0], return_counts=True)
@@ -68,11 +72,11 @@ def draw_crops(view: View, config: CropConfig, rng: np.random.Generator) -> Crop
         members = np.flatnonzero(view.label == group)
         centre[crop], radius[crop], hidden = _pick_ball(view.xyz[members], config, rng)
         visible[members[hidden]] = False
-    return Crops(groups, centre, radius, visible)
+    return MaskedBalls(groups, centre, radius, visible)
 
 
 def _pick_ball(
-    xyz: NDArray[np.float32], config: CropConfig, rng: np.random.Generator
+    xyz: NDArray[np.float32], config: MaskingConfig, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], float, NDArray[np.bool_]]:
     middle = xyz[rng.integers(len(xyz))]
     distance = np.linalg.norm(xyz - middle, axis=1)

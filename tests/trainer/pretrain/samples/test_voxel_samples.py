@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.trainer.data.voxelize import Members
-from iscc_lidar.trainer.pretrain.samples.parts import PartConfig, draw_parts
+from iscc_lidar.trainer.pretrain.samples.voxel_samples import VoxelSampleConfig, draw_voxel_samples
 
 
 def members(sizes: list[int], seed: int) -> Members:
@@ -22,7 +22,7 @@ def members(sizes: list[int], seed: int) -> Members:
 )
 def test_parts_are_disjoint_pieces_of_their_regions(sizes: list[int], voxels: int, most: int, seed: int):
     whole = members(sizes, seed)
-    cut, region = draw_parts(whole, len(sizes), PartConfig(voxels, most), np.random.default_rng(seed))
+    cut, region = draw_voxel_samples(whole, len(sizes), VoxelSampleConfig(voxels, most), np.random.default_rng(seed))
     owner = dict(zip(whole.voxel.tolist(), zip(whole.group.tolist(), whole.points.tolist(), strict=True), strict=True))
     assert len(set(cut.voxel.tolist())) == len(cut.voxel)
     for voxel, part, points in zip(cut.voxel.tolist(), cut.group.tolist(), cut.points.tolist(), strict=True):
@@ -37,24 +37,27 @@ def test_parts_are_disjoint_pieces_of_their_regions(sizes: list[int], voxels: in
 
 def test_without_parts_regions_are_pooled_whole():
     whole = members([3, 5], 0)
-    same, region = draw_parts(whole, 2, PartConfig(voxels=0), np.random.default_rng(0))
+    same, region = draw_voxel_samples(whole, 2, VoxelSampleConfig(voxels=0), np.random.default_rng(0))
     assert same is whole
     assert region.tolist() == [0, 1]
 
 
 def test_nothing_to_cut():
     nothing = Members(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    cut, region = draw_parts(nothing, 0, PartConfig(), np.random.default_rng(0))
+    cut, region = draw_voxel_samples(nothing, 0, VoxelSampleConfig(), np.random.default_rng(0))
     assert len(cut.voxel) == len(region) == 0
 
 
 def test_another_draw_takes_other_voxels():
     whole = members([40], 0)
-    draws = {frozenset(draw_parts(whole, 1, PartConfig(1, 4), np.random.default_rng(s))[0].voxel) for s in range(5)}
+    draws = {
+        frozenset(draw_voxel_samples(whole, 1, VoxelSampleConfig(1, 4), np.random.default_rng(s))[0].voxel)
+        for s in range(5)
+    }
     assert len(draws) == 5
 
 
 @pytest.mark.parametrize("bad", [{"voxels": -1}, {"most": 0}])
 def test_sizes_that_cannot_be_are_refused(bad: dict[str, int]):
     with pytest.raises(ValueError, match="parts"):
-        PartConfig(**bad)
+        VoxelSampleConfig(**bad)

@@ -18,19 +18,19 @@ from iscc_lidar.trainer.data.voxelize import Members
 
 
 @dataclass(frozen=True)
-class PartConfig:
+class VoxelSampleConfig:
     """How regions of the first view are cut before they are pooled; those of the second never are."""
 
-    voxels: int = option(1, "voxels of a part, drawn at random from its region; 0 pools whole regions [choice]")
-    most: int = option(32, "parts of a region at most; each region counts the same, however many parts it has")
+    voxels: int = option(1, "voxels per sample, drawn at random from a region; 0 pools whole regions [ours]")
+    max_parts: int = option(32, "samples per region at most; each region has the same weight, however many it has")
 
     def __post_init__(self) -> None:
-        if self.voxels < 0 or self.most < 1:
-            raise ValueError("parts.voxels must be 0 or more, parts.most at least 1")
+        if self.voxels < 0 or self.max_parts < 1:
+            raise ValueError("voxel_samples.voxels must be 0 or more, voxel_samples.max_parts at least 1")
 
 
-def draw_parts(
-    members: Members, regions: int, config: PartConfig, rng: np.random.Generator
+def draw_voxel_samples(
+    members: Members, regions: int, config: VoxelSampleConfig, rng: np.random.Generator
 ) -> tuple[Members, NDArray[np.int64]]:
     """Cut each of K regions into parts at random.
 
@@ -43,7 +43,7 @@ def draw_parts(
     order = np.lexsort((rng.random(len(members.group)), members.group))
     group = members.group[order]
     place = np.arange(len(group)) - np.searchsorted(group, group)  # within its region
-    kept = place < config.voxels * config.most
+    kept = place < config.voxels * config.max_parts
     order, group, place = order[kept], group[kept], place[kept]
-    key, part = np.unique(group * config.most + place // config.voxels, return_inverse=True)
-    return Members(members.voxel[order], part, members.points[order]), key // config.most
+    key, part = np.unique(group * config.max_parts + place // config.voxels, return_inverse=True)
+    return Members(members.voxel[order], part, members.points[order]), key // config.max_parts

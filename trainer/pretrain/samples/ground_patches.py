@@ -23,22 +23,24 @@ from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions
 
 
 @dataclass(frozen=True)
-class GroundConfig:
-    """Which cells of the ground take part."""
+class GroundPatchConfig:
+    """Which ground patches take part."""
 
-    cells: int = option(0, "cells of the ground that are regions beside the groups, drawn at random; 0 none, as stated")
-    edge_m: float = option(2.0, "edge of a cell, seen from above, metres [choice]")
+    count: int = option(24, "ground patches that are regions besides the groups, drawn at random; 0 none [ours]")
+    edge_m: float = option(2.0, "edge of a patch, seen from above, metres [ours]")
     max_range_m: float = option(
-        25.0, "ground farther than this from its sensor, seen from above, is left out: few points, metres [choice]"
+        25.0, "ground farther than this from its sensor, seen from above, is left out: few points, metres [ours]"
     )
 
     def __post_init__(self) -> None:
-        if self.cells < 0 or self.edge_m <= 0 or self.max_range_m <= 0:
-            raise ValueError("ground.cells must be 0 or more, ground.edge_m and ground.max_range_m above 0")
+        if self.count < 0 or self.edge_m <= 0 or self.max_range_m <= 0:
+            raise ValueError(
+                "ground_patches.count must be 0 or more, ground_patches.edge_m and ground_patches.max_range_m above 0"
+            )
 
 
-def add_ground_cells(
-    groups: Regions, pair: Pair, min_points: int, config: GroundConfig, rng: np.random.Generator
+def add_ground_patches(
+    groups: Regions, pair: Pair, min_points: int, config: GroundPatchConfig, rng: np.random.Generator
 ) -> Regions:
     """Draw cells with more than ``min_points`` points of the ground in both views, and put them behind the groups.
 
@@ -49,14 +51,14 @@ def add_ground_cells(
         config: how many, how large, how far away.
         rng: gives which, and where the grid lies.
     """
-    if config.cells == 0:
+    if config.count == 0:
         return groups
     rows1, xy1 = _ground(pair.view1, config.max_range_m, np.eye(4))
     rows2, xy2 = _ground(pair.view2, config.max_range_m, pair.sensor1_SE3_sensor2)
     number1, number2 = number_cells(xy1, xy2, rng.random(2) * config.edge_m, config.edge_m)
     shared = shared_groups(number1, number2, min_points)
     first = 1 + max(int(label.max(initial=-1)) for label in (groups.label1, groups.label2))
-    drawn = first + np.sort(rng.permutation(shared)[: config.cells])
+    drawn = first + np.sort(rng.permutation(shared)[: config.count])
     return Regions(
         _labelled(groups.label1, rows1, first + number1),
         _labelled(groups.label2, rows2, first + number2),

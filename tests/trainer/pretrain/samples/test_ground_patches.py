@@ -11,8 +11,8 @@ from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.voxelize import shared_groups, voxelize
-from iscc_lidar.trainer.pretrain.samples.ground_cells import GroundConfig, add_ground_cells
-from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, no_ground
+from iscc_lidar.trainer.pretrain.samples.ground_patches import GroundPatchConfig, add_ground_patches
+from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, without_ground
 from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
 
 MIN_POINTS = 10
@@ -31,7 +31,7 @@ def pair(cache: Cache) -> Pair:
 @pytest.fixture(scope="module")
 def groups(pair: Pair) -> Regions:
     label1, label2 = pair.view1.label, pair.view2.label
-    return no_ground(label1, label2, shared_groups(label1, label2, MIN_POINTS))
+    return without_ground(label1, label2, shared_groups(label1, label2, MIN_POINTS))
 
 
 @pytest.mark.parametrize("max_range_m", [1000.0, 20.0])
@@ -39,8 +39,8 @@ def test_cells_are_the_squares_of_the_street_that_loops_find(
     max_range_m: float, cache: Cache, pair: Pair, groups: Regions
 ):
     edge_m = 6.0  # the ground of this cache is sparse
-    config = GroundConfig(10_000, edge_m, max_range_m)
-    found = add_ground_cells(groups, pair, MIN_POINTS, config, np.random.default_rng(5))
+    config = GroundPatchConfig(10_000, edge_m, max_range_m)
+    found = add_ground_patches(groups, pair, MIN_POINTS, config, np.random.default_rng(5))
     corner = np.random.default_rng(5).random(2) * edge_m
     sweeps = [cache.sweep("00", index) for index in (1, 4)]
     squares, labels = [], []
@@ -66,7 +66,7 @@ def test_cells_are_the_squares_of_the_street_that_loops_find(
 
 
 def test_groups_stay_as_they_are_and_come_first(pair: Pair, groups: Regions):
-    found = add_ground_cells(groups, pair, MIN_POINTS, GroundConfig(5, 6.0), np.random.default_rng(5))
+    found = add_ground_patches(groups, pair, MIN_POINTS, GroundPatchConfig(5, 6.0), np.random.default_rng(5))
     np.testing.assert_array_equal(found.ids[~found.ground], groups.ids)
     assert found.ground.tolist() == [False] * len(groups.ids) + [True] * 5
     assert (np.diff(found.ids) > 0).all()
@@ -78,11 +78,11 @@ def test_groups_stay_as_they_are_and_come_first(pair: Pair, groups: Regions):
 
 def test_without_cells_nothing_is_drawn(pair: Pair, groups: Regions):
     rng = np.random.default_rng(5)
-    assert add_ground_cells(groups, pair, MIN_POINTS, GroundConfig(0), rng) is groups
+    assert add_ground_patches(groups, pair, MIN_POINTS, GroundPatchConfig(0), rng) is groups
     assert rng.random() == np.random.default_rng(5).random()
 
 
 @pytest.mark.parametrize("wrong", [{"cells": -1}, {"edge_m": 0.0}, {"max_range_m": 0.0}])
 def test_cells_that_cannot_be_are_refused(wrong: dict[str, float]):
     with pytest.raises(ValueError, match=r"ground\.cells must be 0 or more"):
-        GroundConfig(**wrong)  # type: ignore[arg-type]
+        GroundPatchConfig(**wrong)  # type: ignore[arg-type]

@@ -8,11 +8,10 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
 from iscc_lidar.trainer.data.voxelize import Voxels, voxelize
-from iscc_lidar.trainer.pretrain.samples.queries import (
-    QueryConfig,
+from iscc_lidar.trainer.pretrain.samples.occupancy_queries import (
+    OccupancyConfig,
     QueryTargets,
-    ask,
-    draw_queries,
+    draw_query_rows,
     draw_voxels,
     to_ray_axes,
 )
@@ -31,8 +30,8 @@ def stored(seed: int, count: int) -> Queries:
 @given(seed=st.integers(0, 1000), count=st.integers(0, 120), per_group=st.integers(1, 20), near=st.booleans())
 def test_of_each_group_as_many_are_drawn_as_counting_says(seed, count, per_group, near):
     queries = stored(seed, count)
-    config = QueryConfig(per_group=per_group, near=near)
-    drawn = draw_queries(queries, config, np.random.default_rng(seed))
+    config = OccupancyConfig(per_group=per_group, near=near)
+    drawn = draw_query_rows(queries, config, np.random.default_rng(seed))
     assert (np.diff(drawn) > 0).all()
     assert near or (queries.kind[drawn] != FREE_NEAR).all()
     for group in np.unique(queries.group):
@@ -42,8 +41,10 @@ def test_of_each_group_as_many_are_drawn_as_counting_says(seed, count, per_group
 
 def test_any_query_may_be_drawn():
     queries = stored(0, 60)
-    config = QueryConfig(per_group=4)
-    drawn = {row for seed in range(200) for row in draw_queries(queries, config, np.random.default_rng(seed)).tolist()}
+    config = OccupancyConfig(per_group=4)
+    drawn = {
+        row for seed in range(200) for row in draw_query_rows(queries, config, np.random.default_rng(seed)).tolist()
+    }
     assert len(drawn) == 60
 
 
@@ -68,12 +69,12 @@ def test_every_voxel_within_reach_is_drawn_now_and_then_and_seldom_none():
     assert (row < 0).mean() < 0.1
 
 
-def asked_in(cache: Cache, config: QueryConfig) -> tuple[QueryTargets, Voxels]:
+def asked_in(cache: Cache, config: OccupancyConfig) -> tuple[QueryTargets, Voxels]:
     rng = np.random.default_rng(0)
     sweep = cache.sweep("00", 2)
     view = draw_view(sweep, DataConfig(), AugmentConfig(jitter_m=0.0), rng)
     voxels = voxelize(view.xyz, view.intensity, 0.5)
-    asked = ask(sweep.queries, view.view_T_sensor, voxels, config, rng)
+    asked = sample_queries(sweep.queries, view.view_T_sensor, voxels, config, rng)
     moved = apply_affine(view.view_T_sensor, sweep.queries.xyz)
     source = np.linalg.norm(moved[None] - asked.xyz[:, None], axis=2).argmin(axis=1)
     np.testing.assert_array_equal(moved[source], asked.xyz)
@@ -83,11 +84,11 @@ def asked_in(cache: Cache, config: QueryConfig) -> tuple[QueryTargets, Voxels]:
 
 
 def test_queries_move_with_the_view_keep_their_truth_and_point_to_their_voxel(cache: Cache):
-    in_view, voxels = asked_in(cache, QueryConfig(offset_frame="view"))
+    in_view, voxels = asked_in(cache, OccupancyConfig(offset_frame="view"))
     assert len(in_view.xyz) > 100
     np.testing.assert_allclose(in_view.xyz + in_view.offset, voxels.xyz[in_view.voxel], atol=1e-5)
-    assert (np.linalg.norm(in_view.offset, axis=1) <= QueryConfig().reach_m + 1e-5).all()
-    in_ray, _ = asked_in(cache, QueryConfig())
+    assert (np.linalg.norm(in_view.offset, axis=1) <= OccupancyConfig().reach_m + 1e-5).all()
+    in_ray, _ = asked_in(cache, OccupancyConfig())
     np.testing.assert_allclose(in_ray.offset, to_ray_axes(in_view.offset, in_view.xyz), atol=1e-5)
 
 
@@ -101,7 +102,7 @@ def test_ray_axes_point_away_from_the_sensor():
 def test_no_stored_query_is_nothing_asked(cache: Cache):
     none = stored(0, 0)
     voxels = voxelize(np.zeros((1, 3), np.float32), np.zeros(1, np.float32), 0.5)
-    asked = ask(none, np.eye(4), voxels, QueryConfig(), np.random.default_rng(0))
+    asked = sample_queries(none, np.eye(4), voxels, OccupancyConfig(), np.random.default_rng(0))
     assert asked.xyz.shape == asked.offset.shape == (0, 3)
     assert len(asked.voxel) == len(asked.occupied) == 0
 
@@ -109,4 +110,4 @@ def test_no_stored_query_is_nothing_asked(cache: Cache):
 @pytest.mark.parametrize("wrong", [{"per_group": 0}, {"reach_m": 0.0}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ValueError, match="queries"):
-        QueryConfig(**wrong)
+        OccupancyConfig(**wrong)

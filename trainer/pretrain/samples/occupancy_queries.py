@@ -27,20 +27,21 @@ queries with a voxel within 1 m find one."""
 
 
 @dataclass(frozen=True)
-class QueryConfig:
-    """What is asked about occupancy."""
+class OccupancyConfig:
+    """Which occupancy queries are used, and how they are evaluated."""
 
-    per_group: int = option(32, "queries asked a group; the deck's occ-only (8), (16), (32) [choice of reading]")
+    per_group: int = option(32, "queries per group; the authors' occ-only (8), (16), (32) [ours: our reading]")
     near: bool = option(
         True,
-        "ask about the free space just in front of a surface, too; where a surface lies to some centimetres cannot be "
-        "told from voxels as large as that [choice]",
+        "also use queries in the free space just in front of a surface; voxels that are larger than that gap cannot "
+        "resolve it [ours]",
     )
-    reach_m: float = option(1.0, "how far the voxel that answers may lie from its query, metres [choice, ALSO]")
+    reach_m: float = option(1.0, "distance from a query to the voxel that it is evaluated from, metres [ours, ALSO]")
+    decoder_hidden: int = option(64, "width of the decoder [ours]; small, so that the encoder must know")
     offset_frame: Literal["ray", "view"] = option(
         "ray",
         "axes of a query's relative position: ray turns x into the line of sight, so that in front of and "
-        "behind a surface differ; in the rotated view's own axes runs of 300 steps stay at chance [choice]",
+        "behind a surface differ; in the rotated view's own axes runs of 300 steps stay at chance [ours]",
     )
 
     def __post_init__(self) -> None:
@@ -58,7 +59,7 @@ class QueryTargets:
         occupied: bool [Q], true behind a surface.
         voxel: int64 [Q], row of the view's voxels.
         offset: float32 [Q, 3], from the query to the voxel's mean point, metres, in the axes of
-            QueryConfig.offset_frame.
+            OccupancyConfig.offset_frame.
     """
 
     xyz: NDArray[np.float32]
@@ -68,8 +69,21 @@ class QueryTargets:
     offset: NDArray[np.float32]
 
 
-def ask(
-    stored: Queries, view_T_sensor: NDArray[np.float64], voxels: Voxels, config: QueryConfig, rng: np.random.Generator
+NO_QUERIES: Final = QueryTargets(
+    np.zeros((0, 3), np.float32),
+    np.zeros(0, np.int32),
+    np.zeros(0, np.bool_),
+    np.zeros(0, np.int64),
+    np.zeros((0, 3), np.float32),
+)
+
+
+def sample_queries(
+    stored: Queries,
+    view_T_sensor: NDArray[np.float64],
+    voxels: Voxels,
+    config: OccupancyConfig,
+    rng: np.random.Generator,
 ) -> QueryTargets:
     """Draw queries of each group, and a voxel within reach for each; those that find none are left out.
 
@@ -80,7 +94,7 @@ def ask(
         config: how many, which, from where.
         rng: gives which.
     """
-    row = draw_queries(stored, config, rng)
+    row = draw_query_rows(stored, config, rng)
     xyz = apply_affine(view_T_sensor, stored.xyz[row])
     near_by = draw_voxels(xyz, voxels, config.reach_m, rng)
     found = np.flatnonzero(near_by >= 0)
@@ -91,7 +105,7 @@ def ask(
     return QueryTargets(xyz, stored.group[row], stored.kind[row] == OCCUPIED, voxel, offset)
 
 
-def draw_queries(stored: Queries, config: QueryConfig, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_query_rows(stored: Queries, config: OccupancyConfig, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw rows of the stored queries, int64 [Q], ascending: of each group ``per_group`` at most."""
     row = np.arange(len(stored.kind)) if config.near else np.flatnonzero(stored.kind != FREE_NEAR)
     order = np.lexsort((rng.random(len(row)), stored.group[row]))

@@ -1,45 +1,35 @@
-"""What several methods have in common."""
+"""Features of regions over all processes, and signs of collapse."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, rank
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, no_ground
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 
 # Dimensions: K regions of this process, A regions of all processes, E projected channels.
 
 
-def cached_groups(config: PretrainConfig, pair: Pair, _: np.random.Generator) -> Regions:
-    """The groups of the cache that both views see enough of."""
-    label1, label2 = pair.view1.label, pair.view2.label
-    return no_ground(label1, label2, shared_groups(label1, label2, config.data.min_group_points))
-
-
 @torch.no_grad()
 def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
-    """f2 of the second views, unit rows [K, E]."""
+    """Compute f2 of the second views, unit rows [K, E]."""
     h2 = teacher.voxel_features(batch.view2)
     return teacher.group_features(h2, batch.view2, len(batch.scene))
 
 
 def scenes_of_all_ranks(batch: Batch) -> Tensor:
-    """The scene of each region, counted over all processes, int64 [A]."""
+    """Gather the scene of each region, counted over all processes, int64 [A]."""
     return all_gather_rows(batch.scene + rank() * len(batch.names))
 
 
 @torch.no_grad()
 def cosines(f1: Tensor, f2: Tensor, same: Tensor) -> dict[str, Tensor]:
-    """Signs of collapse.
+    """Measure signs of collapse.
 
     Args:
-        f1: float [R, E], unit rows of the regions' parts in one view.
+        f1: float [R, E], unit rows of the regions' voxel samples in one view.
         f2: float [A, E], unit rows of the regions in the other.
         same: int64 [R], the row of f2 that is the region of each of f1.
 

@@ -5,10 +5,10 @@ import pytest
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
-from iscc_lidar.trainer.pretrain.samples.crops import CropConfig, draw_crops
+from iscc_lidar.trainer.pretrain.samples.masking import MaskingConfig, draw_masked_balls
 from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
 
-CONFIG = CropConfig(per_sweep=5, min_group_points=20)
+CONFIG = MaskingConfig(per_sweep=5, min_group_points=20)
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def drawn(cache: Cache):
     sweep = cache.sweep("00", 2)
     rng = np.random.default_rng(0)
     view = draw_view(sweep, DataConfig(), AugmentConfig(), rng)
-    return sweep, view, draw_crops(view, CONFIG, rng)
+    return sweep, view, draw_masked_balls(view, CONFIG, rng)
 
 
 def test_what_is_hidden_is_in_a_group_and_in_a_ball(drawn):
@@ -67,7 +67,7 @@ def test_without_crops_all_points_stay(cache: Cache):
     sweep = cache.sweep("00", 2)
     rng = np.random.default_rng(0)
     view = draw_view(sweep, DataConfig(), AugmentConfig(), rng)
-    crops = draw_crops(view, dataclasses.replace(CONFIG, per_sweep=0), rng)
+    crops = draw_masked_balls(view, dataclasses.replace(CONFIG, per_sweep=0), rng)
     assert crops.visible.all()
     assert len(crops.centre) == 0
     assert (crops.holding(sweep.queries.xyz, sweep.queries.group) == -1).all()

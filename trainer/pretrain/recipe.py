@@ -1,0 +1,51 @@
+"""Options of a pre-training run from recipes and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iscc_lidar.shared.base.config import Given, build, find_shipped, sources
+from iscc_lidar.trainer.pretrain.config import RECIPES, MethodConfig, PretrainConfig
+from iscc_lidar.trainer.pretrain.method import find_method, method_names
+from iscc_lidar.trainer.run.run import Run
+
+
+def resolve_pretrain(recipes: Sequence[Path] = (), overrides: Iterable[str] = ()) -> PretrainConfig:
+    """Resolve the options of the method that the recipes and ``section.key=value`` items choose, by default ISCC.
+
+    In a recipe, tables below a method's name, such as ``[iscc.loss]``, hold for that method alone.
+
+    Raises:
+        UserError: as shared.base.config.resolve, and for an unknown method.
+    """
+    given = sources(recipes, overrides)
+    name = MethodConfig().name
+    for source in given:
+        chosen = source.get("method")
+        if isinstance(chosen, dict) and isinstance(chosen.get("name"), Given):
+            name = str(chosen["name"].value)
+    kind: type[PretrainConfig] = find_method(name).config
+    return build(kind, [_of_method(source, name) for source in given])
+
+
+def config_of(run: Run) -> PretrainConfig:
+    """Read the options of a pre-training run. Raises UserError where they are damaged."""
+    return resolve_pretrain([run.recipe])
+
+
+def find_recipes(names: Iterable[str]) -> list[Path]:
+    """Find recipes by the path of a TOML file, or by the name of one that comes with the program."""
+    return [find_shipped(RECIPES, name) for name in names]
+
+
+def _of_method(source: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Lift the tables below a method's name, and drop those of other methods."""
+    others = set(method_names())
+    content = {key: dict(value) if isinstance(value, dict) else value for key, value in source.items()}
+    own = content.get(name, {})
+    content = {key: value for key, value in content.items() if key not in others}
+    for section, values in own.items():
+        content[section] = {**content.get(section, {}), **values}
+    return content

@@ -1,0 +1,143 @@
+"""What the training loop needs to know of a task: its data, its network, its losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from iscc_lidar.trainer.hardware.device import Compute
+from iscc_lidar.trainer.run.folder import Input
+from iscc_lidar.trainer.run.options import TaskName
+
+BATCHES: Final = "batches"
+"""Count of a loss term that is a mean over micro-batches."""
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A term of the loss.
+
+    Attributes:
+        mean: scalar with gradient, mean over what is counted in this process's micro-batch.
+        over: name of that count, see ``Learner.counts``: terms are weighted by their share in the whole step's count.
+        weight: in the sum of the terms.
+    """
+
+    mean: Tensor
+    over: str = BATCHES
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Losses of a micro-batch.
+
+    Attributes:
+        terms: of the loss, by the names that they are logged under.
+        figures: further figures to log, over all processes, scalars without gradient.
+        remembered: rows of all processes for ``Learner.after_step``.
+    """
+
+    terms: Mapping[str, LossTerm]
+    figures: Mapping[str, Tensor]
+    remembered: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters with a learning rate schedule of their own: frozen up to ``first_step``, then warmed up to ``peak``."""
+
+    parameters: Sequence[nn.Parameter]
+    peak: float
+    first_step: int = 0
+
+
+@dataclass(frozen=True)
+class Trainables:
+    """Networks at step 0.
+
+    Attributes:
+        network: trained by gradient.
+        groups: its parameters.
+        others: further modules that change during training, by their names in the checkpoint.
+    """
+
+    network: nn.Module
+    groups: Sequence[ParameterGroup]
+    others: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Weights for other programs: tensors by name, and plain values for the file's header."""
+
+    tensors: Mapping[str, Tensor]
+    header: Mapping[str, object]
+
+
+class Learner(Protocol):
+    """A task with its data and options."""
+
+    @property
+    def task(self) -> TaskName:
+        """What is trained."""
+
+    @property
+    def config(self) -> Any:
+        """Options of the run, a dataclass of sections; ``train`` is a TrainConfig."""
+
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """Map-style dataset of SampleKey, with a length; picklable."""
+
+    @property
+    def collate(self) -> Callable[[list[Any]], Any]:
+        """Join samples to a batch, which is Mappable and has ``names``; picklable."""
+
+    @property
+    def weight_files(self) -> Sequence[str]:
+        """Names of the files of ``weights``."""
+
+    def inputs(self) -> Sequence[Input]:
+        """List what the run reads: with another input it is another run."""
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what config.json records besides the options."""
+
+    def begin(self, out: Path) -> None:
+        """Write what the run's folder holds from the start besides its options."""
+
+    def build(self, compute: Compute) -> Trainables:
+        """Make the networks at step 0 on the device; random numbers are seeded."""
+
+    def counts(self, batch: Any) -> Mapping[str, float]:
+        """Count what the loss terms are means over."""
+
+    def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Any) -> BatchResult:
+        """Compute the losses of a micro-batch; ``network`` may be wrapped in DDP."""
+
+    def after_step(
+        self, step: int, network: nn.Module, others: Mapping[str, nn.Module], results: Sequence[BatchResult]
+    ) -> None:
+        """Update what no gradient reaches after the update of step ``step``."""
+
+    def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
+        """Return the weight files of a checkpoint after ``step`` steps."""
+
+    def sample_sizes(self) -> Sequence[int]:
+        """Return about how many points each sample has, to find the largest."""
+
+    def describe_data(self) -> str:
+        """Describe the data in a few words."""
+
+    def describe_batches(self, batches: Sequence[Any]) -> str:
+        """Describe the size of a step's micro-batches in a few words."""
