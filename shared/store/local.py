@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 import uuid
@@ -12,23 +11,25 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import zarr
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.store.store import CLAIM_FILE, claimed, owner
+from iscc_lidar.shared.store.owner import CLAIM_FILE, Process, claimed_error, from_json, this_process, to_json
 
-ASIDE_FOLDER = ".aside"
-"""Where what is being written lies. No name in it means anything to a reader."""
+ASIDE_FOLDER: Final = ".aside"
+"""Holds files while they are written. Readers ignore it."""
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
 class LocalStore:
-    """See ``Store``."""
+    """See ``Store``. Files are written in ``aside`` below ``root``, then moved to their place."""
 
     root: Path
+    aside: str = ASIDE_FOLDER
 
     @property
     def url(self) -> str:
@@ -50,6 +51,22 @@ class LocalStore:
     def write(self, name: str, content: bytes) -> None:
         """See ``Store``."""
         files.write_bytes(self.root / name, content, self._aside())
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Create a file with its content in one step. Returns False if a file of that name exists."""
+        aside = self._aside()
+        files.write_bytes(aside, content, aside)
+        try:
+            os.link(aside, self.root / name)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return self._create_in_place(name, content)
+        finally:
+            aside.unlink()
+        return True
 
     @contextmanager
     def new_folder(self, name: str, last: str) -> Iterator[Path]:
@@ -87,36 +104,44 @@ class LocalStore:
         """See ``Store``. By a lock on a file, which the system lets go when its holder dies."""
         with ExitStack() as held:
             self.root.mkdir(parents=True, exist_ok=True)
-            everybody = held.enter_context((self.root / CLAIM_FILE).open("a+", encoding="utf-8"))
+            everybody = held.enter_context((self.root / CLAIM_FILE).open("ab"))
             self._lock(everybody, fcntl.LOCK_EX if shared_as is None else fcntl.LOCK_SH)
             mine = everybody
             if shared_as is not None:
-                mine = held.enter_context((self.root / f"{CLAIM_FILE}-{shared_as}").open("a+", encoding="utf-8"))
+                mine = held.enter_context((self.root / f"{CLAIM_FILE}-{shared_as}").open("ab"))
                 self._lock(mine, fcntl.LOCK_EX)
             mine.truncate(0)
-            mine.write(json.dumps(owner()))
+            mine.write(to_json(this_process()))
             mine.flush()
             if shared_as is None:
                 shutil.rmtree(self.root / ASIDE_FOLDER, ignore_errors=True)  # of dead processes: nobody else is here
             yield lambda: None  # a lock is held as long as its process lives
 
-    def _lock(self, file: IO[str], how: int) -> None:
+    def _create_in_place(self, name: str, content: bytes) -> bool:
+        """See ``create``, for a file system without hard links: for an instant the file is empty."""
+        try:
+            with (self.root / name).open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            return False
+        return True
+
+    def _lock(self, file: IO[bytes], how: int) -> None:
         try:
             fcntl.flock(file, how | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise UserError(f"{file.name}: this file system has no locks ({error.strerror})") from None
-            raise claimed(self.url, self._living_owner()) from None
+            raise claimed_error(self.url, self._living_owner(), "works on it") from None
 
-    def _living_owner(self) -> dict[str, Any]:
+    def _living_owner(self) -> Process | None:
         for path in sorted(self.root.glob(f"{CLAIM_FILE}*")):
-            with path.open(encoding="utf-8") as file:
+            with path.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except OSError:  # whoever wrote it lives
-                    said: dict[str, Any] = json.loads(file.read() or "{}")
-                    return said
-        return {}
+                except OSError:  # its writer is alive
+                    return from_json(file.read())[0]
+        return None
 
     def _aside(self) -> Path:
-        return self.root / ASIDE_FOLDER / uuid.uuid4().hex
+        return self.root / self.aside / f".aside.{uuid.uuid4().int}.tmp"  # a name that files.remove_torn knows

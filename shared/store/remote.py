@@ -121,7 +121,7 @@ class RemoteStore:
     @contextmanager
     def claim(self, shared_as: str | None = None) -> Iterator[Callable[[], None]]:
         """See ``Store``. By a file that its owner renews; one not renewed for a minute is a dead one's."""
-        with claim_files(self, shared_as) as must_hold:
+        with claim_files(self, shared_as, "works on it") as must_hold:
             yield must_hold
 
     def _at(self, name: str) -> str:

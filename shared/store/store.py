@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import zarr
-
-from iscc_lidar.shared.base.errors import UserError
-
-CLAIM_FILE: Final = ".owner"
-"""Who works there alone; with ``-NAME`` after it, who does as one of several."""
-
-
-class ClaimedError(UserError):
-    """Another process works there. The message says who."""
-
-
-def owner() -> dict[str, Any]:
-    """What a claim says of this process."""
-    return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def claimed(url: str, said: Mapping[str, Any]) -> ClaimedError:
-    """The error for a claim that says this; nothing where it cannot be read."""
-    who = f"process {said['pid']} on {said['host']}" if said else "another process"
-    return ClaimedError(f"{url}: {who} works on it; wait for its end, or stop it")
 
 
 class Store(Hashable, Protocol):

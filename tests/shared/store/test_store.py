@@ -19,7 +19,8 @@ import zarr
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store import claims as remote_claim
-from iscc_lidar.shared.store.store import ClaimedError, Store, open_store
+from iscc_lidar.shared.store.owner import ClaimedError
+from iscc_lidar.shared.store.store import Store, open_store
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -124,7 +125,8 @@ def test_a_dead_owners_claim_is_taken_over(store: Store, name: str) -> None:
 
 RACER = """
 import sys, time
-from iscc_lidar.shared.store.store import ClaimedError, open_store
+from iscc_lidar.shared.store.owner import ClaimedError
+from iscc_lidar.shared.store.store import open_store
 store = open_store(sys.argv[1])
 try:
     with store.claim():
