@@ -72,28 +72,30 @@ def pretrain(
 
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
-    from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
-    from iscc_lidar.trainer.run.run_folder import RECIPE_FILE
-    from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
+    from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+    from iscc_lidar.trainer.run.folder import RECIPE_FILE
+    from iscc_lidar.trainer.run.stop_signal import exit_when_stopped
 
     bases = find_recipes(recipe or ())
     if not bases and resume and out is not None and (out / RECIPE_FILE).exists():
-        bases = [out / RECIPE_FILE]  # the run's own options need not be said again
-    config = resolve(PretrainConfig, bases, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
+        bases = [out / RECIPE_FILE]  # the run's own options need not be repeated
+    config = resolve_pretrain(bases, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
     if show_config:
         typer.echo(to_toml(config), nl=False)
         return
     if cache is None or out is None:
         raise typer.BadParameter("--cache and --out are both needed")
     if dry_run:
-        from iscc_lidar.trainer.pretrain.dry_run import dry_run as look
+        from iscc_lidar.shared.cache.reader import Cache
+        from iscc_lidar.trainer.pretrain.learner import PretrainLearner
+        from iscc_lidar.trainer.run import dry_run as dry
 
-        typer.echo(look(cache, out, config, resume=resume, overwrite=overwrite))
+        typer.echo(dry.dry_run(PretrainLearner(Cache(cache), config), out, resume=resume, overwrite=overwrite))
         return
     from iscc_lidar.trainer.hardware.distributed import is_first_process
-    from iscc_lidar.trainer.pretrain.loop import pretrain as run
+    from iscc_lidar.trainer.pretrain.learner import pretrain as run
 
-    with ending_when_stopped():
+    with exit_when_stopped():
         trained = run(cache, out, config, resume=resume, overwrite=overwrite)
     if not is_first_process():
         return
@@ -157,9 +159,9 @@ def bench(
         iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
     """
     from iscc_lidar.trainer.benchmarks.bench import bench_training
-    from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
+    from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 
-    config = resolve(PretrainConfig, find_recipes(recipe or ()), set_ or ())
+    config = resolve_pretrain(find_recipes(recipe or ()), set_ or ())
     bench_training(out, config, cache, steps)
     typer.echo(f"\nfigures: {out / 'bench.json'}")
 

@@ -24,10 +24,12 @@ from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups
 from iscc_lidar.trainer.evaluation.job import EvaluationConfig, Job, read_sweeps
 from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
 from iscc_lidar.trainer.evaluation.probes import probe
-from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.student import Student
-from iscc_lidar.trainer.run.run_folder import read_config
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.pretrain.recipe import config_of
+from iscc_lidar.trainer.pretrain.student import GroupEncoder, Student
+from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student, new_student
+from iscc_lidar.trainer.run.run import Run, open_run
 
 TRAINED: Final = "pre-trained"
 UNTRAINED: Final = "untrained"
@@ -63,10 +65,11 @@ def evaluate(
     train, val = Cache(train_cache), Cache(val_cache)
     if train.manifest.class_names != val.manifest.class_names:
         raise UserError(f"{train_cache} and {val_cache} have different semantic classes; take caches of one data set")
-    made_with = read_config(run, PretrainConfig)
+    opened = open_run(run, "pretrain")
+    made_with = config_of(opened)
     places = _labelled(train, config, labelled, out)
     job = Job(config, made_with, train, val, places, spread_sweeps(val, config.val_sweeps, config.seed, labelled=True))
-    students = _students(run, made_with, untrained_only)
+    students = _students(opened, made_with, untrained_only)
     probes = {name: probe(student.encoder, job) for name, student in students.items()}
     about = {"run": str(run), "train_cache": str(train_cache), "val_cache": str(val_cache)}
     result: dict[str, Any] = {
@@ -74,11 +77,12 @@ def evaluate(
         "about": about | {"dataset": val.manifest.dataset, "val_sweeps": len(job.scored)},
         "linear_probe": {name: asdict(linear) for name, (linear, _) in probes.items()},
         "neighbour_probe": {name: asdict(neighbour) for name, (_, neighbour) in probes.items()},
-        "grouping": _grouping(run, students, job),
+        "grouping": _grouping(opened, students, job),
     }
-    if TRAINED in students and made_with.loss.occupancy_weight > 0:
-        asked = config.occupancy_sweeps
-        result["occupancy"] = occupancy_probe(students[TRAINED], made_with, train, val, asked, config.seed)
+    trained = students.get(TRAINED)
+    if isinstance(trained, Student) and isinstance(made_with, IsccConfig) and made_with.loss.occupancy_weight > 0:
+        sweeps = config.occupancy_sweeps
+        result["occupancy"] = occupancy_probe(trained, made_with, train, val, sweeps, config.seed)
     files.write_text(out, json.dumps(result, indent=1) + "\n")
     return result
 
@@ -92,13 +96,13 @@ def _labelled(train: Cache, config: EvaluationConfig, listed: Path | None, out: 
     return places
 
 
-def _students(run: Path, made_with: PretrainConfig, untrained_only: bool) -> dict[str, Student]:
+def _students(run: Run, made_with: PretrainConfig, untrained_only: bool) -> dict[str, GroupEncoder]:
     torch.manual_seed(made_with.train.seed)
-    students = {UNTRAINED: Student(made_with.model, made_with.heads)}
+    students = {UNTRAINED: new_student(made_with)}
     return students if untrained_only else students | {TRAINED: load_student(run, made_with)}
 
 
-def _grouping(run: Path, students: dict[str, Student], job: Job) -> dict[str, Any]:
+def _grouping(run: Run, students: dict[str, GroupEncoder], job: Job) -> dict[str, Any]:
     """Score clusters of groups: prototypes, where the run has such, and k-means with as many clusters."""
     describe = {name: pooled(students[name].encoder) for name in reversed(students)} | {"geometry": geometry}
     places = spread_sweeps(job.train, job.config.grouping_sweeps, job.config.seed, labelled=True)
@@ -106,16 +110,18 @@ def _grouping(run: Path, students: dict[str, Student], job: Job) -> dict[str, An
         gather_groups(read_sweeps(cache, chosen, "groups"), job.made_with, describe, len(job.class_names))
         for cache, chosen in ((job.train, places), (job.val, job.scored))
     )
-    clusterings = {}
-    if TRAINED in students and job.made_with.method.name == "iscc":
-        clusterings["prototypes"] = _by_prototypes(run, students[TRAINED], job.made_with, train, val)
-    for name, clustering in cluster_by_kmeans(train, val, job.made_with.clustering.prototypes, job.config.seed).items():
+    clusterings, clusters = {}, job.config.clusters
+    if isinstance(job.made_with, IsccConfig):
+        clusters = job.made_with.prototypes.count
+        if TRAINED in students:
+            clusterings["prototypes"] = _by_prototypes(run, students[TRAINED], job.made_with, train, val)
+    for name, clustering in cluster_by_kmeans(train, val, clusters, job.config.seed).items():
         clusterings[f"k-means, {name}"] = clustering
     return score_grouping(clusterings, train, val, job.class_names, job.val.manifest.dataset)
 
 
 def _by_prototypes(
-    run: Path, student: Student, made_with: PretrainConfig, train: GroupSet, val: GroupSet
+    run: Run, student: GroupEncoder, made_with: IsccConfig, train: GroupSet, val: GroupSet
 ) -> Clustering:
     centres = load_prototypes(run, made_with).centres
 

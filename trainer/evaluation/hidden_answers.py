@@ -13,7 +13,7 @@ from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import View
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.evaluation.frozen import voxel_features
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.samples.masking import MaskedBalls, MaskingConfig, draw_masked_balls
 from iscc_lidar.trainer.pretrain.samples.occupancy_queries import sample_queries
 from iscc_lidar.trainer.pretrain.student import Student
@@ -39,20 +39,20 @@ class HiddenAnswers(NamedTuple):
 
 @torch.no_grad()
 def answer_hidden(
-    student: Student, config: PretrainConfig, full: View, stored: Queries, rng: np.random.Generator
+    student: Student, config: IsccConfig, full: View, stored: Queries, rng: np.random.Generator
 ) -> HiddenAnswers:
     """Hide crops of a view, and ask the student, in evaluation mode, the stored queries inside them.
 
     As many crops as in training, or the default where nothing was hidden in training.
     """
-    hiding = replace(config.crops, per_sweep=config.crops.per_sweep or MaskingConfig().per_sweep)
+    hiding = replace(config.masking, per_sweep=config.masking.per_sweep or MaskingConfig().per_sweep)
     crops = draw_masked_balls(full, hiding, rng)
     view = full.select(crops.visible)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-    asked = sample_queries(stored, view.view_T_sensor, voxels, config.queries, rng)
+    asked = sample_queries(stored, view.view_T_sensor, voxels, config.occupancy, rng)
     h = voxel_features(student.encoder, voxels)
     logit = student.decoder(h, torch.from_numpy(asked.voxel), torch.from_numpy(asked.offset)).numpy()
-    crop = crops.holding(asked.xyz, asked.group)
+    crop = crops.containing(asked.xyz, asked.group)
     hidden = np.flatnonzero(crop >= 0)
     voxel_xyz = voxels.xyz[asked.voxel[hidden]]
     return HiddenAnswers(crops, asked.xyz[hidden], crop[hidden], voxel_xyz, asked.occupied[hidden], logit[hidden] > 0)

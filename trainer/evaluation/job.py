@@ -21,11 +21,12 @@ class EvaluationConfig:
 
     labelled_sweeps: int = option(6, "sweeps of the training cache whose labels the probes see; 1 % of 600")
     val_sweeps: int = option(0, "sweeps of the other cache that score, evenly spread; 0 takes all")
-    occupancy_sweeps: int = option(48, "sweeps of each cache that are asked for occupancy; 0 takes all")
+    occupancy_sweeps: int = option(48, "sweeps of each cache whose occupancy is predicted; 0 takes all")
     grouping_sweeps: int = option(
         160, "sweeps of the training cache whose groups k-means is fitted to, and clusters are named on; 0 takes all"
     )
-    seed: int = option(0, "seed of the choice of sweeps, crops and neighbours, and of k-means")
+    clusters: int = option(100, "clusters of k-means for a run without prototypes; else as many as it has")
+    seed: int = option(0, "seed of the choice of sweeps, masks and neighbours, and of k-means")
     neighbours: NeighbourConfig = section(NeighbourConfig)
 
 

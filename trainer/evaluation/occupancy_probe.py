@@ -16,7 +16,7 @@ from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
 from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
 from iscc_lidar.trainer.evaluation.hidden_answers import answer_hidden
 from iscc_lidar.trainer.evaluation.linear_probe import fit_logistic
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.samples.occupancy_queries import to_ray_axes
 from iscc_lidar.trainer.pretrain.samples.sample import draw_view
 from iscc_lidar.trainer.pretrain.student import Student
@@ -43,7 +43,7 @@ class Answers:
 
 
 def occupancy_probe(
-    student: Student, config: PretrainConfig, train: Cache, val: Cache, sweeps: int, seed: int
+    student: Student, config: IsccConfig, train: Cache, val: Cache, sweeps: int, seed: int
 ) -> dict[str, dict[str, float]]:
     """Accuracy and balanced accuracy on ``val`` of the decoder and of the floors; floors are fitted on ``train``.
 
@@ -61,7 +61,7 @@ def occupancy_probe(
     }
 
 
-def ask_hidden(student: Student, config: PretrainConfig, cache: Cache, sweeps: int, seed: int) -> Answers:
+def ask_hidden(student: Student, config: IsccConfig, cache: Cache, sweeps: int, seed: int) -> Answers:
     """Hide crops in sweeps spread over a cache and ask the decoder the queries inside them."""
     parts: list[Answers] = []
     places = tqdm(spread_sweeps(cache, sweeps, seed), desc="occupancy probe", unit="sweep", leave=False)

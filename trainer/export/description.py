@@ -40,7 +40,7 @@ def describe(run: TrainedRun, target: str, layout: str, scaling: str) -> str:
         "weights_layout": layout,
         "batch_norm": {"eps": 1e-5, "momentum": 0.1},
         "input": input_of(run) | {"scaling": scaling},
-        "trained": {"steps": run.step, "of": run.config.train.steps, "seed": run.config.train.seed},
+        "trained": {"steps": run.step, "of": run.run.steps, "seed": run.config.train.seed},
     }
     return json.dumps(content, indent=1) + "\n"
 
@@ -50,7 +50,7 @@ def input_of(run: TrainedRun) -> dict[str, Any]:
     what = ("mean x of the voxel's points, metres", "mean y, metres", "mean z, metres", "mean intensity, 0 to 1")
     names = ("x", "y", "z", "intensity")
     return {
-        "points": f"one sweep's, up to {run.config.data.max_range_m:g} m from the sensor, ground included",
+        "points": f"one sweep's, {_range(run)}, ground included",
         "frame": "the sensor's, z up",
         "intensity": "brought to 0 to 1 by the data set's rule, in steps of 1/255",
         "voxel_size_m": run.config.model.voxel_size,
@@ -60,6 +60,13 @@ def input_of(run: TrainedRun) -> dict[str, Any]:
             for name, text, times in zip(names, what, INPUT_SCALE, strict=True)
         ],
     }
+
+
+def _range(run: TrainedRun) -> str:
+    if run.run.task == "detection":
+        grid = run.config.grid
+        return f"x {grid.x_min_m:g} to {grid.x_max_m:g} m and y {grid.y_min_m:g} to {grid.y_max_m:g} m from the sensor"
+    return f"up to {run.config.data.max_range_m:g} m from the sensor"
 
 
 def is_export(folder: Path) -> bool:

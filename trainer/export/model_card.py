@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.export.description import input_of
 from iscc_lidar.trainer.export.source import TrainedRun
-from iscc_lidar.trainer.pretrain.methods.method import Method, find_method
+from iscc_lidar.trainer.finetune.tasks import title_of
+from iscc_lidar.trainer.pretrain.method import find_method
+from iscc_lidar.trainer.run.metrics import LoggedStep
 
 CARD_FILE: Final = "MODEL_CARD.md"
 _LAST_ROWS: Final = 10
@@ -18,14 +20,14 @@ _LAST_ROWS: Final = 10
 def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_load: str) -> str:
     """Write the card of an export, Markdown."""
     sections = {
-        f"Sparse U-Net for LiDAR, pre-trained by {_method(run).title}, for {target}": _summary(run),
+        f"Sparse U-Net for LiDAR, {title_of(run.run, run.config)}, for {target}": _summary(run),
         "How to load it": how_to_load,
         "Input": _input(run, scaling),
         "Weights": f"{layout}\n\n{_BATCH_NORM}",
         "Trained on": _data(run),
         "Training": _training(run),
         "Figures": _figures(run),
-        "Limitations": _LIMITATIONS,
+        "Limitations": _limitations(run),
         "Licence": _licence(run),
     }
     first, *others = sections.items()
@@ -37,25 +39,36 @@ def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_l
 _BATCH_NORM: Final = "Batch norm: eps 1e-5, momentum 0.1. With another eps the same weights give other features."
 
 _LIMITATIONS: Final = """\
-- An encoder, not a detector or segmenter: it needs a head and labels. It has not learnt classes.
 - It knows streets like those it was trained on: one sensor, its mounting height (z is a feature), density and
   intensities. For another sensor fine-tune all of it, or pre-train on that sensor's sweeps.
 - The voxel size is part of the weights: other voxels, other features.
 - Running statistics of its batch norms are those of augmented views (turned, scaled, points dropped, crops cut out).
-  For use without fine-tuning, average them anew over some whole sweeps first.
+  For use without fine-tuning, average them anew over some whole sweeps first."""
+
+
+def _limitations(run: TrainedRun) -> str:
+    if run.run.task == "pretrain":
+        return f"""\
+- An encoder, not a detector or segmenter: it needs a head and labels. It has not learnt classes.
+{_LIMITATIONS}
 - These are the student's weights. Teacher, heads and prototypes (or queue) are not part of the export."""
+    return f"""\
+- An encoder without the head that it was fine-tuned with: the head is not part of the export.
+{_LIMITATIONS}"""
 
 
-def _method(run: TrainedRun) -> Method:
-    return find_method(run.config.method.name)
+def _origin(run: TrainedRun) -> str:
+    if run.run.task == "pretrain":
+        return f"pre-trained without labels with iscc-lidar, by\n{find_method(run.config.method.name).about}"
+    start = run.run.provenance.get("encoder", "unknown")
+    return f"{title_of(run.run, run.config)} with iscc-lidar. It\nstarted from the encoder: {start}"
 
 
 def _summary(run: TrainedRun) -> str:
     model = run.config.model
     parameters = sum(t.numel() for name, t in run.weights.items() if name.endswith(("kernel", "weight", "bias")))
     return f"""\
-An encoder for sparse voxels of a LiDAR sweep, pre-trained without labels with iscc-lidar, by
-{_method(run).about}.
+An encoder for sparse voxels of a LiDAR sweep, {_origin(run)}.
 
 - {parameters:,} parameters; {model.out_channels} features a voxel of {model.voxel_size:g} m.
 - A residual U-Net after MinkUNet: stem of {model.stem_width} channels, encoder {_row(model.encoder_widths)} at strides
@@ -79,23 +92,27 @@ def _input(run: TrainedRun, scaling: str) -> str:
 
 
 def _data(run: TrainedRun) -> str:
-    digest = run.provenance.get("cache_manifest_sha256", "unknown")
+    digest = run.run.provenance.get("cache_manifest_sha256", "unknown")
     if run.data is None:
         return f"""\
 The cache was not at hand when this was exported, so the data set is not named here (`iscc-train export --cache` says
 where it lies). SHA-256 of its manifest: `{digest}`."""
     sweeps = sum(sequence.sweeps for sequence in run.data.sequences)
+    used = run.run.provenance.get("list of labelled sweeps", "unknown")
+    labels = "No labels" if run.run.task == "pretrain" else f"Labels of {used}"
     return f"""\
-Data set `{run.data.dataset}`; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. No labels.
+Data set `{run.data.dataset}`; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. {labels}.
 SHA-256 of the cache's manifest: `{digest}`."""
 
 
 def _training(run: TrainedRun) -> str:
     train = run.config.train
-    state = "finished" if run.step >= train.steps else f"**unfinished**: checkpoint at step {run.step} of {train.steps}"
-    versions = ", ".join(f"{k} {v}" for k, v in run.provenance.get("versions", {}).items()) or "unknown"
+    steps = run.run.steps
+    state = "finished" if run.step >= steps else f"**unfinished**: checkpoint at step {run.step} of {steps}"
+    versions = ", ".join(f"{k} {v}" for k, v in run.run.provenance.get("versions", {}).items()) or "unknown"
+    samples = "pairs of sweeps" if run.run.task == "pretrain" else "labelled sweeps"
     return f"""\
-Steps: {run.step}, batches of {train.batch_size} (pairs of sweeps), seed {train.seed}; {state}.
+Steps: {run.step}, batches of {train.batch_size} ({samples}), seed {train.seed}; {state}.
 Versions: {versions}.
 
 {_losses(run.metrics)}
@@ -108,21 +125,22 @@ Versions: {versions}.
 </details>"""
 
 
-def _losses(metrics: Sequence[Mapping[str, Any]]) -> str:
+def _losses(metrics: Sequence[LoggedStep]) -> str:
     rows = metrics[-_LAST_ROWS:]
     if not rows:
         return "Losses: no metrics.jsonl was there."
-    names = [name for name in rows[-1] if name.startswith("loss") or name in _SIGNS]
+    names = [name for name in rows[-1].figures if name.startswith("loss") or name in _SIGNS]
     lines = []
     for name in names:
-        values = [row[name] for row in rows if isinstance(row.get(name), (int, float))]
+        found = (row.figures.get(name) for row in rows)
+        values = [value for value in found if value is not None]
         if values:
             lines.append(f"| {name} | {sum(values) / len(values):.4f} |")
-    head = f"Mean over the last {len(rows)} logged steps ({rows[0]['step']} to {rows[-1]['step']}):"
+    head = f"Mean over the last {len(rows)} logged steps ({rows[0].step} to {rows[-1].step}):"
     return "\n".join([head, "", "| figure | mean |", "|---|---|", *lines])
 
 
-_SIGNS: Final = ("prototypes_used", "cosine_same", "cosine_others", "occupancy_accuracy_balanced")
+_SIGNS: Final = ("prototypes_used", "accuracy", "cosine_same", "cosine_others", "occupancy_accuracy_balanced")
 
 
 def _figures(run: TrainedRun) -> str:

@@ -8,10 +8,11 @@ from typing import Final
 import safetensors
 import safetensors.torch
 
+from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.export.source import TrainedRun, Weights
 from iscc_lidar.trainer.model.unet import ModelConfig
-from iscc_lidar.trainer.run.weights import ENCODER_FILE
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, to_bytes
 
 LAYOUT: Final = (
     "Convolutions have a tensor `kernel` [K, C_in, C_out] and no bias; kernel 1 is [C_in, C_out]. An output voxel sums "
@@ -25,7 +26,9 @@ INPUT: Final = "Multiply the features by `times` before the network."
 
 def files(run: TrainedRun) -> dict[str, bytes]:
     """Files of the export, by name."""
-    return {ENCODER_FILE: (run.path / ENCODER_FILE).read_bytes()}
+    if run.run.task == "pretrain":
+        return {ENCODER_FILE: (run.run.folder / ENCODER_FILE).read_bytes()}
+    return {ENCODER_FILE: to_bytes(run.weights, {"step": run.step, "model": to_dict(run.config.model)})}
 
 
 def read(folder: Path, model: ModelConfig) -> Weights:
@@ -47,8 +50,7 @@ import json
 import numpy as np
 import safetensors.torch
 import torch
-from iscc_lidar.trainer.data.voxelize import join_voxels
-from iscc_lidar.trainer.data.voxelize import voxelize
+from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 model = ModelConfig(**json.load(open("config.json"))["model"])
@@ -57,7 +59,7 @@ encoder.load_state_dict(safetensors.torch.load_file("{ENCODER_FILE}"))
 encoder.eval()
 
 points = np.fromfile("sweep.bin", np.float32).reshape(-1, 4)  # x, y, z in metres, intensity 0 to 1
-points = points[np.linalg.norm(points[:, :3], axis=1) <= {run.config.data.max_range_m:g}]
+points = points[{_in_range(run)}]
 voxels = voxelize(points[:, :3], points[:, 3], model.voxel_size)  # scales the features itself
 with torch.no_grad():
     features = encoder(*join_voxels([voxels]))  # [V, {run.config.model.out_channels}], a row a voxel
@@ -66,3 +68,12 @@ per_point = features[torch.from_numpy(voxels.of_point)]
 
 Without it: `config.json` states architecture, layout of the kernels and input.
 """
+
+
+def _in_range(run: TrainedRun) -> str:
+    """Return the Python expression that selects the points that the network was trained on."""
+    if run.run.task == "detection":
+        grid = run.config.grid
+        low, high = (grid.x_min_m, grid.y_min_m, grid.z_min_m), (grid.x_max_m, grid.y_max_m, grid.z_max_m)
+        return f"np.all((points[:, :3] >= {list(low)}) & (points[:, :3] < {list(high)}), axis=1)"
+    return f"np.linalg.norm(points[:, :3], axis=1) <= {run.config.data.max_range_m:g}"

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import safe_open
 from torch import Tensor
 
 from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
 from iscc_lidar.trainer.evaluation.file import read_evaluation
-from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.run.metrics import METRICS_FILE
-from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
-from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights
+from iscc_lidar.trainer.finetune.tasks import read_encoder, read_options
+from iscc_lidar.trainer.run.metrics import LoggedStep
+from iscc_lidar.trainer.run.run import Run, open_run
 
 Weights = dict[str, Tensor]
 """Tensors of an encoder by the names of its state dict."""
@@ -34,23 +29,21 @@ class TrainedRun:
     """A run with a checkpoint.
 
     Attributes:
-        path: its folder.
-        config: the options that it was made with.
+        run: its folder.
+        config: its options.
         weights: of the encoder, all finite.
-        step: of the checkpoint, config.train.steps when finished.
-        provenance: of its config.json: cache and versions.
-        data: manifest of its cache, None where that is not at hand.
-        metrics: rows of metrics.jsonl up to the checkpoint.
-        evaluation: what ``iscc-train evaluate`` left in its folder, empty where it has not run.
+        step: of the checkpoint, run.steps when finished.
+        data: manifest of its cache, None where that is missing.
+        metrics: logged steps up to the checkpoint.
+        evaluation: what ``iscc-train evaluate`` wrote to its folder, empty where it has not run.
     """
 
-    path: Path
-    config: PretrainConfig
+    run: Run
+    config: Any
     weights: Weights
     step: int
-    provenance: dict[str, Any]
     data: Manifest | None
-    metrics: tuple[dict[str, Any], ...]
+    metrics: tuple[LoggedStep, ...]
     evaluation: dict[str, Any]
 
 
@@ -59,62 +52,32 @@ def read_run(path: Path, cache: Path | str | None = None) -> TrainedRun:
 
     Args:
         path: folder of the run.
-        cache: where its cache lies now; None takes the place that the run remembers, if it is still there.
+        cache: where its cache lies now; None takes the place that the run recorded, if it is still there.
 
     Raises:
         UserError: no run, no checkpoint yet, damaged or diverged weights, or another cache than the run's.
     """
-    config = read_config(path, PretrainConfig)
-    if not (path / ENCODER_FILE).exists():
-        raise UserError(f"{path}: no {ENCODER_FILE} yet; go on to a checkpoint with: iscc-train pretrain --resume")
-    encoder = SparseUNet(config.model)
-    load_weights(path, encoder, ENCODER_FILE)
-    weights = encoder.state_dict()
-    broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
-    if broken:
-        raise UserError(f"{path / ENCODER_FILE}: {broken[0]} is not finite; the run has diverged, train another one")
-    provenance = read_json(path / CONFIG_FILE).get("provenance", {})
-    step = _step(path / ENCODER_FILE)
+    run = open_run(path)
+    config = read_options(run)
+    weights, step = read_encoder(run, config)
     return TrainedRun(
-        path=path,
+        run=run,
         config=config,
         weights=weights,
         step=step,
-        provenance=provenance,
-        data=_manifest(provenance, cache),
-        metrics=_metrics(path / METRICS_FILE, step),
+        data=_manifest(run, cache),
+        metrics=tuple(row for row in run.metrics()[0] if row.step < step),
         evaluation=read_evaluation(path),
     )
 
 
-def _step(path: Path) -> int:
-    with safe_open(path, framework="pt") as file:
-        about = (file.metadata() or {}).get("iscc_lidar", "{}")
+def _manifest(run: Run, cache: Path | str | None) -> Manifest | None:
     try:
-        return int(json.loads(about)["step"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: says nothing of its step; it was not written by iscc-train pretrain") from None
-
-
-def _manifest(provenance: dict[str, Any], cache: Path | str | None) -> Manifest | None:
-    try:
-        found = Cache(cache or provenance.get("cache", ""))
-        if found.digest != provenance.get("cache_manifest_sha256"):
+        found = Cache(cache or run.provenance.get("cache", ""))
+        if found.digest != run.provenance.get("cache_manifest_sha256"):
             raise UserError(f"{found.path}: not the cache that the run was trained on (its manifest differs)")
     except UserError as error:
         if cache is not None:
             raise UserError(f"--cache {error}") from None
         return None
     return found.manifest
-
-
-def _metrics(path: Path, step: int) -> tuple[dict[str, Any], ...]:
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-            if row["step"] < step:
-                rows.append(row)
-        except (ValueError, KeyError, TypeError):  # the torn last line of a killed run
-            break
-    return tuple(rows)

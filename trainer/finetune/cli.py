@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 from iscc_lidar.shared.base.cli_errors import friendly
 from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
-
-if TYPE_CHECKING:
-    from iscc_lidar.trainer.finetune.task import Task
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Fine-tune with few labels.")
 
@@ -26,10 +25,32 @@ Labelled = Annotated[
 ]
 Among = Annotated[Path | None, typer.Option(help="draw the labelled sweeps among those of this list")]
 ValList = Annotated[Path | None, typer.Option(help="score only the sweeps of this list")]
+Recipe = Annotated[str | None, typer.Option(help="a recipe's name, for example quick, or a TOML file")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue from the last checkpoint, if there is one")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="remove the run in OUT first")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="check options, data, memory and time with two steps; write nothing")
+]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What both commands have in common."""
+
+    task: Literal["semseg", "detection"]
+    train_cache: str | None
+    out: Path | None
+    encoder: Path | None
+    labelled: Path | None
+    among: Path | None
+    recipe: str | None
+    overrides: Sequence[str]
+    resume: bool
+    overwrite: bool
+    dry_run: bool
+    show_config: bool
 
 
 @app.command()
@@ -43,21 +64,22 @@ def semseg(
     among: Among = None,
     val_list: ValList = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="folder for the predictions, in the data set's own layout. Default: none")
+        Path | None, typer.Option(help="folder for the predictions, in the dataset's own layout. Default: none")
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="folder of the data set: predictions for nuScenes and Waymo need it")
+        Path | None, typer.Option(help="folder of the dataset: predictions for nuScenes and Waymo need it")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example short, or a TOML file")] = None,
+    recipe: Recipe = None,
     overrides: Overrides = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     show_config: ShowConfig = False,
 ) -> None:
     """Fine-tune for semantic segmentation, and score every original point of other sweeps.
 
     OUT holds `segmentation.safetensors`, `labelled.txt`, `metrics.jsonl`, `config.json`, and after scoring
-    `segmentation.json` (mIoU by the data set's own rule, IoU of each class, the confusion matrix) and two pictures.
+    `segmentation.json` (mIoU by the dataset's own rule, IoU of each class, the confusion matrix) and two pictures.
 
     Examples:
 
@@ -66,20 +88,16 @@ def semseg(
 
         iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --out runs/scratch --recipe long
     """
-    from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
-    from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE, SEMSEG
-    from iscc_lidar.trainer.finetune.semseg.segment import Where, report, score_run
-    from iscc_lidar.trainer.hardware.distributed import is_first_process
+    run = _finetune(
+        _Request(
+            *("semseg", train_cache, out, encoder, labelled, among, recipe, overrides or ()),
+            *(resume, overwrite, dry_run, show_config),
+        )
+    )
+    if run is not None and val_cache is not None:
+        from iscc_lidar.trainer.finetune.semseg.segment import Where, report, score_run
 
-    config = resolve(SemsegConfig, find_shipped(RECIPES, recipe) if recipe else None, overrides or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
-    out = _tuned(SEMSEG, config, train_cache, out, encoder, labelled, among, resume, overwrite)
-    if is_first_process():
-        if val_cache is not None:
-            typer.echo(report(score_run(out, Where(val_cache, val_list, predictions, root))), nl=False)
-        typer.echo(f"network: {out / NETWORK_FILE}")
+        typer.echo(report(score_run(run, Where(val_cache, val_list, predictions, root))), nl=False)
 
 
 @app.command()
@@ -95,16 +113,18 @@ def detection(
     predictions: Annotated[
         Path | None, typer.Option(help="folder for the boxes, as KITTI's result files. Default: none")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example kitti, or a TOML file")] = None,
+    recipe: Recipe = None,
     overrides: Overrides = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     show_config: ShowConfig = False,
 ) -> None:
     """Fine-tune for 3-D detection of cars, pedestrians and cyclists, and score it by KITTI's rules.
 
     OUT holds `detection.safetensors`, `labelled.txt`, `metrics.jsonl`, `config.json`, and after scoring
-    `detection.json` (AP at 11 and 40 recalls, in space and from above, easy, moderate and hard) and a picture.
+    `detection.json` (AP at 11 and 40 recall positions, in 3-D and bird's-eye view, easy, moderate and hard) and a
+    picture.
 
     Examples:
 
@@ -114,41 +134,43 @@ def detection(
         iscc-train finetune detection --train-cache cache/kitti --labelled lists/5_0.txt --val-list ImageSets/val.txt
         --val-cache cache/kitti --out runs/scratch --predictions runs/scratch/results
     """
-    from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
-    from iscc_lidar.trainer.finetune.detection.detect import report, score_run
-    from iscc_lidar.trainer.finetune.detection.learner import DETECTION, NETWORK_FILE
-    from iscc_lidar.trainer.hardware.distributed import is_first_process
+    run = _finetune(
+        _Request(
+            *("detection", train_cache, out, encoder, labelled, among, recipe, overrides or ()),
+            *(resume, overwrite, dry_run, show_config),
+        )
+    )
+    if run is not None and val_cache is not None:
+        from iscc_lidar.trainer.finetune.detection.detect import report, score_run
 
-    config = resolve(DetectionConfig, find_shipped(RECIPES, recipe) if recipe else None, overrides or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
-    out = _tuned(DETECTION, config, train_cache, out, encoder, labelled, among, resume, overwrite)
-    if is_first_process():
-        if val_cache is not None:
-            typer.echo(report(score_run(out, val_cache, val_list, predictions)), nl=False)
-        typer.echo(f"network: {out / NETWORK_FILE}")
+        typer.echo(report(score_run(run, val_cache, val_list, predictions)), nl=False)
 
 
-def _tuned(
-    task: Task,
-    config: Any,
-    train_cache: str | None,
-    out: Path | None,
-    encoder: Path | None,
-    labelled: Path | None,
-    among: Path | None,
-    resume: bool,
-    overwrite: bool,
-) -> Path:
-    """Fine-tune for a task; returns the folder of the run, which must be given."""
+def _finetune(request: _Request) -> Path | None:
+    """Fine-tune for a task; returns the folder of the run, None where this process has nothing to score."""
     from iscc_lidar.trainer.finetune.encoder import find_encoder
-    from iscc_lidar.trainer.finetune.loop import finetune
-    from iscc_lidar.trainer.run.stop_signal import ending_when_stopped
+    from iscc_lidar.trainer.finetune.tasks import TASKS
+    from iscc_lidar.trainer.hardware.distributed import is_first_process
+    from iscc_lidar.trainer.run.dry_run import dry_run
+    from iscc_lidar.trainer.run.loop import train
+    from iscc_lidar.trainer.run.stop_signal import exit_when_stopped
 
-    if train_cache is None or out is None:
+    task, out = TASKS[request.task], request.out
+    recipes = find_shipped(task.recipes, request.recipe) if request.recipe else None
+    config = resolve(task.config, recipes, request.overrides)
+    if request.show_config:
+        typer.echo(to_toml(config), nl=False)
+        return None
+    if request.train_cache is None or out is None:
         raise typer.BadParameter("--train-cache and --out are both needed")
-    start = find_encoder(encoder) if encoder else None
-    with ending_when_stopped():
-        finetune(task, train_cache, out, config, start, labelled, among, resume=resume, overwrite=overwrite)
+    encoder = find_encoder(request.encoder) if request.encoder else None
+    learner = task.learner.of(request.train_cache, config, encoder, request.labelled, request.among)
+    if request.dry_run:
+        typer.echo(dry_run(learner, out, resume=request.resume, overwrite=request.overwrite))
+        return None
+    with exit_when_stopped():
+        train(learner, out, resume=request.resume, overwrite=request.overwrite)
+    if not is_first_process():
+        return None
+    typer.echo(f"network: {out / learner.network_file}")
     return out

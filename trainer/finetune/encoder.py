@@ -10,10 +10,10 @@ from torch import nn
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.finetune.options import Transfer
+from iscc_lidar.trainer.finetune.config import Transfer
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
-from iscc_lidar.trainer.run.run_folder import Input
-from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, read_about
+from iscc_lidar.trainer.run.folder import Input
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, read_header
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def find_encoder(place: Path) -> Encoder:
     path = place / ENCODER_FILE if place.is_dir() else place
     if not path.exists():
         raise UserError(f"{path}: no encoder there; give the OUT of a pre-training run, or its {ENCODER_FILE}")
-    about = read_about(path)
+    about = read_header(path)
     try:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["model"].items()}
         return Encoder(path, ModelConfig(**fields))

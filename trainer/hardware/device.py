@@ -28,16 +28,16 @@ class Compute:
         device: where its weights and inputs are.
         engine: what makes its sparse convolutions.
         half: type of the encoder's activations under autocast; None computes in float32.
-        recompute: whether a stage's activations are computed again in the backward pass instead of kept.
+        activation_checkpointing: whether a stage's activations are computed again in the backward pass instead of kept.
     """
 
     device: torch.device
     engine: Engine = NATIVE
     half: torch.dtype | None = None
-    recompute: bool = False
+    activation_checkpointing: bool = False
 
-    def told(self) -> dict[str, str]:
-        """The choice in words, for logs and for the run's folder."""
+    def summary(self) -> dict[str, str]:
+        """Describe the choice for logs and the run folder."""
         device = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
         precision = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}[self.half]
         return {
@@ -54,14 +54,16 @@ ON_CPU: Final = Compute(torch.device("cpu"))
 """What runs everywhere."""
 
 
-def choose_compute(device: DeviceName, engine: EngineName, precision: Precision, recompute: bool) -> Compute:
+def choose_compute(
+    device: DeviceName, engine: EngineName, precision: Precision, activation_checkpointing: bool
+) -> Compute:
     """Settle every ``auto``. Raises UserError where what is asked for cannot be had."""
     where = pick_device(device)
     made_by = load_engine(engine, where)
     half = _auto_half(where, made_by) if precision == "auto" else _DTYPES[precision]
     if made_by is not NATIVE and half is torch.bfloat16:
         raise UserError("train.precision=bf16: TorchSparse has no kernels for it; use fp16, or train.engine=native")
-    return Compute(where, made_by, half, recompute)
+    return Compute(where, made_by, half, activation_checkpointing)
 
 
 def leave_a_core() -> None:
@@ -77,7 +79,8 @@ def oom_to_user_error() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"the GPU's memory is full ({str(error).splitlines()[0]}). What needs less: a larger train.micro_batches, "
-            "train.recompute=true, train.precision=bf16, a smaller train.batch_size, a larger model.voxel_size"
+            "train.activation_checkpointing=true, train.precision=bf16, a smaller train.batch_size, a larger "
+            "model.voxel_size"
         ) from None
 
 

@@ -56,15 +56,15 @@ class ModelConfig:
 class SparseUNet(nn.Module):
     """Features for every voxel, with the context of its surroundings.
 
-    With ``recompute`` a stage keeps only its input for the backward pass and computes the rest again there:
-    less memory for a third more time.
+    With ``activation_checkpointing`` a stage keeps only its input for the backward pass and computes the rest again
+    there: less memory for a third more time.
     """
 
-    def __init__(self, config: ModelConfig, engine: Engine = NATIVE, recompute: bool = False) -> None:
+    def __init__(self, config: ModelConfig, engine: Engine = NATIVE, activation_checkpointing: bool = False) -> None:
         super().__init__()
         self.config = config
         self._sparse_tensor = engine.sparse_tensor
-        self._recompute = recompute
+        self._recompute = activation_checkpointing
         stem = config.stem_width
         self.stem = nn.Sequential(
             ConvNormReLU(engine, config.in_channels, stem, 3), ConvNormReLU(engine, stem, stem, 3)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.teacher import momentum_at
 from iscc_lidar.trainer.report.health import chance_level
 from iscc_lidar.trainer.report.record import RunRecord
@@ -148,30 +149,52 @@ def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:
         return ((chance, "guessing"),)
     if column.startswith("occupancy_accuracy"):
         return ((0.5, "a coin"),)
-    if column == "prototypes_used":
-        return ((run.config.clustering.prototypes, "all"),)
+    if column == "prototypes_used" and isinstance(run.config, IsccConfig):
+        return ((run.config.prototypes.count, "all"),)
     if column == "gradient_norm" and run.config.train.clip_norm > 0:
         return ((run.config.train.clip_norm, "shortened above"),)
     return ()
 
 
 def _schedules(runs: Sequence[RunRecord]) -> list[Panel]:
-    rates, momenta = [], []
-    first = runs[0].config.train
-    taught = [run.config.teacher for run in runs if find_method(run.config.method.name).has_teacher]
-    for number, run in enumerate(runs):
-        train = run.config.train
-        step = np.unique(np.linspace(0, train.steps - 1, MOST_POINTS).round())
-        rate = np.array([learning_rate(int(s), train.steps, train.learning_rate) for s in step])
-        momentum = np.array([momentum_at(int(s), train.steps, run.config.teacher) for s in step])
-        rates.append(Series(number, "rate", step, rate, rate, rate, float(rate[-1])))
-        if find_method(run.config.method.name).has_teacher:
-            momenta.append(Series(number, "momentum", step, momentum, momentum, momentum, float(momentum[-1])))
-    found = [Panel("Learning rate", "by the schedule", tuple(rates), resting=f"peak {first.learning_rate:g}")]
-    if taught:
-        resting = f"{taught[0].momentum_start:g} → {taught[0].momentum_end:g}"
+    rates = [series for number, run in enumerate(runs) for series in _rates(number, run)]
+    first = {name: peak for name, peak, _ in _peaks(runs[0])}
+    resting = "peak " + ", ".join(f"{peak:g}" for peak in dict.fromkeys(first.values()))
+    found = [Panel("Learning rate", "by the schedule", tuple(rates), resting=resting)]
+    momenta = [
+        _by_schedule(number, "momentum", run, partial(momentum_at, steps=run.run.steps, config=run.config.teacher))
+        for number, run in enumerate(runs)
+        if hasattr(run.config, "teacher")
+    ]
+    if momenta:
+        teacher = next(run.config.teacher for run in runs if hasattr(run.config, "teacher"))
+        resting = f"{teacher.momentum_start:g} → {teacher.momentum_end:g}"
         found.append(Panel("Teacher momentum", "by the schedule", tuple(momenta), resting=resting))
     return found
+
+
+def _rates(number: int, run: RunRecord) -> list[Series]:
+    def rate(step: int, peak: float, first: int) -> float:
+        return learning_rate(step - first, run.run.steps - first, peak) if step >= first else 0.0
+
+    return [_by_schedule(number, name, run, partial(rate, peak=peak, first=first)) for name, peak, first in _peaks(run)]
+
+
+def _peaks(run: RunRecord) -> list[tuple[str, float, int]]:
+    """List name, peak and first step of the learning rates of a run."""
+    train = run.config.train
+    if run.run.task == "pretrain":
+        return [("rate", train.learning_rate, 0)]
+    new = ("head", train.head_learning_rate, 0)
+    if not run.provenance.get("encoder_sha256"):
+        return [new]
+    return [new, ("encoder", train.encoder_learning_rate, round(train.freeze_fraction * run.run.steps))]
+
+
+def _by_schedule(number: int, name: str, run: RunRecord, value_at: Callable[[int], float]) -> Series:
+    step = np.unique(np.linspace(0, run.run.steps - 1, MOST_POINTS).round())
+    values = np.array([value_at(int(s)) for s in step])
+    return Series(number, name, step, values, values, values, float(values[-1]))
 
 
 def value_range(panel: Panel) -> tuple[float, float]:

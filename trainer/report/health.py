@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.method import find_method
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.report.record import RunRecord
 
 Status = Literal["good", "watch", "bad", "unknown"]
@@ -50,36 +51,48 @@ def verdicts(run: RunRecord) -> list[Verdict]:
     if len(run.step) < ENOUGH_LINES:
         rule = f"needs {ENOUGH_LINES} logged steps, there are {len(run.step)}"
         return [Verdict("unknown", "Too early to say", "The run has logged too little.", rule)]
-    found = [_progress(run), *_losses(run)]
-    if run.config.method.name != "iscc":
+    found: list[Verdict | None] = [_progress(run)]
+    if run.run.task != "pretrain":
+        found.append(_falls(run, "loss", "Loss"))
+    elif isinstance(run.config, IsccConfig):
+        found += _iscc(run, run.config)
+    else:
         found += [_contrast(run), _collapse(run)]
-    elif run.config.loss.global_weight > 0 or run.config.loss.local_weight > 0:
-        found += [_collapse(run), _prototypes(run), _agreement(run)]
-    if run.config.loss.occupancy_weight > 0:
-        found.append(_occupancy(run))
     return [v for v in (*found, _gradient(run)) if v is not None]
 
 
+def _iscc(run: RunRecord, config: IsccConfig) -> list[Verdict | None]:
+    found = _losses(run, config)
+    if config.loss.global_weight > 0 or config.loss.local_weight > 0:
+        found += [_collapse(run), _prototypes(run, config), _agreement(run, config)]
+    if config.loss.occupancy_weight > 0:
+        found.append(_occupancy(run))
+    return found
+
+
 def chance_level(run: RunRecord, name: str) -> float | None:
-    """What a loss part is for features that tell nothing: ln C, mean ln of what a region is told from, ln 2."""
+    """Return a loss term's value for uninformative features: ln C, mean ln of the regions to choose from, ln 2."""
+    config = run.config
+    if not isinstance(config, IsccConfig):
+        return None
     if name == "loss_global":
-        return math.log(run.config.clustering.prototypes)
+        return math.log(config.prototypes.count)
     if name == "loss_occupancy":
         return math.log(2)
     groups = run.figures.get("groups")
     if name == "loss_local" and groups is not None and np.nanmax(groups, initial=0) > 0:
-        train = run.config.train
+        train = config.train
         # Groups are counted by micro-batch.
-        scenes = train.batch_size / train.micro_batches if run.config.local.negatives == "scene" else 1
+        scenes = train.batch_size / train.micro_batches if config.local.negatives == "scene" else 1
         regions = max(float(np.nanmean(groups)) / scenes, 1)
-        # A group is told from all regions, a cell of the ground from groups alone; as if all cells had been found.
-        cells = min(run.config.ground.cells * train.batch_size / train.micro_batches / scenes, regions - 1)
-        return ((regions - cells) * math.log(regions) + cells * math.log(regions - cells + 1)) / regions
+        # A group is distinguished from all regions, a ground patch from groups alone; as if all patches were found.
+        patches = min(config.ground_patches.count * train.batch_size / train.micro_batches / scenes, regions - 1)
+        return ((regions - patches) * math.log(regions) + patches * math.log(regions - patches + 1)) / regions
     return None
 
 
 def _progress(run: RunRecord) -> Verdict:
-    steps = run.config.train.steps
+    steps = run.run.steps
     if run.finished:
         return Verdict("good", "Finished", f"All {steps:,} steps are done and saved.", "last checkpoint = last step")
     saved = "no checkpoint yet" if run.checkpoint_step is None else f"checkpoint at step {run.checkpoint_step:,}"
@@ -91,8 +104,8 @@ def _progress(run: RunRecord) -> Verdict:
     )
 
 
-def _losses(run: RunRecord) -> list[Verdict | None]:
-    weight = run.config.loss
+def _losses(run: RunRecord, config: IsccConfig) -> list[Verdict | None]:
+    weight = config.loss
     parts = {
         "loss_global": ("Global clustering", weight.global_weight),
         "loss_local": ("Local contrast", weight.local_weight),
@@ -153,11 +166,11 @@ def _collapse(run: RunRecord) -> Verdict | None:
     )
 
 
-def _prototypes(run: RunRecord) -> Verdict | None:
+def _prototypes(run: RunRecord, config: IsccConfig) -> Verdict | None:
     _, used = _ends(run, "prototypes_used")
     if used is None:
         return None
-    count = run.config.clustering.prototypes
+    count = config.prototypes.count
     return Verdict(
         _rank(used / count, FEW_PROTOTYPES),
         "Prototypes in use",
@@ -166,7 +179,7 @@ def _prototypes(run: RunRecord) -> Verdict | None:
     )
 
 
-def _agreement(run: RunRecord) -> Verdict | None:
+def _agreement(run: RunRecord, config: IsccConfig) -> Verdict | None:
     _, agreement = _ends(run, "agreement")
     if agreement is None:
         return None
@@ -174,7 +187,7 @@ def _agreement(run: RunRecord) -> Verdict | None:
         "good" if agreement >= AGREEMENT else "watch",
         "Student and teacher agree" if agreement >= AGREEMENT else "Student and teacher disagree",
         f"They give {agreement:.0%} of groups the same nearest prototype, across two augmented sweeps.",
-        f"at least {AGREEMENT:.0%}; one in {run.config.clustering.prototypes} by chance",
+        f"at least {AGREEMENT:.0%}; one in {config.prototypes.count} by chance",
     )
 
 

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
-from iscc_lidar.trainer.data.voxelize import voxelize
+from iscc_lidar.trainer.data.voxelize import considered, voxelize
 from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
 from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers, answer_hidden
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.samples.sample import considered, draw_view
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.pretrain.samples.sample import draw_view
 from iscc_lidar.trainer.pretrain.student import Student
 
 # N points of a sweep that the network sees, K groups, Q queries, C prototypes
@@ -49,7 +49,7 @@ class Look:
 
 
 def look_around(
-    student: Student, centres: Tensor, config: PretrainConfig, cache: Cache, sweeps: int, seed: int
+    student: Student, centres: Tensor, config: IsccConfig, cache: Cache, sweeps: int, seed: int
 ) -> list[Look]:
     """Look at sweeps spread over a cache. The same arguments give the same result on one machine.
 
@@ -70,9 +70,7 @@ def look_around(
 
 
 @torch.no_grad()
-def _look(
-    student: Student, centres: Tensor, config: PretrainConfig, sweep: CachedSweep, rng: np.random.Generator
-) -> Look:
+def _look(student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSweep, rng: np.random.Generator) -> Look:
     view = draw_view(sweep, config.data, NO_AUGMENTATION, rng)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     ids, points = np.unique(view.label[view.label >= 0], return_counts=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from iscc_lidar.shared.base.config import resolve, toml_value
-from iscc_lidar.trainer.pretrain.config import BASES, RECIPES, PretrainConfig, find_recipes
-from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.finetune.tasks import TASKS
+from iscc_lidar.trainer.pretrain.config import BASES, RECIPES
+from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+from iscc_lidar.trainer.run.options import FREE_TO_CHANGE
+from iscc_lidar.trainer.run.run import Run
 
 
 @dataclass(frozen=True)
@@ -25,34 +29,59 @@ class Option:
 
     @property
     def differs(self) -> bool:
-        """Whether the run sets it otherwise than the recipe."""
+        """Whether the run's value is not the recipe's."""
         return bool(self.value != self.usual)
 
 
-def nearest_recipe(config: PretrainConfig) -> tuple[tuple[str, ...], list[Option]]:
-    """The shipped recipe that fewest options differ from, alone or after one of BASES, and all options against it.
+def nearest_recipe(run: Run, config: Any) -> tuple[tuple[str, ...], list[Option]]:
+    """Find the shipped recipes that fewest options differ from, and compare all options with them.
 
-    Of equals one recipe goes before two, and ``iscc`` before others.
+    Of equals fewer recipes go first, and ``iscc`` before others.
     """
-    names = sorted((path.stem for path in RECIPES.glob("*.toml")), key=lambda name: (name != "iscc", name))
-    choices = [*((name,) for name in names), *((base, name) for base in BASES for name in names)]
-    compared = {names: _against(config, resolve(PretrainConfig, find_recipes(names))) for names in choices}
-    best = min(choices, key=lambda names: sum(option.differs and option.matters for option in compared[names]))
+    given_model = run.task != "pretrain" and run.provenance.get("encoder_sha256", "") != ""  # it is the encoder's
+    free = {f"train.{name}" for name in FREE_TO_CHANGE}
+    compared = {names: _against(config, usual, free, given_model) for names, usual in _shipped(run, config)}
+    best = min(compared, key=lambda names: sum(option.differs and option.matters for option in compared[names]))
     return best, compared[best]
 
 
-def repeat_command(recipes: Sequence[str], options: list[Option], cache: str) -> str:
-    """The command that makes such a run again."""
+def repeat_command(run: Run, recipes: Sequence[str], options: list[Option]) -> str:
+    """Return the command that makes such a run again."""
     changes = [f"--set {shlex.quote(f'{o.key}={toml_value(o.value)}')}" for o in options if o.differs and o.matters]
-    start = f"iscc-train pretrain --cache {shlex.quote(cache)} --out NEW_RUN"
+    cache = shlex.quote(str(run.provenance.get("cache", "CACHE")))
+    start = f"iscc-train pretrain --cache {cache} --out NEW_RUN"
+    if run.task != "pretrain":
+        labelled = shlex.quote(str(run.folder / "labelled.txt"))
+        start = f"iscc-train finetune {run.task} --train-cache {cache} --labelled {labelled} --out NEW_RUN"
+        if run.provenance.get("encoder_sha256"):
+            start += f" --encoder {shlex.quote(str(run.provenance['encoder']))}"
     return " \\\n    ".join([" ".join([start, *(f"--recipe {name}" for name in recipes)]), *changes])
 
 
-def _against(config: PretrainConfig, usual: PretrainConfig) -> list[Option]:
-    meanings = _leaves(config, meaning=True)
-    values, others = _leaves(config), _leaves(usual)
-    free = {f"train.{name}" for name in FREE_TO_CHANGE}
-    return [Option(key, values[key], others[key], meanings[key], key not in free) for key in values]
+def _shipped(run: Run, config: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield shipped recipes, alone or after one of BASES, and the options that they give, if of the same method."""
+    if run.task != "pretrain":
+        task = TASKS[run.task]
+        yield (), task.config()
+        for path in sorted(task.recipes.glob("*.toml")):
+            yield (path.stem,), resolve(task.config, path)
+        return
+    names = sorted((path.stem for path in RECIPES.glob("*.toml")), key=lambda name: (name != "iscc", name))
+    for chosen in ((), *((name,) for name in names), *((base, name) for base in BASES for name in names)):
+        try:
+            usual = resolve_pretrain(find_recipes(chosen))
+        except UserError:  # a recipe of options that the method before it does not have
+            continue
+        if type(usual) is type(config):
+            yield chosen, usual
+
+
+def _against(config: Any, usual: Any, free: set[str], given_model: bool) -> list[Option]:
+    meanings, values, others = _leaves(config, meaning=True), _leaves(config), _leaves(usual)
+    return [
+        Option(key, values[key], others[key], meanings[key], not (key in free or (given_model and key[:6] == "model.")))
+        for key in values
+    ]
 
 
 def _leaves(config: Any, meaning: bool = False, prefix: str = "") -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.report.chart import draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
 from iscc_lidar.trainer.report.health import verdicts
@@ -37,17 +37,16 @@ def headline(run: RunRecord, data_set: str, recipe: str, changed: int, parameter
     train = run.config.train
     state = "finished" if run.finished else "not finished"
     variant = f", {changed} option{'s' * (changed != 1)} changed" if changed else ""
-    paired = run.config.data.partner == "window"
+    paired = run.run.task == "pretrain" and run.config.data.partner == "window"
     tiles = [
-        (f"{run.steps_done:,}", f"of {train.steps:,} steps"),
+        (f"{run.steps_done:,}", f"of {run.run.steps:,} steps"),
         (f"{run.steps_done * train.batch_size:,}", f"{'pairs of ' * paired}sweeps seen"),
         (_short(parameters), "encoder parameters"),
         *_final_figures(run),
     ]
     shown = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in tiles)
-    title = find_method(run.config.method.name).title
     return (
-        f'<p class="kind">{escape(title)} pre-training</p>'
+        f'<p class="kind">{escape(run.title[0].upper() + run.title[1:])}</p>'
         f'<h1>{escape(run.name)} <span class="state {state.split()[0]}">{state}'
         f"</span></h1><p>{escape(data_set)} · recipe <code>{escape(recipe)}</code>{variant} · seed {train.seed}</p>"
         f'<div class="tiles">{shown}</div>'
@@ -73,7 +72,7 @@ def curve_section(runs: Sequence[RunRecord]) -> str:
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{n}. {name}" for n, name in enumerate(names, start=1)]
-    steps = max(run.config.train.steps for run in runs)
+    steps = max(run.run.steps for run in runs)
     charts = "".join(draw(panel, steps, len(runs) > 1) for panel in panels(runs))
     key = "".join(f'<span class="chip"><i class="c{n}"></i>{escape(name)}</span>' for n, name in enumerate(names))
     legend = f'<p class="legend">{key}</p>' if len(runs) > 1 else ""
@@ -140,10 +139,11 @@ def _final_figures(run: RunRecord) -> list[tuple[str, str]]:
     loss, right, used = (run.mean(n, True) for n in ("loss", "occupancy_accuracy_balanced", "prototypes_used"))
     if math.isfinite(loss):
         found.append((number(loss), "loss, last tenth of the log"))
-    if math.isfinite(right) and run.config.loss.occupancy_weight > 0:
+    config = run.config
+    if isinstance(config, IsccConfig) and math.isfinite(right) and config.loss.occupancy_weight > 0:
         found.append((f"{right:.0%}", "of occupancy queries right"))
-    if math.isfinite(used):
-        found.append((f"{used:.0f}", f"of {run.config.clustering.prototypes} prototypes used"))
+    if isinstance(config, IsccConfig) and math.isfinite(used):
+        found.append((f"{used:.0f}", f"of {config.prototypes.count} prototypes used"))
     mean_iou = run.evaluation.get("linear_probe", {}).get("pre-trained", {}).get("miou")
     if isinstance(mean_iou, float):
         found.append((f"{mean_iou:.3f}", "mIoU of the linear probe"))

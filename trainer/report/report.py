@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import cast
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.shared.base import files
@@ -13,15 +14,16 @@ from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.store import open_store
-from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.model.unet import SparseUNet
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.student import Student
+from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
 from iscc_lidar.trainer.report.color import prototype_palette
 from iscc_lidar.trainer.report.look import look_around
 from iscc_lidar.trainer.report.options import nearest_recipe
 from iscc_lidar.trainer.report.page import curve_section, evaluation_section, headline, health_section, page
 from iscc_lidar.trainer.report.prototype_section import prototype_section
-from iscc_lidar.trainer.report.record import RunRecord, read_run
+from iscc_lidar.trainer.report.record import RunRecord, read_record
 from iscc_lidar.trainer.report.setup_section import setup_section
 from iscc_lidar.trainer.report.sweep_section import spread, sweep_section
 from iscc_lidar.trainer.report.usage import usage
@@ -62,17 +64,16 @@ def write_report(
     Raises:
         UserError: no run in a folder, a damaged file there, or no cache at ``cache``.
     """
-    records = [read_run(folder) for folder in (run, *compare)]
+    records = [read_record(folder) for folder in (run, *compare)]
     record = records[0]
     found, remarks = _find_cache(record, cache)
-    recipes, options = nearest_recipe(record.config)
-    method = find_method(record.config.method.name)
-    encoder = Student(record.config.model, record.config.heads).encoder
+    recipes, options = nearest_recipe(record.run, record.config)
+    encoder = SparseUNet(record.config.model)
     changed = sum(o.differs and o.matters and o.key != "train.seed" for o in options)
     head = headline(
         record,
         data_set=str(record.provenance.get("dataset", "data set not known")),
-        recipe=" + ".join(recipes),
+        recipe=" + ".join(recipes) or "defaults",
         changed=changed,
         parameters=sum(p.numel() for p in encoder.parameters()),
     )
@@ -83,7 +84,7 @@ def write_report(
     if record.evaluation:
         sections.append(("evaluation", "Evaluation", evaluation_section(record)))
     sections += [*pictures, ("setup", "Setup", setup_section(record))]
-    files.write_text(out, page(f"{record.name}: {method.title} pre-training", sections, head))
+    files.write_text(out, page(f"{record.name}: {record.title}", sections, head))
 
 
 def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None, tuple[str, ...]]:
@@ -120,12 +121,11 @@ def _is_of_run(cache: Cache, run: RunRecord) -> bool:
 def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:
     if cache is None or run.checkpoint_step is None:
         return []
-    if run.config.method.name != "iscc":
-        title = find_method(run.config.method.name).title
-        text = f"<p>{title} has neither prototypes nor answers about hidden places: no sweep is drawn.</p>"
+    if not isinstance(run.config, IsccConfig):
+        text = f"<p>A run {run.title} has neither prototypes nor occupancy predictions: no sweep is drawn.</p>"
         return [("sweeps", "Sweeps", text)]
-    centres = load_prototypes(run.folder, run.config).centres
-    student = load_student(run.folder, run.config)
+    centres = load_prototypes(run.run, run.config).centres
+    student = cast(Student, load_student(run.run, run.config))
     looks = look_around(student, centres, run.config, cache, config.sweeps, config.seed)
     if not looks:
         return [("sweeps", "Sweeps", f"<p>{escape(str(cache.path))} holds no sweep.</p>")]

@@ -11,15 +11,14 @@ from iscc_lidar.trainer.report.record import RunRecord
 
 def setup_section(run: RunRecord) -> str:
     """HTML of the section."""
-    recipes, options = nearest_recipe(run.config)
-    named = escape(" + ".join(recipes))
+    recipes, options = nearest_recipe(run.run, run.config)
+    named = escape(" + ".join(recipes) or "defaults")
     changed = [option for option in options if option.differs]
-    cache = str(run.provenance.get("cache", "CACHE"))
-    listed = _table(changed) if changed else f"<p>None: these are the options of the recipe {named}.</p>"
+    listed = _table(changed) if changed else f"<p>None: these are the options of {named}.</p>"
     return (
-        f"<h3>Options that differ from the recipe <code>{named}</code></h3>{listed}"
+        f"<h3>Options that differ from <code>{named}</code></h3>{listed}"
         f"<details><summary>All {len(options)} options</summary>{_table(options)}</details>"
-        f"<h3>Again</h3><pre>{escape(repeat_command(recipes, options, cache))}</pre>"
+        f"<h3>Again</h3><pre>{escape(repeat_command(run.run, recipes, options))}</pre>"
         f"<h3>Environment and provenance</h3>{_provenance(run)}"
     )
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from iscc_lidar.shared.base.config import resolve, toml_value
+from iscc_lidar.shared.base.config import toml_value
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.model.unet import ModelConfig
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
+from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
 from iscc_lidar.trainer.reproduce.rows import ALL, CACHES, LABELLED, STANDARD, Row
 
@@ -164,7 +164,7 @@ def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, 
 
 def _network(config: ReproduceConfig) -> list[str]:
     """Options of fine-tuning that make the network from scratch the one that is pre-trained."""
-    model = resolve(PretrainConfig, find_recipes(config.pretrain_recipes), config.pretrain_set).model
+    model = resolve_pretrain(find_recipes(config.pretrain_recipes), config.pretrain_set).model
     values = {field.name: getattr(model, field.name) for field in fields(model)}
     return [f"model.{k}={toml_value(v)}" for k, v in values.items() if v != getattr(ModelConfig(), k)]
 

@@ -46,7 +46,8 @@ def dry_run(learner: Learner, out: Path, *, resume: bool = False, overwrite: boo
     backbone = getattr(state.network, "encoder", state.network)
     return "\n".join(
         [
-            f"data       {learner.describe_data()}; {learner.steps} steps of {options.batch_size} are {epochs:.1f} epochs",
+            f"data       {learner.describe_data()}; "
+            f"{learner.steps} steps of {options.batch_size} are {epochs:.1f} epochs",
             f"network    {_millions(state.network)} parameters, {_millions(backbone)} of them in the encoder",
             f"compute    {', '.join(f'{k} {v}' for k, v in compute.summary().items())}",
             f"batch      {learner.describe_batches(usual)}; the largest {learner.describe_batches(largest)}",

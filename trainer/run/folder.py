@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.shared.base.provenance import versions
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.store.store import CLAIM_FILE
+from iscc_lidar.shared.store.owner import CLAIM_FILE
 from iscc_lidar.trainer.run.checkpoint import CHECKPOINT_FILE, checkpoint_step
 from iscc_lidar.trainer.run.options import FREE_TO_CHANGE, TaskName
 
@@ -68,14 +67,11 @@ class RunPlan:
     weight_files: Sequence[str]
 
 
-def begin_run(out: Path, plan: RunPlan, resume: bool, overwrite: bool, lock: ExitStack) -> int:
+def prepare(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
     """Make the folder ready and return the step at which training (re)starts; ``plan.steps`` means it is finished.
 
-    The folder is locked until ``lock`` is closed. Raises UserError as first_step, and where another process writes
-    there.
+    The folder must be locked. Raises UserError as first_step.
     """
-    first_step(out, plan, resume, overwrite)  # refuses a folder that is not ours before anything is written there
-    lock.enter_context(lock_folder(out))
     start = first_step(out, plan, resume, overwrite)
     if overwrite and (out / CONFIG_FILE).exists():
         _clear(out)

@@ -50,7 +50,7 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters with a learning rate schedule of their own: frozen up to ``first_step``, then warmed up to ``peak``."""
+    """Parameters with a learning rate of their own: frozen before ``first_step``, then warmed up to ``peak``."""
 
     parameters: Sequence[nn.Parameter]
     peak: float
@@ -119,7 +119,7 @@ class Learner(Protocol):
     def build(self, compute: Compute) -> Trainables:
         """Make the networks at step 0 on the device; random numbers are seeded."""
 
-    def counts(self, batch: Any) -> Mapping[str, float]:
+    def counts(self, batch: Any) -> Mapping[str, float | Tensor]:
         """Count what the loss terms are means over."""
 
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Any) -> BatchResult:

@@ -7,7 +7,7 @@ the checkpoint holds the rest.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,12 +17,13 @@ from torch import nn
 from tqdm import tqdm
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.store.open import claim_folder
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.loader import unwrap_worker_errors, worker_death_to_user_error
 from iscc_lidar.trainer.data.pairs import Share, StepSampler
 from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
-from iscc_lidar.trainer.run.folder import RunPlan, begin_run
+from iscc_lidar.trainer.run.folder import RunPlan, first_step, prepare
 from iscc_lidar.trainer.run.learner import Learner
 from iscc_lidar.trainer.run.metrics import MetricsLog
 from iscc_lidar.trainer.run.options import TrainConfig
@@ -48,7 +49,15 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
     compute = compute_of(options)
     with ExitStack() as lock, distributed.process_group(compute.device):
         share = share_of_this_process(options)
-        start = distributed.broadcast_from_main(lambda: _begin(learner, out, compute, resume, overwrite, lock))
+        check_lock: list[Callable[[], None]] = []  # on rank 0 alone
+
+        def begin() -> int:
+            plan = plan_of(learner, compute)
+            first_step(out, plan, resume, overwrite)  # refuses a foreign folder before anything is written there
+            check_lock.append(lock.enter_context(claim_folder(out)))
+            return _begin(learner, out, plan, resume, overwrite)
+
+        start = distributed.broadcast_from_main(begin)
         if start >= learner.steps:
             return False
         leave_a_core()
@@ -56,7 +65,8 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
         if start > 0:
             restore(out, state)
         with MetricsLog(out if distributed.is_main() else None, start, options.tensorboard) as log:
-            _run_steps(learner, state, out, log, step_batches(learner, start, share, compute.device), compute.device)
+            batches = step_batches(learner, start, share, compute.device)
+            _run_steps(learner, state, out, log, batches, compute.device, check_lock)
     return True
 
 
@@ -91,9 +101,9 @@ def step_batches(learner: Learner, start: int, share: Share, device: torch.devic
     return loader.steps(dataset, sampler, learner.collate, options.loader_workers, share.micro_batches, device)
 
 
-def _begin(learner: Learner, out: Path, compute: Compute, resume: bool, overwrite: bool, lock: ExitStack) -> int:
+def _begin(learner: Learner, out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
     """Prepare the run folder on rank 0, so that errors print once."""
-    start = begin_run(out, plan_of(learner, compute), resume, overwrite, lock)
+    start = prepare(out, plan, resume, overwrite)
     if start == 0:
         learner.begin(out)
     return start
@@ -106,6 +116,7 @@ def _run_steps(
     log: MetricsLog,
     batches: Generator[list[Any]],
     device: torch.device,
+    check_lock: Sequence[Callable[[], None]],
 ) -> None:
     options, steps = learner.config.train, learner.steps
     network: nn.Module | None = None
@@ -133,6 +144,8 @@ def _run_steps(
             due = stop or state.step % options.checkpoint_every == 0 or state.step == steps
             if distributed.is_main() and due:
                 log.sync()
+                for check in check_lock:
+                    check()
                 save(out, state, learner)
             if stop:
                 raise StoppedError(stop, state.step)

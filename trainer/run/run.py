@@ -58,9 +58,9 @@ def open_run(folder: Path, *tasks: TaskName) -> Run:
         raise UserError(
             f"{folder}: no run here ({CONFIG_FILE} or {RECIPE_FILE} is missing); make one with: iscc-train pretrain"
         )
-    provenance = read_json(folder / CONFIG_FILE).get("provenance")
-    task = provenance.get("task") if isinstance(provenance, dict) else None
-    steps = provenance.get("steps") if isinstance(provenance, dict) else None
+    provenance: Any = read_json(folder / CONFIG_FILE).get("provenance")
+    provenance = provenance if isinstance(provenance, dict) else {}
+    task, steps = provenance.get("task"), provenance.get("steps")
     if task not in get_args(TaskName) or not isinstance(steps, int):
         raise UserError(f"{folder / CONFIG_FILE}: does not describe a run of this version; start anew with --overwrite")
     if tasks and task not in tasks:

@@ -62,8 +62,8 @@ def _shares(learner: Learner, batches: Sequence[Any], device: torch.device) -> l
 
     Times the number of processes, because DDP averages the gradient over the processes.
     """
-    counts = [{BATCHES: 1.0, **learner.counts(batch)} for batch in batches]
-    table = torch.tensor([list(of_batch.values()) for of_batch in counts], dtype=torch.float64)
+    counts: list[dict[str, float | Tensor]] = [{BATCHES: 1.0, **learner.counts(batch)} for batch in batches]
+    table = torch.tensor([[float(n) for n in of_batch.values()] for of_batch in counts], dtype=torch.float64)
     total = sum_over_ranks(table.sum(0).to(device)).cpu()
     shares = torch.where(total > 0, world_size() * table / total, 0).tolist()
     return [dict(zip(counts[0], row, strict=True)) for row in shares]
@@ -96,5 +96,5 @@ def _refuse_not_finite(
     rates = " or ".join(f"train.{f.name}" for f in fields(learner.config.train) if f.name.endswith("learning_rate"))
     raise UserError(
         f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in terms.items())}, gradient norm {float(norm):.4g}: "
-        f"not finite. Sweeps of this step: {sweeps}. Check those sweeps, or lower {rates}; the last checkpoint is intact"
+        f"not finite. Sweeps of this step: {sweeps}. Check them, or lower {rates}; the last checkpoint is intact"
     )

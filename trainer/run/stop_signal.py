@@ -24,7 +24,7 @@ class StoppedError(Exception):
 
 
 @contextmanager
-def ending_when_stopped() -> Iterator[None]:
+def exit_when_stopped() -> Iterator[None]:
     """End the program with the signal's exit status where a run was stopped; the first process says so."""
     try:
         yield

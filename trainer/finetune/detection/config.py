@@ -8,6 +8,7 @@ from typing import Final
 
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES
+from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig
 from iscc_lidar.trainer.finetune.detection.decode import DecodeConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
@@ -15,7 +16,6 @@ from iscc_lidar.trainer.finetune.detection.loss import BoxLossConfig
 from iscc_lidar.trainer.finetune.detection.network import BoxHeadConfig
 from iscc_lidar.trainer.finetune.detection.paste import PasteConfig
 from iscc_lidar.trainer.finetune.labels import LabelConfig
-from iscc_lidar.trainer.finetune.options import TrainConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
@@ -46,4 +46,4 @@ class DetectionConfig:
     paste: PasteConfig = section(PasteConfig)
     loss: BoxLossConfig = section(BoxLossConfig)
     decode: DecodeConfig = section(DecodeConfig)
-    train: TrainConfig = section(TrainConfig)
+    train: FinetuneTrainConfig = section(FinetuneTrainConfig)

@@ -31,12 +31,12 @@ from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes
-from iscc_lidar.trainer.finetune.detection.learner import NETWORK_FILE
+from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import WITHOUT, all_boxed, scene_of, to_grid
 from iscc_lidar.trainer.finetune.labels import scored_places
-from iscc_lidar.trainer.hardware.device import choose_compute
-from iscc_lidar.trainer.run.run_folder import read_config
+from iscc_lidar.trainer.run.loop import compute_of
+from iscc_lidar.trainer.run.run import open_run
 from iscc_lidar.trainer.run.weights import load_weights
 
 SCORE_FILE: Final = "detection.json"
@@ -126,11 +126,10 @@ def detect_all(
 
 def load_network(run: Path) -> tuple[DetectionNetwork, DetectionConfig, torch.device]:
     """The network of a run, in evaluation mode."""
-    config = read_config(run, DetectionConfig)
-    train = config.train
-    compute = choose_compute(train.device, train.engine, train.precision, False)
+    config = open_run(run, "detection").config(DetectionConfig)
+    compute = compute_of(config.train)
     network = DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
-    load_weights(run, network, NETWORK_FILE)
+    load_weights(run, network, DetectionLearner.network_file)
     return network.to(compute.device).eval(), config, compute.device
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.finetune.detection.box_head import BoxHead
-from iscc_lidar.trainer.finetune.task import TaskNetwork
+from iscc_lidar.trainer.finetune.learner import TaskNetwork
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
@@ -23,7 +23,7 @@ _FIRST_HEAT = 0.05  # a new head says so everywhere: else all the empty cells wo
 _LOWEST_OF, _SMOOTHED_OVER = 11, 5  # cells: where the ground is looked for
 
 
-class Look(NamedTuple):
+class GridFeatures(NamedTuple):
     """What the network makes of scenes.
 
     Attributes:
@@ -63,7 +63,7 @@ class DetectionNetwork(TaskNetwork):
         self, model: ModelConfig, head: BoxHeadConfig, classes: int, shape: tuple[int, int], compute: Compute = ON_CPU
     ) -> None:
         super().__init__()
-        self.encoder = SparseUNet(model, compute.engine, compute.recompute)
+        self.encoder = SparseUNet(model, compute.engine, compute.activation_checkpointing)
         self.shape = shape
         width, deep = head.width, head.deep_width
         # Two layers: what a voxel is, which the encoder tells, then decides what its place says of a box.
@@ -87,8 +87,8 @@ class DetectionNetwork(TaskNetwork):
         seen = self.look(coords, feats, cell, offset, scenes)
         return seen.heat, self.tell(seen, at)
 
-    def look(self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int) -> Look:
-        """Look at scenes.
+    def look(self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int) -> GridFeatures:
+        """GridFeatures at scenes.
 
         Args:
             coords: int32 [V, 4], (scene, x, y, z) in voxels.
@@ -109,9 +109,9 @@ class DetectionNetwork(TaskNetwork):
             fine = self.fine(grid)
             joined = self.join(torch.cat([fine, functional.relu(self.up(self.coarse(fine)))], dim=1))
         joined = joined.float()
-        return Look(self.heat(joined), joined.permute(0, 2, 3, 1), ground)
+        return GridFeatures(self.heat(joined), joined.permute(0, 2, 3, 1), ground)
 
-    def tell(self, seen: Look, at: Tensor) -> Tensor:
+    def tell(self, seen: GridFeatures, at: Tensor) -> Tensor:
         """Codes of boxes, float32 [R, CODE], at places int64 [R], see BoxHead."""
         codes: Tensor = self.box(seen.grid, seen.ground, at)
         return codes

@@ -35,8 +35,9 @@ WITHOUT: Final = ("semantic", "queries", "pixel")
 
 @dataclass(frozen=True)
 class BoxSample:
-    """One augmented sweep."""
+    """One augmented sweep and its name."""
 
+    name: str
     voxels: Voxels
     cell: NDArray[np.int64]
     offset: NDArray[np.float32]
@@ -45,8 +46,9 @@ class BoxSample:
 
 @dataclass(frozen=True)
 class BoxBatch:
-    """Input of one step; see DetectionNetwork, heat_loss and box_loss."""
+    """Input of one step; see DetectionNetwork, heat_loss and box_loss. ``names`` are the sweeps', for messages."""
 
+    names: tuple[str, ...]
     coords: Tensor
     feats: Tensor
     cell: Tensor
@@ -57,8 +59,9 @@ class BoxBatch:
     code: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> BoxBatch:
-        """The same batch with every tensor changed."""
+        """Return the same batch with every tensor changed."""
         return BoxBatch(
+            self.names,
             *(change(t) for t in (self.coords, self.feats, self.cell, self.offset)),
             *(change(t) for t in (self.heat, self.ignored, self.at, self.code)),
         )
@@ -79,13 +82,14 @@ class BoxDataset(Dataset[BoxSample]):
         """Make the sample of a key."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         names = config.classes.names
-        scene = paste(self._scene(*self.places[key.place]), self._bank, names, config.paste, rng)
+        sequence, index = self.places[key.place]
+        scene = paste(self._scene(sequence, index), self._bank, names, config.paste, rng)
         scene = within(augment_scene(scene, config.augment, rng), config.grid)
         points = np.array([len(inside_box(scene, k)) for k in range(len(scene.boxes))], dtype=np.int64)
         learnt = (points >= config.classes.min_points) & np.isin(scene.boxes.kind, names)
         targets = make_targets(scene.boxes, learnt, names, config.grid)
         voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
-        return BoxSample(voxels, cell, offset, targets)
+        return BoxSample(f"{sequence}/{index}", voxels, cell, offset, targets)
 
     def boxes(self) -> Boxes:
         """All boxes of the sweeps that are learnt from."""
@@ -139,6 +143,7 @@ def collate(samples: list[BoxSample]) -> BoxBatch:
     coords, feats = join_voxels([s.voxels for s in samples])
     cells = samples[0].targets.ignored.size
     return BoxBatch(
+        tuple(s.name for s in samples),
         coords,
         feats,
         torch.from_numpy(np.concatenate([s.cell + k * cells for k, s in enumerate(samples)])),

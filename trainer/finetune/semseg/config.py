@@ -8,16 +8,16 @@ from typing import Final
 
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig
 from iscc_lidar.trainer.finetune.labels import LabelConfig
-from iscc_lidar.trainer.finetune.options import TrainConfig
-from iscc_lidar.trainer.finetune.semseg.loss import LossConfig
+from iscc_lidar.trainer.finetune.semseg.loss import SemsegLossConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class SemsegDataConfig:
     """What of a sweep is learnt from. Every point of a sweep is scored, whatever stands here."""
 
     max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
@@ -29,7 +29,7 @@ class SemsegConfig:
 
     model: ModelConfig = section(ModelConfig)
     labels: LabelConfig = section(LabelConfig)
-    data: DataConfig = section(DataConfig)
+    data: SemsegDataConfig = section(SemsegDataConfig)
     augment: AugmentConfig = section(AugmentConfig)
-    loss: LossConfig = section(LossConfig)
-    train: TrainConfig = section(TrainConfig)
+    loss: SemsegLossConfig = section(SemsegLossConfig)
+    train: FinetuneTrainConfig = section(FinetuneTrainConfig)

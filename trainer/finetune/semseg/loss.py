@@ -16,7 +16,7 @@ from iscc_lidar.shared.base.config import option
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class SemsegLossConfig:
     """What is minimised."""
 
     class_weight_power: float = option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.trainer.finetune.task import TaskNetwork
+from iscc_lidar.trainer.finetune.learner import TaskNetwork
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
@@ -15,7 +15,7 @@ class SegmentationNetwork(TaskNetwork):
 
     def __init__(self, model: ModelConfig, classes: int, compute: Compute = ON_CPU) -> None:
         super().__init__()
-        self.encoder = SparseUNet(model, compute.engine, compute.recompute)
+        self.encoder = SparseUNet(model, compute.engine, compute.activation_checkpointing)
         self.head = nn.Linear(model.out_channels, classes)
         self._half = compute.half
 

@@ -29,8 +29,9 @@ _COUNTED_SWEEPS: Final = 200
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """One augmented sweep; ``target`` uint8 [V] is each voxel's class, 0 where unlabelled."""
+    """One augmented sweep and its name; ``target`` uint8 [V] is each voxel's class, 0 where unlabelled."""
 
+    name: str
     voxels: Voxels
     target: NDArray[np.uint8]
 
@@ -40,18 +41,20 @@ class LabelledBatch:
     """Input of one step.
 
     Attributes:
+        names: of the sweeps, for messages.
         coords: int32 [V, 4], (scene, x, y, z).
         feats: float32 [V, 4].
         target: int64 [V], class, 0 where unlabelled.
     """
 
+    names: tuple[str, ...]
     coords: Tensor
     feats: Tensor
     target: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> LabelledBatch:
-        """The same batch with every tensor changed."""
-        return LabelledBatch(change(self.coords), change(self.feats), change(self.target))
+        """Return the same batch with every tensor changed."""
+        return LabelledBatch(self.names, change(self.coords), change(self.feats), change(self.target))
 
 
 class LabelledDataset(Dataset[LabelledSample]):
@@ -81,7 +84,9 @@ class LabelledDataset(Dataset[LabelledSample]):
             rng,
         )
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-        return LabelledSample(voxels, commonest_class(view.label, voxels, self.classes))
+        return LabelledSample(
+            f"{sweep.sequence}/{sweep.name}", voxels, commonest_class(view.label, voxels, self.classes)
+        )
 
     def count_classes(self) -> NDArray[np.int64]:
         """Points of each class but 0 in the labelled sweeps, int64 [L]. Raises UserError where none is labelled."""
@@ -108,4 +113,4 @@ def collate(samples: list[LabelledSample]) -> LabelledBatch:
     """Join samples."""
     coords, feats = join_voxels([s.voxels for s in samples])
     target = torch.from_numpy(np.concatenate([s.target for s in samples]).astype(np.int64))
-    return LabelledBatch(coords, feats, target)
+    return LabelledBatch(tuple(s.name for s in samples), coords, feats, target)

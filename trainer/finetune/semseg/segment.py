@@ -14,7 +14,6 @@ import torch
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.predictions.write import open_predictions
 from iscc_lidar.trainer.data.places import all_labelled
@@ -22,11 +21,11 @@ from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmenta
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
 from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.finetune.semseg.learner import NETWORK_FILE
+from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
 from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.predict import predict_all
-from iscc_lidar.trainer.hardware.device import choose_compute
-from iscc_lidar.trainer.run.run_folder import CONFIG_FILE, read_config
+from iscc_lidar.trainer.run.loop import compute_of
+from iscc_lidar.trainer.run.run import open_run
 from iscc_lidar.trainer.run.weights import load_weights
 
 SCORE_FILE: Final = "segmentation.json"
@@ -86,16 +85,16 @@ def pictures_can_be_drawn() -> bool:
 
 def load_network(run: Path, class_names: tuple[str, ...]) -> tuple[SegmentationNetwork, SemsegConfig, torch.device]:
     """The network of a run, in evaluation mode. Raises UserError where the classes are other ones."""
-    config = read_config(run, SemsegConfig)
-    trained_on = tuple(read_json(run / CONFIG_FILE).get("provenance", {}).get("class_names", ()))
+    opened = open_run(run, "semseg")
+    config = opened.config(SemsegConfig)
+    trained_on = tuple(opened.provenance.get("class_names", ()))
     if trained_on != class_names:
         raise UserError(
             f"{run}: was trained for the classes {', '.join(trained_on)}; the cache has {', '.join(class_names)}"
         )
-    train = config.train
-    compute = choose_compute(train.device, train.engine, train.precision, False)
+    compute = compute_of(config.train)
     network = SegmentationNetwork(config.model, len(class_names) - 1, compute)
-    load_weights(run, network, NETWORK_FILE)
+    load_weights(run, network, SemsegLearner.network_file)
     return network.to(compute.device).eval(), config, compute.device
 
 

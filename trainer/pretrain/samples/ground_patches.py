@@ -34,9 +34,7 @@ class GroundPatchConfig:
 
     def __post_init__(self) -> None:
         if self.count < 0 or self.edge_m <= 0 or self.max_range_m <= 0:
-            raise ValueError(
-                "ground_patches.count must be 0 or more, ground_patches.edge_m and ground_patches.max_range_m above 0"
-            )
+            raise ValueError("ground_patches.count must be 0 or more, its edge_m and max_range_m above 0")
 
 
 def add_ground_patches(

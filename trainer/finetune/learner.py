@@ -1,0 +1,190 @@
+"""Fine-tuning on few labels, as the training loop needs it; each task adds its samples, network and losses.
+
+    iscc-train finetune semseg --train-cache CACHE --val-cache CACHE --out OUT [--encoder RUN] [--set section.key=value]
+
+What is new is trained alone at first, then together with what was pre-trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from iscc_lidar.shared.cache.label_fractions import write_list
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.places import Place, frames_of
+from iscc_lidar.trainer.finetune.encoder import Encoder
+from iscc_lidar.trainer.finetune.labels import count_labelled, labelled_places
+from iscc_lidar.trainer.hardware.device import Compute
+from iscc_lidar.trainer.model.unet import SparseUNet
+from iscc_lidar.trainer.run.folder import Input, cache_input
+from iscc_lidar.trainer.run.learner import BatchResult, ParameterGroup, Trainables, WeightFile
+from iscc_lidar.trainer.run.options import TaskName
+
+LABELLED_FILE: Final = "labelled.txt"
+
+
+class TaskNetwork(nn.Module):
+    """A network on an encoder."""
+
+    encoder: SparseUNet
+
+
+@dataclass(frozen=True)
+class LabelledSweeps:
+    """The sweeps that a run learns from.
+
+    Attributes:
+        cache: where they are.
+        places: those in use.
+        available: how many have labels, in use or not.
+    """
+
+    cache: Cache
+    places: Sequence[Place]
+    available: int
+
+
+class FinetuneLearner(ABC):
+    """See ``run.learner.Learner``; subclasses define a task."""
+
+    task: ClassVar[TaskName]
+    network_file: ClassVar[str]
+    collate: Callable[[list[Any]], Any]
+
+    def __init__(self, sweeps: LabelledSweeps, config: Any, encoder: Encoder | None) -> None:
+        self.sweeps = sweeps
+        self.config = config
+        self.encoder = encoder
+        self.steps = config.train.steps_for(len(sweeps.places), sweeps.available)
+
+    @classmethod
+    def of(
+        cls,
+        cache_path: Path | str,
+        config: Any,
+        encoder: Encoder | None = None,
+        listed: Path | None = None,
+        among: Path | None = None,
+    ) -> FinetuneLearner:
+        """Choose the labelled sweeps of a cache.
+
+        Args:
+            cache_path: cache of the sweeps that are learnt from.
+            config: the task's options, with the sections model, labels and train among others. With an encoder,
+                ``model`` is that of its weights.
+            encoder: what was pre-trained; without one everything is new.
+            listed: list of the labelled sweeps; without one they are drawn.
+            among: list of those that are drawn among, by default all.
+
+        Raises:
+            UserError: no cache, no labels, or a list that does not fit.
+        """
+        cache = Cache(cache_path)
+        if encoder is not None:
+            config = dataclasses.replace(config, model=encoder.model)
+        places = labelled_places(cache, config.labels, cls.labelled_sweeps, listed, among)
+        available = count_labelled(cache, cls.labelled_sweeps, None if listed else among)
+        return cls(LabelledSweeps(cache, places, available), config, encoder)
+
+    @staticmethod
+    @abstractmethod
+    def labelled_sweeps(cache: Cache) -> list[Place]:
+        """List all sweeps that have labels of this type. Raises UserError where none has."""
+
+    @property
+    @abstractmethod
+    def dataset(self) -> Dataset[Any]:
+        """See ``Learner``."""
+
+    @abstractmethod
+    def header(self) -> Mapping[str, object]:
+        """Return what the header of the weight file records, by which the network can be made again."""
+
+    @abstractmethod
+    def new_network(self, compute: Compute) -> TaskNetwork:
+        """Make the network with new weights."""
+
+    @abstractmethod
+    def counts(self, batch: Any) -> Mapping[str, float | Tensor]:
+        """See ``Learner``."""
+
+    @abstractmethod
+    def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Any) -> BatchResult:
+        """See ``Learner``."""
+
+    @property
+    def weight_files(self) -> Sequence[str]:
+        """See ``Learner``."""
+        return (self.network_file,)
+
+    def inputs(self) -> Sequence[Input]:
+        """See ``Learner``."""
+        frames = frames_of(self.sweeps.cache, self.sweeps.places)
+        digest = hashlib.sha256("\n".join("/".join(frame) for frame in frames).encode()).hexdigest()
+        labelled = Input("list of labelled sweeps", f"{len(frames)} sweeps", "labelled_sha256", digest)
+        start = (
+            self.encoder.as_input() if self.encoder else Input("encoder", "none, from scratch", "encoder_sha256", "")
+        )
+        return [cache_input(self.sweeps.cache), labelled, start]
+
+    def facts(self) -> Mapping[str, object]:
+        """See ``Learner``."""
+        return {"dataset": self.sweeps.cache.manifest.dataset}
+
+    def begin(self, out: Path) -> None:
+        """Write the list of the labelled sweeps."""
+        cache = self.sweeps.cache
+        write_list(out / LABELLED_FILE, frames_of(cache, self.sweeps.places), f"labelled sweeps of {cache.path}")
+
+    def build(self, compute: Compute) -> Trainables:
+        """See ``Learner``. The head, and an encoder that is not given, are drawn from the seed."""
+        train = self.config.train
+        network = self.new_network(compute)
+        pretrained = self.encoder.load_into(network.encoder, train.transfer) if self.encoder is not None else []
+        network.to(compute.device)
+        known = set(map(id, pretrained))
+        new = [parameter for parameter in network.parameters() if id(parameter) not in known]
+        first_step = round(train.freeze_fraction * self.steps)
+        groups = [
+            ParameterGroup(pretrained, train.encoder_learning_rate, first_step),
+            ParameterGroup(new, train.head_learning_rate),
+        ]
+        return Trainables(network, groups)
+
+    def after_step(  # noqa: B027 - nothing is a valid update
+        self, step: int, network: nn.Module, others: Mapping[str, nn.Module], results: Sequence[BatchResult]
+    ) -> None:
+        """See ``Learner``. Nothing."""
+
+    def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
+        """See ``Learner``."""
+        return {self.network_file: WeightFile(network.state_dict(), {"step": step, **self.header()})}
+
+    def sample_sizes(self) -> Sequence[int]:
+        """See ``Learner``."""
+        cache = self.sweeps.cache
+        points = {
+            (name, sweep): count
+            for name in cache.sequence_names
+            for block in cache.blocks(name)
+            for sweep, count in zip(*(block.sweeps[c].to_pylist() for c in ("sweep", "points")), strict=True)
+        }
+        return [points[place] for place in self.sweeps.places]
+
+    def describe_data(self) -> str:
+        """See ``Learner``."""
+        sweeps, manifest = self.sweeps, self.sweeps.cache.manifest
+        return f"{manifest.dataset}, {len(sweeps.places)} labelled sweeps of {sweeps.available}"
+
+    def describe_batches(self, batches: Sequence[Any]) -> str:
+        """See ``Learner``."""
+        return f"{sum(len(batch.coords) for batch in batches):,} voxels"
