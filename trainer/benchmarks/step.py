@@ -29,9 +29,9 @@ from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, GroupedView, collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 _TURNS: Final = 3

@@ -17,7 +17,8 @@ def number_cells(
     """Return the cells of points [N1, D] and [N2, D] of one frame: int32 [N1] and [N2], numbered from 0.
 
     Args:
-        first, second: positions, metres.
+        first: positions, metres.
+        second: further positions, metres.
         corner: float64 [D], metres; minus this is a corner of the grid.
         edge_m: edge of a cell, metres.
     """
