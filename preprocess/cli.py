@@ -25,7 +25,8 @@ from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
 from iscc_lidar.shared.base.cli_errors import friendly
 from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
 
 _ALIGNED_SEQUENCES = 3
 

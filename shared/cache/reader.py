@@ -16,7 +16,8 @@ from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.block import Block
 from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Part, Queries
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
 
 _OPEN_BLOCKS = 64
 

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from iscc_lidar.data_schemas.manifest import BLOCK_FILE, MANIFEST_FILE, BlockEntry
 from iscc_lidar.shared.cache.block import block_files
 from iscc_lidar.shared.cache.reader import read_manifest
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
 
 
 @dataclass(frozen=True)

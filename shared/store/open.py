@@ -1,4 +1,4 @@
-"""Open a store, and claim a local folder that is none."""
+"""Open the folder of a cache, wherever it is; claim a local folder for one process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from pathlib import Path
 
 from iscc_lidar.shared.store.claims import claim_files
 from iscc_lidar.shared.store.local import LocalStore
+from iscc_lidar.shared.store.store import Store
+
+
+def open_store(where: Path | str) -> Store:
+    """Open a folder by its path or by a URL that fsspec knows. It need not exist.
+
+    Raises:
+        UserError: the URL's protocol is unknown, or the package for it is not installed.
+
+    """
+    text = str(where)
+    if "://" not in text or text.startswith("file://"):
+        return LocalStore(Path(text.removeprefix("file://")))
+    from iscc_lidar.shared.store.remote import RemoteStore
+
+    return RemoteStore(text.rstrip("/"))
 
 
 @contextmanager

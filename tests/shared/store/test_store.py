@@ -19,8 +19,9 @@ import zarr
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store import claims as remote_claim
+from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.owner import ClaimedError
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.store import Store
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -96,7 +97,7 @@ def enter(store: Store, name: str | None) -> None:
 
 OWNER = """
 import sys, time
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 with open_store(sys.argv[1]).claim(sys.argv[2] or None):
     print("claimed", flush=True)
     time.sleep(600)
@@ -126,7 +127,7 @@ def test_a_dead_owners_claim_is_taken_over(store: Store, name: str) -> None:
 RACER = """
 import sys, time
 from iscc_lidar.shared.store.owner import ClaimedError
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 store = open_store(sys.argv[1])
 try:
     with store.claim():
