@@ -15,7 +15,7 @@ R = TypeVar("R")
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
-def friendly(command: Callable[P, R]) -> Callable[P, R]:
+def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Decorate a command so that a UserError, and a disk that is full, are told without a stack trace."""
 
     @functools.wraps(command)

@@ -117,9 +117,7 @@ class LocalStore:
             own.write(to_json(this_process()))
             own.flush()
             if shared_as is None:
-                shutil.rmtree(
-                    self.root / ASIDE_FOLDER, ignore_errors=True
-                )  # left by dead processes
+                shutil.rmtree(self.root / ASIDE_FOLDER, ignore_errors=True)  # left by dead processes
             yield lambda: None  # a process keeps its lock as long as it lives
 
     def _create_in_place(self, name: str, content: bytes) -> bool:

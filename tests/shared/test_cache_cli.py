@@ -71,7 +71,7 @@ def test_fractions_are_nested_lists_of_the_cached_sweeps(tiny_cache: Path, tmp_p
     assert set(few) < set(half) < set(every)
     done = command("fractions", tiny_cache, tmp_path, "--percent", "some")
     assert done.returncode == 1
-    assert "expected numbers with commas between" in done.stderr
+    assert "expected numbers separated by commas" in done.stderr
 
 
 def test_mistakes_are_one_line_without_a_stack_trace(tiny_cache: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.picture import View
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.shared.layouts.predictions.kitti import write_detections
+from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score

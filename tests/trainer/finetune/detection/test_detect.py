@@ -17,8 +17,8 @@ from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.kitti_objects import read_objects, to_sensor
-from iscc_lidar.shared.layouts.predictions.kitti import write_detections
+from iscc_lidar.shared.layouts.formats.kitti_objects import read_objects, to_sensor
+from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
