@@ -43,7 +43,7 @@ class Blobs(Waymo):
 
 @pytest.fixture(scope="module")
 def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: PreprocessConfig) -> tuple[Path, Path]:
-    """A data set of four frames and the cache of it. Read only."""
+    """A dataset of four frames and the cache of it. Read only."""
     folder = tmp_path_factory.mktemp("export")
     scene = writer.Scene(contexts={"validation": (NAME,)}, frames=4, shapes=writer.SHAPES | {1: (16, 60)})
     writer.write_dataset(folder / "root", scene)
@@ -95,7 +95,7 @@ def test_a_cache_without_pixels_and_a_foreign_data_set_are_named(
     root, path = waymo_cache
     with pytest.raises(UserError, match=r"contains no pixels.*synthetic.*--to semantickitti"):
         LAYOUT.export_labels(Cache(tiny_cache), tmp_path / "out", root)
-    with pytest.raises(UserError, match=rf"holds no .*lidar/{NAME}\.parquet"):
+    with pytest.raises(UserError, match=rf"contains no .*lidar/{NAME}\.parquet"):
         LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path)
     writer.write_dataset(tmp_path / "other", writer.Scene(contexts={"validation": (NAME,)}, frames=4))
     with pytest.raises(UserError, match="laser 1: the range image is 7 x 36, too small"):

@@ -29,7 +29,7 @@ CONTEXTS = ("10_000_000", "20_000_000")
 
 
 def cache_of(dataset: str, class_names: tuple[str, ...], sweeps: tuple[CachedSweep, ...] = ()) -> Cache:
-    """What a writer asks of a cache, without one on disk."""
+    """The part of a cache that a writer needs, without one on disk."""
     found = {(sweep.sequence, sweep.index): sweep for sweep in sweeps}
     stub = SimpleNamespace(
         path=Path("a/cache"),
@@ -143,7 +143,7 @@ def test_nuscenes_files_are_named_by_the_token_and_lie_in_their_split(tmp_path: 
 
 @pytest.fixture(scope="module")
 def waymo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[CachedSweep, ...]]:
-    """A data set of two contexts of two frames, and the sweeps of it as they would be cached."""
+    """A dataset of two contexts of two frames, and the sweeps of it as they would be cached."""
     root = tmp_path_factory.mktemp("waymo")
     waymo_writer.write_dataset(root, waymo_writer.Scene(contexts={"validation": CONTEXTS}, frames=2))
     sweeps = []
@@ -188,7 +188,7 @@ def test_an_interrupted_context_leaves_no_file(waymo: tuple[Path, tuple[CachedSw
         )
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a/cache: no layout.*its dataset, kitti"):
         write_all(cache_of("kitti", ()), tmp_path)
     with pytest.raises(UserError, match="writing predictions for waymo needs --root: the folder of the dataset"):
