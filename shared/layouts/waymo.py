@@ -17,55 +17,42 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import BoxRule, Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
-    from iscc_lidar.data_schemas.manifest import SequenceEntry
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.sweep import CachedSweep
-    from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
 
 BOX_CLASS_OF_TYPE: Final = {1: "Vehicle", 2: "Pedestrian", 3: "Sign", 4: "Cyclist"}
 
 
-class _PredictionFiles:
-    """``SPLIT/lidar_segmentation/CONTEXT.parquet``, each written when the next one begins; instances are 0."""
-
-    def __init__(self, cache: Cache, out: Path, root: Path) -> None:
-        self._cache, self._out, self._root = cache, out, root
-        self._context = ""
-        self._labels: ContextLabels | None = None
-        self._finished: set[str] = set()
-
-    def write(self, sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
-        """Add the classes [N] of a sweep's points; the sweeps of a context must come one after the other.
-
-        Raises UserError if the cache was not made from the dataset at the root.
-        """
-        labels = (self._labels if sweep.sequence == self._context else None) or self._begin(sweep.sequence)
-        if sweep.pixel is None:  # it was read without
-            sweep = self._cache.sweep(sweep.sequence, sweep.index, without=("semantic", "queries"))
-        labels.add(sweep, np.stack([np.zeros_like(predicted), predicted], axis=1).astype(np.int32))
-
-    def close(self) -> None:
-        """Write the file of the last context."""
-        if self._labels is not None:
-            self._labels.write(self._out)
-            self._finished.add(self._context)
-            self._labels = None
-
-    def _begin(self, context: str) -> ContextLabels:
-        from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
-
-        self.close()
-        if context in self._finished:
-            raise ValueError(f"context {context} comes back after another one; its file would be replaced")
-        self._context, self._labels = context, ContextLabels(self._root, context)
-        return self._labels
-
-
 @contextmanager
 def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[WritePrediction]:
-    files = _PredictionFiles(cache, out, require_root(root, "writing predictions for waymo"))
-    yield files.write
-    files.close()
+    """Write ``SPLIT/lidar_segmentation/CONTEXT.parquet``, each when the next context begins; instances are 0.
+
+    The sweeps of a context must come one after the other.
+    """
+    from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
+
+    root = require_root(root, "writing predictions for waymo")
+    current: tuple[str, ContextLabels] | None = None
+    finished: set[str] = set()
+
+    def finish() -> None:
+        if current is not None:
+            current[1].write(out)
+            finished.add(current[0])
+
+    def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
+        nonlocal current
+        if current is None or sweep.sequence != current[0]:
+            finish()
+            if sweep.sequence in finished:
+                raise ValueError(f"context {sweep.sequence} comes back after another one; its file would be replaced")
+            current = sweep.sequence, ContextLabels(root, sweep.sequence)
+        if sweep.pixel is None:  # it was read without
+            sweep = cache.sweep(sweep.sequence, sweep.index, without=("semantic", "queries"))
+        current[1].add(sweep, np.stack([np.zeros_like(predicted), predicted], axis=1).astype(np.int32))
+
+    yield write
+    finish()
 
 
 def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
@@ -82,7 +69,11 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
 
     root = require_root(root, "--to waymo")
     for entry in cache.manifest.sequences:
-        _check_pixels(cache, entry)
+        if any(cache.sweep(entry.name, block.start).pixel is None for block in entry.blocks):
+            raise UserError(
+                f"{cache.path}: contains no pixels of range images (its dataset is {cache.manifest.dataset}), only "
+                "caches of the dataset waymo do; export others with --to semantickitti"
+            )
         labels = ContextLabels(root, entry.name)
         for index in range(entry.sweeps):
             sweep = cache.sweep(entry.name, index)
@@ -90,14 +81,6 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
             labels.add(sweep, np.stack([instance, np.zeros_like(instance)], axis=1))
         labels.write(out)
     return len(cache.manifest.sequences)
-
-
-def _check_pixels(cache: Cache, entry: SequenceEntry) -> None:
-    if any(cache.sweep(entry.name, block.start).pixel is None for block in entry.blocks):
-        raise UserError(
-            f"{cache.path}: contains no pixels of range images (its dataset is {cache.manifest.dataset}), only caches "
-            "of the dataset waymo do; export others with --to semantickitti"
-        )
 
 
 LAYOUT: Final = Layout(
@@ -109,28 +92,9 @@ LAYOUT: Final = Layout(
     published=(1_000, 198_068),  # training and validation
     class_names=(
         "unlabelled",
-        "car",
-        "truck",
-        "bus",
-        "other-vehicle",
-        "motorcyclist",
-        "bicyclist",
-        "pedestrian",
-        "sign",
-        "traffic-light",
-        "pole",
-        "construction-cone",
-        "bicycle",
-        "motorcycle",
-        "building",
-        "vegetation",
-        "tree-trunk",
-        "curb",
-        "road",
-        "lane-marker",
-        "other-ground",
-        "walkable",
-        "sidewalk",
+        *("car", "truck", "bus", "other-vehicle", "motorcyclist", "bicyclist", "pedestrian", "sign", "traffic-light"),
+        *("pole", "construction-cone", "bicycle", "motorcycle", "building", "vegetation", "tree-trunk", "curb"),
+        *("road", "lane-marker", "other-ground", "walkable", "sidewalk"),
     ),
     ground_classes=frozenset({"curb", "road", "lane-marker", "other-ground", "walkable", "sidewalk"}),
     absent_iou=1.0,  # segmentation_metrics.cc

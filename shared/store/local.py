@@ -54,7 +54,7 @@ class LocalStore:
         files.write_bytes(self.root / name, content, self._aside())
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file with its content in one step. Returns False if a file of that name exists."""
+        """See ``Store``."""
         aside = self._aside()
         files.write_bytes(aside, content, aside)
         try:

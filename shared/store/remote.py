@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,7 +114,7 @@ class RemoteStore:
         return zarr.open_array(FsspecStore.from_url(f"{self.url}/{name}", read_only=True), mode="r")
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file with its content in one step. Returns False if a file of that name exists."""
+        """See ``Store``."""
         try:
             with self._naming(name, FileExistsError):
                 self._fs.pipe_file(self._at(name), content, mode="create")
@@ -122,11 +122,9 @@ class RemoteStore:
             return False
         return True
 
-    @contextmanager
-    def claim(self, shared_as: str | None = None) -> Iterator[Callable[[], None]]:
+    def claim(self, shared_as: str | None = None) -> AbstractContextManager[Callable[[], None]]:
         """See ``Store``. Keeps a file that the owner renews; after a minute without that the owner counts as dead."""
-        with claim_files(self, shared_as, "works on it") as check_still_held:
-            yield check_still_held
+        return claim_files(self, shared_as, "works on it")
 
     def _at(self, name: str) -> str:
         return "/".join([self._location[1], name] if name else [self._location[1]])

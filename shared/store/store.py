@@ -30,6 +30,9 @@ class Store(Hashable, Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Write or replace a file in one step that survives a crash of the machine."""
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Create a file with its content in one step. Returns False if a file of that name exists."""
+
     def new_folder(self, name: str, last: str) -> AbstractContextManager[Path]:
         """Yield an empty local folder. At the end its content is put at ``name``, the file ``last`` after all others.
 

@@ -84,7 +84,7 @@ def _lookup(found: Mapping[str, str], token: str, folder: Path) -> str:
     except KeyError:
         raise UserError(
             f"{folder}: the tables refer to a missing row {token!r}; they are of different releases or "
-            "truncated, unpack the version's metadata archive again"
+            "cut short, unpack the version's metadata archive again"
         ) from None
 
 

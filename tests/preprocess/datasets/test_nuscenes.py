@@ -409,8 +409,8 @@ def test_a_table_that_is_missing_or_damaged_is_named(tmp_path: Path, table: str)
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (change("sample", lambda rows: rows.clear()), r"refer to a row 'sample-scene-.*' that is not there"),
-        (change("scene", lambda rows: rows.clear()), r"refer to a row 'token-scene-.*' that is not there"),
+        (change("sample", lambda rows: rows.clear()), r"refer to a missing row 'sample-scene-.*'"),
+        (change("scene", lambda rows: rows.clear()), r"refer to a missing row 'token-scene-.*'"),
         (change("sensor", lambda rows: rows[0].pop("channel")), "rows of a table lack 'channel'"),
         (change("sample_data", lambda rows: [row.update(filename={"a": 1}) for row in rows]), "table of flat rows"),
     ],
