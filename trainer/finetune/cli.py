@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Fine-tune with few labels.")
@@ -54,7 +54,7 @@ class _Request:
 
 
 @app.command()
-@friendly
+@report_user_errors
 def semseg(
     train_cache: TrainCache = None,
     out: Out = None,
@@ -101,7 +101,7 @@ def semseg(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def detection(
     train_cache: TrainCache = None,
     out: Out = None,

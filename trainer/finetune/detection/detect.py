@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
 from iscc_lidar.shared.base import files
-from iscc_lidar.shared.base.picture import View
+from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.shared.layouts.predictions.kitti import write_detections
+from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
@@ -80,7 +80,7 @@ def score_run(
             )
         if number == len(places) // 2 and importlib.util.find_spec("matplotlib") is not None:
             grid = config.grid
-            view = View(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
+            view = Extent(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
             draw_boxes(found.sweep, found.truth, found.boxes, found.score, view, run / "detection.png")
     all_labels, all_detections = join(labels), join(detections)
     curves = {name: score(all_labels, all_detections, space) for name, space in SPACES.items()}

@@ -15,7 +15,7 @@ import torch
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.predictions.write import open_predictions
+from iscc_lidar.shared.layouts.layout import open_predictions
 from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
