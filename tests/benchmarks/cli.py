@@ -67,11 +67,11 @@ def train(
 
         python tests/benchmarks train --cache cache/synthetic --out runs/bench --recipe quick
     """
-    from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipes
+    from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 
     from benchmarks.trainer.bench import bench_training
 
-    bench_training(out, resolve(PretrainConfig, find_recipes(recipe or ()), set_ or ()), cache, steps)
+    bench_training(out, resolve_pretrain(find_recipes(recipe or ()), set_ or ()), cache, steps)
     typer.echo(f"\nfigures: {out / BENCH_FILE}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,16 +16,16 @@ from tqdm import tqdm
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.loader import PREFETCH, unwrap_worker_errors, worker_death_to_user_error
-from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.engine.choose import EngineName
 from iscc_lidar.trainer.engine.native import cpu_library, fused
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.pretrain.samples.dataset import batches
-from iscc_lidar.trainer.pretrain.train_step import train_step
+from iscc_lidar.trainer.run.loop import share_of_this_process, step_batches
+from iscc_lidar.trainer.run.state import new_state
+from iscc_lidar.trainer.run.step import take_step
 
 # V voxels, D features
 
@@ -91,11 +91,11 @@ def time_training(cache: Cache, config: PretrainConfig, steps: int) -> StepTimes
         bar.set_description("bench: loading")
         in_memory, load_s = _load(cache, config, compute, steps)
         bar.set_description("bench: steps with each engine")
-        engines, absent = time_engines(config, in_memory)
+        engines, absent = _time_engines(_learner(cache, config, 1 + steps), in_memory)
         bar.set_description("bench: steps with the loader")
         step_s, wait_s = _time_with_loader(cache, config, compute, steps)
     voxels = statistics.mean(sum(len(b.view1.coords) + len(b.view2.coords) for b in step) for step in in_memory)
-    return StepTimes(compute.told(), engines, absent, voxels, load_s, step_s, wait_s)
+    return StepTimes(compute.summary(), engines, absent, voxels, load_s, step_s, wait_s)
 
 
 def describe(times: StepTimes, config: PretrainConfig) -> str:
@@ -120,37 +120,37 @@ def describe(times: StepTimes, config: PretrainConfig) -> str:
     return "\n".join(lines)
 
 
-def time_engines(config: PretrainConfig, in_memory: list[Step]) -> tuple[tuple[EngineTime, ...], str | None]:
-    """Time each engine of this machine on the same steps; also return why TorchSparse is not among them."""
-    native = _compute(config, "native")
-    with _plain_pytorch():
-        expected = _output(config, native, in_memory[0][0])
-        found = [_time_engine("plain PyTorch", config, native, in_memory, expected)]
-    found.append(_time_engine("native", config, native, in_memory, expected))
-    try:
-        torchsparse = _compute(config, "torchsparse")
-    except UserError as error:
-        return tuple(found), str(error)
-    return (*found, _time_engine("torchsparse", config, torchsparse, in_memory, expected)), None
-
-
 def relative_difference(ours: Tensor, theirs: Tensor) -> float:
     """Return the largest difference, relative to the largest value of ``theirs``."""
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
+def _time_engines(learner: PretrainLearner, in_memory: list[Step]) -> tuple[tuple[EngineTime, ...], str | None]:
+    """Time each engine of this machine on the same steps; also return why TorchSparse is not among them."""
+    native = _compute(learner.config, "native")
+    with _plain_pytorch():
+        expected = _output(learner.config, native, in_memory[0][0])
+        times = [_time_engine("plain PyTorch", learner, native, in_memory, expected)]
+    times.append(_time_engine("native", learner, native, in_memory, expected))
+    try:
+        torchsparse = _compute(learner.config, "torchsparse")
+    except UserError as error:
+        return tuple(times), str(error)
+    return (*times, _time_engine("torchsparse", learner, torchsparse, in_memory, expected)), None
+
+
 def _time_engine(
-    name: str, config: PretrainConfig, compute: Compute, in_memory: list[Step], expected: Tensor
+    name: str, learner: PretrainLearner, compute: Compute, in_memory: list[Step], expected: Tensor
 ) -> EngineTime:
-    difference = relative_difference(_output(config, compute, in_memory[0][0]), expected)
-    state = new_state(config, compute)
-    train_step(state, state.student, in_memory[0], config)  # compiles kernels, starts prototypes
+    difference = relative_difference(_output(learner.config, compute, in_memory[0][0]), expected)
+    take = _steps(learner, compute)
+    take(in_memory[0])  # compiles kernels, starts prototypes
     seconds = []
     for step in in_memory:
         start = _now(compute)
-        train_step(state, state.student, step, config)
+        take(step)
         seconds.append(_now(compute) - start)
-    return EngineTime(name, compute.told()["precision"], statistics.median(seconds), difference)
+    return EngineTime(name, compute.summary()["precision"], statistics.median(seconds), difference)
 
 
 def _time_with_loader(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> tuple[float, float]:
@@ -158,31 +158,45 @@ def _time_with_loader(cache: Cache, config: PretrainConfig, compute: Compute, st
 
     Timing starts when the loader has as many batches ready as it may, or the steps have used up those of its start.
     """
-    warm_up = PREFETCH * config.train.loader_workers + 1
-    state = new_state(config, compute)
+    learner = _learner(cache, config, PREFETCH * config.train.loader_workers + 1 + steps)
+    take = _steps(learner, compute)
     waits, ends = [], [time.perf_counter()]
-    for step in unwrap_worker_errors(_batches(cache, config, compute, warm_up + steps)):
+    for step in _loaded(learner, compute):
         waits.append(_now(compute) - ends[-1])
-        train_step(state, state.student, step, config)
+        take(step)
         ends.append(_now(compute))
     return (ends[-1] - ends[-1 - steps]) / steps, statistics.mean(waits[-steps:])
 
 
 def _load(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> tuple[list[Step], float]:
     """Load steps in this process; return them and the median seconds of each."""
-    here = replace(config, train=replace(config.train, loader_workers=0))
+    in_this_process = replace(config, train=replace(config.train, loader_workers=0))
     loaded, seconds, start = [], [], time.perf_counter()
-    for step in _batches(cache, here, compute, steps):
+    for step in _loaded(_learner(cache, in_this_process, steps), compute):
         seconds.append(_now(compute) - start)
         loaded.append(step)
         start = time.perf_counter()
     return loaded, statistics.median(seconds)
 
 
-def _batches(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> Iterator[Step]:
-    train = replace(config.train, steps=steps)
-    with closing(batches(cache, replace(config, train=train), 0, Share(train.micro_batches), compute.device)) as loader:
-        yield from loader
+def _learner(cache: Cache, config: PretrainConfig, steps: int) -> PretrainLearner:
+    return PretrainLearner(cache, replace(config, train=replace(config.train, steps=steps)))
+
+
+def _loaded(learner: PretrainLearner, compute: Compute) -> Iterator[Step]:
+    with closing(step_batches(learner, 0, share_of_this_process(learner.config.train), compute.device)) as loader:
+        yield from unwrap_worker_errors(loader)
+
+
+def _steps(learner: PretrainLearner, compute: Compute) -> Callable[[Step], object]:
+    """Return a function that takes the next step of a training on the step's micro-batches."""
+    state = new_state(learner, compute)
+
+    def take(step: Step) -> None:
+        state.schedule(learner.steps)
+        take_step(learner, state, state.network, step, compute.device)
+
+    return take
 
 
 def _output(config: PretrainConfig, compute: Compute, batch: Batch) -> Tensor:
@@ -196,7 +210,7 @@ def _output(config: PretrainConfig, compute: Compute, batch: Batch) -> Tensor:
 
 def _compute(config: PretrainConfig, engine: EngineName) -> Compute:
     train = config.train
-    return choose_compute(train.device, engine, train.precision, train.recompute)
+    return choose_compute(train.device, engine, train.precision, train.activation_checkpointing)
 
 
 @contextmanager

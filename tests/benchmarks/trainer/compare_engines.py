@@ -22,8 +22,8 @@ from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native import fused
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
+from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 from iscc_lidar.trainer.pretrain.samples.batch import collate
 from iscc_lidar.trainer.pretrain.time_step import AGREEMENT, relative_difference
 
@@ -179,7 +179,7 @@ def _batches(
 
 
 def _sweeps(cache: Cache, voxel_size: float, sweeps: int) -> Tensor:
-    config = PretrainConfig()
+    config = resolve_pretrain()
     config = replace(config, model=replace(config.model, voxel_size=voxel_size))
     dataset = PairDataset(cache, config)
     samples = [dataset[key] for key in keys_of_step(0, len(dataset), config.train.seed, sweeps)]

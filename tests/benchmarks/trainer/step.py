@@ -25,13 +25,14 @@ from iscc_lidar.trainer.data.loader import PREFETCH
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
-from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core
-from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
+from iscc_lidar.trainer.hardware.device import Compute, leave_a_core
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.dataset import PairDataset, batches
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, GroupedView, collate
-from iscc_lidar.trainer.pretrain.train_step import train_step
+from iscc_lidar.trainer.run.loop import compute_of, step_batches
+from iscc_lidar.trainer.run.state import TrainingState, new_state
+from iscc_lidar.trainer.run.step import take_step
 
 from benchmarks.trainer.matmul_floor import all_maps, bench_engine
 
@@ -48,31 +49,30 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     step it is part of the two forward passes.
     """
     train = config.train
-    compute = choose_compute(train.device, train.engine, train.precision, train.recompute)
+    compute = compute_of(train)
     leave_a_core()
-    dataset = PairDataset(cache, config)
-    endless = replace(
-        config, train=replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
-    )
+    endless = replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
+    learner = PretrainLearner(cache, replace(config, train=endless))
     with tqdm(bar_format="{desc}[{elapsed}]") as bar:
         bar.set_description("bench: reading sweeps, making samples")
-        in_memory, figures = _load(dataset, config, steps)
+        in_memory, figures = _load(learner.dataset, config, steps)
         bar.set_description("bench: steps")
-        on_device = [batch.to(compute.device) for batch in in_memory]
-        state = new_state(config, compute)
-        figures |= _phases(state, on_device, config, compute)
-        figures |= _floor(state, on_device[0], config)
+        on_device = [batch.map(lambda tensor: tensor.to(compute.device)) for batch in in_memory]
+        state = new_state(learner, compute)
+
+        def train_on(batch: Batch) -> None:
+            state.schedule(learner.steps)
+            take_step(learner, state, state.network, [batch], compute.device)
+
+        figures |= _phases(learner, state, train_on, on_device, compute)
+        figures |= _floor(learner, state, on_device[0])
         bar.set_description("bench: loader")
-        with closing(batches(cache, endless, 0, Share(), compute.device)) as loader:
+        with closing(step_batches(learner, 0, Share(), compute.device)) as loader:
             loaded = chain.from_iterable(loader)
-            figures |= _loader_alone(loaded, endless, steps)
+            figures |= _loader_alone(loaded, learner.config, steps)
             bar.set_description("bench: loader and steps")
             batch_s = train.batch_size / figures["samples_per_s_loader"]
-            time.sleep(_ahead(endless) * batch_s)
-
-            def train_on(batch: Batch) -> None:
-                train_step(state, state.student, [batch], endless)
-
+            time.sleep(_ahead(learner.config) * batch_s)
             figures |= _together(loaded, steps * batch_s, train_on, compute, steps)
     pairs = train.batch_size
     figures["samples_per_s_step"] = pairs / figures["step_s"]
@@ -105,7 +105,13 @@ def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[lis
     return made, {"load_s": load, "voxelise_s": rest}
 
 
-def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, compute: Compute) -> dict[str, float]:
+def _phases(
+    learner: PretrainLearner,
+    state: TrainingState,
+    train: Callable[[Batch], object],
+    given: Sequence[Batch],
+    compute: Compute,
+) -> dict[str, float]:
     """Time the phases of real steps, by hooks on the calls that separate them."""
     marks: list[float] = []
 
@@ -120,23 +126,23 @@ def _phases(state: TrainState, given: Sequence[Batch], config: PretrainConfig, c
 
         return call
 
-    train_step(state, state.student, given[:1], config)  # warm up; prototypes start
-    hooks = [state.student.register_forward_hook(mark)]
+    train(given[0])  # warm up; prototypes start
+    hooks = [state.network.register_forward_hook(mark)]
     passes = ["forward_student_s"]
-    if find_method(config.method.name).has_teacher:
-        hooks.append(state.teacher.head.register_forward_hook(mark))
+    if learner.method.has_teacher:
+        hooks.append(state.others["teacher"].get_submodule("head").register_forward_hook(mark))
         passes.append("forward_teacher_s")
     scaler = state.scaler
     with patch.object(scaler, "scale", marked(scaler.scale)), patch.object(scaler, "unscale_", marked(scaler.unscale_)):
         for batch in given:
             mark()
-            train_step(state, state.student, [batch], config)
+            train(batch)
             mark()
     for hook in hooks:
         hook.remove()
     names = [*passes, "losses_s", "backward_s", "optimizer_s"]
     times = np.reshape(marks, (-1, len(names) + 1))
-    depth = len(config.model.encoder_widths)
+    depth = len(learner.config.model.encoder_widths)
     maps = _median([lambda b=b: [_maps(v, depth) for v in (b.view1, b.view2)] for b in given], compute)  # type: ignore[misc]
     return {
         "maps_s": maps,
@@ -149,11 +155,13 @@ def _maps(view: GroupedView, depth: int) -> MapCache:
     return all_maps(view.coords[sort_order(view.coords)], depth)
 
 
-def _floor(state: TrainState, batch: Batch, config: PretrainConfig) -> dict[str, float]:
+def _floor(learner: PretrainLearner, state: TrainingState, batch: Batch) -> dict[str, float]:
     """Time the matrix products of a step alone: forward and backward of one view, forward or both of the other."""
     voxels = batch.view1.coords
-    figures = bench_engine(state.student.encoder, voxels[sort_order(voxels)], batch.view1.feats.shape[1])
-    views = 4 / 3 if find_method(config.method.name).has_teacher else 2
+    figures = bench_engine(
+        state.network.get_submodule("encoder"), voxels[sort_order(voxels)], batch.view1.feats.shape[1]
+    )
+    views = 4 / 3 if learner.method.has_teacher else 2
     return {"matmul_floor_s": figures["matmul_floor_s"] * views}
 
 

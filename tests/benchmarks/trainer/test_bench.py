@@ -3,9 +3,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 
 from benchmarks.cli import app
 from benchmarks.trainer.step import bench_step, covered
@@ -31,8 +30,8 @@ def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) 
 
 
 def test_a_method_without_a_teacher_has_no_time_for_one(tiny_cache: Path, tmp_path: Path) -> None:
-    config = resolve(PretrainConfig, find_recipe("pointcontrast"), ["model.stem_width=4", "model.encoder_widths=[4]",
-                     "model.decoder_widths=[4]", "method.matches=50", "train.loader_workers=0"])  # fmt: skip
+    small = ("model.stem_width=4", "model.encoder_widths=[4]", "model.decoder_widths=[4]", "contrast.matches=50")
+    config = resolve_pretrain((), ["method.name=pointcontrast", *small, "train.loader_workers=0"])
     figures = bench_step(config, Cache(tiny_cache), steps=1)
     assert "forward_teacher_s" not in figures
     assert figures["forward_student_s"] > 0

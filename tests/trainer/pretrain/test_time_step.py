@@ -1,18 +1,17 @@
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.cli import app
 from iscc_lidar.trainer.engine import choose
 from iscc_lidar.trainer.engine.native import layers
 from iscc_lidar.trainer.pretrain import time_step
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 from iscc_lidar.trainer.pretrain.time_step import relative_difference, time_training
 
 
@@ -28,10 +27,15 @@ class WithoutSigns:
 
 
 @pytest.fixture
-def recipe(tiny: PretrainConfig, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(to_toml(tiny), encoding="utf-8")
+def recipe(tiny_model: str, tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(f'{tiny_model}\n[train]\nloader_workers = 0\ndevice = "cpu"\n', encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def small(recipe: Path) -> PretrainConfig:
+    return resolve_pretrain([recipe])
 
 
 def faulty_torchsparse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +64,10 @@ def test_an_engine_that_differs_is_named_and_fails_the_command(
 
 
 def test_each_engine_is_compared_with_plain_pytorch(
-    cache: Cache, tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, small: PretrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faulty_torchsparse(monkeypatch)
-    times = time_training(cache, tiny, steps=2)
+    times = time_training(cache, small, steps=2)
     plain, native, torchsparse = times.engines
     assert (plain.name, native.name, torchsparse.name) == ("plain PyTorch", "native", "torchsparse")
     assert plain.difference == 0
@@ -74,37 +78,39 @@ def test_each_engine_is_compared_with_plain_pytorch(
     assert min(engine.step_s for engine in times.engines) > 0
 
 
-def test_without_loader_processes_a_step_waits_as_long_as_loading_takes(
-    cache: Cache, tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow_s = 0.2
-    batches = time_step.batches
+def test_a_step_waits_for_a_slow_loader(cache: Cache, small: PretrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_s, step_batches = 0.2, time_step.step_batches
 
     def slow(*args):
-        for step in batches(*args):
+        for step in step_batches(*args):
             time.sleep(slow_s)
             yield step
 
-    monkeypatch.setattr(time_step, "batches", slow)
-    times = time_training(cache, tiny, steps=3)
-    assert slow_s < times.load_s < 2 * slow_s
-    assert slow_s < times.wait_s < 2 * slow_s
-    assert times.wait_s < times.step_s
+    monkeypatch.setattr(time_step, "step_batches", slow)
+    times = time_training(cache, small, steps=3)
+    assert times.load_s > slow_s
+    assert slow_s < times.wait_s < times.step_s
 
 
 def test_a_step_does_not_wait_for_batches_that_are_ready(
-    cache: Cache, tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, small: PretrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step_s = 0.2
-    monkeypatch.setattr(time_step, "train_step", lambda *_: time.sleep(step_s))
-    times = time_training(cache, replace(tiny, train=replace(tiny.train, loader_workers=1)), steps=3)
-    assert times.wait_s < step_s / 2
+    step_s, step_batches = 0.1, time_step.step_batches
+
+    def ready(*args):
+        step = next(step_batches(*args))
+        for _ in range(4):
+            yield step
+
+    monkeypatch.setattr(time_step, "step_batches", ready)
+    monkeypatch.setattr(time_step, "take_step", lambda *_: time.sleep(step_s))
+    times = time_training(cache, small, steps=3)
+    assert times.wait_s < step_s / 10
     assert times.step_s >= step_s
 
 
 def test_micro_batches_and_methods_without_a_teacher_are_timed(cache: Cache, recipe: Path) -> None:
-    changes = ["train.micro_batches=2", "method.matches=50"]
-    config = resolve(PretrainConfig, [find_recipe("pointcontrast"), recipe], changes)
+    config = resolve_pretrain([recipe], ["method.name=pointcontrast", "contrast.matches=50", "train.micro_batches=2"])
     times = time_training(cache, config, steps=1)
     assert times.step_s > 0
 
