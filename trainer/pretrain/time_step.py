@@ -18,12 +18,12 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.loader import PREFETCH, unwrap_worker_errors, worker_death_to_user_error
 from iscc_lidar.trainer.engine.choose import EngineName
 from iscc_lidar.trainer.engine.native import cpu_library, fused
-from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
+from iscc_lidar.trainer.hardware.device import Compute, leave_a_core, oom_to_user_error
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.learner import PretrainLearner
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.run.loop import share_of_this_process, step_batches
+from iscc_lidar.trainer.run.loop import compute_of, share_of_this_process, step_batches
 from iscc_lidar.trainer.run.state import new_state
 from iscc_lidar.trainer.run.step import take_step
 
@@ -85,7 +85,7 @@ def time_training(cache: Cache, config: PretrainConfig, steps: int) -> StepTimes
     Raises:
         UserError: the configuration cannot run here.
     """
-    compute = _compute(config, config.train.engine)
+    compute = compute_of(config.train)
     leave_a_core()
     with oom_to_user_error(), worker_death_to_user_error(), tqdm(bar_format="{desc} [{elapsed}]", leave=False) as bar:
         bar.set_description("bench: loading")
@@ -209,8 +209,7 @@ def _output(config: PretrainConfig, compute: Compute, batch: Batch) -> Tensor:
 
 
 def _compute(config: PretrainConfig, engine: EngineName) -> Compute:
-    train = config.train
-    return choose_compute(train.device, engine, train.precision, train.activation_checkpointing)
+    return compute_of(replace(config.train, engine=engine))
 
 
 @contextmanager
