@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.preprocess.benchmarks.cli import bench
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.datasets.registry import Dataset
@@ -38,8 +37,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.",
 )
-
-app.command(name="bench")(bench)
 
 DatasetName = Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")]
 Root = Annotated[

@@ -147,53 +147,26 @@ def evaluate(
 @report_user_errors
 def bench(
     cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
-    out: Annotated[Path, typer.Option(help="folder of bench.json")],
     recipe: Recipes = None,
     set_: Sets = None,
     steps: Annotated[int, typer.Option(help="timed steps", min=1)] = 8,
 ) -> None:
-    """Time the sparse engine against its matrix products alone, the loader, and the training step.
+    """Time a training step on this machine: how much of it waits for the loader, and which sparse engine is fastest.
+
+    Exit status 1 where the engines' outputs in fp32 differ by more than 1e-4.
 
     Example:
 
-        iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
+        iscc-train bench --cache cache/synthetic --recipe quick
     """
-    from iscc_lidar.trainer.benchmarks.bench import bench_training
+    from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+    from iscc_lidar.trainer.pretrain.time_step import describe, time_training
 
     config = resolve_pretrain(find_recipes(recipe or ()), set_ or ())
-    bench_training(out, config, cache, steps)
-    typer.echo(f"\nfigures: {out / 'bench.json'}")
-
-
-@app.command(name="bench-engines")
-@report_user_errors
-def bench_engines(
-    out: Annotated[Path, typer.Option(help="folder of bench.json")],
-    cache: Annotated[str | None, typer.Option(help="whose sweeps are computed on; default: made-up voxels")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to measure")] = "auto",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
-) -> None:
-    """Compare the sparse engines of this machine at full width: times, memory, shares of what the device can do.
-
-    The status is 1 where outputs in fp32 differ by more than 1e-4.
-
-    Example:
-
-        iscc-train bench-engines --cache cache/semantickitti --out runs/bench --set batch_sizes=[2,4]
-    """
-    from iscc_lidar.trainer.benchmarks.compare_engines import EngineBenchConfig
-    from iscc_lidar.trainer.benchmarks.compare_engines import bench_engines as run
-    from iscc_lidar.trainer.hardware.device import pick_device
-
-    config = resolve(EngineBenchConfig, None, set_ or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
-    agree = run(out, config, cache, pick_device(device))
-    typer.echo(f"\nfigures: {out / 'bench.json'}")
-    raise typer.Exit(0 if agree else 1)
+    times = time_training(Cache(cache), config, steps)
+    typer.echo(describe(times, config))
+    raise typer.Exit(1 if times.disagreeing else 0)
 
 
 @app.command()

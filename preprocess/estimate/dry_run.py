@@ -9,7 +9,7 @@ from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.estimate.estimate import Estimate, Size, choose_stretches, estimate, size_of
 from iscc_lidar.preprocess.plan.plan import Plan
-from iscc_lidar.shared.base.bench_file import processor
+from iscc_lidar.shared.base.provenance import processor
 from iscc_lidar.shared.layouts.layout import find_layout
 
 

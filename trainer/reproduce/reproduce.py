@@ -13,10 +13,9 @@ from typing import Any, Final
 import torch
 
 from iscc_lidar.shared.base import files
-from iscc_lidar.shared.base.bench_file import processor
 from iscc_lidar.shared.base.config import to_dict, to_toml
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.provenance import versions
+from iscc_lidar.shared.base.provenance import processor, versions
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.detection import BoxResult, box_tables, read_box_results, write_box_csv

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.datasets import _parquet_rows, _waymo_tables, registry, semantickitti, waymo
 from iscc_lidar.preprocess.datasets._parquet_rows import open_rows
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
+
+import waymo_writer as writer
 
 NAME = "10_000_000"
 
@@ -55,7 +56,7 @@ def check(sweep: Sweep, truth, second_return: bool = True) -> None:  # type: ign
 
 
 def test_gives_back_points_origins_poses_labels_and_pixels(tmp_path: Path) -> None:
-    scene = writer.Scene(contexts={"training": ("11_a", "10_b"), "validation": ("12_c",)})
+    scene = writer.WaymoScene(contexts={"training": ("11_a", "10_b"), "validation": ("12_c",)})
     truth = writer.write_dataset(tmp_path, scene)
     dataset = waymo.Waymo(tmp_path, options=waymo.WaymoOptions(second_return=True))
     assert dataset.sequences() == ("10_b", "11_a", "12_c")
@@ -90,7 +91,7 @@ def test_rays_of_top_start_where_the_car_was_at_their_moment(tmp_path: Path) -> 
 
 
 layouts = st.builds(
-    writer.Layout,
+    writer.WaymoLayout,
     row_group=st.sampled_from([1, 2, 7, 1000]),
     shuffled=st.booleans(),
     index=st.booleans(),
@@ -101,7 +102,7 @@ layouts = st.builds(
 )
 sides = st.tuples(st.integers(1, 4), st.integers(1, 9))
 scenes = st.builds(
-    writer.Scene,
+    writer.WaymoScene,
     frames=st.integers(1, 3),
     shapes=st.lists(sides, min_size=5, max_size=5).map(lambda s: dict(enumerate(s, start=1))),
     labelled_every=st.integers(1, 3),

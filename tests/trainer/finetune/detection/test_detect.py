@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.run.run import preprocess
@@ -28,6 +27,8 @@ from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfi
 from iscc_lidar.trainer.finetune.detection.detect import report, score_run
 from iscc_lidar.trainer.finetune.detection.learner import DETECTION
 from iscc_lidar.trainer.finetune.loop import finetune
+
+import waymo_writer as writer
 
 
 @pytest.fixture
