@@ -1,4 +1,4 @@
-"""``iscc-train``: pre-train on a cache, and look at what was learnt."""
+"""Command line of training: ``iscc-train``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Pre-train an encoder on a cache, probe what it has learnt, time it.",
+    help="Pre-train an encoder on a cache, fine-tune it with few labels, evaluate, report and export it.",
 )
 
 app.add_typer(finetune.app, name="finetune")
 app.command(name="reproduce")(reproduce)
 
-Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 EngineName = Literal["auto", "native", "torchsparse"]
 Recipes = Annotated[
     list[str] | None,
     typer.Option(
         "--recipe",
-        help="a recipe's name, for example occ_only_8, or a TOML file; may be given several times, later over earlier",
+        help="a recipe's name, for example occ_only_8, or a TOML file; may be repeated, later ones override earlier ones",
     ),
 ]
 
@@ -41,22 +41,27 @@ def pretrain(
     out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
     recipe: Recipes = None,
     set_: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue from the last checkpoint, if there is one")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="remove the run in OUT first")] = False,
     engine: Annotated[
         EngineName | None, typer.Option(help="of the sparse convolutions; short for --set train.engine=...")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="check recipe, cache, memory and time in seconds; write nothing")
+        bool, typer.Option("--dry-run", help="check options, data, memory and time with two steps; write nothing")
     ] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
 ) -> None:
-    """Pre-train an encoder by ISCC, or by a method that it is compared with.
+    """Pre-train an encoder by ISCC, or by another method: `--set method.name=segcontrast`.
 
     OUT holds `encoder.safetensors`, `metrics.jsonl`, `config.json`, and the same options as a recipe, `config.toml`.
 
-    SIGTERM or Ctrl-C ends the run after its step and saves it: exit status 143 or 130, and `--resume` goes on exactly
-    there; a second Ctrl-C ends it at once. After a kill, `--resume` goes on from the last checkpoint.
+    SIGTERM or Ctrl-C ends the run after its step and saves it: exit status 143 or 130, and `--resume` continues exactly
+    there; a second Ctrl-C ends it at once. After a kill, `--resume` continues from the last checkpoint.
+
+    `--show-config` explains each option. `[authors]` marks what the method's authors state, `[ours]` what we chose, with
+    the work it follows.
 
     Several GPUs: `torchrun --nproc-per-node 8 --no-python iscc-train pretrain ...`; the batch stays the same size.
 
@@ -109,18 +114,19 @@ def pretrain(
 def evaluate(
     run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
     train_cache: Annotated[str, typer.Option(help="cache whose labels fit the probes")],
-    val_cache: Annotated[str, typer.Option(help="cache of unseen streets that scores them")],
+    val_cache: Annotated[str, typer.Option(help="cache of other sequences that scores them")],
     out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/evaluation.json")] = None,
     labelled: Annotated[
-        Path | None, typer.Option(help="list of the labelled sweeps, as of: iscc-cache fractions. Default: spread ones")
+        Path | None,
+        typer.Option(help="list of the labelled sweeps, see iscc-cache fractions. Default: evenly spread ones"),
     ] = None,
     untrained: Annotated[
-        bool, typer.Option("--untrained", help="only the control: the run's network untrained")
+        bool, typer.Option("--untrained", help="only the control: the run's network with new weights")
     ] = False,
     set_: Sets = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
 ) -> None:
-    """Score what features are worth without fine-tuning, beside those of the same network untrained.
+    """Score features without fine-tuning, compared with those of the same network untrained.
 
     Linear and nearest-neighbour probe; groups clustered without a label, by prototypes and by k-means; occupancy.
 
@@ -172,11 +178,11 @@ def bench(
 @app.command()
 @report_user_errors
 def report(
-    run: Annotated[Path, typer.Argument(help="OUT of a pre-training run, finished or not")],
-    cache: Annotated[str | None, typer.Option(help="whose sweeps are shown; default: the run's own")] = None,
+    run: Annotated[Path, typer.Argument(help="OUT of a run, finished or not")],
+    cache: Annotated[str | None, typer.Option(help="cache whose sweeps are shown; default: the run's own")] = None,
     out: Annotated[Path | None, typer.Option(help="the page to write; default RUN/report.html")] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="another run, its curves over this one's")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
 ) -> None:
     """Write one HTML page on a run: health, curves, prototypes, sweeps, setup. It needs nothing but a browser.
@@ -201,15 +207,15 @@ def report(
 @app.command()
 @report_user_errors
 def export(
-    run: Annotated[Path, typer.Argument(help="OUT of a pre-training run", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="OUT of a run", show_default=False)],
     to: Annotated[str, typer.Option(help="native, pointcept, mmdetection3d or openpcdet")],
     out: Annotated[Path | None, typer.Option(help="folder to write; default RUN/export/TARGET")] = None,
     cache: Annotated[str | None, typer.Option(help="where the run's cache lies now, if it has moved")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier export in OUT")] = False,
 ) -> None:
-    """Write the encoder for the place where it is fine-tuned.
+    """Write the encoder of a run for another code base.
 
-    OUT holds the weights, what the target needs beside them, `config.json`, and `MODEL_CARD.md`, which tells how to
+    OUT holds the weights, what the target needs besides, `config.json`, and `MODEL_CARD.md`, which explains how to
     load them.
 
     Examples:
