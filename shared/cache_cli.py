@@ -1,25 +1,23 @@
-"""The door to a finished cache: ``iscc-cache``."""
+"""The door to a finished cache: ``iscc-cache``.
+
+Each command imports what it needs when it runs, so that ``--help`` and ``info`` start at once.
+"""
 
 from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pyarrow.compute as pc
 import typer
-from tqdm import tqdm
 
 from iscc_lidar.shared.base.cli_errors import friendly
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.cache.birdseye import draw_sweep
-from iscc_lidar.shared.cache.label_fractions import draw_fractions, write_list
-from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.verify import remove_damaged, verify_cache
-from iscc_lidar.shared.layouts.export_labels import export_semantickitti
-from iscc_lidar.shared.layouts.export_waymo import export_waymo
+
+if TYPE_CHECKING:
+    from iscc_lidar.shared.cache.reader import Cache
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,13 +46,20 @@ def info(path: CachePath) -> None:
 
         iscc-cache info cache/synthetic
     """
+    from iscc_lidar.shared.cache.reader import Cache
+
     cache = Cache(path)
     print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(cache):.1f} MB")
     print(
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
         f"{'groups':>8}{'moving':>8}{'queries':>11}"
     )
-    for name in tqdm(cache.sequence_names, unit="sequence", leave=False, disable=len(cache.sequence_names) < 50):
+    names: Iterable[str] = cache.sequence_names
+    if len(cache.sequence_names) >= 50:
+        from tqdm import tqdm
+
+        names = tqdm(names, unit="sequence", leave=False)
+    for name in names:
         print(_sequence_line(cache, name))
     for skipped in cache.manifest.skipped:
         print(f"skipped: {skipped.name}: {skipped.reason}")
@@ -78,6 +83,8 @@ def verify(
 
         iscc-cache verify cache/synthetic --repair
     """
+    from iscc_lidar.shared.cache.verify import remove_damaged, verify_cache
+
     problems = verify_cache(path, threads, show_progress=True)
     for problem in problems:
         print(problem)
@@ -104,6 +111,9 @@ def show(
 
         iscc-cache show cache/synthetic 00 5 --out sweep.png
     """
+    from iscc_lidar.shared.cache.birdseye import draw_sweep
+    from iscc_lidar.shared.cache.reader import Cache
+
     cache = Cache(path)
     if not cache.sequence_names:
         raise UserError(f"{path}: holds no sequence")
@@ -132,6 +142,10 @@ def export(
 
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
     """
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.layouts.export_labels import export_semantickitti
+    from iscc_lidar.shared.layouts.export_waymo import export_waymo
+
     cache = Cache(path)
     if to is Layout.WAYMO:
         if root is None:
@@ -156,6 +170,9 @@ def fractions(
 
         iscc-cache fractions cache/semantickitti labels --percent 1,10 --seed 1
     """
+    from iscc_lidar.shared.cache.label_fractions import draw_fractions, write_list
+    from iscc_lidar.shared.cache.reader import Cache
+
     cache = Cache(path)
     names = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
     try:
@@ -175,11 +192,10 @@ def _sequence_line(cache: Cache, name: str) -> str:
     moving: set[int] = set()
     for block in cache.blocks(name):
         for column in totals:
-            totals[column] += pc.sum(block.sweeps[column]).as_py() or 0
-        table = block.group_rows
-        ids = table["group"].to_numpy()
-        groups.update(np.unique(ids).tolist())
-        moving.update(np.unique(ids[table["moving"].to_numpy()]).tolist())
+            totals[column] += sum(block.sweeps[column].to_pylist())
+        ids = block.group_rows["group"].to_numpy()
+        groups.update(ids.tolist())
+        moving.update(ids[block.group_rows["moving"].to_numpy()].tolist())
     points = totals["points"]
     share = {key: totals[key] / points if points else math.nan for key in totals}
     counts = f"{name:<12}{entry.sweeps:>8}{len(entry.windows):>9}{points:>13,}"

@@ -11,12 +11,10 @@ import json
 import zlib
 from collections.abc import Collection
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import zarr
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
@@ -27,6 +25,9 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Part, Queries
 from iscc_lidar.shared.store.store import Store
+
+if TYPE_CHECKING:
+    import zarr
 
 _SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
 
@@ -85,7 +86,7 @@ class Block:
 
     def groups(self, index: int) -> Groups:
         """Read what is said of the groups in a sweep."""
-        rows = self.group_rows.filter(pc.field("sweep") == index)
+        rows = _of_sweep(self.group_rows, index)
         corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
         return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
 
@@ -98,7 +99,7 @@ class Block:
         """Read a sweep's labelled boxes; None where the data set has none."""
         if not self.has_boxes:
             return None
-        rows = self._box_rows.filter(pc.field("sweep") == index)
+        rows = _of_sweep(self._box_rows, index)
         lists = {n: np.array(rows[n].to_pylist(), np.float64) for n in ("centre", "size", "image_box")}
         return Boxes(
             np.array(rows["kind"].to_pylist(), dtype=np.str_),
@@ -204,6 +205,12 @@ class Block:
 
 
 _CORNERS = ("centroid", "box_min", "box_max")
+
+
+def _of_sweep(table: pa.Table, index: int) -> pa.Table:
+    import pyarrow.compute as pc  # here, as commands that select no rows start faster without it
+
+    return table.filter(pc.field("sweep") == index)
 
 
 def metres(planes: NDArray[np.int16]) -> NDArray[np.float32]:

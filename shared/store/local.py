@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-
-import zarr
+from typing import IO, TYPE_CHECKING, Any
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.store import CLAIM_FILE, claimed, owner
+
+if TYPE_CHECKING:
+    import zarr
 
 ASIDE_FOLDER = ".aside"
 """Where what is being written lies. No name in it means anything to a reader."""
@@ -80,6 +81,8 @@ class LocalStore:
 
     def array(self, name: str) -> zarr.Array[Any]:
         """See ``Store``."""
+        import zarr  # here, as commands that read no array start faster without it
+
         return zarr.open_array(self.root / name, mode="r")
 
     @contextmanager

@@ -7,11 +7,12 @@ import socket
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-import zarr
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from iscc_lidar.shared.base.errors import UserError
+
+if TYPE_CHECKING:
+    import zarr
 
 CLAIM_FILE: Final = ".owner"
 """Who works there alone; with ``-NAME`` after it, who does as one of several."""
