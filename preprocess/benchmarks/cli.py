@@ -7,14 +7,6 @@ from typing import Annotated
 
 import typer
 
-from iscc_lidar.preprocess.benchmarks.bench import (
-    bench_adapters,
-    bench_full_waymo,
-    bench_groups,
-    bench_synth,
-    bench_whole_stage,
-)
-from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.base.bench_file import BENCH_FILE
 from iscc_lidar.shared.base.cli_errors import friendly
 from iscc_lidar.shared.base.errors import UserError
@@ -37,6 +29,14 @@ def bench(
 
         iscc-preprocess bench data/synthetic --real data/semantickitti --adapter waymo=data/waymo --out runs/bench
     """
+    from iscc_lidar.preprocess.benchmarks.bench import (
+        bench_adapters,
+        bench_full_waymo,
+        bench_groups,
+        bench_synth,
+        bench_whole_stage,
+    )
+
     roots = [("synthetic", streets), *(_adapter(text) for text in adapters or ())]
     for name, root in roots:
         if not root.is_dir():
@@ -54,6 +54,8 @@ def bench(
 
 
 def _adapter(text: str) -> tuple[str, Path]:
+    from iscc_lidar.preprocess.datasets import registry
+
     name, _, root = text.partition("=")
     if name not in registry.names() or not root:
         raise UserError(f"--adapter {text}: expected NAME=ROOT with a data set's name ({', '.join(registry.names())})")
