@@ -12,7 +12,7 @@ from typing import Final
 
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.estimate.peak_memory import peak_bytes
-from iscc_lidar.preprocess.plan.alignment import alignment
+from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.sensor import sweep
@@ -86,7 +86,7 @@ def bench_adapters(out: Path, roots: Sequence[tuple[str, Path]]) -> None:
     for name, root in roots:
         dataset = open_dataset(name, root)
         longest = max(dataset.sequences(), key=lambda sequence: len(dataset.sweep_names(sequence)))
-        rows[f"{name} {root.name}"] = bench_adapter(dataset, [longest]) | alignment(dataset, longest)
+        rows[f"{name} {root.name}"] = bench_adapter(dataset, [longest]) | measure_alignment(dataset, longest)
     title = "reading, one process; share of points within 10 cm of the sweep before"
     print(f"\n{title}\n{adapter_table(rows)}", flush=True)
     for row, figures in rows.items():

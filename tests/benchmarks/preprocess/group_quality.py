@@ -21,7 +21,7 @@ from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
-from iscc_lidar.preprocess.segment.ground import GroundConfig
+from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig
 from iscc_lidar.preprocess.segment.linking import (
     LinkingConfig,
     SweepLabels,
@@ -62,7 +62,7 @@ def bench_group_quality(
     starts: Sequence[int] = (0, 8, 20, 32, 40),
     plain_starts: Sequence[int] = (0, 20),
     clustering: ClusteringConfig | None = None,
-    ground: GroundConfig | None = None,
+    ground: GroundRemovalConfig | None = None,
 ) -> tuple[dict[str, float], str]:
     """Score this package's groups and other methods' on one sequence.
 
@@ -79,7 +79,7 @@ def bench_group_quality(
     """
     config = clustering or ClusteringConfig()
     dataset = open_dataset("semantickitti", root)
-    points, ground_s = _read(dataset, sequence, ground or GroundConfig())
+    points, ground_s = _read(dataset, sequence, ground or GroundRemovalConfig())
     sweeps = len(dataset.sweep_names(sequence))
     methods: dict[str, Method] = {
         "ours": lambda xyz, sweep: cluster_window(xyz, sweep, config),
@@ -111,7 +111,7 @@ def bench_group_quality(
     return figures, _table(figures)
 
 
-def _read(dataset: Dataset, sequence: str, ground: GroundConfig) -> tuple[Points, float]:
+def _read(dataset: Dataset, sequence: str, ground: GroundRemovalConfig) -> tuple[Points, float]:
     """Read a sequence's points above ground; return them and the CPU seconds per sweep of the ground removal."""
     xyz, truth, semantic, sizes, spent = [], [], [], [], 0.0
     for index in range(len(dataset.sweep_names(sequence))):

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.plan.alignment import alignment
+from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.shared.base.geometry import inverse, transform
 
 from benchmarks.preprocess.adapters import adapter_table, bench_adapter
@@ -86,7 +86,7 @@ def test_rates_are_those_of_the_clock(drive: Drive) -> None:
 
 
 def test_right_poses_lay_sweeps_on_each_other(drive: Drive) -> None:
-    figures = alignment(drive, "a")
+    figures = measure_alignment(drive, "a")
     assert figures["pairs"] == 6
     assert figures["near_with_poses"] > 0.98  # points nearer than 5 m by then are not seen
     assert figures["near_without"] < 0.1
@@ -95,24 +95,24 @@ def test_right_poses_lay_sweeps_on_each_other(drive: Drive) -> None:
 
 
 def test_constant_poses_are_detected(drive: Drive) -> None:
-    figures = alignment(Drive(drive.root, right_poses=False), "a")
+    figures = measure_alignment(Drive(drive.root, right_poses=False), "a")
     assert figures["near_with_poses"] == figures["near_without"] < 0.1
     assert figures["moved_m"] == 0
 
 
 @pytest.mark.parametrize(("pairs", "first"), [(1, [0]), (2, [0, 5]), (3, [0, 2, 5]), (99, [0, 1, 2, 3, 4, 5])])
 def test_pairs_spread_over_the_sequence(drive: Drive, pairs: int, first: list[int]) -> None:
-    assert alignment(drive, "a", max_pairs=pairs)["pairs"] == len(first)
+    assert measure_alignment(drive, "a", max_pairs=pairs)["pairs"] == len(first)
     assert [index for _, index in drive.reads] == [i + step for i in first for step in (0, 1)]
 
 
 def test_a_sequence_without_a_pair_has_no_shares(drive: Drive) -> None:
-    assert alignment(drive, "b") == {"pairs": 0}
-    assert alignment(drive, "a", max_pairs=0) == {"pairs": 0}
+    assert measure_alignment(drive, "b") == {"pairs": 0}
+    assert measure_alignment(drive, "a", max_pairs=0) == {"pairs": 0}
 
 
 def test_the_table_has_one_row_per_dataset_and_a_dash_for_what_was_not_measured(drive: Drive) -> None:
-    table = adapter_table({"drive": bench_adapter(drive) | alignment(drive, "a"), "other": {"sweeps": 0.0}})
+    table = adapter_table({"drive": bench_adapter(drive) | measure_alignment(drive, "a"), "other": {"sweeps": 0.0}})
     head, first, second = table.splitlines()
     assert len(head) == len(first) == len(second) <= 160
     assert first.split()[:2] == ["drive", "8"]
@@ -121,7 +121,7 @@ def test_the_table_has_one_row_per_dataset_and_a_dash_for_what_was_not_measured(
 
 def test_simulated_streets_are_read_and_line_up(tiny_streets: Path) -> None:
     dataset = open_dataset("synthetic", tiny_streets)
-    figures = bench_adapter(dataset) | alignment(dataset, dataset.sequences()[0])
+    figures = bench_adapter(dataset) | measure_alignment(dataset, dataset.sequences()[0])
     assert figures["sweeps"] == 12
     files = {file for s in dataset.sequences() for i in range(6) for file in dataset.input_files(s, i)}
     assert figures["mb_per_sweep"] * 12 == pytest.approx(sum(file.stat().st_size for file in files) / 1e6)

@@ -14,9 +14,9 @@ from typing import Final
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
-from iscc_lidar.preprocess.estimate.estimate import choose_stretches, estimate, size_of, spend
-from iscc_lidar.preprocess.run.dask_engine import Engine
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.estimate.costs import choose_samples, estimate_costs, measure_cost, workload_of
+from iscc_lidar.preprocess.run.executor import Executor
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.cache.verify import verify_cache
 from iscc_lidar.shared.store.local import LocalStore
 
@@ -34,9 +34,8 @@ def bench_stage(root: Path) -> dict[str, float]:
     """
     dataset, config = open_dataset("semantickitti", root), PreprocessConfig()
     counts = [len(dataset.sweep_names(sequence)) for sequence in dataset.sequences()]
-    estimated = estimate(
-        choose_stretches(dataset, dataset.sequences(), config.window), config, [size_of(counts, config.window)]
-    )[0]
+    samples = choose_samples(dataset, dataset.sequences(), config.window)
+    estimated = estimate_costs(dataset, samples, config, [workload_of(counts, config.window)])[0]
     found = _process_alone(dataset)
     cache_bytes = found.pop("cache_bytes")
     raw_bytes = sum(file.stat().st_size for file in root.glob("sequences/*/velodyne/*.bin"))
@@ -102,7 +101,7 @@ def _process_alone(dataset: Dataset) -> dict[str, float]:
 def _process(dataset: Dataset) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(Path(folder))
-        spent = spend(dataset, store, PreprocessConfig())
+        spent = measure_cost(lambda: preprocess(dataset, store, PreprocessConfig()), store)
         label_bytes = sum(size for name, size in store.files("").items() if f"{ARRAYS_FOLDER}/label/" in name)
         start = time.perf_counter()
         if verify_cache(folder):
@@ -120,7 +119,7 @@ def _process(dataset: Dataset) -> dict[str, float]:
 
 def _elapsed(dataset: Dataset, cache: Path, workers: int) -> float:
     start = time.perf_counter()
-    preprocess(dataset, LocalStore(cache), PreprocessConfig(), Engine(workers))
+    preprocess(dataset, LocalStore(cache), PreprocessConfig(), Executor(workers))
     return time.perf_counter() - start
 
 

@@ -10,8 +10,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import semantickitti, waymo
-from iscc_lidar.preprocess.run.dask_engine import Engine
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.executor import Executor
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -26,7 +26,7 @@ def test_groups_agree_whether_read_as_waymo_or_as_semantickitti(real_data: Path,
         "kitti": semantickitti.open_dataset(real_data / "semantickitti_from_pandaset"),
     }
     for name, dataset in roads.items():
-        preprocess(dataset, LocalStore(tmp_path / name), PreprocessConfig(), Engine(2))
+        preprocess(dataset, LocalStore(tmp_path / name), PreprocessConfig(), Executor(2))
     caches = [Cache(tmp_path / name) for name in roads]
     label = np.concatenate([paired_labels(*(c.sweep(c.sequence_names[0], i) for c in caches)) for i in range(52)])
     kind = np.minimum(label, 0)  # ground and noise by their codes, any group 0

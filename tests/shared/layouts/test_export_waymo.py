@@ -15,7 +15,7 @@ import pytest
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.waymo import Waymo, WaymoOptions
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.reader import Cache

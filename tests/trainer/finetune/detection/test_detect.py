@@ -11,7 +11,7 @@ import pytest
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
@@ -121,7 +121,7 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
 ) -> None:
     from iscc_lidar.preprocess.config import PreprocessConfig
     from iscc_lidar.preprocess.datasets.registry import open_dataset
-    from iscc_lidar.preprocess.run.run import preprocess
+    from iscc_lidar.preprocess.run.pipeline import preprocess
     from iscc_lidar.shared.store.open import open_store
 
     dataset = open_dataset("kitti", real_boxes)

@@ -17,8 +17,8 @@ from distributed import LocalCluster
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.run.dask_engine import Engine
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.executor import Executor
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.verify import verify_cache
@@ -28,7 +28,7 @@ from caches import TINY, content
 
 
 def run(streets: Path, cache: Path, config: PreprocessConfig, workers: int = 0) -> None:
-    preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Engine(workers))
+    preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Executor(workers))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -44,7 +44,7 @@ def test_a_running_dask_cluster_gives_the_same_bytes(
 ) -> None:
     dataset = registry.open_dataset("synthetic", tiny_streets)
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster:
-        preprocess(dataset, LocalStore(tmp_path / "cache"), tiny_config, Engine(scheduler=cluster.scheduler_address))
+        preprocess(dataset, LocalStore(tmp_path / "cache"), tiny_config, Executor(scheduler=cluster.scheduler_address))
     assert content(tmp_path / "cache") == content(tiny_cache)
 
 

@@ -1,7 +1,6 @@
-"""The primitives that objects are made of.
+"""The primitive solids that objects consist of.
 
-Each is a unit solid, stretched, turned and placed: all three kinds are convex, so a ray meets one in
-a single interval.
+Each is a unit solid, scaled, rotated and translated. All three shapes are convex, so a ray meets one in one interval.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Vector = Sequence[float] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Part:
+class Solid:
     """One primitive in its object's frame (x forward, y left, z up, origin on the ground).
 
     Attributes:
@@ -33,10 +32,9 @@ class Part:
         half: half sizes along its own axes, metres [3].
         raw: SemanticKITTI raw class id at rest.
         rotation: object_R_part, float64 [3, 3].
-        taper: how much narrower the top is than the bottom in x and y, 0 to 1.
-        mean_free_path_m: 0 for a solid surface; else a ray travels an exponential length of this mean
-            inside before it returns, and may pass: foliage, wire mesh, glass.
-
+        taper: by how much the top is narrower than the bottom in x and y, 0 to 1.
+        mean_free_path_m: 0 for an opaque surface; otherwise a ray travels an exponentially distributed length with this
+            mean inside before it returns, and may pass through: foliage, wire mesh, glass.
     """
 
     shape: int
@@ -55,60 +53,30 @@ def box(
     taper: tuple[float, float] = (0.0, 0.0),
     fuzzy: float = 0.0,
     rotation: NDArray[np.float64] | None = None,
-) -> Part:
+) -> Solid:
     """Make a box, or a frustum, from its full size [3] in metres."""
-    return Part(
-        FRUSTUM,
-        np.array(centre, float),
-        np.array(size, float) / 2,
-        raw,
-        np.eye(3) if rotation is None else rotation,
-        taper,
-        fuzzy,
-    )
+    rotation = np.eye(3) if rotation is None else rotation
+    return Solid(FRUSTUM, np.array(centre, float), np.array(size, float) / 2, raw, rotation, taper, fuzzy)
 
 
 def ball(
     centre: Vector, radii: Vector, raw: int, fuzzy: float = 0.0, rotation: NDArray[np.float64] | None = None
-) -> Part:
+) -> Solid:
     """Make an ellipsoid from its three radii in metres."""
-    return Part(
-        ELLIPSOID,
-        np.array(centre, float),
-        np.array(radii, float),
-        raw,
-        np.eye(3) if rotation is None else rotation,
-        (0.0, 0.0),
-        fuzzy,
-    )
+    rotation = np.eye(3) if rotation is None else rotation
+    return Solid(ELLIPSOID, np.array(centre, float), np.array(radii, float), raw, rotation, (0.0, 0.0), fuzzy)
 
 
-def bar(start: Vector, end: Vector, radius: float, raw: int, taper: float = 0.0, fuzzy: float = 0.0) -> Part:
-    """Make a round bar between two points; with a taper it is thinner at its end."""
+def bar(start: Vector, end: Vector, radius: float, raw: int, taper: float = 0.0, fuzzy: float = 0.0) -> Solid:
+    """Make a round bar between two points; with taper it is thinner at its end."""
     a, b = np.array(start, float), np.array(end, float)
     length = float(np.linalg.norm(b - a))
-    return Part(
-        CYLINDER,
-        (a + b) / 2,
-        np.array([radius, radius, length / 2]),
-        raw,
-        _rotation_to((b - a) / length),
-        (taper, taper),
-        fuzzy,
-    )
+    half = np.array([radius, radius, length / 2])
+    return Solid(CYLINDER, (a + b) / 2, half, raw, _rotation_to((b - a) / length), (taper, taper), fuzzy)
 
 
-def turn(roll: float = 0.0, pitch: float = 0.0, yaw: float = 0.0) -> NDArray[np.float64]:
-    """Rotation matrix Rz(yaw) Ry(pitch) Rx(roll), angles in radians."""
-    (cr, cp, cy), (sr, sp, sy) = np.cos([roll, pitch, yaw]), np.sin([roll, pitch, yaw])
-    rx = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-    rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-    return np.asarray(rz @ ry @ rx)
-
-
-def extent(parts: list[Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper corner of the tight box around an object in its own frame: float64 [3] each, metres."""
+def extent(parts: list[Solid]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute the lower and upper corner of an object's tight box in its own frame: float64 [3] each, metres."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for part in parts:
         reach = np.abs(part.rotation) * part.half
@@ -122,8 +90,8 @@ def extent(parts: list[Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return low, high
 
 
-def footprint(parts: list[Part]) -> tuple[float, float, float, float]:
-    """Extent of an object in its own frame: x_min, x_max, y_min, y_max, metres."""
+def footprint(parts: list[Solid]) -> tuple[float, float, float, float]:
+    """Bound an object in its own frame: x_min, x_max, y_min, y_max, metres."""
     centre = np.array([p.centre for p in parts])
     reach = np.array([np.abs(p.rotation) @ p.half for p in parts])
     low, high = (centre - reach).min(axis=0), (centre + reach).max(axis=0)

@@ -1,4 +1,4 @@
-"""What a cache shall hold: written before the work, so that any number of processes do parts of the same."""
+"""The plan of a cache: saved before processing, so that any number of processes can do parts of the same cache."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Plan:
 
     Attributes:
         dataset: where they come from.
-        config: options, settled.
-        jobs: those to process, in the data set's order.
-        skipped: those that were left out from the start.
+        config: options, with every "auto" resolved.
+        jobs: sequences to process, in the dataset's order.
+        skipped: sequences with problems, left out from the start.
     """
 
     dataset: Dataset
@@ -37,37 +37,39 @@ class Plan:
     skipped: tuple[SkippedSequence, ...]
 
 
-def settled(config: PreprocessConfig) -> PreprocessConfig:
-    """Replace what is chosen by what is installed by the choice: what is recorded is what is done."""
-    return replace(config, ground=ground.settled(config.ground), clustering=clustering.settled(config.clustering))
+def resolve_auto(config: PreprocessConfig) -> PreprocessConfig:
+    """Replace every "auto" by what it means on this machine: the cache records what was done."""
+    return replace(
+        config, ground=ground.resolve_auto(config.ground), clustering=clustering.resolve_auto(config.clustering)
+    )
 
 
 def make_plan(
     dataset: Dataset, store: Store, config: PreprocessConfig, sequences: Sequence[str] | None, *, skip: bool
 ) -> Plan:
-    """Look for problems and cut every sequence into windows: those asked for, and those that the cache holds already.
+    """Check the data and cut sequences into windows: the requested ones, and those that the cache already contains.
 
     Args:
         dataset: where the sweeps come from.
         store: where the cache lies.
         config: options.
         sequences: those to add, by default all.
-        skip: leave sequences out whose data have a problem, instead of refusing.
+        skip: leave out sequences whose data have a problem, instead of raising.
 
     Raises:
-        UserError: bad input, or a folder that holds something else.
+        UserError: bad input, or the folder contains something else than a cache of this dataset.
     """
-    config = settled(config)
-    held = _held(dataset, store)
-    every = dataset.sequences()
-    if gone := sorted(held - set(every)):
+    config = resolve_auto(config)
+    cached = _cached_sequences(dataset, store)
+    available = dataset.sequences()
+    if gone := sorted(cached - set(available)):
         raise UserError(
-            f"{store.url}: holds sequence {gone[0]}, which the data do not have; give the data that it was made from, "
-            "or another --cache"
+            f"{store.url}: contains sequence {gone[0]}, which the data do not have; pass the data that it was made "
+            "from, or another --cache"
         )
-    either = held.union(every if sequences is None else sequences)
-    # Those asked for that are not there have problems, which are named.
-    wanted = [*(name for name in every if name in either), *sorted(either.difference(every))]
+    either = cached.union(available if sequences is None else sequences)
+    # Requested sequences that are not available have problems, which are reported.
+    wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
     broken = find_problems(dataset, wanted)
     if broken and (not skip or len(broken) == len(wanted)):
         refuse_problems(broken, can_skip=not skip)
@@ -77,7 +79,7 @@ def make_plan(
 
 
 def save_plan(plan: Plan, store: Store) -> None:
-    """Write a plan."""
+    """Write a plan to the store."""
     content = {
         "config_key": config_key(plan.config, plan.dataset),
         "sequences": {job.sequence: job.sweeps for job in plan.jobs},
@@ -87,35 +89,35 @@ def save_plan(plan: Plan, store: Store) -> None:
 
 
 def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
-    """Read the plan that a cache was begun with.
+    """Read the plan of a cache that was initialised.
 
     Raises:
-        UserError: there is none, or it is of other data or options.
+        UserError: there is no plan, or it is of other data or options.
     """
-    config = settled(config)
+    config = resolve_auto(config)
     content = _read(store)
     if content["config_key"] != config_key(config, dataset):
-        raise UserError(f"{store.url}: was begun with other options or data; give those, or run init again")
+        raise UserError(f"{store.url}: was initialised with other options or data; pass those, or run init again")
     jobs = tuple(plan_sequence(dataset, name, store, config) for name in content["sequences"])
     for job in jobs:
         if job.sweeps != content["sequences"][job.sequence]:
             raise UserError(
                 f"{store.url}: sequence {job.sequence} has {job.sweeps} sweeps, had "
-                f"{content['sequences'][job.sequence]} when the cache was begun; run: iscc-preprocess init"
+                f"{content['sequences'][job.sequence]} when the cache was initialised; run: iscc-preprocess init"
             )
     return Plan(dataset, config, jobs, tuple(SkippedSequence(**item) for item in content["skipped"]))
 
 
 def part_of(jobs: Sequence[SequenceJob], part: int, parts: int) -> tuple[SequenceJob, ...]:
-    """The ``part``-th of so many parts, from 1: whole sequences, dealt longest first to whoever has least."""
+    """Return part number ``part`` (from 1) of ``parts``: each sequence, longest first, goes to the smallest part."""
     shares: list[list[SequenceJob]] = [[] for _ in range(parts)]
     for job in sorted(jobs, key=lambda job: (-job.sweeps, job.sequence)):
-        min(shares, key=lambda share: sum(held.sweeps for held in share)).append(job)
+        min(shares, key=lambda share: sum(other.sweeps for other in share)).append(job)
     return tuple(sorted(shares[part - 1], key=lambda job: jobs.index(job)))
 
 
-def _held(dataset: Dataset, store: Store) -> set[str]:
-    """Sequences that the cache holds already. Raises UserError where the folder holds something else."""
+def _cached_sequences(dataset: Dataset, store: Store) -> set[str]:
+    """Return the sequences that the cache already contains. Raises UserError if the folder contains something else."""
     if store.exists(MANIFEST_FILE):
         manifest = read_manifest(store)
         if manifest.dataset != dataset.name:
@@ -123,9 +125,11 @@ def _held(dataset: Dataset, store: Store) -> set[str]:
                 f"{store.url}: is a cache of {manifest.dataset}, not of {dataset.name}; pass another --cache"
             )
         return {entry.name for entry in manifest.sequences}
-    strange = [name for name in store.names() if not name.startswith(".") and name != "sequences"]
-    if strange:
-        raise UserError(f"{store.url}: is not a cache, it holds {strange[0]}; pass an empty or new folder as --cache")
+    foreign = [name for name in store.names() if not name.startswith(".") and name != "sequences"]
+    if foreign:
+        raise UserError(
+            f"{store.url}: is not a cache, it contains {foreign[0]}; pass an empty or new folder as --cache"
+        )
     return set()
 
 
@@ -134,7 +138,9 @@ def _read(store: Store) -> dict[str, Any]:
         content = json.loads(store.read(PLAN_FILE))
         _ = content["config_key"], content["sequences"].items(), content["skipped"]
     except FileNotFoundError:
-        raise UserError(f"{store.url}: was not begun; run: iscc-preprocess init DATASET --cache {store.url}") from None
+        raise UserError(
+            f"{store.url}: was not initialised; run: iscc-preprocess init DATASET --cache {store.url}"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{store.url}/{PLAN_FILE}: damaged ({error}); run: iscc-preprocess init") from None
     found: dict[str, Any] = content
