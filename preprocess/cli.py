@@ -22,10 +22,12 @@ from iscc_lidar.preprocess.run.dask_engine import Engine
 from iscc_lidar.preprocess.run.run import OnError, begin, preprocess, work
 from iscc_lidar.preprocess.run.run import finalise as finish
 from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.layouts.layout import find_layout
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
 
 _ALIGNED_SEQUENCES = 3
 
@@ -59,7 +61,7 @@ Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes
 
 
 @app.command()
-@friendly
+@report_user_errors
 def run(
     dataset: DatasetName,
     root: Root = None,
@@ -121,7 +123,7 @@ def run(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def init(
     dataset: DatasetName,
     root: Root = None,
@@ -150,7 +152,7 @@ def init(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def finalise(
     dataset: DatasetName,
     root: Root = None,
@@ -170,7 +172,7 @@ def finalise(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def check(
     dataset: DatasetName,
     folder: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help="folder of the data set, as --root")] = None,
@@ -206,7 +208,7 @@ def check(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def synth(
     out: Annotated[Path, typer.Argument(help="folder to write sequences/NN/... into")],
     workers: Workers = None,
@@ -235,12 +237,12 @@ def synth(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def datasets() -> None:
     """List the data sets that can be read: the layout that is expected, and where to get them."""
     for name in registry.names():
-        print(f"{name:<16}{registry.description(name)}")
-        print(f"{'':<16}{registry.how_to_get(name)}. Root: --root, ${root_variable(name)} or data/{name}")
+        print(f"{name:<16}{find_layout(name).description}")
+        print(f"{'':<16}{find_layout(name).how_to_get}. Root: --root, ${root_variable(name)} or data/{name}")
 
 
 def _source(dataset: str, root: Path | None, data: list[str] | None) -> Dataset:

@@ -1,1 +1,1 @@
-"""What the offline stage and the trainer have in common: reading the cache, configuration, errors."""
+"""Used by preprocessing and training: the cache, its storage, datasets' layouts, configuration, errors."""

@@ -1,53 +1,45 @@
-"""The door to a finished cache: ``iscc-cache``."""
+"""Command line that reads a cache: information, verification, pictures, exports and lists of sweeps."""
 
 from __future__ import annotations
 
-import enum
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pyarrow.compute as pc
 import typer
-from tqdm import tqdm
 
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.cache.birdseye import draw_sweep
-from iscc_lidar.shared.cache.label_fractions import draw_fractions, write_list
-from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.verify import remove_damaged, verify_cache
-from iscc_lidar.shared.layouts.export_labels import export_semantickitti
-from iscc_lidar.shared.layouts.export_waymo import export_waymo
+
+if TYPE_CHECKING:
+    from iscc_lidar.shared.cache.reader import Cache
+
+# Commands import what they need: arrays and tables take a second, which --help must not.
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Look at, check and export a cache of group labels.",
+    help="Inspect, verify and export a cache of group labels.",
 )
 
 CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="folder of the cache, or its URL")]
 
 
-class Layout(enum.StrEnum):
-    """Layouts that labels can be exported to."""
-
-    SEMANTICKITTI = "semantickitti"
-    WAYMO = "waymo"
-
-
 @app.command()
-@friendly
+@report_user_errors
 def info(path: CachePath) -> None:
-    """Tell what a cache holds.
+    """Print sequences, sweeps and label statistics of a cache.
 
     Example:
 
         iscc-cache info cache/synthetic
     """
+    from tqdm import tqdm
+
+    from iscc_lidar.shared.cache.reader import Cache
+
     cache = Cache(path)
     print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(cache):.1f} MB")
     print(
@@ -61,15 +53,15 @@ def info(path: CachePath) -> None:
 
 
 @app.command()
-@friendly
+@report_user_errors
 def verify(
     path: CachePath,
-    repair: Annotated[bool, typer.Option("--repair", help="remove what is damaged or foreign")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="files read at once")] = 8,
+    repair: Annotated[bool, typer.Option("--repair", help="remove damaged and foreign files")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="number of files read at the same time")] = 8,
 ) -> None:
     """Check every file against its checksum. Exit status 1 if any is damaged, missing or foreign.
 
-    With --repair blocks with a problem are removed: the iscc-preprocess command that made the cache then makes
+    With --repair, blocks with a problem are removed: the iscc-preprocess command that made the cache then makes
     those blocks again, and only those.
 
     Examples:
@@ -78,25 +70,27 @@ def verify(
 
         iscc-cache verify cache/synthetic --repair
     """
+    from iscc_lidar.shared.cache.verify import remove_damaged, verify_cache
+
     problems = verify_cache(path, threads, show_progress=True)
     for problem in problems:
         print(problem)
     if problems and repair:
         remove_damaged(path, problems)
-        raise UserError(f"{path}: {len(problems)} problems, removed; run again the iscc-preprocess that made it")
+        raise UserError(f"{path}: {len(problems)} problems, removed; run the iscc-preprocess that made it again")
     if problems:
         raise UserError(f"{path}: {len(problems)} problems; see: iscc-cache verify --help")
-    print(f"{path}: whole")
+    print(f"{path}: OK")
 
 
 @app.command()
-@friendly
+@report_user_errors
 def show(
     path: CachePath,
     sequence: Annotated[str | None, typer.Argument(help="name of the sequence. Default: the first")] = None,
     sweep: Annotated[int | None, typer.Argument(help="index of the sweep, from 0. Default: the middle one")] = None,
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: SEQUENCE_SWEEP.png here")] = None,
-    reach: Annotated[float, typer.Option(help="half the width of what is shown, metres", min=1)] = 40.0,
+    reach: Annotated[float, typer.Option(help="half the width of the area shown, metres", min=1)] = 40.0,
 ) -> None:
     """Draw a sweep from above: raw with labelled boxes, ground, groups in colours that persist over time, queries.
 
@@ -104,9 +98,12 @@ def show(
 
         iscc-cache show cache/synthetic 00 5 --out sweep.png
     """
+    from iscc_lidar.shared.cache.birdseye import draw_sweep
+    from iscc_lidar.shared.cache.reader import Cache
+
     cache = Cache(path)
     if not cache.sequence_names:
-        raise UserError(f"{path}: holds no sequence")
+        raise UserError(f"{path}: contains no sequence")
     name = cache.sequence_names[0] if sequence is None else sequence
     index = cache.sequence(name).sweeps // 2 if sweep is None else sweep
     target = out or Path(f"{name}_{index:06d}.png")
@@ -115,16 +112,16 @@ def show(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def export(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write into")],
-    to: Annotated[Layout, typer.Option(help="layout to write")] = Layout.SEMANTICKITTI,
-    root: Annotated[Path | None, typer.Option(help="waymo: folder of the data set, for its images' shapes")] = None,
+    to: Annotated[str, typer.Option(help="layout to write: semantickitti or waymo")] = "semantickitti",
+    root: Annotated[Path | None, typer.Option(help="waymo: folder of the dataset, for its images' shapes")] = None,
 ) -> None:
     """Write the group labels in another layout, as instances.
 
-    semantickitti: one .label file a sweep. waymo: one Parquet file a context, like those of lidar_segmentation.
+    semantickitti: one .label file per sweep. waymo: one Parquet file per context, like those of lidar_segmentation.
 
     Example:
 
@@ -132,40 +129,42 @@ def export(
 
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
     """
-    cache = Cache(path)
-    if to is Layout.WAYMO:
-        if root is None:
-            raise UserError("--to waymo needs --root, the folder of the data set: its range images' shapes are there")
-        files = export_waymo(cache, out, root)
-    else:
-        files = export_semantickitti(cache, out)
-    print(f"{to.value}: {files} label files below {out}")
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.layouts.layout import all_layouts
+
+    exports = {layout.name: layout.export_labels for layout in all_layouts() if layout.export_labels}
+    if to not in exports:
+        raise UserError(f"--to {to}: expected one of {', '.join(exports)}")
+    print(f"{to}: {exports[to](Cache(path), out, root)} label files below {out}")
 
 
 @app.command()
-@friendly
+@report_user_errors
 def fractions(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write labels_PERCENT.txt into")],
-    percent: Annotated[str, typer.Option(help="percentages of all sweeps, with commas between")] = "1,2,5,10",
+    percent: Annotated[str, typer.Option(help="percentages of all sweeps, separated by commas")] = "1,2,5,10",
     seed: Annotated[int, typer.Option(help="another seed draws other sweeps", min=0)] = 0,
 ) -> None:
-    """Draw the sweeps that keep their labels: nested fractions, each sequence with its share; one sweep a line.
+    """Draw the sweeps that keep their labels: nested fractions, spread over all sequences; one sweep per line.
 
     Example:
 
         iscc-cache fractions cache/semantickitti labels --percent 1,10 --seed 1
     """
+    from iscc_lidar.shared.cache.label_fractions import draw_fractions, write_list
+    from iscc_lidar.shared.cache.reader import Cache
+
     cache = Cache(path)
     names = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
     try:
         percents = [float(text) for text in percent.split(",")]
     except ValueError:
-        raise UserError(f"--percent {percent}: expected numbers with commas between, as in 1,2,5,10") from None
-    for share, frames in draw_fractions(names, percents, seed).items():
+        raise UserError(f"--percent {percent}: expected numbers separated by commas, as in 1,2,5,10") from None
+    for share, sweeps in draw_fractions(names, percents, seed).items():
         file = out / f"labels_{share:g}.txt"
-        write_list(file, frames, f"{share:g} % of the sweeps of {path} ({cache.manifest.dataset}), seed {seed}")
-        print(f"{file}: {len(frames)} sweeps")
+        write_list(file, sweeps, f"{share:g} % of the sweeps of {path} ({cache.manifest.dataset}), seed {seed}")
+        print(f"{file}: {len(sweeps)} sweeps")
 
 
 def _sequence_line(cache: Cache, name: str) -> str:
@@ -175,11 +174,10 @@ def _sequence_line(cache: Cache, name: str) -> str:
     moving: set[int] = set()
     for block in cache.blocks(name):
         for column in totals:
-            totals[column] += pc.sum(block.sweeps[column]).as_py() or 0
-        table = block.group_rows
-        ids = table["group"].to_numpy()
-        groups.update(np.unique(ids).tolist())
-        moving.update(np.unique(ids[table["moving"].to_numpy()]).tolist())
+            totals[column] += int(block.sweeps[column].to_numpy().sum())
+        ids, is_moving = (block.group_rows[column].to_numpy() for column in ("group", "moving"))
+        groups.update(ids.tolist())
+        moving.update(ids[is_moving].tolist())
     points = totals["points"]
     share = {key: totals[key] / points if points else math.nan for key in totals}
     counts = f"{name:<12}{entry.sweeps:>8}{len(entry.windows):>9}{points:>13,}"

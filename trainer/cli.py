@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.trainer.finetune.cli import finetune
 from iscc_lidar.trainer.reproduce.cli import reproduce
@@ -35,7 +35,7 @@ Recipes = Annotated[
 
 
 @app.command()
-@friendly
+@report_user_errors
 def pretrain(
     cache: Annotated[str | None, typer.Option(help="a cache made by iscc-preprocess")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
@@ -105,7 +105,7 @@ def pretrain(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def evaluate(
     run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
     train_cache: Annotated[str, typer.Option(help="cache whose labels fit the probes")],
@@ -144,7 +144,7 @@ def evaluate(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def bench(
     cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
     out: Annotated[Path, typer.Option(help="folder of bench.json")],
@@ -167,7 +167,7 @@ def bench(
 
 
 @app.command(name="bench-engines")
-@friendly
+@report_user_errors
 def bench_engines(
     out: Annotated[Path, typer.Option(help="folder of bench.json")],
     cache: Annotated[str | None, typer.Option(help="whose sweeps are computed on; default: made-up voxels")] = None,
@@ -197,7 +197,7 @@ def bench_engines(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def report(
     run: Annotated[Path, typer.Argument(help="OUT of a pre-training run, finished or not")],
     cache: Annotated[str | None, typer.Option(help="whose sweeps are shown; default: the run's own")] = None,
@@ -226,7 +226,7 @@ def report(
 
 
 @app.command()
-@friendly
+@report_user_errors
 def export(
     run: Annotated[Path, typer.Argument(help="OUT of a pre-training run", show_default=False)],
     to: Annotated[str, typer.Option(help="native, pointcept, mmdetection3d or openpcdet")],

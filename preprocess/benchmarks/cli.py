@@ -16,11 +16,11 @@ from iscc_lidar.preprocess.benchmarks.bench import (
 )
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.base.bench_file import BENCH_FILE
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.errors import UserError
 
 
-@friendly
+@report_user_errors
 def bench(
     streets: Annotated[Path, typer.Argument(help="synthetic streets, made by: iscc-preprocess synth")],
     out: Annotated[Path, typer.Option(help="folder of bench.json")],

@@ -18,7 +18,7 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import complaints, count_rows, png_size, read_rows
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.layouts.kitti_objects import IMAGE_SIZE, read_camera, read_objects, to_sensor
+from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, read_camera, read_objects, to_sensor
 
 PARTS: Final = ("training", "testing")
 _LISTS: Final = {"train": "training", "val": "training", "trainval": "training", "test": "testing"}

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.layouts.nuscenes_tables import calibrations, damaged, lidar_rows, rows, table
+from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, damaged, lidar_rows, rows, table
 
 TABLES: Final = ("sensor", "calibrated_sensor", "scene", "sample", "sample_data", "ego_pose")
 

@@ -25,6 +25,7 @@ from iscc_lidar.preprocess.datasets._parquet_rows import (
 )
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.layouts.waymo import BOX_CLASS_OF_TYPE
 
 CONTEXT_KEY: Final = "key.segment_context_name"
 TIME_KEY: Final = "key.frame_timestamp_micros"
@@ -39,7 +40,6 @@ _BOX: Final = "[LiDARBoxComponent]"
 _BOX_COLUMNS: Final = tuple(
     f"{_BOX}.box.{part}" for part in (*(f"{kind}.{axis}" for kind in ("center", "size") for axis in "xyz"), "heading")
 )
-_BOX_KINDS: Final = {1: "Vehicle", 2: "Pedestrian", 3: "Sign", 4: "Cyclist"}
 _VEHICLE_POSE: Final = "[VehiclePoseComponent].world_from_vehicle.transform"
 
 LASERS: Final = {1: "TOP", 2: "FRONT", 3: "SIDE_LEFT", 4: "SIDE_RIGHT", 5: "REAR"}
@@ -177,7 +177,7 @@ def _boxes(path: Path, _version: tuple[int, int]) -> Mapping[int, Boxes]:
             f"{path}: row {wrong[0]}: a box's numbers are not finite or its size is not positive "
             f"({values[wrong[0]].tolist()}); fetch the file again"
         )
-    kind = np.array([_BOX_KINDS.get(number, "Unknown") for number in table[f"{_BOX}.type"].to_pylist()])
+    kind = np.array([BOX_CLASS_OF_TYPE.get(number, "Unknown") for number in table[f"{_BOX}.type"].to_pylist()])
     found: dict[int, Boxes] = {}
     for frame in np.unique(frames).tolist():
         own = frames == frame

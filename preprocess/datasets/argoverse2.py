@@ -34,12 +34,7 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import found_in
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
-
-DESCRIPTION: Final = "Argoverse 2 sensor logs: ROOT/sensor/{train,val,test}/LOG/sensors/lidar/*.feather and poses"
-HOW_TO_GET: Final = (
-    "Argoverse 2's Sensor data set is at argoverse.org (CC BY-NC-SA 4.0). Of each log only sensors/lidar, "
-    "city_SE3_egovehicle.feather and calibration are needed: leave sensors/cameras, most of its size, out"
-)
+from iscc_lidar.shared.layouts.argoverse2 import LAYOUT
 
 _SPLITS: Final = ("train", "val", "test")
 _POSE_FILE: Final = "city_SE3_egovehicle.feather"
@@ -65,7 +60,7 @@ class Argoverse2:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Points have no labels."""
-        return ("unlabelled",)
+        return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """Ids of the logs that hold sweeps, sorted."""

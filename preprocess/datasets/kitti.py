@@ -10,22 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _kitti_object, _kitti_raw
 from iscc_lidar.preprocess.datasets._files import found_in
 from iscc_lidar.shared.base.errors import UserError
-
-DESCRIPTION: Final = (
-    "KITTI raw and object layouts: ROOT/DATE/DATE_drive_NNNN_sync/{velodyne_points,oxts}, ROOT/training/velodyne"
-)
-HOW_TO_GET: Final = (
-    "KITTI is at cvlibs.net/datasets/kitti (CC BY-NC-SA 3.0, registration). Raw: of each drive the archive "
-    "'synced+rectified data' (velodyne_points and oxts are used, image_* may be left out) and of each date "
-    "'calibration' (calib_imu_to_velo.txt). Object: 'Velodyne point clouds' (data_object_velodyne.zip, 29 GB); "
-    "ImageSets/{train,val,trainval,test}.txt, one frame number a line, are optional and not part of the download"
-)
+from iscc_lidar.shared.layouts.kitti import LAYOUT
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class Kitti:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Only 0, unlabelled: neither layout has point labels."""
-        return ("unlabelled",)
+        return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """Names of the drives, then of the object frames, sorted."""

@@ -24,15 +24,8 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, missing_tables, read_tables, rigid
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.layouts.nuscenes_names import CLASS_NAMES, class_lut, splits
-from iscc_lidar.shared.layouts.nuscenes_tables import VERSIONS, versions
-
-DESCRIPTION: Final = "nuScenes layout: ROOT/v1.0-{trainval,test,mini}/*.json, ROOT/{samples,sweeps}/LIDAR_TOP/*.pcd.bin"
-HOW_TO_GET: Final = (
-    "nuScenes is at nuscenes.org (CC BY-NC-SA 4.0, registration), v1.0. Pre-training needs the metadata archive "
-    "(v1.0-trainval_meta) and samples/LIDAR_TOP and sweeps/LIDAR_TOP of the file blobs, of any number of them; "
-    "v1.0-mini is complete. nuScenes-lidarseg, unpacked over the same folder, is for evaluation"
-)
+from iscc_lidar.shared.layouts.formats.nuscenes_tables import VERSIONS, versions
+from iscc_lidar.shared.layouts.nuscenes import LAYOUT, class_lut, splits
 
 _COLUMNS: Final = 5
 _LIDAR_SE3_SENSOR: Final = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -48,7 +41,7 @@ class NuScenes:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The 16 classes of the lidarseg benchmark by index; 0 is unlabelled or left out."""
-        return CLASS_NAMES
+        return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """Names of the scenes, sorted: of those in the tables the ones of which some key frame's file is there.

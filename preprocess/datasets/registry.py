@@ -75,22 +75,6 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name != "registry" and not name.startswith("_")))
 
 
-def description(name: str) -> str:
-    """One line on a data set and the layout that is expected."""
-    return str(importlib.import_module(f"{datasets.__name__}.{name}").DESCRIPTION)
-
-
-def how_to_get(name: str) -> str:
-    """Where a data set is to be had, under which licence, and which of its files are needed for what."""
-    return str(importlib.import_module(f"{datasets.__name__}.{name}").HOW_TO_GET)
-
-
-def published_size(name: str) -> tuple[int, int] | None:
-    """Sequences and sweeps of a data set as its owners publish it; None where there is no such number."""
-    size: tuple[int, int] | None = getattr(importlib.import_module(f"{datasets.__name__}.{name}"), "PUBLISHED", None)
-    return size
-
-
 def open_dataset(name: str, root: Path) -> Dataset:
     """Open a data set by name. Raises UserError for an unknown name or where it is not at ``root``."""
     if name not in names():

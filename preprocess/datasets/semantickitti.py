@@ -21,15 +21,8 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
-from iscc_lidar.shared.layouts.kitti_objects import read_camera, read_objects, to_sensor
-from iscc_lidar.shared.layouts.semantickitti_classes import CLASS_NAMES, CLASS_OF_RAW
-
-DESCRIPTION: Final = "SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt"
-PUBLISHED: Final = (22, 43_552)  # sequences and sweeps, with the 11 that have no published labels
-HOW_TO_GET: Final = (
-    "SemanticKITTI is at semantic-kitti.org, its points at cvlibs.net (KITTI odometry, velodyne, 80 GB; CC BY-NC-SA). "
-    "Pre-training needs velodyne/*.bin, and poses.txt and calib.txt from the label download; labels/ is for evaluation"
-)
+from iscc_lidar.shared.layouts.formats.kitti_objects import read_camera, read_objects, to_sensor
+from iscc_lidar.shared.layouts.semantickitti import CLASS_OF_RAW, LAYOUT
 
 _CLASS_LUT: Final = np.zeros(2**16, dtype=np.uint8)
 _CLASS_LUT[list(CLASS_OF_RAW)] = list(CLASS_OF_RAW.values())
@@ -55,7 +48,7 @@ class SemanticKitti:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the semantic classes by index; 0 is unlabelled."""
-        return CLASS_NAMES
+        return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """Names of the sequences that hold sweeps, sorted."""

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Final
 
 from iscc_lidar.preprocess.datasets import semantickitti
 from iscc_lidar.shared.base.errors import UserError
-
-DESCRIPTION: Final = "procedural streets made by: iscc-preprocess synth ROOT"
-HOW_TO_GET: Final = "iscc-preprocess synth ROOT makes them"
 
 
 def open_dataset(root: Path) -> semantickitti.SemanticKitti:

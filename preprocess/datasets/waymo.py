@@ -33,40 +33,7 @@ from iscc_lidar.preprocess.datasets._waymo_returns import Returns, concatenated,
 from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.shared.base.errors import UserError
-
-DESCRIPTION: Final = "Waymo Open Dataset v2: ROOT/{training,validation,testing}/{lidar,...}/CONTEXT.parquet"
-PUBLISHED: Final = (1_000, 198_068)  # sequences and sweeps, training and validation
-HOW_TO_GET: Final = (
-    "Waymo Open Dataset is at waymo.com/open, under its own licence (non-commercial use), after signing in. Take the "
-    "Perception Dataset v2, release 2.0.1 (the labels of 2.0.0 differ; do not mix them). Pre-training needs the "
-    "components lidar, lidar_calibration, lidar_pose and vehicle_pose; lidar_segmentation and lidar_box are labels"
-)
-
-CLASS_NAMES: Final = (
-    "unlabelled",
-    "car",
-    "truck",
-    "bus",
-    "other-vehicle",
-    "motorcyclist",
-    "bicyclist",
-    "pedestrian",
-    "sign",
-    "traffic-light",
-    "pole",
-    "construction-cone",
-    "bicycle",
-    "motorcycle",
-    "building",
-    "vegetation",
-    "tree-trunk",
-    "curb",
-    "road",
-    "lane-marker",
-    "other-ground",
-    "walkable",
-    "sidewalk",
-)
+from iscc_lidar.shared.layouts.waymo import LAYOUT
 
 _SPLITS: Final = {"train": "training", "val": "validation", "test": "testing"}
 _NEEDED: Final = tuple(PURPOSES)
@@ -109,7 +76,7 @@ class Waymo:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the semantic classes by index; 0 is unlabelled."""
-        return CLASS_NAMES
+        return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """Names of the contexts of all splits, sorted, also of those that lack a component."""
@@ -249,7 +216,7 @@ class Waymo:
                     )
                 own = (pixel[:, 0] == laser) & (pixel[:, 1] == number)
                 object_id, class_id = labels[pixel[own, 2], pixel[own, 3]].T
-                semantic[own] = np.where((class_id > 0) & (class_id < len(CLASS_NAMES)), class_id, 0)
+                semantic[own] = np.where((class_id > 0) & (class_id < len(self.class_names)), class_id, 0)
                 instance[own] = object_id
         return semantic, instance
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.datasets.registry import Dataset, published_size
+from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.estimate.estimate import Estimate, Size, choose_stretches, estimate, size_of
 from iscc_lidar.preprocess.plan.plan import Plan
 from iscc_lidar.shared.base.bench_file import processor
+from iscc_lidar.shared.layouts.layout import find_layout
 
 
 def dry_run(plan: Plan, workers: int) -> str:
@@ -56,7 +57,7 @@ def _lines(found: Estimate, size: Size, workers: int) -> list[str]:
 
 def _published(dataset: Dataset, config: PreprocessConfig, sweeps: int) -> Size | None:
     """Size of the data set as its owners publish it, of sequences of equal length; None where all of it is here."""
-    known = published_size(dataset.name)
+    known = find_layout(dataset.name).published
     if known is None or sweeps >= known[1]:
         return None
     sequences, total = known

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.layouts.layout import find_layout
 
 _SHOWN_PROBLEMS = 20
 
@@ -40,7 +41,7 @@ def find_dataset(name: str, root: Path | None = None) -> Dataset:
         return registry.open_dataset(name, folder)
     except UserError as error:
         where = f"Pass its folder as --root (ROOT= with make) or in {variable}"
-        raise UserError(f"{error}{why}\n{where}.\n{registry.how_to_get(name)}") from None
+        raise UserError(f"{error}{why}\n{where}.\n{find_layout(name).how_to_get}") from None
 
 
 def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split: str | None = None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from iscc_lidar.preprocess.synthetic.semantics import (
 from iscc_lidar.preprocess.synthetic.sensor import SynthSweep, elevations
 from iscc_lidar.preprocess.synthetic.street import Street, world_SE3_objects
 from iscc_lidar.shared.base.geometry import inverse
-from iscc_lidar.shared.layouts.kitti_objects import image_boxes
+from iscc_lidar.shared.layouts.formats.kitti_objects import image_boxes
 
 KINDS: Final = {
     CAR: "Car",

@@ -1,1 +1,1 @@
-"""What everything rests on: errors, files, configuration, geometry, pictures."""
+"""Errors, files, configuration, geometry, pictures: for all other parts."""

@@ -1,4 +1,4 @@
-"""Shared libraries that installing compiled from this package's own C, where there was a compiler; through ctypes."""
+"""Load this package's C kernels, which installation compiles if there is a compiler, through ctypes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import importlib.util
 
 
 def load_library(module: str, interface: int) -> tuple[ctypes.CDLL | None, str]:
-    """Load a library by the name of the extension module that it was built as.
+    """Load the shared library of an extension module.
 
     Args:
-        module: its full name.
-        interface: what its function ``iscc_interface`` must return: the version that the caller was written for.
+        module: full name of the extension module.
+        interface: the version that the caller was written for, which its function ``iscc_interface`` must return.
 
     Returns:
-        the library, or None and why there is none.
+        The library, or None and the reason.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

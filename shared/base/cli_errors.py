@@ -1,4 +1,4 @@
-"""How a command ends when its user must act: one message on stderr, exit status 1."""
+"""Report errors that the user can fix as one message on stderr, with exit status 1."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ R = TypeVar("R")
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
-def friendly(command: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a command so that a UserError, and a disk that is full, are told without a stack trace."""
+def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a command so that a UserError or a full disk is reported without a stack trace."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -30,12 +30,12 @@ def friendly(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             print(
                 f"error: {error.filename or 'a file'}: {error.strerror}. What was finished before is kept; "
-                "make room, or choose another place, and run the command again",
+                "free some space or choose another place, and run the command again",
                 file=sys.stderr,
             )
             raise SystemExit(1) from None
         except KeyboardInterrupt:
-            print("interrupted; what was finished is kept", file=sys.stderr)
+            print("interrupted; finished work is kept", file=sys.stderr)
             raise SystemExit(130) from None
 
     return wrapped

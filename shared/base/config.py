@@ -1,8 +1,8 @@
 """Configuration: frozen dataclasses, TOML recipes over them, ``section.key=value`` over those.
 
-A stage's options are a frozen dataclass beside the code that they steer; a command's configuration
-is a frozen dataclass of such sections. The types of the fields are the schema: a value of another
-type and an unknown key are refused, with the nearest name that exists.
+The options of a stage are a frozen dataclass next to the code that uses them; the configuration of a command is a
+frozen dataclass of such sections. The types of the fields are the schema: a value of another type and an unknown key
+are errors, which name the nearest known key.
 """
 
 from __future__ import annotations
@@ -27,30 +27,32 @@ def option(default: T, why: str) -> T:
     return dataclasses.field(default=default, metadata={"why": why})
 
 
-def section(kind: type[T], **defaults: Any) -> T:
-    """Declare a field that holds another configuration dataclass, with that one's defaults but for some."""
-    return dataclasses.field(default_factory=functools.partial(kind, **defaults))
+def section(config_type: type[T], **defaults: Any) -> T:
+    """Declare a field that contains another configuration dataclass, with its defaults except for ``defaults``."""
+    return dataclasses.field(default_factory=functools.partial(config_type, **defaults))
 
 
 def resolve(
-    kind: type[T], recipes: Path | Sequence[Path] | None = None, overrides: Iterable[str] = (), flag: str = "--set"
+    config_type: type[T],
+    recipes: Path | Sequence[Path] | None = None,
+    overrides: Iterable[str] = (),
+    flag: str = "--set",
 ) -> T:
-    """Build a configuration from its defaults, then TOML recipes in turn, then ``section.key=value`` items.
+    """Build a configuration from its defaults, then TOML recipes in order, then ``section.key=value`` items.
 
-    All changes are made at once, so that options which only fit together can be given in any order.
+    All changes are applied at once, so that options that depend on each other can be given in any order.
 
     Raises:
-        UserError: an unreadable recipe, an unknown key, a value of the wrong type, or values that do
-            not fit together.
+        UserError: an unreadable recipe, an unknown key, a value of the wrong type, or incompatible values.
     """
-    return build(kind, sources([recipes] if isinstance(recipes, Path) else recipes or (), overrides, flag))
+    return build(config_type, sources([recipes] if isinstance(recipes, Path) else recipes or (), overrides, flag))
 
 
 def sources(recipes: Iterable[Path], overrides: Iterable[str] = (), flag: str = "--set") -> list[dict[str, Any]]:
-    """Read what each recipe and each ``section.key=value`` item gives: nested dictionaries of Given.
+    """Read recipes and ``section.key=value`` items into nested dictionaries of Given, one for each.
 
     Raises:
-        UserError: an unreadable recipe, or an item that is not of this form.
+        UserError: an unreadable recipe, or an item without "=".
     """
     found = [_given(read_toml(recipe), str(recipe)) for recipe in recipes]
     for item in overrides:
@@ -61,18 +63,18 @@ def sources(recipes: Iterable[Path], overrides: Iterable[str] = (), flag: str = 
     return found
 
 
-def build(kind: type[T], given: Iterable[dict[str, Any]]) -> T:
-    """Build a configuration from its defaults and sources in turn. Raises UserError as resolve."""
+def build(config_type: type[T], given: Iterable[dict[str, Any]]) -> T:
+    """Build a configuration from its defaults, then these sources in order. Raises UserError like resolve."""
     changes: dict[str, Any] = {}
     for source in given:
         _overlay(changes, source)
-    return _merge(kind(), changes, prefix="")
+    return _merge(config_type(), changes, prefix="")
 
 
-def find_shipped(folder: Path, name: str, kind: str = "recipe") -> Path:
-    """Find a TOML file by its path, or by its name among those in ``folder``, which come with the program.
+def find_shipped(folder: Path, name: str, option_name: str = "recipe") -> Path:
+    """Find a TOML file by its path, or by its name among those in ``folder`` that come with the program.
 
-    Raises UserError, which names the option ``--KIND``, where there is neither.
+    Raises UserError, which names the option ``--OPTION_NAME``, if there is neither.
     """
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
@@ -80,20 +82,22 @@ def find_shipped(folder: Path, name: str, kind: str = "recipe") -> Path:
     shipped = folder / f"{name}.toml"
     if not shipped.exists():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.toml")))
-        raise UserError(f"--{kind} {name}: neither a file nor a {kind} that comes with the program ({names})")
+        raise UserError(
+            f"--{option_name} {name}: neither a file nor a {option_name} that comes with the program ({names})"
+        )
     return shipped
 
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """A value that the user gave, and where."""
+    """A value given by the user, and where it was given."""
 
     value: Any
     source: str
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises UserError where it is missing or malformed."""
+    """Read a TOML file. Raises UserError if it is missing or malformed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -108,7 +112,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def to_toml(config: Any) -> str:
-    """Write a configuration as a commented TOML recipe: every key, its value and what it means."""
+    """Format a configuration as a commented TOML recipe: every key, its value and meaning."""
     lines: list[str] = []
     fields = dataclasses.fields(config)
     for field in (f for f in fields if not dataclasses.is_dataclass(getattr(config, f.name))):
@@ -125,7 +129,7 @@ def _toml_line(field: dataclasses.Field[Any], value: Plain) -> str:
 
 
 def toml_value(value: Plain) -> str:
-    """Write a value as TOML and ``--set`` take it."""
+    """Format a value for TOML and ``--set``."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -137,8 +141,8 @@ def toml_value(value: Plain) -> str:
 
 
 def _parse_value(text: str) -> Any:
-    # TOML's own grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string, also in a list: a
-    # shell takes quotes away.
+    # TOML's grammar reads numbers, booleans, quoted strings and arrays; a bare word is a string, also in a list,
+    # because the shell removes quotes.
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -191,7 +195,7 @@ def _merge(config: T, changes: Mapping[str, Any], prefix: str) -> T:
             raise UserError(f"{source}: {key} is an option, not a section")
     try:
         return cast(T, dataclasses.replace(cast(Any, config), **updates))
-    except ValueError as error:  # a dataclass's own __post_init__ refuses the combination
+    except ValueError as error:  # raised by a dataclass's __post_init__
         raise UserError(f"{', '.join(_sources(changes))}: {error}") from None
 
 

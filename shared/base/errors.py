@@ -1,9 +1,9 @@
-"""The one error that a user meets: what is wrong, where, and what to do about it."""
+"""The error type for users: what is wrong, where, and what to do about it."""
 
 
 class UserError(Exception):
     """A mistake outside the program: bad input, a wrong option, a damaged cache.
 
-    The message names the file or option, says what was expected and what was found, and how to go
-    on. The command line prints it without a stack trace and exits with status 1.
+    The message names the file or option, what was expected, what was found, and what to do. The command line prints
+    it without a stack trace and exits with status 1.
     """

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, flushed to disk, then renamed."""
+"""Atomic writes of files and folders: written aside, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TORN: Final = re.compile(r"\..+\.\d+\.tmp")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file's content in one step; parents are made."""
+    """Write or replace a file in one step; missing parent folders are created."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
-    """Replace a file's content in one step; parents are made. Until then it lies aside, by default next to it."""
+    """Write or replace a file in one step, from a temporary file ``aside``, by default next to it."""
     aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         make_folder(path.parent)
@@ -41,20 +41,20 @@ def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
 
 
 def remove_torn(folder: Path) -> None:
-    """Remove what killed processes had begun to write in a folder that no living one writes to."""
+    """Remove the temporary files of killed processes in a folder that no running process writes to."""
     for path in folder.iterdir() if folder.exists() else ():
         if is_torn(path):
             path.unlink()
 
 
 def is_torn(path: Path) -> bool:
-    """Whether a file is one that write_bytes had begun and not renamed."""
+    """Return whether a file is a temporary one of write_bytes."""
     return _TORN.fullmatch(path.name) is not None
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an OSError say which file could not be written; that of a full disk does not by itself."""
+    """Name the file in an OSError, which that of a full disk does not do by itself."""
     try:
         yield
     except OSError as error:
@@ -63,9 +63,9 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def new_folder(path: Path, aside: Path | None = None) -> Iterator[Path]:
-    """Yield an empty folder aside, by default next to ``path``; at the end all in it is flushed and moved to ``path``.
+    """Yield an empty temporary folder, by default next to ``path``; flush it and move it to ``path`` at the end.
 
-    What stood there is removed just before. On an error nothing is left behind.
+    A previous folder is removed just before. After an error nothing is left behind.
     """
     aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
@@ -85,7 +85,7 @@ def new_folder(path: Path, aside: Path | None = None) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, where they are missing, so that they outlast a crash of the machine."""
+    """Create a folder and its missing parents so that they survive a crash of the machine."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
@@ -93,7 +93,7 @@ def make_folder(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises UserError where it is missing or malformed."""
+    """Read a JSON object. Raises UserError if it is missing or malformed."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -104,7 +104,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's content, hexadecimal."""
+    """Compute the SHA-256 digest of a file's content, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

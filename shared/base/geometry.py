@@ -1,4 +1,4 @@
-"""Rigid transforms and lengths. ``dst_SE3_src`` is float64 [4, 4] and takes points of frame src to frame dst."""
+"""Rigid transforms and lengths. ``dst_SE3_src`` is float64 [4, 4] and transforms points from frame src to dst."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def transform(dst_SE3_src: NDArray[np.float64], xyz_src: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Take points [N, 3] in metres from frame src to frame dst, in float64."""
+    """Transform points [N, 3], metres, from frame src to frame dst, in float64."""
     return xyz_src.astype(np.float64) @ dst_SE3_src[:3, :3].T + dst_SE3_src[:3, 3]
 
 
@@ -20,6 +20,6 @@ def inverse(dst_SE3_src: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def squared_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared lengths [N] of vectors [N, 3], in their own precision: several times as fast as numpy.linalg.norm."""
+    """Compute squared lengths [N] of vectors [N, 3], in float32: several times as fast as numpy.linalg.norm."""
     found: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
     return found

@@ -1,4 +1,4 @@
-"""Where an output comes from: versions of what made it."""
+"""Provenance of an output: versions of the software that made it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PACKAGES = ("numpy", "pyarrow", "zarr", "dask", "hdbscan", "pypatchworkpp", "sc
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program, Python and the installed packages that results depend on."""
+    """Return the versions of this program, Python and the installed packages that results depend on."""
     found = {"iscc-lidar": iscc_lidar.__version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -1,1 +1,1 @@
-"""Read a cache: blocks, sweeps, verification, lists of sweeps, a picture."""
+"""Read a cache: blocks, sweeps, verification, lists of sweeps, pictures."""

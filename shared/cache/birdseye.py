@@ -1,4 +1,4 @@
-"""Bird's-eye pictures of a cached sweep: raw, ground, groups, queries."""
+"""Pictures of a cached sweep from above: raw, ground, groups, queries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Box
     Args:
         sweep: what to draw.
         path: the PNG to write.
-        reach_m: half the width of what is shown, metres.
+        reach_m: half the width of the area shown, metres.
         boxes: its labelled boxes, drawn over the raw points.
 
     Raises:
@@ -45,7 +45,7 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Box
 
 
 def group_colors(ids: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Colours [N, 3] of group ids; an id always has the same one, neighbouring ids have different ones."""
+    """Return a colour for each group id, RGB [N, 3]; the same for the same id, different for neighbouring ids."""
     unique, inverse = np.unique(ids, return_inverse=True)
     palette = [colorsys.hsv_to_rgb((i * _GOLDEN) % 1, 0.45 + 0.5 * ((i * 7) % 5) / 4, 1.0) for i in unique.tolist()]
     return np.array(palette).reshape(-1, 3)[inverse]

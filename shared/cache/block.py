@@ -1,7 +1,7 @@
-"""Read a block of a cache: what is read is checked against what the block was finished with.
+"""Read a block of a cache and check what is read.
 
-By zarr's own codecs. Every sweep's rows have a checksum of their own, of what was written, not of what lies on disk: it
-tells damage, a file in another's place, and a reader's own mistakes alike.
+Arrays are decoded by zarr. The rows of each sweep have a checksum of the values written, not of the bytes on disk: it
+detects damage, swapped files and errors in decoding.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import json
 import zlib
 from collections.abc import Collection
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import zarr
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
@@ -25,14 +23,17 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_table
-from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Part, Queries
+from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Queries, SweepField
 from iscc_lidar.shared.store.store import Store
+
+if TYPE_CHECKING:
+    import zarr
 
 _SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
 
 
 class Block:
-    """One block of successive sweeps: its arrays and its tables, each opened when first read."""
+    """A block of consecutive sweeps: its arrays and tables, each opened when first read."""
 
     def __init__(self, store: Store, sequence: str, entry: BlockEntry) -> None:
         self.sequence = sequence
@@ -42,26 +43,26 @@ class Block:
 
     @cached_property
     def sweeps(self) -> pa.Table:
-        """The table of sweeps; see data_schemas.tables.SWEEPS."""
+        """Table of sweeps; see data_schemas.tables.SWEEPS."""
         table = self._table(manifests.SWEEPS_FILE)
         if table.num_rows != self.entry.stop - self.entry.start:
-            raise self._damaged(manifests.SWEEPS_FILE, "it has another number of sweeps than the manifest says")
+            raise self._damaged(manifests.SWEEPS_FILE, "its number of sweeps is not that in the manifest")
         return table
 
     @cached_property
     def group_rows(self) -> pa.Table:
-        """The table of groups, a row a group in a sweep; see data_schemas.tables.GROUPS."""
+        """Table of groups, one row per group and sweep; see data_schemas.tables.GROUPS."""
         return self._table(manifests.GROUPS_FILE)
 
     @cached_property
     def array_names(self) -> frozenset[str]:
-        """Names of the arrays of points and queries that it was written with: those with checksums."""
+        """Names of its arrays of points and queries: those with checksums."""
         return frozenset(name for name, checksum in self.sweeps["crc32"][0].as_py().items() if checksum is not None)
 
-    def sweep(self, index: int, without: Collection[Part] = ()) -> CachedSweep:
-        """Read one sweep by its index within the sequence.
+    def sweep(self, index: int, without: Collection[SweepField] = ()) -> CachedSweep:
+        """Read one sweep by its index within the sequence, except the fields in ``without``.
 
-        What it is read without is None in the result, and queries are none: each array takes a millisecond to read.
+        These are None in the result, queries empty. Reading an array takes a millisecond.
         """
         row = index - self.entry.start
         pose = np.array(self.sweeps["world_SE3_sensor"][row].as_py(), dtype=np.float64).reshape(4, 4)
@@ -72,10 +73,10 @@ class Block:
             xyz=metres(self.rows("xyz", index)),
             intensity=self.rows("intensity", index).astype(np.float32) / np.float32(255),
             label=self.rows("label", index),
-            semantic=self.rows("semantic", index) if self._holds("semantic", without) else None,
+            semantic=self.rows("semantic", index) if self._has("semantic", without) else None,
             world_SE3_sensor=pose,
             queries=NO_QUERIES if "queries" in without else self.queries(index),
-            pixel=self.rows("pixel", index).T if self._holds("pixel", without) else None,
+            pixel=self.rows("pixel", index).T if self._has("pixel", without) else None,
         )
 
     def queries(self, index: int) -> Queries:
@@ -84,21 +85,21 @@ class Block:
         return Queries(metres(self.rows("query_xyz", index)), *(self.rows(name, index) for name in names))
 
     def groups(self, index: int) -> Groups:
-        """Read what is said of the groups in a sweep."""
-        rows = self.group_rows.filter(pc.field("sweep") == index)
+        """Read the description of a sweep's groups."""
+        rows = _rows_of(self.group_rows, index)
         corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
         return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
 
     @property
     def has_boxes(self) -> bool:
-        """Whether its sweeps' boxes are known."""
+        """Whether its sweeps have labelled boxes."""
         return manifests.BOXES_FILE in self._digests
 
     def boxes(self, index: int) -> Boxes | None:
-        """Read a sweep's labelled boxes; None where the data set has none."""
+        """Read a sweep's labelled boxes; None if the dataset has none."""
         if not self.has_boxes:
             return None
-        rows = self._box_rows.filter(pc.field("sweep") == index)
+        rows = _rows_of(self._box_rows, index)
         lists = {n: np.array(rows[n].to_pylist(), np.float64) for n in ("centre", "size", "image_box")}
         return Boxes(
             np.array(rows["kind"].to_pylist(), dtype=np.str_),
@@ -111,7 +112,7 @@ class Block:
         )
 
     def camera(self, index: int) -> Camera | None:
-        """Read the camera that a sweep's boxes were labelled in; None without one."""
+        """Read the camera in which a sweep's boxes were labelled; None without one."""
         if "camera" not in self.sweeps.column_names:
             return None
         found = self.sweeps["camera"][index - self.entry.start].as_py()
@@ -129,29 +130,29 @@ class Block:
         return self._table(manifests.BOXES_FILE)
 
     def rows(self, name: str, index: int) -> NDArray[Any]:
-        """Read the rows of a sweep, as stored, of an array of points or queries.
+        """Read the rows of a sweep in an array of points or queries, as stored.
 
         Raises:
-            UserError: the block has no such array, or it is damaged.
+            UserError: the block has no such array, or the array is damaged.
         """
         row = index - self.entry.start
         start, stop = (int(n) for n in self._starts[_SPECS[name].rows][row : row + 2])
         array = self._array(name)
         try:
             found = np.ascontiguousarray(array[:, start:stop] if _SPECS[name].planes else array[start:stop])
-        except Exception as error:  # codecs raise whatever they like for damaged bytes
+        except Exception as error:  # codecs raise all types of errors for damaged bytes
             why = f"{type(error).__name__}: {error}"
             raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", why) from None
         if row_checksum(found) != self.sweeps["crc32"][row][name].as_py():
-            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "it is not what was written")
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "its checksum is wrong")
         return found
 
-    def _holds(self, name: Part, without: Collection[Part]) -> bool:
+    def _has(self, name: SweepField, without: Collection[SweepField]) -> bool:
         return name in self.array_names and name not in without
 
     @cached_property
     def _starts(self) -> dict[str, NDArray[np.int64]]:
-        """First row of each sweep in the arrays of points and of queries, then the row count."""
+        """First row of each sweep in the arrays of points and of queries, and the total at the end."""
         counts = {name: self.sweeps[name].to_numpy().astype(np.int64) for name in ("points", "queries")}
         return {name: np.concatenate([[0], np.cumsum(count)]) for name, count in counts.items()}
 
@@ -166,14 +167,14 @@ class Block:
             array = self._store.array(f"{self.entry.path}/{file}")
         except UserError:
             raise
-        except Exception as error:  # as of damaged bytes
+        except Exception as error:  # raised for damaged bytes
             raise self._damaged(file, f"{type(error).__name__}: {error}") from None
         if array.dtype != np.dtype(spec.dtype) or array.ndim != (2 if spec.planes else 1):
             raise self._damaged(file, f"it is {array.dtype} {list(array.shape)}, not {spec.dtype} by {spec.rows}")
         return array
 
     def _table(self, name: str) -> pa.Table:
-        content = self._whole(name, self._digests.get(name))
+        content = self._read(name, self._digests.get(name))
         try:
             return read_table(pa.BufferReader(content))
         except (OSError, pa.ArrowException) as error:
@@ -181,10 +182,10 @@ class Block:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        return block_files(self._whole(manifests.BLOCK_FILE, self.entry.digest))
+        return block_files(self._read(manifests.BLOCK_FILE, self.entry.digest))
 
-    def _whole(self, name: str, digest: str | None) -> bytes:
-        """A file's content, which is that with the digest."""
+    def _read(self, name: str, digest: str | None) -> bytes:
+        """Read a file and check its digest."""
         try:
             content = self._store.read(f"{self.entry.path}/{name}")
         except FileNotFoundError:
@@ -192,13 +193,13 @@ class Block:
         except OSError as error:
             raise self._damaged(name, str(error.strerror)) from None
         if hashlib.sha256(content).hexdigest() != digest:
-            raise self._damaged(name, "it is not what was written")
+            raise self._damaged(name, "its checksum is wrong")
         return content
 
     def _damaged(self, name: str, why: str) -> UserError:
         cache = self._store.url
         return UserError(
-            f"{cache}/{self.entry.path}/{name}: damaged, or the cache was made anew meanwhile: {why}; "
+            f"{cache}/{self.entry.path}/{name}: damaged, or the cache was remade meanwhile: {why}; "
             f"run: iscc-cache verify {cache}"
         )
 
@@ -206,18 +207,24 @@ class Block:
 _CORNERS = ("centroid", "box_min", "box_max")
 
 
+def _rows_of(table: pa.Table, sweep: int) -> pa.Table:
+    import pyarrow.compute as pc  # takes 0.15 s, which commands without it save
+
+    return table.filter(pc.field("sweep") == sweep)
+
+
 def metres(planes: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Stored positions int16 [3, N] to metres float32 [N, 3]."""
+    """Convert stored positions, int16 [3, N], to metres, float32 [N, 3]."""
     return np.ascontiguousarray(planes.T).astype(np.float32) * np.float32(POSITION_QUANTUM_M)
 
 
 def row_checksum(rows: NDArray[Any]) -> int:
-    """CRC-32 of a sweep's rows of an array, as the table of sweeps holds it: little-endian, C order."""
+    """Compute the CRC-32 of a sweep's rows of an array, little-endian in C order, as in the table of sweeps."""
     return zlib.crc32(rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def block_files(content: bytes) -> dict[str, str]:
-    """SHA-256 of a block's files by name, from its block file; none where that cannot be read."""
+    """Read the SHA-256 of each file of a block from its block file; none if that is damaged."""
     try:
         found = json.loads(content)["files"]
         return {str(name): str(digest) for name, digest in found.items()}

@@ -1,4 +1,4 @@
-"""Read a cache: labels, points, poses, groups and occupancy queries of a sweep, each when it is asked for."""
+"""Read a cache: labels, points, poses, groups and occupancy queries of a sweep, each on demand."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.block import Block
-from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Part, Queries
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Queries, SweepField
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
 
 _OPEN_BLOCKS = 64
 
@@ -25,14 +26,14 @@ class Cache:
     """A finished cache, local or at a URL. Arrays are opened when first read; safe to pickle to worker processes."""
 
     def __init__(self, where: Path | str) -> None:
-        """Open a cache. Raises UserError where there is none, or one that this version cannot read."""
+        """Open a cache. Raises UserError if it is missing, or this version cannot read it."""
         self.store = open_store(where)
         self.manifest, self.digest = _read_manifest(self.store)
         self._sequences = {entry.name: entry for entry in self.manifest.sequences}
 
     @property
     def path(self) -> str:
-        """Where it lies, a path or a URL."""
+        """Path or URL of its folder."""
         return self.store.url
 
     @property
@@ -41,49 +42,49 @@ class Cache:
         return tuple(self._sequences)
 
     def sequence(self, name: str) -> SequenceEntry:
-        """Manifest entry of a sequence. Raises UserError for an unknown name."""
+        """Return the manifest entry of a sequence. Raises UserError for an unknown name."""
         if name not in self._sequences:
-            raise UserError(f"{self.path}: no sequence {name!r}; it holds {', '.join(self._sequences) or 'none'}")
+            raise UserError(f"{self.path}: no sequence {name!r}; there are {', '.join(self._sequences) or 'none'}")
         return self._sequences[name]
 
     def sweep_names(self, sequence: str) -> list[str]:
-        """The data set's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
+        """Read the dataset's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
         return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]
 
     def labelled_sweeps(self, sequence: str) -> list[int]:
-        """Indices of a sequence's sweeps with a point of a semantic class. Raises UserError for an unknown sequence."""
+        """Find a sequence's sweeps with semantic labels, by index. Raises UserError for an unknown sequence."""
         found: list[int] = []
         for block in self.blocks(sequence):
             columns = (block.sweeps[name].to_pylist() for name in ("sweep", "labelled"))
             found += [int(index) for index, points in zip(*columns, strict=True) if points > 0]
         return found
 
-    def sweep(self, sequence: str, index: int, without: Collection[Part] = ()) -> CachedSweep:
-        """Read one sweep, all of it or without some parts. Raises UserError for an unknown one or a damaged block."""
+    def sweep(self, sequence: str, index: int, without: Collection[SweepField] = ()) -> CachedSweep:
+        """Read one sweep, or all but some fields of it. Raises UserError for an unknown sweep or a damaged block."""
         return self.block(sequence, index).sweep(index, without)
 
     def label(self, sequence: str, index: int) -> NDArray[np.int32]:
-        """Read the labels of a sweep's points alone, int32 [N]: a group's id, or a code of data_schemas.labels."""
+        """Read only the labels of a sweep's points, int32 [N]: group id or a code of data_schemas.labels."""
         return self.block(sequence, index).rows("label", index)
 
     def groups(self, sequence: str, index: int) -> Groups:
-        """Read what is said of a sweep's groups."""
+        """Read the description of a sweep's groups."""
         return self.block(sequence, index).groups(index)
 
     def queries(self, sequence: str, index: int) -> Queries:
-        """Read a sweep's occupancy queries alone."""
+        """Read only a sweep's occupancy queries."""
         return self.block(sequence, index).queries(index)
 
     def boxes(self, sequence: str, index: int) -> Boxes | None:
-        """Read a sweep's labelled boxes; None where the data set has none."""
+        """Read a sweep's labelled boxes; None if the dataset has none."""
         return self.block(sequence, index).boxes(index)
 
     def camera(self, sequence: str, index: int) -> Camera | None:
-        """Read the camera that a sweep's boxes were labelled in; None without one."""
+        """Read the camera in which a sweep's boxes were labelled; None without one."""
         return self.block(sequence, index).camera(index)
 
     def block(self, sequence: str, index: int) -> Block:
-        """Open the block that holds a sweep."""
+        """Open the block that contains a sweep."""
         entry = self.sequence(sequence)
         for block in entry.blocks:
             if block.start <= index < block.stop:
@@ -96,12 +97,12 @@ class Cache:
 
 
 def read_manifest(store: Store) -> Manifest:
-    """Read a cache's manifest. Raises UserError where there is none, or not a readable one."""
+    """Read a cache's manifest. Raises UserError if it is missing or unreadable."""
     return _read_manifest(store)[0]
 
 
 def _read_manifest(store: Store) -> tuple[Manifest, str]:
-    """A cache's manifest and the SHA-256 of its file."""
+    """Read a cache's manifest and compute the SHA-256 of its file."""
     path = f"{store.url}/{manifests.MANIFEST_FILE}"
     try:
         content = store.read(manifests.MANIFEST_FILE)

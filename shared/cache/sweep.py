@@ -1,4 +1,4 @@
-"""What of a sweep a cache holds, as numpy arrays."""
+"""A cached sweep as numpy arrays."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Part = Literal["semantic", "queries", "pixel"]
-"""What of a sweep may be left unread."""
+SweepField = Literal["semantic", "queries", "pixel"]
+"""Fields of a sweep that need not be read."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Queries:
     Attributes:
         xyz: float32 [M, 3], metres, sensor frame of the sweep.
         kind: uint8 [M], data_schemas.arrays.OCCUPIED, FREE_NEAR or FREE_FAR.
-        group: int32 [M], the group whose surface is probed.
-        source: int32 [M], index within the sequence of the sweep whose ray saw it.
+        group: int32 [M], the group near whose surface it is.
+        source: int32 [M], index within the sequence of the sweep whose ray observed it.
 
     """
 
@@ -35,11 +35,11 @@ NO_QUERIES = Queries(*(np.zeros(shape, dtype) for shape, dtype in zip(((0, 3), 0
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of which a sweep has points, ascending by id.
+    """The groups with points in a sweep, ascending by id.
 
     Attributes:
         group: int32 [G], id, the same through the sequence.
-        points: int32 [G], points of it in this sweep.
+        points: int32 [G], its number of points in this sweep.
         moving: bool [G], whether it moves during the window that labelled this sweep.
         centroid: float64 [G, 3], metres, world frame, mean of its points in this sweep.
         box_min: float64 [G, 3], metres, world frame, lower corner of its axis-aligned box.
@@ -62,14 +62,14 @@ class CachedSweep:
     Attributes:
         sequence: name of the sequence.
         index: position of the sweep within the sequence, from 0.
-        name: the data set's own name of the sweep.
+        name: the dataset's own name of the sweep.
         xyz: float32 [N, 3], metres, sensor frame, exact to 2 mm.
         intensity: float32 [N], 0..1.
         label: int32 [N], group id or a code of data_schemas.labels.
         semantic: uint8 [N] or None, class index into the manifest's class names.
         world_SE3_sensor: float64 [4, 4].
         queries: occupancy queries near this sweep's groups.
-        pixel: uint16 [N, 4] or None: laser, return, row and column in the range image, as the data set counts them.
+        pixel: uint16 [N, 4] or None: laser, return, row and column in the range image, as the dataset counts them.
 
     """
 

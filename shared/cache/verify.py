@@ -1,4 +1,4 @@
-"""Check a cache against its checksums: every damaged, missing or foreign file, by path."""
+"""Check a cache against its checksums: report every damaged, missing or foreign file by path."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from tqdm import tqdm
 from iscc_lidar.data_schemas.manifest import BLOCK_FILE, MANIFEST_FILE, BlockEntry
 from iscc_lidar.shared.cache.block import block_files
 from iscc_lidar.shared.cache.reader import read_manifest
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a cache: where that is, which file, what with it, the block to make again for it, if any."""
+    """A problem in a cache: its path, the file, a description, the block to make again if any."""
 
     cache: str
     name: str
-    what: str
+    description: str
     block: str | None
 
     def __str__(self) -> str:
-        return f"{self.cache}/{self.name}: {self.what}"
+        return f"{self.cache}/{self.name}: {self.description}"
 
 
 def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = False) -> list[Problem]:
-    """Return what is wrong with a cache's files, in order; nothing if it is whole. Names with a dot first are left out.
+    """Return the problems of a cache's files, in order; none if it is OK. Hidden files are not checked.
 
     Raises:
-        UserError: there is no readable manifest.
+        UserError: the manifest is missing or unreadable.
     """
     store = open_store(cache)
     blocks = {block.path: block for sequence in read_manifest(store).sequences for block in sequence.blocks}
@@ -44,22 +45,22 @@ def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = Fals
             present[block].add(name.removeprefix(f"{block}/"))
         elif not name.startswith(".") and name != MANIFEST_FILE:
             foreign.append(Problem(store.url, name, "does not belong here", None))
-    with ThreadPoolExecutor(threads) as pool:  # digests and reading both let go of the GIL
+    with ThreadPoolExecutor(threads) as pool:  # computing digests and reading both release the GIL
         found = pool.map(lambda path: _verify_block(store, blocks[path], present[path]), blocks)
         bar = tqdm(found, total=len(blocks), desc="verify", unit="block", leave=False, disable=not show_progress)
         return [problem for several in bar for problem in several] + foreign
 
 
 def remove_damaged(cache: Path | str, problems: list[Problem]) -> None:
-    """Remove the blocks and the foreign files that have problems, so that pre-processing makes those blocks again."""
+    """Remove blocks with problems and foreign files; preprocessing then makes those blocks again."""
     store = open_store(cache)
     for name in dict.fromkeys(problem.block or problem.name for problem in problems):
         store.remove(name)
 
 
 def _verify_block(store: Store, block: BlockEntry, present: set[str]) -> list[Problem]:
-    def problem(name: str, what: str) -> Problem:
-        return Problem(store.url, f"{block.path}/{name}", what, block.path)
+    def problem(name: str, description: str) -> Problem:
+        return Problem(store.url, f"{block.path}/{name}", description, block.path)
 
     try:
         index = store.read(f"{block.path}/{BLOCK_FILE}")

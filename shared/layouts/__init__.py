@@ -1,1 +1,1 @@
-"""What is known of each dataset: class names, label codes, boxes, files of predictions."""
+"""What is known of each dataset apart from reading it: one module with a record for each, see ``layout``."""

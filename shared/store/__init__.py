@@ -1,1 +1,1 @@
-"""Where a cache lies: a folder on this machine, or one in an object store. What is read there is whole."""
+"""The folder of a cache, local or in an object store, in which files appear complete; claims on it."""

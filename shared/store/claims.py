@@ -15,32 +15,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.owner import CLAIM_FILE, Process, claimed_error, from_json, this_process, to_json
+from iscc_lidar.shared.store.store import Store
 
 BEAT_S: Final = 10.0
 DEAD_AFTER_S: Final = 60.0
 _AFTER: Final = ".after-"
-
-
-class Files(Protocol):
-    """The part of a store that a claim needs; see ``Store``."""
-
-    @property
-    def url(self) -> str: ...  # noqa: D102
-
-    def read(self, name: str) -> bytes: ...  # noqa: D102
-
-    def write(self, name: str, content: bytes) -> None: ...  # noqa: D102
-
-    def create(self, name: str, content: bytes) -> bool:
-        """Create a file with its content in one step. Returns False if a file of that name exists."""
-
-    def names(self) -> list[str]: ...  # noqa: D102
-
-    def remove(self, name: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -63,96 +46,96 @@ class _Claim:
 
 
 @contextmanager
-def claim_files(files: Files, shared_as: str | None, activity: str) -> Iterator[Callable[[], None]]:
+def claim_files(store: Store, shared_as: str | None, activity: str) -> Iterator[Callable[[], None]]:
     """Hold a claim as ``Store.claim`` describes; ``activity`` completes "process N on H ..." in the error."""
     name = CLAIM_FILE if shared_as is None else f"{CLAIM_FILE}-{shared_as}"
     token = uuid.uuid4().hex
-    own = _take(files, name, token, activity)
+    own = _take(store, name, token, activity)
     stop = threading.Event()
-    heartbeat = threading.Thread(target=_beat, args=(files, own, token, stop), daemon=True)
+    heartbeat = threading.Thread(target=_beat, args=(store, own, token, stop), daemon=True)
     try:
-        for other in sorted({found.partition(_AFTER)[0] for found in files.names()}):
+        for other in sorted({found.partition(_AFTER)[0] for found in store.names()}):
             # After one's own file is written: of two processes at least one sees the other.
-            seen = _find(files, other) if _excludes(name, other) else None
-            if seen is not None and _is_alive(files, seen):
-                raise claimed_error(files.url, seen.owner, activity)
+            seen = _find(store, other) if _excludes(name, other) else None
+            if seen is not None and _is_alive(store, seen):
+                raise claimed_error(store.url, seen.owner, activity)
         heartbeat.start()
-        yield lambda: _check_held(files, name, own, token)
+        yield lambda: _check_held(store, name, own, token)
     finally:
         stop.set()
         if heartbeat.ident is not None:
             heartbeat.join()
-        _release(files, name, own, token)
+        _release(store, name, own, token)
 
 
-def _take(files: Files, name: str, token: str, activity: str) -> str:
+def _take(store: Store, name: str, token: str, activity: str) -> str:
     """Create the file that gives this process the claim. Returns its name."""
     while True:
-        seen = _find(files, name)
-        if seen is not None and _is_alive(files, seen):
-            raise claimed_error(files.url, seen.owner, activity)
+        seen = _find(store, name)
+        if seen is not None and _is_alive(store, seen):
+            raise claimed_error(store.url, seen.owner, activity)
         own = name if seen is None else f"{name}{_AFTER}{seen.token}"
-        if not files.create(own, _content(token)):
+        if not store.create(own, _content(token)):
             continue
-        if _held(files, name, own, token) is not None:
+        if _held(store, name, own, token) is not None:
             return own
-        files.remove(own)  # its predecessor is gone: meanwhile another process had taken the claim over and released it
+        store.remove(own)  # its predecessor is gone: meanwhile another process had taken the claim over and released it
 
 
-def _find(files: Files, name: str) -> _Claim | None:
+def _find(store: Store, name: str) -> _Claim | None:
     """Follow the files of a claim to its last; None if nobody holds it."""
     last: _Claim | None = None
     file = name
-    while (content := _read(files, file)) is not None:
+    while (content := _read(store, file)) is not None:
         last = _Claim(file, content, (*last.before, last.file) if last else ())
         file = f"{name}{_AFTER}{last.token}"
     return last
 
 
-def _held(files: Files, name: str, own: str, token: str) -> _Claim | None:
+def _held(store: Store, name: str, own: str, token: str) -> _Claim | None:
     """Return the claim if this process holds it."""
-    last = _find(files, name)
+    last = _find(store, name)
     return last if last is not None and last.file == own and last.token == token else None
 
 
-def _check_held(files: Files, name: str, own: str, token: str) -> None:
-    if _held(files, name, own, token) is None:
+def _check_held(store: Store, name: str, own: str, token: str) -> None:
+    if _held(store, name, own, token) is None:
         raise UserError(
-            f"{files.url}: this process sent no heartbeat for {DEAD_AFTER_S:.0f} s, and another took over its work; "
+            f"{store.url}: this process sent no heartbeat for {DEAD_AFTER_S:.0f} s, and another took over its work; "
             "nothing is lost; run the same command again once that one is done"
         )
 
 
-def _release(files: Files, name: str, own: str, token: str) -> None:
+def _release(store: Store, name: str, own: str, token: str) -> None:
     """Remove the files of a claim, the first one first: from then on nobody holds it, whatever else is left."""
-    last = _held(files, name, own, token)
+    last = _held(store, name, own, token)
     if last is not None:
         for file in (*last.before, last.file):
-            files.remove(file)
+            store.remove(file)
 
 
-def _beat(files: Files, file: str, token: str, stop: threading.Event) -> None:
+def _beat(store: Store, file: str, token: str, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
         with suppress(UserError, OSError):  # a store that cannot be reached now may be at the next beat
-            if _read(files, file) is not None:
-                files.write(file, _content(token))
+            if _read(store, file) is not None:
+                store.write(file, _content(token))
 
 
-def _is_alive(files: Files, seen: _Claim) -> bool:
+def _is_alive(store: Store, seen: _Claim) -> bool:
     """Return whether the owner of a claim runs: look it up on this host, elsewhere wait for a heartbeat."""
     if seen.owner is not None and seen.owner.is_local:
         return seen.owner.is_running
     until = time.monotonic() + DEAD_AFTER_S
     while time.monotonic() < until:
         time.sleep(BEAT_S / 2)
-        if (now := _read(files, seen.file)) != seen.content:
+        if (now := _read(store, seen.file)) != seen.content:
             return now is not None
     return False
 
 
-def _read(files: Files, name: str) -> bytes | None:
+def _read(store: Store, name: str) -> bytes | None:
     try:
-        return files.read(name)
+        return store.read(name)
     except FileNotFoundError:
         return None
 

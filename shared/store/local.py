@@ -1,4 +1,4 @@
-"""A folder on this machine or on a network file system: files are written aside, flushed to disk, then renamed."""
+"""A folder on a local or network file system: files are written aside, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
-
-import zarr
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.owner import CLAIM_FILE, Process, claimed_error, from_json, this_process, to_json
+
+if TYPE_CHECKING:
+    import zarr
 
 ASIDE_FOLDER: Final = ".aside"
 """Holds files while they are written. Readers ignore it."""
@@ -33,7 +34,7 @@ class LocalStore:
 
     @property
     def url(self) -> str:
-        """Its path."""
+        """Path of the folder."""
         return str(self.root)
 
     def exists(self, name: str) -> bool:
@@ -53,7 +54,7 @@ class LocalStore:
         files.write_bytes(self.root / name, content, self._aside())
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file with its content in one step. Returns False if a file of that name exists."""
+        """See ``Store``."""
         aside = self._aside()
         files.write_bytes(aside, content, aside)
         try:
@@ -70,7 +71,7 @@ class LocalStore:
 
     @contextmanager
     def new_folder(self, name: str, last: str) -> Iterator[Path]:
-        """See ``Store``. A rename puts all of it there at once, ``last`` with it."""
+        """See ``Store``. One rename moves all files to their place, including ``last``."""
         with files.new_folder(self.root / name, self._aside()) as folder:
             yield folder
 
@@ -85,37 +86,39 @@ class LocalStore:
         return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
 
     def remove(self, name: str) -> None:
-        """See ``Store``. A folder is moved aside first: it goes in one step."""
+        """See ``Store``. A folder is first moved aside, so that it disappears in one step."""
         path = self.root / name
         if path.is_dir():
-            gone = self._aside()
-            gone.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(gone)
-            shutil.rmtree(gone)
+            aside = self._aside()
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(aside)
+            shutil.rmtree(aside)
         else:
             path.unlink(missing_ok=True)
 
     def array(self, name: str) -> zarr.Array[Any]:
         """See ``Store``."""
+        import zarr
+
         return zarr.open_array(self.root / name, mode="r")
 
     @contextmanager
     def claim(self, shared_as: str | None = None) -> Iterator[Callable[[], None]]:
-        """See ``Store``. By a lock on a file, which the system lets go when its holder dies."""
-        with ExitStack() as held:
+        """See ``Store``. Locks a file; the system releases the lock when its holder dies."""
+        with ExitStack() as stack:
             self.root.mkdir(parents=True, exist_ok=True)
-            everybody = held.enter_context((self.root / CLAIM_FILE).open("ab"))
-            self._lock(everybody, fcntl.LOCK_EX if shared_as is None else fcntl.LOCK_SH)
-            mine = everybody
+            all_owners = stack.enter_context((self.root / CLAIM_FILE).open("ab"))
+            self._lock(all_owners, fcntl.LOCK_EX if shared_as is None else fcntl.LOCK_SH)
+            own = all_owners
             if shared_as is not None:
-                mine = held.enter_context((self.root / f"{CLAIM_FILE}-{shared_as}").open("ab"))
-                self._lock(mine, fcntl.LOCK_EX)
-            mine.truncate(0)
-            mine.write(to_json(this_process()))
-            mine.flush()
+                own = stack.enter_context((self.root / f"{CLAIM_FILE}-{shared_as}").open("ab"))
+                self._lock(own, fcntl.LOCK_EX)
+            own.truncate(0)
+            own.write(to_json(this_process()))
+            own.flush()
             if shared_as is None:
-                shutil.rmtree(self.root / ASIDE_FOLDER, ignore_errors=True)  # of dead processes: nobody else is here
-            yield lambda: None  # a lock is held as long as its process lives
+                shutil.rmtree(self.root / ASIDE_FOLDER, ignore_errors=True)  # left by dead processes
+            yield lambda: None  # a process keeps its lock as long as it lives
 
     def _create_in_place(self, name: str, content: bytes) -> bool:
         """See ``create``, for a file system without hard links: for an instant the file is empty."""
@@ -126,12 +129,12 @@ class LocalStore:
             return False
         return True
 
-    def _lock(self, file: IO[bytes], how: int) -> None:
+    def _lock(self, file: IO[bytes], mode: int) -> None:
         try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise UserError(f"{file.name}: this file system has no locks ({error.strerror})") from None
+                raise UserError(f"{file.name}: the file system does not support locks ({error.strerror})") from None
             raise claimed_error(self.url, self._living_owner(), "works on it") from None
 
     def _living_owner(self) -> Process | None:

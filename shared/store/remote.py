@@ -1,35 +1,36 @@
-"""A folder in an object store, or where else fsspec reaches: a PUT makes a file appear, a folder's last one last."""
+"""A folder in an object store or anywhere else that fsspec reaches: each PUT makes one complete file appear."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
-import zarr
-from zarr.storage import FsspecStore
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.claims import claim_files
 
-_READ_AT_ONCE: Final = 2**24
+if TYPE_CHECKING:
+    import zarr
+
+_READ_BYTES: Final = 2**24
 
 
 @dataclass(frozen=True)
 class RemoteStore:
-    """See ``Store``. Nothing can be renamed there, and nothing needs to be."""
+    """See ``Store``. Files cannot be renamed there, and need not be."""
 
     url: str
 
     @cached_property
-    def _place(self) -> tuple[Any, str]:
-        """The file system, and the folder's path in it."""
+    def _location(self) -> tuple[Any, str]:
+        """File system and path of the folder in it."""
         try:
             file_system, path = fsspec.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
@@ -38,39 +39,39 @@ class RemoteStore:
 
     @property
     def _fs(self) -> Any:
-        return self._place[0]
+        return self._location[0]
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
 
     def exists(self, name: str) -> bool:
         """See ``Store``."""
-        with self._told(name):
+        with self._naming(name):
             self._fs.invalidate_cache()
             return bool(self._fs.isfile(self._at(name)))
 
     def read(self, name: str) -> bytes:
         """See ``Store``."""
-        with self._told(name, FileNotFoundError):
+        with self._naming(name, FileNotFoundError):
             content: bytes = self._fs.cat_file(self._at(name))
             return content
 
     def sha256(self, name: str) -> str:
         """See ``Store``."""
         digest = hashlib.sha256()
-        with self._told(name, FileNotFoundError), self._fs.open(self._at(name), "rb", block_size=_READ_AT_ONCE) as file:
-            while part := file.read(_READ_AT_ONCE):
+        with self._naming(name, FileNotFoundError), self._fs.open(self._at(name), "rb", block_size=_READ_BYTES) as file:
+            while part := file.read(_READ_BYTES):
                 digest.update(part)
         return digest.hexdigest()
 
     def write(self, name: str, content: bytes) -> None:
         """See ``Store``."""
-        with self._told(name):
+        with self._naming(name):
             self._fs.pipe_file(self._at(name), content)
 
     @contextmanager
     def new_folder(self, name: str, last: str) -> Iterator[Path]:
-        """See ``Store``. Filled on this machine, then sent file by file."""
+        """See ``Store``. Uploaded file by file when complete."""
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.remove(f"{name}/{last}")
@@ -78,12 +79,12 @@ class RemoteStore:
             files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
             for path in sorted(files, key=lambda path: path.name == last):
                 target = f"{name}/{path.relative_to(folder).as_posix()}"
-                with self._told(target):
+                with self._naming(target):
                     self._fs.put_file(str(path), self._at(target))
 
     def names(self) -> list[str]:
         """See ``Store``."""
-        with self._told(""):
+        with self._naming(""):
             self._fs.invalidate_cache()
             try:
                 return sorted(path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(self._at(""), detail=False))
@@ -92,7 +93,7 @@ class RemoteStore:
 
     def files(self, name: str) -> dict[str, int]:
         """See ``Store``."""
-        with self._told(name):
+        with self._naming(name):
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(name), detail=True)
         above = len(self._at(name)) + 1
@@ -100,40 +101,41 @@ class RemoteStore:
 
     def remove(self, name: str) -> None:
         """See ``Store``."""
-        with self._told(name):
+        with self._naming(name):
             self._fs.invalidate_cache()
             with suppress(FileNotFoundError):
                 self._fs.rm(self._at(name), recursive=True)
 
     def array(self, name: str) -> zarr.Array[Any]:
         """See ``Store``."""
+        import zarr
+        from zarr.storage import FsspecStore
+
         return zarr.open_array(FsspecStore.from_url(f"{self.url}/{name}", read_only=True), mode="r")
 
     def create(self, name: str, content: bytes) -> bool:
-        """Put a file there if there is none of its name, in one step; whether it did so."""
+        """See ``Store``."""
         try:
-            with self._told(name, FileExistsError):
+            with self._naming(name, FileExistsError):
                 self._fs.pipe_file(self._at(name), content, mode="create")
         except FileExistsError:
             return False
         return True
 
-    @contextmanager
-    def claim(self, shared_as: str | None = None) -> Iterator[Callable[[], None]]:
-        """See ``Store``. By a file that its owner renews; one not renewed for a minute is a dead one's."""
-        with claim_files(self, shared_as, "works on it") as must_hold:
-            yield must_hold
+    def claim(self, shared_as: str | None = None) -> AbstractContextManager[Callable[[], None]]:
+        """See ``Store``. Keeps a file that the owner renews; after a minute without that the owner counts as dead."""
+        return claim_files(self, shared_as, "works on it")
 
     def _at(self, name: str) -> str:
-        return "/".join([self._place[1], name] if name else [self._place[1]])
+        return "/".join([self._location[1], name] if name else [self._location[1]])
 
     @contextmanager
-    def _told(self, name: str, *known: type[Exception]) -> Iterator[None]:
-        """Say what could not be done, and why, in one line; errors that the caller knows are his."""
+    def _naming(self, name: str, *known: type[Exception]) -> Iterator[None]:
+        """Turn an error into a UserError that names the file; ``known`` ones pass to the caller."""
         passed: tuple[type[Exception], ...] = (UserError, *known)
         try:
             yield
         except passed:
             raise
-        except Exception as error:  # each store's package raises errors of its own
+        except Exception as error:  # the package of each store has its own errors
             raise UserError(f"{self.url}/{name}: {type(error).__name__}: {error}") from error

@@ -1,77 +1,64 @@
-"""What a cache needs of the place where it lies, and how such a place is opened."""
+"""The operations that a cache needs of the folder that contains it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import zarr
+if TYPE_CHECKING:
+    import zarr
 
 
 class Store(Hashable, Protocol):
-    """A folder whose files appear at once and whole. Names are relative paths with forward slashes."""
+    """A folder whose files appear in one step, complete. Names are relative paths with forward slashes."""
 
     @property
     def url(self) -> str:
-        """Where it is, as the user would write it."""
+        """Path or URL, as the user would write it."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """Return whether there is a file of this name."""
 
     def read(self, name: str) -> bytes:
-        """A file's content. Raises FileNotFoundError where there is none."""
+        """Read a file. Raises FileNotFoundError if it is missing."""
 
     def sha256(self, name: str) -> str:
-        """Digest of a file's content, hexadecimal. Raises FileNotFoundError where there is none."""
+        """Compute the digest of a file's content, hexadecimal. Raises FileNotFoundError if it is missing."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file there, or replace it, in one step that survives a crash of the machine."""
+        """Write or replace a file in one step that survives a crash of the machine."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Create a file with its content in one step. Returns False if a file of that name exists."""
 
     def new_folder(self, name: str, last: str) -> AbstractContextManager[Path]:
-        """Yield an empty folder on this machine. At the end what is in it is put at ``name``, its file ``last`` last.
+        """Yield an empty local folder. At the end its content is put at ``name``, the file ``last`` after all others.
 
-        What was there is removed before. A folder without its last file is none. On an error nothing is left.
+        A previous folder is removed first. A folder without its last file is incomplete. After an error nothing is
+        left.
         """
 
     def names(self) -> list[str]:
-        """Names of what lies directly in it, sorted; none where it is missing."""
+        """List the files and folders directly in it, sorted; none if it is missing."""
 
     def files(self, name: str) -> dict[str, int]:
-        """Bytes of every file anywhere below a folder, by name from there; none where it is missing."""
+        """Return the size in bytes of every file at any depth below a folder, by its path from there."""
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a folder with all that is in it; nothing where there is neither."""
+        """Remove a file, or a folder with its content, if it exists."""
 
     def array(self, name: str) -> zarr.Array[Any]:
         """Open a Zarr array for reading."""
 
     def claim(self, shared_as: str | None = None) -> AbstractContextManager[Callable[[], None]]:
-        """Work here alone, or as one of several that each have a name; until the context ends or the process dies.
+        """Claim the folder for this process alone, or as one of several with different names ``shared_as``.
 
-        Yields what to call before something is declared done: it raises UserError if the claim was lost meanwhile, as
-        that of a process that was stopped for minutes may be.
+        The claim ends with the context or the process. Yields a check to call before something is declared done: it
+        raises UserError if the claim was lost, as that of a process that was stopped for minutes may be.
 
         Raises:
-            ClaimedError: somebody works here alone; or anybody works here, and it is claimed for one alone; or
-                somebody has the same name.
+            ClaimedError: another process has a claim that excludes this one: one of the two is for one process alone,
+                or both have the same name.
         """
-
-
-def open_store(where: Path | str) -> Store:
-    """Open a folder by its path or by a URL that fsspec knows. It need not exist.
-
-    Raises:
-        UserError: a URL of a kind that is not known, or whose package is not installed.
-    """
-    from iscc_lidar.shared.store.local import LocalStore
-
-    text = str(where)
-    if "://" not in text:
-        return LocalStore(Path(text))
-    if text.startswith("file://"):
-        return LocalStore(Path(text.removeprefix("file://")))
-    from iscc_lidar.shared.store.remote import RemoteStore
-
-    return RemoteStore(text.rstrip("/"))

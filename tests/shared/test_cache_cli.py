@@ -19,7 +19,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(call, capture_output=True, text=True, check=False)
 
 
-def test_info_tells_what_a_cache_holds(tiny_cache: Path) -> None:
+def test_info_prints_a_line_per_sequence(tiny_cache: Path) -> None:
     done = command("info", tiny_cache)
     assert done.returncode == 0
     assert "synthetic, 2 sequences" in done.stdout
@@ -71,16 +71,16 @@ def test_fractions_are_nested_lists_of_the_cached_sweeps(tiny_cache: Path, tmp_p
     assert set(few) < set(half) < set(every)
     done = command("fractions", tiny_cache, tmp_path, "--percent", "some")
     assert done.returncode == 1
-    assert "expected numbers with commas between" in done.stderr
+    assert "expected numbers separated by commas" in done.stderr
 
 
 def test_mistakes_are_one_line_without_a_stack_trace(tiny_cache: Path, tmp_path: Path) -> None:
-    for arguments, says in [
+    for arguments, expected in [
         (("info", tmp_path), "no finished cache here"),
-        (("show", tiny_cache, "77", 0), "no sequence '77'; it holds 00, 01"),
+        (("show", tiny_cache, "77", 0), "no sequence '77'; there are 00, 01"),
         (("show", tiny_cache, "00", 99), "sequence 00 has sweeps 0 to 5, not 99"),
     ]:
         done = command(*arguments)
         assert done.returncode == 1
-        assert says in done.stderr
+        assert expected in done.stderr
         assert "Traceback" not in done.stderr

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 
 TINY = ["--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2"]
 """The options of ``tiny_config`` on a command line."""

@@ -24,8 +24,8 @@ from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.owner import CLAIM_FILE
-from iscc_lidar.shared.store.store import open_store
 
 GOLDEN = Path(__file__).resolve().parent.parent / "data_schemas" / "golden"
 CODES = {"ground": GROUND, "noise": NOISE, "not_considered": NOT_CONSIDERED}

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -132,8 +133,10 @@ def differences(old: Path, new: Path) -> Iterator[str]:
     elif old.suffix == ".jsonl":
         rows = [[json.loads(line) for line in path.read_text().splitlines()] for path in (old, new)]
         yield from dict.fromkeys(text for a, b in zip(*rows, strict=False) for text in _values(_flat(a), _flat(b)))
-    elif old.suffix in (".toml", ".md", ".txt", ".py"):
-        lines = [path.read_text().splitlines() for path in (old, new)]
+    elif old.suffix == ".toml":  # values, whatever the comments say
+        yield from _values(_flat(tomllib.loads(old.read_text())), _flat(tomllib.loads(new.read_text())))
+    elif old.suffix in (".md", ".txt", ".py"):
+        lines = [[line.partition("  # ")[0] for line in path.read_text().splitlines()] for path in (old, new)]
         yield from (f"- {line}" for line in lines[0] if line not in lines[1])
         yield from (f"+ {line}" for line in lines[1] if line not in lines[0])
     else:

@@ -16,11 +16,11 @@ from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.dataset import batches
 from iscc_lidar.trainer.pretrain.loop import share_of_this_process
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.weights import LossConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.pretrain.samples.dataset import batches
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 STEPS = 4

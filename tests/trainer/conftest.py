@@ -25,8 +25,8 @@ from iscc_lidar.shared.cache.block import row_checksum
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
 SENSOR_HEIGHT_M = 1.7

@@ -26,8 +26,8 @@ from iscc_lidar.trainer.engine.native import fused
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.samples.batch import collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 
 # N voxels of a batch
 

@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.sweep import CachedSweep, Part
+from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
 from iscc_lidar.trainer.benchmarks.matmul_floor import all_maps, bench_engine
 from iscc_lidar.trainer.data.loader import PREFETCH
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
@@ -29,9 +29,9 @@ from iscc_lidar.trainer.engine.native.kernel_map import MapCache
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, GroupedView, collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 _TURNS: Final = 3
@@ -87,7 +87,7 @@ def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[lis
     reading, whole = [0.0] * steps, [0.0] * steps
     read = dataset.cache.sweep
 
-    def timed(sequence: str, index: int, without: Collection[Part]) -> CachedSweep:
+    def timed(sequence: str, index: int, without: Collection[SweepField]) -> CachedSweep:
         began = time.perf_counter()
         sweep = read(sequence, index, without)
         reading[len(made)] += time.perf_counter() - began

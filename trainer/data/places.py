@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.cache.label_fractions import Frame, read_list
+from iscc_lidar.shared.cache.label_fractions import SweepName, read_list
 from iscc_lidar.shared.cache.reader import Cache
 
 Place = tuple[str, int]
@@ -18,7 +18,7 @@ def sweep_names(cache: Cache) -> dict[str, list[str]]:
     return {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
 
 
-def places_of(frames: Iterable[Frame], names: Mapping[str, Sequence[str]]) -> list[Place]:
+def places_of(frames: Iterable[SweepName], names: Mapping[str, Sequence[str]]) -> list[Place]:
     """Places of sweeps that are given by name; ``names`` are those of ``sweep_names``."""
     index = {sequence: {name: i for i, name in enumerate(of_sequence)} for sequence, of_sequence in names.items()}
     return [(sequence, index[sequence][name]) for sequence, name in frames]
@@ -38,7 +38,7 @@ def listed_places(cache: Cache, listed: Path) -> list[Place]:
     return places_of(read_list(listed, names), names)
 
 
-def frames_of(cache: Cache, places: Sequence[Place]) -> list[Frame]:
+def frames_of(cache: Cache, places: Sequence[Place]) -> list[SweepName]:
     """Sweeps by name."""
     names = {sequence: cache.sweep_names(sequence) for sequence in dict.fromkeys(s for s, _ in places)}
     return [(sequence, names[sequence][index]) for sequence, index in places]

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.sweep import CachedSweep, Part
+from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
 
 T = TypeVar("T")
 
 
-def sweep_reader(cache: Cache, parts: Sequence[Part]) -> Callable[[str, int], CachedSweep]:
+def sweep_reader(cache: Cache, parts: Sequence[SweepField]) -> Callable[[str, int], CachedSweep]:
     """Reads sweeps of a cache without some parts; picklable."""
     return functools.partial(_read_sweep, cache, tuple(parts))
 
 
-def _read_sweep(cache: Cache, parts: Sequence[Part], sequence: str, index: int) -> CachedSweep:
+def _read_sweep(cache: Cache, parts: Sequence[SweepField], sequence: str, index: int) -> CachedSweep:
     return cache.sweep(sequence, index, parts)
 
 

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.sweep import CachedSweep
+from iscc_lidar.shared.layouts.layout import find_layout
 
 # C classes of the manifest; class 0 is unlabelled
-
-ABSENT: Final = {"semantickitti": 0.0, "synthetic": 0.0, "waymo": 1.0}
-"""What a class without a point, in truth or prediction, counts in the mean, by data set: SemanticKITTI's evaluation
-(np_ioueval.py) gives it IoU 0, Waymo's (segmentation_metrics.cc) 1. Of others it is left out, as nuScenes' does
-(lidarseg/utils.py). The synthetic streets have SemanticKITTI's classes and follow its rule."""
-
-GROUND_CLASSES: Final = frozenset(
-    {
-        *("road", "parking", "sidewalk", "other-ground", "terrain"),  # SemanticKITTI
-        *("driveable_surface", "other_flat"),  # nuScenes, which has sidewalk and terrain as well
-        *("curb", "lane-marker", "walkable"),  # Waymo, which has road, other-ground and sidewalk as well
-    }
-)
-"""Classes that lie in no group, so that pre-training on groups says nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +55,11 @@ def score(counts: NDArray[np.int64], class_names: Sequence[str], dataset: str) -
     hit, truth, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     union = truth + predicted - hit
     iou = {name: float(hit[c] / union[c]) if union[c] else None for c, name in enumerate(class_names) if c > 0}
-    objects = {name: value for name, value in iou.items() if name not in GROUND_CLASSES}
-    absent = ABSENT.get(dataset)
+    layout = find_layout(dataset)
+    objects = [value for name, value in iou.items() if name not in layout.ground_classes]
     return SegmentationScore(
-        miou=_mean(iou.values(), absent),
-        miou_objects=_mean(objects.values(), absent),
+        miou=_mean(iou.values(), layout.absent_iou),
+        miou_objects=_mean(objects, layout.absent_iou),
         miou_occurring=float(np.mean(hit[truth > 0] / union[truth > 0])),
         accuracy=float(hit.sum() / truth.sum()),
         iou=iou,

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
 
 
-@friendly
+@report_user_errors
 def finetune(
     task: Annotated[
         Literal["semseg", "detection"],

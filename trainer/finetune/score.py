@@ -22,6 +22,9 @@ from iscc_lidar.trainer.run.loop import compute_of
 from iscc_lidar.trainer.run.run import Run, open_run
 from iscc_lidar.trainer.run.weights import load_weights
 
+Writer = Callable[..., None] | None
+"""Writes the prediction of a sweep; None writes none."""
+
 
 class Scorer(ABC):
     """What a task adds to ``score_run``.
@@ -53,13 +56,11 @@ class Scorer(ABC):
         """Make the run's network. Raises UserError where the cache does not fit."""
 
     @abstractmethod
-    def open_predictions(
-        self, folder: Path | None, root: Path | None
-    ) -> AbstractContextManager[Callable[..., None] | None]:
-        """Begin to write predictions; the writer is None without a folder. ``root`` is the dataset's folder."""
+    def open_predictions(self, folder: Path | None, root: Path | None) -> AbstractContextManager[Writer]:
+        """Start to write predictions into a folder, None without one. ``root`` is the dataset's folder."""
 
     @abstractmethod
-    def add(self, number: int, place: Place, write: Callable[..., None] | None, pictures: Path | None) -> None:
+    def add(self, number: int, place: Place, write: Writer, pictures: Path | None) -> None:
         """Predict the sweep at a place and count it; draw it where a folder for pictures is given."""
 
     @abstractmethod

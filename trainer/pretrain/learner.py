@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.losses.memory import Memory
 from iscc_lidar.trainer.pretrain.method import find_method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 from iscc_lidar.trainer.pretrain.teacher import follow, momentum_at, start_teacher
 from iscc_lidar.trainer.run.folder import Input, cache_input

@@ -6,17 +6,16 @@ A method is a module in methods/ that defines METHOD; it is found by its name, s
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar, cast
 
 import numpy as np
 from torch import nn
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.hardware.device import Compute
-from iscc_lidar.trainer.pretrain import methods
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.losses.memory import Memory
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
@@ -26,6 +25,8 @@ from iscc_lidar.trainer.pretrain.student import GroupEncoder
 from iscc_lidar.trainer.run.learner import BatchResult
 
 C = TypeVar("C", bound=PretrainConfig)
+_METHODS: Final = "methods"
+"""Package beside this module; nothing here imports it: its modules import this one."""
 
 
 def plain_samples(config: PretrainConfig) -> SampleOptions:
@@ -70,11 +71,11 @@ class Method(Generic[C]):
 
 def method_names() -> list[str]:
     """List the names of all methods."""
-    return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
+    return sorted(path.stem for path in (Path(__file__).parent / _METHODS).glob("[a-z]*.py"))
 
 
 def find_method(name: str) -> Method[Any]:
     """Find a method by its name. Raises UserError for an unknown one."""
     if name not in method_names():
         raise UserError(f"method.name={name}: no such method; there are {', '.join(method_names())}")
-    return cast(Method[Any], importlib.import_module(f"{methods.__name__}.{name}").METHOD)
+    return cast(Method[Any], importlib.import_module(f".{_METHODS}.{name}", __package__).METHOD)

@@ -35,7 +35,7 @@ def start_teacher(teacher: nn.Module, student: nn.Module) -> None:
 
 
 def momentum_at(step: int, steps: int, config: TeacherConfig) -> float:
-    """Momentum of the update after step ``step`` (from 0) of ``steps``."""
+    """Return the momentum of the update after step ``step`` (from 0) of ``steps``."""
     done = step / max(steps, 1)
     return config.momentum_end - (config.momentum_end - config.momentum_start) * (1 + math.cos(math.pi * done)) / 2
 

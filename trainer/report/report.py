@@ -13,7 +13,7 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.student import Student

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import friendly
+from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
 from iscc_lidar.shared.base.errors import UserError
 
 
-@friendly
+@report_user_errors
 def reproduce(
     cache: Annotated[
         list[str] | None,

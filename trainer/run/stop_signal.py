@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C ask a run to finish its step, save, and end; pre-emptible machines send the first."""
+"""SIGTERM and Ctrl-C make a run finish its step, save, and end; pre-emptible machines send the first."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Final
 
 from iscc_lidar.trainer.hardware.distributed import is_first_process
 
-_ASKS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class StoppedError(Exception):
-    """A run ended early because it was asked to; what it had done is saved."""
+    """A signal ended a run early; what it had done is saved."""
 
     def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}: step {step} is saved, --resume goes on from it")
+        super().__init__(f"stopped by {signal.Signals(number).name}: step {step} is saved, --resume continues from it")
         self.exit_status = 128 + number
 
 
 @contextmanager
 def exit_when_stopped() -> Iterator[None]:
-    """End the program with the signal's exit status where a run was stopped; the first process says so."""
+    """End the program with the signal's exit status where a run was stopped; the first process prints why."""
     try:
         yield
     except StoppedError as stopped:
@@ -36,29 +36,29 @@ def exit_when_stopped() -> Iterator[None]:
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], int]]:
-    """Yield a function that tells which signal has asked to stop, 0 for none.
+    """Yield a function that returns the signal that has arrived, 0 for none.
 
-    A second Ctrl-C interrupts at once, unless the first has been told of: then the end is under way. Outside the main
-    thread, where Python takes no signals, nothing asks.
+    A second Ctrl-C interrupts at once, unless the first has been returned: then the end is under way. Outside the main
+    thread, where Python takes no signals, it always returns 0.
     """
-    asked = [0]
+    arrived = [0]
 
     def note(number: int, _: FrameType | None) -> None:
-        if asked[0] == number == signal.SIGINT:
+        if arrived[0] == number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked[0] = number
+        arrived[0] = number
 
-    def told() -> int:
-        if asked[0]:
+    def stop_signal() -> int:
+        if arrived[0]:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return asked[0]
+        return arrived[0]
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
-    before = {number: signal.signal(number, note) for number in _ASKS}
+    before = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
     try:
-        yield told
+        yield stop_signal
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,7 +18,8 @@ from scipy.spatial.transform import Rotation
 from iscc_lidar.preprocess.datasets import _nuscenes_tables, nuscenes
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
-from iscc_lidar.shared.layouts import nuscenes_names, nuscenes_tables
+from iscc_lidar.shared.layouts.formats import nuscenes_tables
+from iscc_lidar.shared.layouts.nuscenes import splits
 
 START_US = 1532402927647951
 # Raw number -> class, as both the table of the development kit's README and its label ids have it.
@@ -262,7 +263,7 @@ def test_strange_intensities_stay_in_0_to_1_and_raw_labels_beyond_31_are_unlabel
 def test_the_splits_are_the_official_ones() -> None:
     """Counts and digests of the lists in utils/splits.py of the development kit (commit d9de17a)."""
     every = {f"scene-{number:04d}": "v1.0-trainval" for number in range(1, 1111)}
-    found = nuscenes_names.splits(every)
+    found = splits(every)
     digest = {name: hashlib.sha256("\n".join(scenes).encode()).hexdigest()[:16] for name, scenes in found.items()}
     assert digest["val"] == "9c6d87239035bbd3"
     assert digest["mini_train"] == "c849f160715c4c6f"
@@ -408,8 +409,8 @@ def test_a_table_that_is_missing_or_damaged_is_named(tmp_path: Path, table: str)
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (change("sample", lambda rows: rows.clear()), r"refer to a row 'sample-scene-.*' that is not there"),
-        (change("scene", lambda rows: rows.clear()), r"refer to a row 'token-scene-.*' that is not there"),
+        (change("sample", lambda rows: rows.clear()), r"refer to a missing row 'sample-scene-.*'"),
+        (change("scene", lambda rows: rows.clear()), r"refer to a missing row 'token-scene-.*'"),
         (change("sensor", lambda rows: rows[0].pop("channel")), "rows of a table lack 'channel'"),
         (change("sample_data", lambda rows: [row.update(filename={"a": 1}) for row in rows]), "table of flat rows"),
     ],

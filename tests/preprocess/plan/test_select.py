@@ -8,6 +8,7 @@ from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, selec
 from iscc_lidar.preprocess.run.run import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.layouts.layout import find_layout
 from iscc_lidar.shared.store.local import LocalStore
 
 
@@ -42,7 +43,7 @@ def test_where_nothing_is_there_the_message_says_where_to_get_it(name: str, tmp_
     message = str(raised.value)
     assert str(tmp_path) in message
     assert f"ISCC_{name.upper()}_ROOT" in message
-    assert registry.how_to_get(name) in message
+    assert find_layout(name).how_to_get in message
 
 
 def test_sequences_by_name_and_by_split(streets: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.cache.verify import verify_cache
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 
 from caches import TINY, content
 

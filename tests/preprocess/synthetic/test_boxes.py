@@ -14,7 +14,7 @@ from iscc_lidar.preprocess.synthetic.boxes import KINDS, VAN_FROM_M
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
 from iscc_lidar.preprocess.synthetic.parts import ball, bar, box, extent, turn
-from iscc_lidar.shared.layouts.kitti_objects import image_boxes
+from iscc_lidar.shared.layouts.formats.kitti_objects import image_boxes
 
 CLASS = {"Car": 1, "Van": 1, "Pedestrian": 6, "Cyclist": 7, "Truck": 4}
 

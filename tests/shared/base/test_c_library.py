@@ -1,4 +1,4 @@
-"""Compiled libraries: found, not there, of another version, or broken; each said in words."""
+"""Compiled libraries: found, not there, of another version, or broken; each with a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iscc_lidar.shared.base.c_library import load_library
 TREE = "iscc_lidar.preprocess.segment.native._spanning_tree"
 
 
-def test_one_that_was_never_compiled_is_said_so() -> None:
+def test_one_that_was_never_compiled_is_reported() -> None:
     found, why = load_library("iscc_lidar.shared._nothing", 1)
     assert found is None
     assert "not compiled: install iscc-lidar again where there is a C compiler" in why

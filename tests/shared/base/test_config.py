@@ -70,7 +70,7 @@ def test_later_recipes_win_over_earlier_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "says"),
+    ("item", "expected"),
     [
         ("seed", "expected section.key=value"),
         ("sead=1", "unknown option sead; the nearest is seed"),
@@ -91,11 +91,11 @@ def test_later_recipes_win_over_earlier_ones(tmp_path: Path) -> None:
         ("inner.count=9", "must not exceed"),
     ],
 )
-def test_mistakes_are_named(item: str, says: str) -> None:
+def test_mistakes_are_named(item: str, expected: str) -> None:
     with pytest.raises(UserError) as error:
         resolve(Outer, overrides=[item])
     assert f"--set {item}: " in str(error.value)
-    assert says in str(error.value)
+    assert expected in str(error.value)
 
 
 def test_unreadable_recipes_are_named(tmp_path: Path) -> None:

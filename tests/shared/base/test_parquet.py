@@ -1,4 +1,4 @@
-"""Tables are read whole or by columns, and no thread of Arrow's is left when they are."""
+"""Tables are read completely or by columns, and none of Arrow's threads is left then."""
 
 import subprocess
 import sys

@@ -14,7 +14,7 @@ from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.run.run import preprocess
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.verify import verify_cache
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 
 
 def check(name: str, root: Path, cache: Path) -> int:

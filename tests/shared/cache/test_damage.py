@@ -1,4 +1,4 @@
-"""Every kind of damage to every kind of file: verify names the file, and no reader takes it for labels."""
+"""Every type of damage to every type of file: verify names the file, and no reader takes it for labels."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Content = dict[tuple[str, int], dict[str, np.ndarray]]
 
 
 def everything(cache: Path, block: str | None = None) -> Content:
-    """All that a reader can be told of each sweep, or of those of one block; opened anew."""
+    """All that a reader can read of each sweep, or of those of one block; opened again."""
     held = Cache(cache)
     found: Content = {}
     for sequence in held.manifest.sequences:
@@ -71,7 +71,7 @@ def everything(cache: Path, block: str | None = None) -> Content:
     return found
 
 
-def is_told_or_harmless(cache: Path, whole: Content, block: str | None, name: str) -> bool:
+def is_detected_or_harmless(cache: Path, whole: Content, block: str | None, name: str) -> bool:
     """Whether reading what a file may have spoilt gives a message with its path, or what is right."""
     try:
         read = everything(cache, block)
@@ -124,11 +124,13 @@ def test_damage_to_any_file_is_named_and_never_read(
             damaged = damage(content)
             (copy / name).write_bytes(damaged)
             tried[kind_of(name)] = tried.get(kind_of(name), 0) + 1
-            if damaged != content and not (is_reported(copy, name) and is_told_or_harmless(copy, whole, block, name)):
+            if damaged != content and not (
+                is_reported(copy, name) and is_detected_or_harmless(copy, whole, block, name)
+            ):
                 silent.append(f"{name}: {what}")
         (copy / name).unlink()
         gone = block is None or is_reported(copy, name)
-        if not (gone and (is_told_or_harmless(copy, whole, block, name) or name == "manifest.json")):
+        if not (gone and (is_detected_or_harmless(copy, whole, block, name) or name == "manifest.json")):
             silent.append(f"{name}: missing")
         (copy / name).write_bytes(content)
     assert verify_cache(copy) == []
@@ -142,7 +144,7 @@ def test_damage_to_any_file_is_named_and_never_read(
 def test_files_in_each_others_places_are_named_and_never_read(
     copy: Path, whole: Content, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file of the same kind from another block or array is whole in itself: only a checksum from outside tells."""
+    """A file of the same type from another block or array is valid in itself: only an outer checksum detects it."""
     by_kind: dict[str, list[str]] = {}
     for name in files_of(copy):
         by_kind.setdefault(kind_of(name), []).append(name)
@@ -161,7 +163,7 @@ def test_files_in_each_others_places_are_named_and_never_read(
             b.write_bytes(contents[0])
             tried += 1
             for name in pairs[k]:
-                if not (is_reported(copy, name) and is_told_or_harmless(copy, whole, block_of(copy, name), name)):
+                if not (is_reported(copy, name) and is_detected_or_harmless(copy, whole, block_of(copy, name), name)):
                     silent.append(f"{pairs[k]}")
             a.write_bytes(contents[0])
             b.write_bytes(contents[1])
@@ -194,7 +196,11 @@ def test_blocks_in_each_others_places_are_found(copy: Path, tmp_path: Path) -> N
 
 def test_manifests_of_another_kind_are_refused(copy: Path) -> None:
     manifest = copy / "manifest.json"
-    for text, says in [("[]", "its format is"), ('{"format": "recipes"}', "its format is 'recipes'"), ("", "not JSON")]:
+    for text, expected in [
+        ("[]", "its format is"),
+        ('{"format": "recipes"}', "its format is 'recipes'"),
+        ("", "not JSON"),
+    ]:
         manifest.write_text(text)
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match=expected):
             Cache(copy)

@@ -24,20 +24,20 @@ def named(sizes_of: dict[str, int]) -> dict[str, list[str]]:
 
 @given(sizes, percents, st.integers(0, 2**40))
 def test_fractions_are_nested_exact_and_stratified(sizes_of: dict[str, int], wanted: list[float], seed: int) -> None:
-    frames = named(sizes_of)
+    sweeps = named(sizes_of)
     total = sum(sizes_of.values())
     if total == 0:
-        with pytest.raises(UserError, match="no frame"):
-            draw_fractions(frames, wanted, seed)
+        with pytest.raises(UserError, match="no sweep"):
+            draw_fractions(sweeps, wanted, seed)
         return
-    drawn = draw_fractions(frames, wanted, seed)
+    drawn = draw_fractions(sweeps, wanted, seed)
     assert set(drawn) == set(wanted)
     for percent, chosen in drawn.items():
         assert len(set(chosen)) == len(chosen) == max(1, round(percent * total / 100))
         assert chosen == sorted(chosen)
         per_sequence = Counter(sequence for sequence, _ in chosen)
         for sequence, size in sizes_of.items():
-            assert all(name in frames[sequence] for s, name in chosen if s == sequence)
+            assert all(name in sweeps[sequence] for s, name in chosen if s == sequence)
             # Each count is its share of a common quota, rounded; the quota's error is at most all roundings' together.
             share = len(chosen) * size / total
             assert abs(per_sequence[sequence] - share) <= 0.5 + 0.5 * len(sizes_of) * size / total + 1e-9
@@ -47,10 +47,10 @@ def test_fractions_are_nested_exact_and_stratified(sizes_of: dict[str, int], wan
 
 @given(sizes, percents, st.integers(0, 2**40), st.randoms())
 def test_the_order_of_sequences_does_not_matter(sizes_of, wanted, seed, random) -> None:  # type: ignore[no-untyped-def]
-    frames = named(sizes_of | {"z": 3})
-    shuffled = list(frames.items())
+    sweeps = named(sizes_of | {"z": 3})
+    shuffled = list(sweeps.items())
     random.shuffle(shuffled)
-    assert draw_fractions(frames, wanted, seed) == draw_fractions(dict(shuffled), list(reversed(wanted)), seed)
+    assert draw_fractions(sweeps, wanted, seed) == draw_fractions(dict(shuffled), list(reversed(wanted)), seed)
 
 
 def test_semantickitti_gets_even_shares_spread_over_every_sequence() -> None:
@@ -79,11 +79,11 @@ def test_seeds_and_sequences_differ_and_a_new_sequence_leaves_the_others_order()
 
 
 def test_equal_sequences_take_turns_by_seed_not_by_name() -> None:
-    frames = named({f"{i:03d}": 10 for i in range(100)})
-    chosen = [sequence for sequence, _ in draw_fractions(frames, [2], 0)[2]]
+    sweeps = named({f"{i:03d}": 10 for i in range(100)})
+    chosen = [sequence for sequence, _ in draw_fractions(sweeps, [2], 0)[2]]
     assert len(set(chosen)) == 20
     assert chosen != [f"{i:03d}" for i in range(20)]
-    assert chosen != [sequence for sequence, _ in draw_fractions(frames, [2], 1)[2]]
+    assert chosen != [sequence for sequence, _ in draw_fractions(sweeps, [2], 1)[2]]
 
 
 @pytest.mark.parametrize("percent", [0, -1, 100.1, float("nan")])
@@ -97,11 +97,11 @@ def test_percentages_out_of_range_are_refused(percent: float) -> None:
 @settings(deadline=None)
 @given(sizes, st.integers(0, 9), st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30))
 def test_a_list_reads_back(sizes_of: dict[str, int], seed: int, comment: str) -> None:
-    frames = named({sequence.strip(): size for sequence, size in sizes_of.items() if sequence.strip()} | {"00": 3})
-    drawn = draw_fractions(frames, [30], seed)[30]
+    sweeps = named({sequence.strip(): size for sequence, size in sizes_of.items() if sequence.strip()} | {"00": 3})
+    drawn = draw_fractions(sweeps, [30], seed)[30]
     with tempfile.TemporaryDirectory() as folder:
         write_list(Path(folder) / "new" / "list.txt", drawn, comment)
-        assert read_list(Path(folder) / "new" / "list.txt", frames) == drawn
+        assert read_list(Path(folder) / "new" / "list.txt", sweeps) == drawn
 
 
 def test_paths_bare_names_comments_and_repeats_are_read(tmp_path: Path) -> None:
@@ -124,23 +124,23 @@ def test_paths_bare_names_comments_and_repeats_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
-        ("00/000001\n00/00001", ["line 2", "no frame '00/00001'", "did you mean 00/000001"]),
+        ("00/000001\n00/00001", ["line 2", "no sweep '00/00001'", "did you mean 00/000001"]),
         ("# x\n\n08/velodyne/000001.bin", ["line 3", "none of its folders is a sequence", "there are: 00, 05"]),
         ("000002", ["line 1", "000002 is in sequences 00, 05", "write SEQUENCE/000002"]),
-        ("99", ["line 1", "no frame '99'", "2 frames are known"]),
+        ("99", ["line 1", "no sweep '99'", "2 sweeps are known"]),
         ("00000", ["line 1", "did you mean"]),
         ("velodyne/000001.bin", ["line 1", "none of its folders"]),
-        ("# nothing\n\n", ["holds no frame"]),
+        ("# nothing\n\n", ["contains no sweep"]),
     ],
 )
-def test_mistakes_are_named_by_line(tmp_path: Path, text: str, says: list[str]) -> None:
+def test_mistakes_are_named_by_line(tmp_path: Path, text: str, expected: list[str]) -> None:
     path = tmp_path / "list.txt"
     path.write_text(text)
     with pytest.raises(UserError) as error:
         read_list(path, {"00": ["000001", "000002"], "05": ["000002"]})
-    for words in [str(path), *says]:
+    for words in [str(path), *expected]:
         assert words in str(error.value)
 
 
@@ -158,6 +158,6 @@ def test_published_kitti_lists_are_read(real_data: Path) -> None:
     known = {"training": [f"{i:06d}" for i in range(7481)]}
     for percent, count in ((5, 185), (10, 371), (20, 742)):
         for seed in range(3):
-            frames = read_list(folder / f"{percent}_{seed}.txt", known)
-            assert len(frames) == count
-            assert {sequence for sequence, _ in frames} == {"training"}
+            sweeps = read_list(folder / f"{percent}_{seed}.txt", known)
+            assert len(sweeps) == count
+            assert {sequence for sequence, _ in sweeps} == {"training"}

@@ -20,7 +20,7 @@ from iscc_lidar.preprocess.run.run import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.export_waymo import export_waymo
+from iscc_lidar.shared.layouts.waymo import LAYOUT
 from iscc_lidar.shared.store.local import LocalStore
 
 NAME = "10_000_000"
@@ -43,7 +43,7 @@ class Blobs(Waymo):
 
 @pytest.fixture(scope="module")
 def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: PreprocessConfig) -> tuple[Path, Path]:
-    """A data set of four frames and the cache of it. Read only."""
+    """A dataset of four frames and the cache of it. Read only."""
     folder = tmp_path_factory.mktemp("export")
     scene = writer.Scene(contexts={"validation": (NAME,)}, frames=4, shapes=writer.SHAPES | {1: (16, 60)})
     writer.write_dataset(folder / "root", scene)
@@ -55,7 +55,7 @@ def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: Preproces
 def test_exported_labels_come_back_through_the_adapter(waymo_cache: tuple[Path, Path], tmp_path: Path) -> None:
     root, path = waymo_cache
     cache = Cache(path)
-    assert export_waymo(cache, tmp_path / "out", root) == 1
+    assert LAYOUT.export_labels(cache, tmp_path / "out", root) == 1
     shutil.copytree(root, tmp_path / "labelled")
     shutil.rmtree(tmp_path / "labelled/validation/lidar_segmentation")
     shutil.copytree(tmp_path / "out", tmp_path / "labelled", dirs_exist_ok=True)
@@ -76,7 +76,7 @@ def test_schema_and_rows_are_those_of_the_component_for_every_laser(
     waymo_cache: tuple[Path, Path], tmp_path: Path
 ) -> None:
     root, path = waymo_cache
-    export_waymo(Cache(path), tmp_path, root)
+    LAYOUT.export_labels(Cache(path), tmp_path, root)
     ours = pq.read_table(tmp_path / f"validation/lidar_segmentation/{NAME}.parquet")
     official = pq.read_table(root / f"validation/lidar_segmentation/{NAME}.parquet").drop_columns(["index"])
     assert ours.schema.remove_metadata() == official.schema.remove_metadata()
@@ -93,17 +93,17 @@ def test_a_cache_without_pixels_and_a_foreign_data_set_are_named(
     waymo_cache: tuple[Path, Path], tiny_cache: Path, tmp_path: Path
 ) -> None:
     root, path = waymo_cache
-    with pytest.raises(UserError, match=r"holds no pixels.*synthetic.*--to semantickitti"):
-        export_waymo(Cache(tiny_cache), tmp_path / "out", root)
-    with pytest.raises(UserError, match=rf"holds no .*lidar/{NAME}\.parquet"):
-        export_waymo(Cache(path), tmp_path / "out", tmp_path)
+    with pytest.raises(UserError, match=r"contains no pixels.*synthetic.*--to semantickitti"):
+        LAYOUT.export_labels(Cache(tiny_cache), tmp_path / "out", root)
+    with pytest.raises(UserError, match=rf"contains no .*lidar/{NAME}\.parquet"):
+        LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path)
     writer.write_dataset(tmp_path / "other", writer.Scene(contexts={"validation": (NAME,)}, frames=4))
     with pytest.raises(UserError, match="laser 1: the range image is 7 x 36, too small"):
-        export_waymo(Cache(path), tmp_path / "out", tmp_path / "other")
+        LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path / "other")
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_asks_for_the_root(waymo_cache: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_command_needs_the_root(waymo_cache: tuple[Path, Path], tmp_path: Path) -> None:
     root, path = waymo_cache
     call = [sys.executable, "-m", "iscc_lidar.shared.cache_cli", "export", str(path), str(tmp_path), "--to", "waymo"]
     done = subprocess.run(call, capture_output=True, text=True, check=False)

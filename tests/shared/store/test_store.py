@@ -19,8 +19,9 @@ import zarr
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store import claims as remote_claim
+from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.owner import ClaimedError
-from iscc_lidar.shared.store.store import Store, open_store
+from iscc_lidar.shared.store.store import Store
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -96,7 +97,7 @@ def enter(store: Store, name: str | None) -> None:
 
 OWNER = """
 import sys, time
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 with open_store(sys.argv[1]).claim(sys.argv[2] or None):
     print("claimed", flush=True)
     time.sleep(600)
@@ -126,14 +127,14 @@ def test_a_dead_owners_claim_is_taken_over(store: Store, name: str) -> None:
 RACER = """
 import sys, time
 from iscc_lidar.shared.store.owner import ClaimedError
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 store = open_store(sys.argv[1])
 try:
     with store.claim():
         time.sleep(5)
         print("worked")
 except ClaimedError:
-    print("told")
+    print("refused")
 """
 
 
@@ -144,8 +145,8 @@ def test_of_many_that_take_over_at_once_one_works(store: Store) -> None:
     owner.kill()
     owner.wait()
     racers = [subprocess.Popen([sys.executable, "-c", RACER, store.url], stdout=subprocess.PIPE) for _ in range(5)]
-    said = sorted(racer.communicate()[0] for racer in racers)
-    assert said == [b"told\n"] * 4 + [b"worked\n"]
+    printed = sorted(racer.communicate()[0] for racer in racers)
+    assert printed == [b"refused\n"] * 4 + [b"worked\n"]
 
 
 def test_an_owner_on_another_machine_lives_as_long_as_it_renews_its_claim(
@@ -169,7 +170,7 @@ def test_of_a_chain_of_dead_owners_nothing_is_left(s3: str, monkeypatch: pytest.
     store = open_store(f"{s3}/{uuid.uuid4().hex}")
     for name, token in ((".owner", "a"), (".owner.after-a", "b"), (".owner.after-nobody", "c")):
         store.write(name, json.dumps({"host": "elsewhere", "pid": 1, "token": token}).encode())
-    store.write(".owner-part-1", b"not whole")
+    store.write(".owner-part-1", b"damaged")
     with store.claim():
         assert ".owner.after-b" in store.names()
     assert store.names() == [".owner-part-1", ".owner.after-nobody"]
@@ -179,7 +180,7 @@ def test_of_a_chain_of_dead_owners_nothing_is_left(s3: str, monkeypatch: pytest.
     enter(store, None)
 
 
-def test_an_owner_whose_claim_was_taken_over_is_told_before_it_declares_anything_done(
+def test_an_owner_whose_claim_was_taken_over_notices_before_it_declares_anything_done(
     s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_claim, "BEAT_S", 60.0)

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.datasets.nuscenes import CLASS_NAMES as NUSCENES_NAMES
-from iscc_lidar.preprocess.datasets.waymo import CLASS_NAMES as WAYMO_NAMES
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.semantickitti_classes import CLASS_NAMES as SEMANTICKITTI_NAMES
+from iscc_lidar.shared.layouts.layout import find_layout
 from iscc_lidar.trainer.evaluation.class_colors import class_colors
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, semantic
 
+SEMANTICKITTI_NAMES, NUSCENES_NAMES, WAYMO_NAMES = (
+    find_layout(dataset).class_names for dataset in ("semantickitti", "nuscenes", "waymo")
+)
 NAMES = ("unlabelled", "car", "wall", "pole", "ground")
 WRONG = (255, 77, 77)
 FULL = (252, 253, 191)

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
-from iscc_lidar.preprocess.datasets.nuscenes import CLASS_NAMES as NUSCENES_NAMES
-from iscc_lidar.preprocess.datasets.waymo import CLASS_NAMES as WAYMO_NAMES
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.semantickitti_classes import CLASS_NAMES as SEMANTICKITTI_NAMES
-from iscc_lidar.trainer.evaluation.scores import GROUND_CLASSES, count_confusion, score, semantic
+from iscc_lidar.shared.layouts.layout import find_layout
+from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
 
+SEMANTICKITTI_NAMES = find_layout("semantickitti").class_names
 NAMES = ("unlabelled", "car", "road", "person", "pole")
 PAIRS = arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 60)), elements=st.integers(0, 4))
 
@@ -121,10 +120,10 @@ def test_by_hand():
     assert counts[0].tolist() == [0, 1, 0, 1, 0]  # scoring changes no count
 
 
-def test_ground_classes_are_names_that_data_sets_have():
-    assert set(SEMANTICKITTI_NAMES + NUSCENES_NAMES + WAYMO_NAMES) >= GROUND_CLASSES
-    objects = [len(set(names) - GROUND_CLASSES) - 1 for names in (SEMANTICKITTI_NAMES, NUSCENES_NAMES, WAYMO_NAMES)]
-    assert objects == [14, 12, 16]
+def test_ground_classes_are_classes_of_their_dataset():
+    layouts = [find_layout(name) for name in ("semantickitti", "nuscenes", "waymo")]
+    assert all(set(layout.class_names) >= layout.ground_classes for layout in layouts)
+    assert [len(set(each.class_names) - each.ground_classes) - 1 for each in layouts] == [14, 12, 16]
 
 
 def test_a_cache_without_classes_is_refused(cache: Cache):

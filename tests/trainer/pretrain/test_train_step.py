@@ -8,9 +8,9 @@ from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.losses.weights import LossConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.train_step import train_step
 
 

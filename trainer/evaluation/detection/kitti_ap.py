@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import image_area
+from iscc_lidar.shared.layouts.formats.kitti_objects import DONT_CARE
+from iscc_lidar.shared.layouts.layout import BoxRule, all_layouts
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels
 from iscc_lidar.trainer.evaluation.detection.overlap import (
     Space,
@@ -31,7 +33,6 @@ from iscc_lidar.trainer.evaluation.detection.overlap import (
     space_iou,
 )
 
-DONT_CARE: Final = "DontCare"
 _SAMPLES: Final = 41
 
 
@@ -45,22 +46,8 @@ class Level:
     truncation: float
 
 
-@dataclass(frozen=True)
-class ClassRule:
-    """A class: its name, a neighbouring one that is neither right nor wrong, and the least overlap."""
-
-    name: str
-    neighbour: str | None
-    min_overlap: float
-
-
 LEVELS: Final = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.3), Level("hard", 25, 2, 0.5))
-CLASSES: Final = (
-    ClassRule("Car", "Van", 0.7),
-    ClassRule("Pedestrian", "Person_sitting", 0.5),
-    ClassRule("Cyclist", None, 0.5),
-    ClassRule("Vehicle", None, 0.7),  # Waymo's, cars among others
-)
+CLASSES: Final = tuple(rule for layout in all_layouts() for rule in layout.box_rules)
 
 
 @dataclass(frozen=True)
@@ -107,7 +94,7 @@ def score(labels: Labels, found: Detections, space: Space) -> Mapping[tuple[str,
 
 
 def _curve(
-    labels: Labels, found: Detections, pairs: _Pairs, covered: NDArray[np.bool_], rule: ClassRule, level: Level
+    labels: Labels, found: Detections, pairs: _Pairs, covered: NDArray[np.bool_], rule: BoxRule, level: Level
 ) -> Curve:
     counts, of_class = _judge_labels(labels, rule, level)
     right_kind, low = found.kind == rule.name, np.diff(found.image_box[:, [1, 3]])[:, 0] < level.height_px
@@ -202,7 +189,7 @@ class _Matcher:
         return taken, right
 
 
-def _judge_labels(labels: Labels, rule: ClassRule, level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _judge_labels(labels: Labels, rule: BoxRule, level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Labels that count at a level, and those that may take a detection: bool [N] each."""
     of_class = labels.kind == rule.name
     easy_enough = (
@@ -214,7 +201,7 @@ def _judge_labels(labels: Labels, rule: ClassRule, level: Level) -> tuple[NDArra
     return of_class & easy_enough, of_class | neighbour
 
 
-def _overlapping(labels: Labels, found: Detections, rule: ClassRule, space: Space) -> _Pairs:
+def _overlapping(labels: Labels, found: Detections, rule: BoxRule, space: Space) -> _Pairs:
     rows = np.flatnonzero(np.isin(labels.kind, [kind for kind in (rule.name, rule.neighbour) if kind]))
 
     def near(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -232,7 +219,7 @@ def _overlapping(labels: Labels, found: Detections, rule: ClassRule, space: Spac
     return _Pairs(a[enough], b[enough], iou[enough])
 
 
-def _in_dont_care(labels: Labels, found: Detections, rule: ClassRule) -> NDArray[np.bool_]:
+def _in_dont_care(labels: Labels, found: Detections, rule: BoxRule) -> NDArray[np.bool_]:
     """Detections of which more than the class's least overlap lies in one area of the image that does not count."""
     areas = np.flatnonzero(labels.kind == DONT_CARE)
     a, b = pairs_in_frames(labels.frame[areas], found.frame, lambda a, _: np.ones(len(a), dtype=np.bool_))

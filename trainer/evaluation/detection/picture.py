@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints
-from iscc_lidar.shared.base.picture import BACKGROUND, View, dots, new_figure, outlines, prepare_birdseye, save
+from iscc_lidar.shared.base.picture import BACKGROUND, Extent, dots, new_figure, outlines, prepare_birdseye, save
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 _POINTS: Final = "#7d8894"
@@ -21,7 +21,7 @@ _WIDTH_IN: Final = 12
 
 
 def draw_boxes(
-    sweep: CachedSweep, truth: Boxes, found: Boxes, score: NDArray[np.float64], view: View, path: Path
+    sweep: CachedSweep, truth: Boxes, found: Boxes, score: NDArray[np.float64], view: Extent, path: Path
 ) -> None:
     """Write a PNG of a sweep from above, x to the right: labelled boxes, and likely ones by class with their score.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
-from iscc_lidar.shared.layouts.kitti_objects import KittiObjects, to_camera
+from iscc_lidar.shared.layouts.formats.kitti_objects import KittiObjects, to_camera
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, UprightBoxes
 
 _WHOLE_IMAGE = np.array([0.0, 0.0, 1e4, 1e4])

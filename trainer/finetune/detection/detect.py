@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
-from iscc_lidar.shared.base.picture import View
+from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.predictions.kitti import write_detections
+from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
@@ -30,7 +30,7 @@ from iscc_lidar.trainer.finetune.detection.decode import find_boxes
 from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import NOT_READ, scene_of, to_grid
-from iscc_lidar.trainer.finetune.score import Scorer
+from iscc_lidar.trainer.finetune.score import Scorer, Writer
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.run import Run
 
@@ -55,13 +55,11 @@ class DetectionScorer(Scorer):
         config = self.config
         return DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
 
-    def open_predictions(
-        self, folder: Path | None, root: Path | None
-    ) -> AbstractContextManager[Callable[..., None] | None]:
+    def open_predictions(self, folder: Path | None, root: Path | None) -> AbstractContextManager[Writer]:
         """See ``Scorer``: KITTI's result files."""
         return nullcontext(partial(write_detections, folder) if folder is not None else None)
 
-    def add(self, number: int, place: Place, write: Callable[..., None] | None, pictures: Path | None) -> None:
+    def add(self, number: int, place: Place, write: Writer, pictures: Path | None) -> None:
         """See ``Scorer``."""
         sweep, camera = self.cache.sweep(*place, without=NOT_READ), self.cache.camera(*place)
         truth = self.cache.boxes(*place) or no_boxes()
@@ -72,8 +70,8 @@ class DetectionScorer(Scorer):
             write(sweep.sequence, sweep.name, boxes, scores, camera)
         if pictures is not None:
             grid = self.config.grid
-            view = View(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
-            draw_boxes(sweep, truth, boxes, scores, view, pictures / "detection.png")
+            extent = Extent(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
+            draw_boxes(sweep, truth, boxes, scores, extent, pictures / "detection.png")
 
     def _detect(self, scene: Scene) -> tuple[Boxes, NDArray[np.float64]]:
         if len(scene.xyz) == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +16,12 @@ from torch import nn
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.shared.layouts.predictions.write import WritePrediction, open_predictions
+from iscc_lidar.shared.layouts.layout import open_predictions
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, score, semantic
-from iscc_lidar.trainer.finetune.score import Scorer
+from iscc_lidar.trainer.finetune.score import Scorer, Writer
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
 from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
@@ -51,13 +51,11 @@ class SemsegScorer(Scorer):
             )
         return SegmentationNetwork(self.config.model, len(names) - 1, compute)
 
-    def open_predictions(
-        self, folder: Path | None, root: Path | None
-    ) -> AbstractContextManager[WritePrediction | None]:
+    def open_predictions(self, folder: Path | None, root: Path | None) -> AbstractContextManager[Writer]:
         """See ``Scorer``: files in the dataset's own layout."""
         return open_predictions(self.cache, folder, root) if folder is not None else nullcontext()
 
-    def add(self, number: int, place: Place, write: Callable[..., None] | None, pictures: Path | None) -> None:
+    def add(self, number: int, place: Place, write: Writer, pictures: Path | None) -> None:
         """See ``Scorer``."""
         sweep = self.cache.sweep(*place, without=NOT_READ)
         predicted = predict(self.network, sweep, self.config.model.voxel_size, self.device)

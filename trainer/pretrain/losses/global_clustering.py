@@ -9,10 +9,10 @@ from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
 
 
 def global_loss(f1: Tensor, prototypes: Tensor, target: Tensor, temperature: float, region: Tensor) -> Tensor:
-    """Cross-entropy -sum_c y_c log p_c with p = softmax(f1 . F_g / tau) [authors].
+    """Compute cross-entropy -sum_c y_c log p_c with p = softmax(f1 . F_g / tau) [authors].
 
     Args:
-        f1: float [R, D], unit rows, student, of groups or their parts.
+        f1: float [R, D], unit rows, student, of groups or their voxel samples.
         prototypes: float [C, D], unit rows F_g, without gradient.
         target: float [K, C], rows y that sum to one.
         temperature: tau.

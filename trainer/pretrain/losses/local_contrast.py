@@ -12,7 +12,7 @@ from torch.nn import functional
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
 
-# Dimensions: R parts of regions of this process, A regions of all processes, D feature channels.
+# Dimensions: R voxel samples of regions of this process, A regions of all processes, D feature channels.
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LocalConfig:
 def local_loss(
     f1: Tensor, f2: Tensor, scene: Tensor, config: LocalConfig, same: Tensor, ground: Tensor | None = None
 ) -> Tensor:
-    """InfoNCE from the features of one view to those of the other.
+    """Compute InfoNCE from the features of one view to those of the other.
 
     Args:
         f1: float [R, D], unit rows, student, of regions or their parts.
@@ -34,7 +34,7 @@ def local_loss(
         scene: int64 [A], scene of each region.
         config: temperature and choice of negatives.
         same: int64 [R], the row of f2 that is the region of each of f1.
-        ground: bool [A], cells of the ground, which are no negatives of each other.
+        ground: bool [A], ground patches, which are no negatives of each other.
 
     Returns:
         Mean over regions, scalar; 0 without regions.

@@ -1,4 +1,4 @@
-"""What a method keeps from step to step beside its networks, and the ring buffer that holds features there."""
+"""What a method keeps from step to step besides its networks, and the ring buffer of features in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Memory(nn.Module):
     """State of a method: buffers only, so that a checkpoint holds it all. This one keeps nothing."""
 
     def refresh(self, *args: Any, **kwargs: Any) -> None:
-        """Take in what the step leaves: rows of all its micro-batches and of all processes."""
+        """Store what a step returned to be remembered: rows of all its micro-batches and of all processes."""
 
 
 @torch.no_grad()
@@ -22,10 +22,10 @@ def push(ring: Tensor, filled: Tensor, cursor: Tensor, rows: Tensor) -> None:
     """Write rows [N, D] over the oldest of a ring [R, D], in place.
 
     Args:
-        ring: the buffer; its first ``filled`` rows hold something.
-        filled: int64 scalar, how many do.
+        ring: the buffer; its first ``filled`` rows are in use.
+        filled: int64 scalar, their number.
         cursor: int64 scalar, where the next row goes.
-        rows: what is new, the newest last.
+        rows: the newest last.
     """
     size = len(ring)
     newest = rows[-size:]

@@ -1,4 +1,4 @@
-"""Occupancy: binary cross-entropy at queries, and how many are right in each class."""
+"""Occupancy: binary cross-entropy at queries, and the accuracy on each class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def occupancy_loss(logit: Tensor, occupied: Tensor) -> Tensor:
-    """Mean binary cross-entropy of logits [Q] against 0/1 targets [Q]; 0 without queries."""
+    """Compute the mean binary cross-entropy of logits [Q] against 0/1 targets [Q]; 0 without queries."""
     if len(logit) == 0:
         return logit.sum()
     return functional.binary_cross_entropy_with_logits(logit, occupied)
@@ -16,9 +16,9 @@ def occupancy_loss(logit: Tensor, occupied: Tensor) -> Tensor:
 
 @torch.no_grad()
 def occupancy_accuracy(logit: Tensor, occupied: Tensor) -> dict[str, Tensor]:
-    """Shares of right answers: over all, over the occupied, over the free, and the mean of the latter two.
+    """Compute accuracies: over all queries, the occupied, the free, and the mean of the latter two.
 
-    A share over nothing is NaN.
+    An accuracy over nothing is NaN.
     """
     right = ((logit > 0) == (occupied > 0.5)).float()
     on_occupied, on_free = right[occupied > 0.5].mean(), right[occupied <= 0.5].mean()

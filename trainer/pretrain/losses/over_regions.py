@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def mean_over_regions(each: Tensor, region: Tensor) -> Tensor:
-    """Mean over regions of the mean over their rows; 0 without any.
+    """Average over regions the mean over their rows; 0 without any.
 
     Args:
         each: float [R], the loss of each row.

@@ -86,7 +86,7 @@ class Prototypes(Memory):
 
     @torch.no_grad()
     def used(self) -> Tensor:
-        """How many prototypes are the nearest one of at least one recent feature."""
+        """Count the prototypes that are nearest to at least one recent feature."""
         nearest = (self.recent[: int(self.filled)] @ self.centres.T).argmax(dim=1)
         return (torch.bincount(nearest, minlength=len(self.centres)) > 0).sum()
 
@@ -105,7 +105,7 @@ class Prototypes(Memory):
 
 
 def sinkhorn(logits: Tensor, iterations: int) -> Tensor:
-    """Balanced soft assignment (Cuturi 2013, as in SwAV): prototypes get equal mass, then rows sum to one.
+    """Compute a balanced soft assignment (Cuturi 2013, as in SwAV): prototypes get equal mass, then rows sum to one.
 
     Args:
         logits: float [N, C], similarity over epsilon.

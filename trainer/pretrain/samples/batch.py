@@ -13,7 +13,7 @@ from torch import Tensor
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, join_voxels, to_tensor
 from iscc_lidar.trainer.pretrain.samples.sample import Sample
 
-# Dimensions: B scenes, V voxels, K regions, R parts, P (voxel, region) entries, Q queries; all over the batch.
+# Dimensions: B scenes, V voxels, K regions, R voxel samples, P (voxel, region) entries, Q queries; all over the batch.
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class GroupedView:
     member_points: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> GroupedView:
-        """The same view with every tensor changed."""
+        """Return the same view with every tensor changed."""
         return GroupedView(*(change(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
 
@@ -43,12 +43,12 @@ class Batch:
 
     Attributes:
         names: of the two sweeps of each scene, for messages.
-        view1, view2: augmented x_i with crops hidden, augmented x_j.
+        view1, view2: augmented x_i with balls masked, augmented x_j.
         scene: int64 [K], the scene of each region.
-        ground: bool [K], regions that are cells of the ground.
-        region_of_row: int64 [R], ascending: what is pooled in view1 are parts of regions, see parts.py; its
+        ground: bool [K], regions that are ground patches.
+        region_of_row: int64 [R], ascending, the region of each voxel sample that is pooled in view1, whose
             member_group counts them.
-        query_voxel: int64 [Q], the row of view1 that answers each query.
+        query_voxel: int64 [Q], the row of view1 that each query is evaluated from.
         offset: float32 [Q, 3], from query to voxel, metres.
         occupied: float32 [Q], 1 behind a surface, 0 in free space.
     """
@@ -64,7 +64,7 @@ class Batch:
     occupied: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same batch with every tensor changed."""
+        """Return the same batch with every tensor changed."""
         of_regions = (self.scene, self.ground, self.region_of_row)
         tensors = (change(t) for t in (*of_regions, self.query_voxel, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)

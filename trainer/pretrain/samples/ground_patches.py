@@ -1,8 +1,8 @@
-"""Cells of the ground as further regions: what is in no group is learnt about, too.
+"""Ground patches as further regions, so that the ground is learnt about, too.
 
-Groups leave out the ground, so that no loss asks what road, pavement or grass look like, a quarter of the classes that
-matter later. A cell of it is the same place in both sweeps. Cells are told from the groups, but not from each other:
-one piece of road is no different from the next.
+Groups leave out the ground: no loss would depend on road, pavement or grass, a quarter of the classes that matter
+later. A patch is the same place in both sweeps. Patches are contrasted with the groups, but not with each other: one
+piece of road is no different from the next.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class GroundPatchConfig:
 def add_ground_patches(
     groups: Regions, pair: Pair, min_points: int, config: GroundPatchConfig, rng: np.random.Generator
 ) -> Regions:
-    """Draw cells with more than ``min_points`` points of the ground in both views, and put them behind the groups.
+    """Draw patches with more than ``min_points`` points of the ground in both views, and append them to the groups.
 
     Args:
         groups: of the pair, labelled as in the cache.
         pair: the views.
-        min_points: of the ground a cell has more in each view.
-        config: how many, how large, how far away.
-        rng: gives which, and where the grid lies.
+        min_points: a patch has more points in each view.
+        config: number, size and range.
+        rng: draws patches and the position of the grid.
     """
     if config.count == 0:
         return groups
@@ -68,7 +68,7 @@ def add_ground_patches(
 def _ground(
     view: View, max_range_m: float, sensor1_SE3_sensor: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of a view's points on the ground, and their x and y in the frame of the first view's sensor."""
+    """Find a view's points on the ground: rows, and their x and y in the frame of the first view's sensor."""
     rows = np.flatnonzero(view.label == GROUND)
     sensor_T_view = np.linalg.inv(view.view_T_sensor).astype(np.float64)
     xyz = apply_affine(sensor_T_view, view.xyz[rows])

@@ -1,8 +1,8 @@
-"""Occupancy queries of a view: which of the stored ones are asked, and from which visible voxel each is answered.
+"""Occupancy queries of a view: which of the stored ones are used, and from which visible voxel each is evaluated.
 
-Each is answered from the features of one voxel, drawn at random from those within reach: a voxel then has to know the
-shape around it. From its nearest voxels together the decoder read the answer off their positions, and the encoder
-learnt next to nothing.
+Each is evaluated from the features of one voxel, drawn at random from those within reach: a voxel then has to encode
+the shape around it. Given its nearest voxels together, the decoder inferred occupancy from their positions, and the
+encoder learnt next to nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import apply_affine
 from iscc_lidar.trainer.data.voxelize import Voxels, find_voxels
 
-# M stored queries, Q asked ones, V voxels
+# M stored queries, Q used ones, V voxels
 
 _TRIES: Final = (4, 8, 12)
-"""Places tried around a query for a voxel, round by round: most find one in the first. On streets three in four of the
-queries with a voxel within 1 m find one."""
+"""Positions tried around a query for a voxel, round by round: most find one in the first. On synthetic scenes three in
+four of the queries with a voxel within 1 m find one."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class OccupancyConfig:
 
     def __post_init__(self) -> None:
         if self.per_group < 1 or self.reach_m <= 0:
-            raise ValueError("queries.per_group must be at least 1, queries.reach_m above 0")
+            raise ValueError("occupancy.per_group must be at least 1, occupancy.reach_m above 0")
 
 
 @dataclass(frozen=True)
 class QueryTargets:
-    """Queries and the voxel that answers each.
+    """Queries and the voxel that each is evaluated from.
 
     Attributes:
         xyz: float32 [Q, 3], metres, view frame.
@@ -69,13 +69,8 @@ class QueryTargets:
     offset: NDArray[np.float32]
 
 
-NO_QUERIES: Final = QueryTargets(
-    np.zeros((0, 3), np.float32),
-    np.zeros(0, np.int32),
-    np.zeros(0, np.bool_),
-    np.zeros(0, np.int64),
-    np.zeros((0, 3), np.float32),
-)
+_NO_XYZ: Final = np.zeros((0, 3), np.float32)
+NO_QUERIES: Final = QueryTargets(_NO_XYZ, np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.int64), _NO_XYZ)
 
 
 def sample_queries(
@@ -90,9 +85,9 @@ def sample_queries(
     Args:
         stored: the sweep's, sensor frame.
         view_T_sensor: float64 [4, 4], affine map to the view's frame.
-        voxels: what of the view is visible.
-        config: how many, which, from where.
-        rng: gives which.
+        voxels: the visible ones of the view.
+        config: number, types and reach.
+        rng: draws queries and voxels.
     """
     row = draw_query_rows(stored, config, rng)
     xyz = apply_affine(view_T_sensor, stored.xyz[row])
@@ -120,7 +115,7 @@ def draw_voxels(
 ) -> NDArray[np.int64]:
     """Draw a voxel within ``reach_m`` of each position [Q, 3], by its mean point: row, int64 [Q], or -1.
 
-    Places are drawn evenly from the ball until one lies in a voxel: cost does not grow with the sweep.
+    Positions are drawn evenly from the ball until one lies in a voxel: cost does not grow with the sweep.
     """
     drawn = np.full(len(xyz), -1)
     if len(voxels.xyz) == 0:
@@ -140,10 +135,10 @@ def _try_places(
     step *= np.float32(reach_m) * np.cbrt(rng.random(len(xyz) * tries, dtype=np.float32)) / np.linalg.norm(step, axis=0)
     step += np.repeat(xyz.T, tries, axis=1)
     row = find_voxels(voxels, step).reshape(len(xyz), tries)
-    asked, tried = np.nonzero(row >= 0)
-    offset = np.ascontiguousarray((voxels.xyz[row[asked, tried]] - xyz[asked]).T)
+    query, tried = np.nonzero(row >= 0)
+    offset = np.ascontiguousarray((voxels.xyz[row[query, tried]] - xyz[query]).T)
     far = np.linalg.norm(offset, axis=0) > reach_m
-    row[asked[far], tried[far]] = -1
+    row[query[far], tried[far]] = -1
     first = (row >= 0).argmax(axis=1)
     found: NDArray[np.int64] = row[np.arange(len(row)), first]
     return found

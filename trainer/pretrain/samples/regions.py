@@ -1,4 +1,4 @@
-"""What is pooled in two views: regions that are found in both of them."""
+"""Regions: what is pooled in both of two views."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iscc_lidar.trainer.data.voxelize import Voxels, shared_groups
 
 
 class Pair(NamedTuple):
-    """Two augmented views, the first with its crops hidden, their voxels, and how their sensors stand to each other."""
+    """Two augmented views, the first with masked balls, their voxels, and the sensors' relative pose."""
 
     view1: View
     view2: View
@@ -30,7 +30,7 @@ class Regions(NamedTuple):
     Attributes:
         label1: int32 [N1]; label2: int32 [N2], the region of each point; what is not in ``ids`` is left out.
         ids: int32 [K], the regions pooled in both views, ascending.
-        ground: bool [K], those that are cells of the ground.
+        ground: bool [K], those that are ground patches.
     """
 
     label1: NDArray[np.int32]
@@ -40,7 +40,7 @@ class Regions(NamedTuple):
 
 
 def without_ground(label1: NDArray[np.int32], label2: NDArray[np.int32], ids: NDArray[np.int32]) -> Regions:
-    """Regions of which none is a cell of the ground."""
+    """Make regions of which none is a ground patch."""
     return Regions(label1, label2, ids, np.zeros(len(ids), np.bool_))
 
 

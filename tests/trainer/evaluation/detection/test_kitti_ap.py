@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, ClassRule, Level, score, thresholds
+from iscc_lidar.shared.layouts.layout import BoxRule
+from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Level, score, thresholds
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, UprightBoxes, join
 from iscc_lidar.trainer.evaluation.detection.overlap import Space, ground_iou, polygons, space_iou
 
@@ -154,7 +155,7 @@ def test_scores_are_taken_as_the_development_kit_takes_them() -> None:
 # ---- against the rules in loops ----
 
 
-def twin(truth: Labels, detections: Detections, rule: ClassRule, level: Level, space: Space) -> list[float]:
+def twin(truth: Labels, detections: Detections, rule: BoxRule, level: Level, space: Space) -> list[float]:
     """Precision, frame by frame, label by label, detection by detection."""
     frames = sorted({*truth.frame.tolist(), *detections.frame.tolist()})
 

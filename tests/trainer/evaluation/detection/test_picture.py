@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space, no_boxes
-from iscc_lidar.shared.base.picture import View
+from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.sweep import CachedSweep, Queries
 from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
 
-VIEW = View(0.0, 50.0, -25.0, 25.0)
+VIEW = Extent(0.0, 50.0, -25.0, 25.0)
 GREEN, RED = (77, 209, 122), (255, 77, 77)
 
 

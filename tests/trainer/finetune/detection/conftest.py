@@ -11,7 +11,7 @@ from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.kitti_objects import read_objects, to_sensor
-from iscc_lidar.shared.layouts.predictions.kitti import write_detections
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.layouts.formats.kitti_objects import read_objects, to_sensor
+from iscc_lidar.shared.layouts.kitti import write_detections
+from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
@@ -122,7 +122,7 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
     from iscc_lidar.preprocess.config import PreprocessConfig
     from iscc_lidar.preprocess.datasets.registry import open_dataset
     from iscc_lidar.preprocess.run.run import preprocess
-    from iscc_lidar.shared.store.store import open_store
+    from iscc_lidar.shared.store.open import open_store
 
     dataset = open_dataset("kitti", real_boxes)
     preprocess(dataset, open_store(tmp_path / "cache"), PreprocessConfig(), sequences=dataset.splits()["val"][:3])

@@ -16,7 +16,7 @@ from iscc_lidar.preprocess.run.run import preprocess
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.store.store import open_store
+from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig, Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig

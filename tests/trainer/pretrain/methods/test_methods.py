@@ -17,11 +17,11 @@ from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain import loop
 from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.loop import pretrain
 from iscc_lidar.trainer.pretrain.methods.method import find_method
 from iscc_lidar.trainer.pretrain.methods.options import MethodName
 from iscc_lidar.trainer.pretrain.samples.batch import collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.train_step import train_step
 from iscc_lidar.trainer.run import resume_file
 

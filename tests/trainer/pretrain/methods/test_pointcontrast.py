@@ -14,9 +14,9 @@ from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.methods.pointcontrast import METHOD, matched_points
 from iscc_lidar.trainer.pretrain.samples.batch import collate
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.samples.regions import Pair
 from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
 

@@ -1,4 +1,4 @@
-"""Predictions written in each data set's layout come back through its adapter."""
+"""Predictions written in each dataset's layout come back through its adapter."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.preprocess.benchmarks import waymo_writer
 from iscc_lidar.preprocess.datasets.semantickitti import SemanticKitti
-from iscc_lidar.preprocess.datasets.waymo import CLASS_NAMES as WAYMO_NAMES
 from iscc_lidar.preprocess.datasets.waymo import Waymo
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep, Queries
-from iscc_lidar.shared.layouts import nuscenes_names, semantickitti_classes
-from iscc_lidar.shared.layouts.predictions.write import open_predictions
+from iscc_lidar.shared.layouts import nuscenes, semantickitti
+from iscc_lidar.shared.layouts import waymo as waymo_layout
+from iscc_lidar.shared.layouts.layout import open_predictions
 
 CONTEXTS = ("10_000_000", "20_000_000")
 
 
 def cache_of(dataset: str, class_names: tuple[str, ...], sweeps: tuple[CachedSweep, ...] = ()) -> Cache:
-    """What a writer asks of a cache, without one on disk."""
+    """The part of a cache that a writer needs, without one on disk."""
     found = {(sweep.sequence, sweep.index): sweep for sweep in sweeps}
     stub = SimpleNamespace(
         path=Path("a/cache"),
@@ -57,12 +57,12 @@ def write_all(
 
 
 def test_semantickitti_labels_come_back_for_every_class(tmp_path: Path) -> None:
-    names = semantickitti_classes.CLASS_NAMES
+    names = semantickitti.LAYOUT.class_names
     predicted = np.random.default_rng(0).permutation(np.arange(60) % 20).astype(np.uint8)
     with open_predictions(cache_of("semantickitti", names), tmp_path) as write:
         write(sweep_of("08", 3, "000007", 60), predicted)
     file = tmp_path / "sequences/08/predictions/000007.label"
-    assert set(np.fromfile(file, "<u4").tolist()) == set(semantickitti_classes.RAW_OF_CLASS)
+    assert set(np.fromfile(file, "<u4").tolist()) == set(semantickitti.RAW_OF_CLASS)
     folder = tmp_path / "root/sequences/08"
     (folder / "velodyne").mkdir(parents=True)
     (folder / "labels").mkdir()
@@ -76,8 +76,8 @@ def test_semantickitti_labels_come_back_for_every_class(tmp_path: Path) -> None:
 def test_semantickitti_raw_ids_are_the_official_inverse_map() -> None:
     """learning_map_inv of semantic-kitti.yaml: each class's raw id maps to the class."""
     raw = (0, 10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81)
-    assert raw == semantickitti_classes.RAW_OF_CLASS
-    assert [semantickitti_classes.CLASS_OF_RAW.get(r, 0) for r in raw] == list(range(20))
+    assert raw == semantickitti.RAW_OF_CLASS
+    assert [semantickitti.CLASS_OF_RAW.get(r, 0) for r in raw] == list(range(20))
 
 
 def test_every_sweep_of_a_real_cache_has_a_file_of_its_length(tiny_cache: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_every_sweep_of_a_real_cache_has_a_file_of_its_length(tiny_cache: Path, 
     files = sorted(tmp_path.glob("sequences/*/predictions/*.label"))
     assert len(files) == 12
     first = cache.sweep("00", 0)
-    back = [semantickitti_classes.CLASS_OF_RAW.get(raw, 0) for raw in np.fromfile(files[0], "<u4").tolist()]
+    back = [semantickitti.CLASS_OF_RAW.get(raw, 0) for raw in np.fromfile(files[0], "<u4").tolist()]
     np.testing.assert_array_equal(back, first.semantic)
 
 
@@ -126,7 +126,7 @@ def test_nuscenes_files_are_named_by_the_token_and_lie_in_their_split(tmp_path: 
     write_nuscenes(root, "v1.0-mini", {"scene-0061": [True], "scene-0916": [True]})
     write_nuscenes(root, "v1.0-test", {"scene-0077": [True]})
     scenes = [("scene-0001", 2), ("scene-0003", 1), ("scene-0061", 1), ("scene-0916", 1), ("scene-0077", 1)]
-    with open_predictions(cache_of("nuscenes", nuscenes_names.CLASS_NAMES), out, root) as write:
+    with open_predictions(cache_of("nuscenes", nuscenes.LAYOUT.class_names), out, root) as write:
         for scene, sweeps in scenes:
             for k in range(sweeps):
                 write(sweep_of(scene, k, str(1000 + k), 4), np.array([3, 16, 0, 16]))
@@ -143,7 +143,7 @@ def test_nuscenes_files_are_named_by_the_token_and_lie_in_their_split(tmp_path: 
 
 @pytest.fixture(scope="module")
 def waymo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[CachedSweep, ...]]:
-    """A data set of two contexts of two frames, and the sweeps of it as they would be cached."""
+    """A dataset of two contexts of two frames, and the sweeps of it as they would be cached."""
     root = tmp_path_factory.mktemp("waymo")
     waymo_writer.write_dataset(root, waymo_writer.Scene(contexts={"validation": CONTEXTS}, frames=2))
     sweeps = []
@@ -159,7 +159,7 @@ def test_waymo_tables_come_back_through_the_adapter(
 ) -> None:
     root, sweeps = waymo
     predicted = [np.random.default_rng(k).integers(0, 23, len(s.xyz)).astype(np.uint8) for k, s in enumerate(sweeps)]
-    with open_predictions(cache_of("waymo", WAYMO_NAMES, sweeps), tmp_path / "out", root) as write:
+    with open_predictions(cache_of("waymo", waymo_layout.LAYOUT.class_names, sweeps), tmp_path / "out", root) as write:
         for number, (sweep, classes) in enumerate(zip(sweeps, predicted, strict=True)):
             # As read by who needs no pixels, or by who does.
             write(dataclasses.replace(sweep, pixel=None) if number % 2 else sweep, classes)
@@ -176,7 +176,7 @@ def test_waymo_tables_come_back_through_the_adapter(
 
 def test_an_interrupted_context_leaves_no_file(waymo: tuple[Path, tuple[CachedSweep, ...]], tmp_path: Path) -> None:
     root, sweeps = waymo
-    cache = cache_of("waymo", WAYMO_NAMES, sweeps)
+    cache = cache_of("waymo", waymo_layout.LAYOUT.class_names, sweeps)
     with pytest.raises(ValueError, match="has 2 points"):  # of the second sweep, behind a good one
         write_all(
             cache, tmp_path / "out", root, [(sweeps[0], len(sweeps[0].xyz)), (sweep_of(CONTEXTS[0], 1, "1", 2), 1)]
@@ -188,12 +188,12 @@ def test_an_interrupted_context_leaves_no_file(waymo: tuple[Path, tuple[CachedSw
         )
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a/cache: no layout.*its data set, kitti"):
+def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a/cache: no layout.*its dataset, kitti"):
         write_all(cache_of("kitti", ()), tmp_path)
-    with pytest.raises(UserError, match="need the folder of the data set"):
-        write_all(cache_of("waymo", WAYMO_NAMES), tmp_path)
+    with pytest.raises(UserError, match="writing predictions for waymo needs --root: the folder of the dataset"):
+        write_all(cache_of("waymo", waymo_layout.LAYOUT.class_names), tmp_path)
     write_nuscenes(tmp_path, "v1.0-mini", {"scene-0061": [True]})
-    cache = cache_of("nuscenes", nuscenes_names.CLASS_NAMES)
+    cache = cache_of("nuscenes", nuscenes.LAYOUT.class_names)
     with pytest.raises(UserError, match="1000 of scene-0103"):
         write_all(cache, tmp_path, tmp_path, [(sweep_of("scene-0103", 0, "1000", 1), 1)])

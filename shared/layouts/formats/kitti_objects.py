@@ -1,8 +1,8 @@
-"""Objects as KITTI's files have them: a line each, in the frame of a camera; and the frame of the sensor.
+"""Objects in KITTI's files, one per line in the frame of a camera, and their conversion to the sensor frame.
 
-A line is: kind, truncation, occlusion, alpha, the box in the image (left, top, right, bottom), height, width, length,
-the middle of the lower face (x, y, z) in the rectified frame of camera 2, rotation_y; in a result also the score.
-Camera coordinates are x right, y down, z forward; rotation_y turns the heading from x towards -z.
+A line is: class, truncation, occlusion, alpha, box in the image (left, top, right, bottom), height, width, length,
+centre of the lower face (x, y, z) in the rectified frame of camera 2, rotation_y; in results also the score. The
+camera's axes are x right, y down, z forward; rotation_y turns the heading from x towards -z.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from iscc_lidar.shared.base.geometry import inverse, transform
 
 DONT_CARE: Final = "DontCare"
 IMAGE_SIZE: Final = (1242, 375)
-"""Width and height of KITTI's commonest images, where the image itself is not there to ask."""
+"""Width and height of most of KITTI's images, for frames without the image itself."""
 _COLUMNS: Final = 15
 _MATRICES: Final = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 _ODOMETRY: Final = {"P2": (3, 4), "Tr": (3, 4)}
@@ -28,18 +28,18 @@ _ODOMETRY: Final = {"P2": (3, 4), "Tr": (3, 4)}
 
 @dataclass(frozen=True)
 class KittiObjects:
-    """The lines of one file; N rows.
+    """The N objects of one file.
 
     Attributes:
-        kind: str [N].
+        kind: str [N], class.
         truncation: float64 [N].
         occlusion: int32 [N].
-        alpha: float64 [N], heading as seen along the ray to it, radians.
+        alpha: float64 [N], heading relative to the ray to the object, radians.
         image_box: float64 [N, 4], pixels.
         size: float64 [N, 3], height, width, length, metres.
-        location: float64 [N, 3], middle of the lower face, camera frame, metres.
+        location: float64 [N, 3], centre of the lower face, camera frame, metres.
         rotation_y: float64 [N], radians.
-        score: float64 [N] of a result, else None.
+        score: float64 [N] in results, else None.
     """
 
     kind: NDArray[np.str_]
@@ -60,14 +60,14 @@ def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
     """Read a file of labels, or of results with scores.
 
     Raises:
-        UserError: it is missing, or a line of it is not as it must be; the message names the line.
+        UserError: it is missing or a line is invalid; the message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: missing; label_2 has a file for every frame, unpack it again") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: is no text; fetch it again") from None
+        raise UserError(f"{path}: is not a text file; download it again") from None
     rows = [_parsed(path, number, line, scored) for number, line in enumerate(lines, 1) if line.strip()]
     kinds = np.array([kind for kind, _ in rows], dtype=np.str_)
     values = np.array([numbers for _, numbers in rows], dtype=np.float64).reshape(len(rows), _COLUMNS - 1 + scored)
@@ -90,22 +90,22 @@ def _parsed(path: Path, number: int, line: str, scored: bool) -> tuple[str, list
     where = f"{path}, line {number}"
     if len(rest) != expected:
         raise UserError(
-            f"{where}: {len(rest) + 1} columns, expected {expected + 1} (kind, truncation, occlusion, alpha, box in "
-            f"the image, height, width, length, x, y, z, rotation_y{', score' if scored else ''}); mend it"
+            f"{where}: {len(rest) + 1} columns, expected {expected + 1} (class, truncation, occlusion, alpha, box "
+            f"in the image, height, width, length, x, y, z, rotation_y{', score' if scored else ''}); correct it"
         )
     try:
         values = [float(text) for text in rest]
     except ValueError:
-        raise UserError(f"{where}: expected numbers after the kind, found {line.strip()!r}") from None
+        raise UserError(f"{where}: expected numbers after the class, found {line.strip()!r}") from None
     if not np.isfinite(values).all():
-        raise UserError(f"{where}: a number is not finite: {line.strip()!r}; mend or remove the line")
+        raise UserError(f"{where}: a number is not finite: {line.strip()!r}; correct or remove the line")
     if kind != DONT_CARE and min(values[7:10]) <= 0:
         raise UserError(f"{where}: height, width and length of a {kind} must be positive, are {values[7:10]}")
     return kind, values
 
 
 def format_objects(objects: KittiObjects) -> str:
-    """The lines of a file."""
+    """Format objects as the lines of a file."""
     numbers = np.column_stack([objects.alpha, objects.image_box, objects.size, objects.location, objects.rotation_y])
     scores = [""] * len(objects) if objects.score is None else [f" {value:.6f}" for value in objects.score]
     return "".join(
@@ -117,15 +117,15 @@ def format_objects(objects: KittiObjects) -> str:
 
 
 def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
-    """Camera 2 from a calibration file of the object benchmark, or of an odometry sequence.
+    """Read camera 2 from a calibration file of the object benchmark or of an odometry sequence.
 
     Raises:
-        UserError: it is missing, or lacks a matrix.
+        UserError: the file or a matrix is missing.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; without it boxes have no place in the sweep, unpack calib again") from None
+        raise UserError(f"{path}: missing; boxes cannot be placed in the sweep without it, unpack it again") from None
     entries = dict(line.split(":", 1) for line in lines if ":" in line)
     odometry = "Tr" in entries
     try:
@@ -140,14 +140,14 @@ def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
     rectified[:3, :3] = found.get("R0_rect", np.eye(3))
     camera = Camera(found["P2"], rectified @ camera_SE3_sensor, *image_size)
     if not np.isfinite(camera.camera_SE3_sensor).all() or not np.isfinite(camera.image_P_camera).all():
-        raise UserError(f"{path}: a number is not finite; fetch it again")
+        raise UserError(f"{path}: a number is not finite; download it again")
     return camera
 
 
 def to_sensor(objects: KittiObjects, camera: Camera) -> Boxes:
-    """Objects as boxes in the sensor frame."""
-    place = np.array([kind != DONT_CARE for kind in objects.kind], dtype=np.bool_)
-    middle = objects.location - np.stack(
+    """Convert objects to boxes in the sensor frame."""
+    placed = np.array([kind != DONT_CARE for kind in objects.kind], dtype=np.bool_)
+    centre = objects.location - np.stack(
         [np.zeros(len(objects)), objects.size[:, 0] / 2, np.zeros(len(objects))], axis=1
     )
     sensor_SE3_camera = inverse(camera.camera_SE3_sensor)
@@ -155,9 +155,9 @@ def to_sensor(objects: KittiObjects, camera: Camera) -> Boxes:
     heading = along @ sensor_SE3_camera[:3, :3].T
     return Boxes(
         objects.kind,
-        np.where(place[:, None], transform(sensor_SE3_camera, middle), np.nan),
-        np.where(place[:, None], objects.size[:, ::-1], np.nan),
-        np.where(place, np.arctan2(heading[:, 1], heading[:, 0]), np.nan),
+        np.where(placed[:, None], transform(sensor_SE3_camera, centre), np.nan),
+        np.where(placed[:, None], objects.size[:, ::-1], np.nan),
+        np.where(placed, np.arctan2(heading[:, 1], heading[:, 0]), np.nan),
         objects.truncation,
         objects.occlusion,
         objects.image_box,
@@ -165,11 +165,11 @@ def to_sensor(objects: KittiObjects, camera: Camera) -> Boxes:
 
 
 def to_camera(boxes: Boxes, camera: Camera, score: NDArray[np.float64] | None = None) -> KittiObjects:
-    """Boxes of the sensor frame as lines of a file; without a place in space they get KITTI's own -1, -1000 and -10.
+    """Convert boxes in the sensor frame to objects; those without a position get KITTI's -1, -1000 and -10.
 
-    Boxes without a box in the image get that around their corners, cut by the image.
+    Boxes without a box in the image get the box around their corners, clipped to the image.
     """
-    place = np.isfinite(boxes.heading)
+    placed = np.isfinite(boxes.heading)
     location = transform(camera.camera_SE3_sensor, np.nan_to_num(boxes.centre))
     location[:, 1] += np.nan_to_num(boxes.size[:, 2]) / 2
     along = np.stack([np.cos(boxes.heading), np.sin(boxes.heading), np.zeros(len(boxes))], axis=1)
@@ -181,17 +181,17 @@ def to_camera(boxes: Boxes, camera: Camera, score: NDArray[np.float64] | None = 
         boxes.kind,
         np.where(np.isfinite(boxes.truncation), boxes.truncation, -1.0),
         boxes.occlusion,
-        np.where(place, alpha, -10.0),
+        np.where(placed, alpha, -10.0),
         image_box,
-        np.where(place[:, None], boxes.size[:, ::-1], -1.0),
-        np.where(place[:, None], location, -1000.0),
-        np.where(place, rotation_y, -10.0),
+        np.where(placed[:, None], boxes.size[:, ::-1], -1.0),
+        np.where(placed[:, None], location, -1000.0),
+        np.where(placed, rotation_y, -10.0),
         score,
     )
 
 
 def image_boxes(boxes: Boxes, camera: Camera, *, cut: bool = True) -> NDArray[np.float64]:
-    """Box in the image around each box's corners, float64 [N, 4], pixels; of corners behind the camera none count."""
+    """Compute the image box around each box's corners in front of the camera, float64 [N, 4], pixels."""
     corners = box_corners(np.nan_to_num(boxes.centre), np.nan_to_num(boxes.size, nan=1.0), np.nan_to_num(boxes.heading))
     pixel, depth = camera.project(corners.reshape(-1, 3))
     pixel, ahead = pixel.reshape(-1, 8, 2), (depth > 0.1).reshape(-1, 8, 1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from iscc_lidar.data_schemas.boxes import Camera, box_corners, points_in_box
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.layouts.kitti_objects import (
+from iscc_lidar.shared.layouts.formats.kitti_objects import (
     KittiObjects,
     format_objects,
     image_boxes,

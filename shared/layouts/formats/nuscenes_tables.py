@@ -1,9 +1,9 @@
-"""The tables of nuScenes as they lie on disk, ``ROOT/v1.0-{trainval,test,mini}/*.json``, and LIDAR_TOP's rows.
+"""The tables of nuScenes, ``ROOT/v1.0-{trainval,test,mini}/*.json``, and their rows of LIDAR_TOP.
 
-sample_data and ego_pose of v1.0-trainval have 2.6 million rows in about 2 GB of text, of which one in eight
-is LIDAR_TOP's. They are read in pieces and only the wanted rows are decoded: some 20 seconds and a third of a
-gigabyte in each process, against 6 GB with whole tables. It relies on rows that hold no objects and no braces
-in strings, which is so by the schema (docs/schema_nuscenes.md of the nuScenes development kit).
+sample_data and ego_pose of v1.0-trainval have 2.6 million rows in about 2 GB of text, one in eight of LIDAR_TOP. They
+are read in pieces and only the wanted rows are decoded: about 20 seconds and a third of a gigabyte in each process,
+compared with 6 GB for complete tables. This relies on rows without nested objects and without braces in strings, which
+the schema guarantees (docs/schema_nuscenes.md of the nuScenes development kit).
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ Row = dict[str, Any]
 
 
 def versions(root: Path) -> tuple[str, ...]:
-    """Versions whose folder is below ``root``."""
+    """List the versions with a folder below ``root``."""
     return tuple(version for version in VERSIONS if (root / version).is_dir())
 
 
 def calibrations(folder: Path) -> list[Row]:
-    """LIDAR_TOP's rows of calibrated_sensor."""
+    """Read the rows of calibrated_sensor that are of LIDAR_TOP."""
     sensors = {row["token"] for row in table(folder, "sensor") if row["channel"] == CHANNEL}
     return [row for row in table(folder, "calibrated_sensor") if row["sensor_token"] in sensors]
 
 
 def lidar_rows(folder: Path, calibration_tokens: Container[str]) -> Iterator[tuple[str, Row]]:
-    """Names of scenes with rows of sample_data in them, those of these calibrations, in the table's order."""
+    """Yield the rows of sample_data with these calibrations, each with the name of its scene, in the table's order."""
     scene_of = _scene_of_sample(folder)
     for row in rows(folder / "sample_data.json", "calibrated_sensor_token", calibration_tokens):
         yield _lookup(scene_of, row["sample_token"], folder), row
 
 
 def table(folder: Path, name: str, optional: bool = False) -> list[Row]:
-    """All rows of a small table. Raises UserError where it is missing (unless optional) or damaged."""
+    """Read all rows of a small table. Raises UserError if it is missing (unless optional) or damaged."""
     path = folder / f"{name}.json"
     if optional and not path.exists():
         return []
@@ -57,7 +57,7 @@ def table(folder: Path, name: str, optional: bool = False) -> list[Row]:
 
 
 def rows(path: Path, key: str, wanted: Container[str]) -> Iterator[Row]:
-    """Rows of a table of flat rows whose value of ``key`` is wanted, without holding the table in memory."""
+    """Yield the rows of a table of flat rows whose value of ``key`` is wanted, without loading all of it."""
     value = re.compile(rf'"{key}"\s*:\s*"([^"]*)"'.encode())
     for text in _row_texts(path):
         found = value.search(text)
@@ -69,7 +69,7 @@ def rows(path: Path, key: str, wanted: Container[str]) -> Iterator[Row]:
 
 
 def damaged(folder: Path, missing: KeyError) -> UserError:
-    """The error to raise where rows lack what they should have."""
+    """Return the error for rows that lack a key."""
     return UserError(f"{folder}: rows of a table lack {missing}; unpack the version's metadata archive again")
 
 
@@ -83,13 +83,13 @@ def _lookup(found: Mapping[str, str], token: str, folder: Path) -> str:
         return found[token]
     except KeyError:
         raise UserError(
-            f"{folder}: the tables refer to a row {token!r} that is not there; they are of different releases or "
+            f"{folder}: the tables refer to a missing row {token!r}; they are of different releases or "
             "cut short, unpack the version's metadata archive again"
         ) from None
 
 
 def _row_texts(path: Path) -> Iterator[bytes]:
-    """Text of each row of a table, up to its closing brace."""
+    """Yield the text of each row of a table, up to its closing brace."""
     rest = b""
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Point labels in Waymo's v2 layout: Parquet tables like those of the component lidar_segmentation."""
+"""Point labels in Waymo's v2 files: Parquet tables like those of the component lidar_segmentation."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _Shapes = Mapping[int, Mapping[int, tuple[int, int]]]
 class ContextLabels:
     """The labels of one context: sweeps are added one by one, then the file is written in one step.
 
-    Unlike Waymo's own labels they are there for all lasers of a sweep. Both returns have an image; the second is 0
-    throughout where the cache was made from first returns.
+    Unlike Waymo's own labels they cover all lasers of a sweep. Both returns have an image; the second is all 0 if the
+    cache was made from first returns.
     """
 
     def __init__(self, root: Path, context: str) -> None:
-        """Find the context in the data set below ``root``; the shapes of its images are read there.
+        """Find the context in the dataset below ``root`` and read the shapes of its images.
 
-        Raises UserError where it is not there, or damaged.
+        Raises UserError if it is missing or damaged.
         """
         self._lidar = _lidar_file(root, context)
         self._shapes = _shapes(self._lidar)
@@ -52,7 +52,7 @@ class ContextLabels:
     def add(self, sweep: CachedSweep, values: NDArray[np.int32]) -> None:
         """Add a sweep: instance and class of its points, int32 [N, 2]. Pixels without a point get 0, 0.
 
-        Raises UserError where the cache holds no pixels, or the range images are none that it was made from.
+        Raises UserError if the cache has no pixels, or was not made from these range images.
         """
         self._writer.write_table(pa.Table.from_pylist(_rows(sweep, values, self._lidar, self._shapes), _SCHEMA))
 
@@ -66,7 +66,7 @@ class ContextLabels:
 def _lidar_file(root: Path, context: str) -> Path:
     for file in sorted(root.glob(f"*/lidar/{context}.parquet")):
         return file
-    raise UserError(f"{root}: holds no */lidar/{context}.parquet; pass the data set's folder, as for iscc-preprocess")
+    raise UserError(f"{root}: contains no */lidar/{context}.parquet; pass the dataset's folder, as for iscc-preprocess")
 
 
 def _shapes(lidar: Path) -> _Shapes:
@@ -84,7 +84,7 @@ def _shapes(lidar: Path) -> _Shapes:
 def _rows(sweep: CachedSweep, values: NDArray[np.int32], lidar: Path, shapes: _Shapes) -> list[dict[str, Any]]:
     if sweep.pixel is None:
         raise UserError(
-            f"sequence {sweep.sequence}: the cache holds no pixels of range images; take one made from the data set "
+            f"sequence {sweep.sequence}: the cache contains no pixels of range images; use one made from the dataset "
             "waymo"
         )
     of_laser = shapes.get(int(sweep.name), {})
@@ -94,7 +94,7 @@ def _rows(sweep: CachedSweep, values: NDArray[np.int32], lidar: Path, shapes: _S
         if sweep.pixel[own, 2].max() >= height or sweep.pixel[own, 3].max() >= width:
             raise UserError(
                 f"{lidar}: frame {sweep.name}, laser {laser}: the range image is {height} x {width}, too small for the "
-                "cache's points; pass the data set that the cache was made from"
+                "cache's points; pass the dataset that the cache was made from"
             )
     return [_row(sweep, sweep.pixel, values, laser, shape) for laser, shape in sorted(of_laser.items())]
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.sweep import Part
+from iscc_lidar.shared.cache.sweep import SweepField
 from iscc_lidar.trainer.data.pairs import SampleKey, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.sweep_cache import SweepCache, sweep_reader
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
@@ -24,7 +24,7 @@ class PairDataset(Dataset[Sample]):
         self.config = config
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
         self.options = self._method.samples(config)
-        unused: tuple[Part, ...] = ("semantic", "pixel") if self.options.occupancy else ("semantic", "pixel", "queries")
+        unused: list[SweepField] = ["semantic", "pixel", *(() if self.options.occupancy else ("queries",))]
         self._sweep = SweepCache(sweep_reader(cache, unused), config.train.keep_sweeps)
 
     @property

@@ -9,8 +9,8 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
 from iscc_lidar.trainer.data.voxelize import considered
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.pretrain.samples.dataset import PairDataset, batches
 from iscc_lidar.trainer.pretrain.samples.voxel_samples import VoxelSampleConfig
 
 

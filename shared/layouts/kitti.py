@@ -1,0 +1,50 @@
+"""KITTI: raw recordings and object detection benchmark, with the benchmark's files of detected boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import write_text
+from iscc_lidar.shared.layouts.layout import BoxRule, Layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from iscc_lidar.data_schemas.boxes import Boxes, Camera
+
+LAYOUT: Final = Layout(
+    name="kitti",
+    description="KITTI raw and object layouts: ROOT/DATE/DATE_drive_NNNN_sync/{velodyne_points,oxts}, "
+    "ROOT/training/velodyne",
+    how_to_get="KITTI is at cvlibs.net/datasets/kitti (CC BY-NC-SA 3.0, registration). Raw: of each drive the archive "
+    "'synced+rectified data' (velodyne_points and oxts are used, image_* may be left out) and of each date "
+    "'calibration' (calib_imu_to_velo.txt). Object: 'Velodyne point clouds' (data_object_velodyne.zip, 29 GB); "
+    "ImageSets/{train,val,trainval,test}.txt, one frame number per line, are optional and not part of the download",
+    box_rules=(
+        BoxRule("Car", "Van", 0.7),
+        BoxRule("Pedestrian", "Person_sitting", 0.5),
+        BoxRule("Cyclist", None, 0.5),
+    ),
+)
+
+
+def write_detections(
+    out: Path, sequence: str, name: str, boxes: Boxes, score: NDArray[np.float64], camera: Camera | None
+) -> None:
+    """Write the detected boxes of a sweep, in the sensor frame, as ``out/NAME.txt``, in one step.
+
+    Frames of the benchmark are sequences of one sweep, ``training_000008``; sweeps of other sequences go to
+    ``out/SEQUENCE/NAME.txt``.
+
+    Raises:
+        UserError: there is no camera, in whose frame KITTI's files are.
+    """
+    from iscc_lidar.shared.layouts.formats.kitti_objects import format_objects, to_camera
+
+    if camera is None:
+        raise UserError(f"sweep {sequence}/{name}: has no camera, which KITTI's result files need; leave them out")
+    folder = out if sequence.startswith(("training_", "testing_")) else out / sequence
+    write_text(folder / f"{name}.txt", format_objects(to_camera(boxes, camera, score)))

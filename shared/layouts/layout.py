@@ -1,0 +1,131 @@
+"""The record of what is known of a dataset, apart from reading its files; found by the dataset's name.
+
+Every module of this package other than this one holds the record ``LAYOUT`` of the dataset with the module's name. The
+modules import arrays and tables only inside functions or for types where that takes long.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import iscc_lidar.shared.layouts as package
+from iscc_lidar.shared.base.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.cache.sweep import CachedSweep
+
+WritePrediction: TypeAlias = "Callable[[CachedSweep, NDArray[np.integer]], None]"
+"""Takes a sweep and the class index of each of its points [N], in the raw file's order; 0 for no prediction."""
+
+
+@dataclass(frozen=True)
+class BoxRule:
+    """How detected boxes of a class are scored.
+
+    Attributes:
+        name: of the class.
+        neighbour: a similar class; finding it counts neither for nor against a detector.
+        min_overlap: IoU from which on a box is found.
+    """
+
+    name: str
+    neighbour: str | None
+    min_overlap: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is known of a dataset.
+
+    Attributes:
+        name: as in manifests and on the command line.
+        description: one line: what it is, and where its files are below ROOT.
+        how_to_get: where to get it, under which licence, and which files are needed for what.
+        published: sequences and sweeps that its owners publish, if known.
+        class_names: semantic classes by index; 0 is unlabelled.
+        colors: usual RGB of each class, hexadecimal; empty if there are none.
+        ground_classes: classes that are in no group, so that pre-training on groups learns nothing of them.
+        absent_iou: IoU in the mean of a class without a point, in truth or prediction; None leaves the class out.
+        box_rules: for those of its box classes that no other dataset has.
+        open_predictions: starts to write predictions for sweeps of a cache into a folder; the path is the dataset's.
+        export_labels: writes the group labels of a cache as instances into a folder. Returns the number of files.
+    """
+
+    name: str
+    description: str = ""
+    how_to_get: str = ""
+    published: tuple[int, int] | None = None
+    class_names: tuple[str, ...] = ("unlabelled",)
+    colors: tuple[str, ...] = ()
+    ground_classes: frozenset[str] = frozenset()
+    absent_iou: float | None = None
+    box_rules: tuple[BoxRule, ...] = ()
+    open_predictions: Callable[[Cache, Path, Path | None], AbstractContextManager[WritePrediction]] | None = None
+    export_labels: Callable[[Cache, Path, Path | None], int] | None = None
+
+
+def all_layouts() -> tuple[Layout, ...]:
+    """Return the layouts of all known datasets, by name."""
+    return tuple(find_layout(name) for name in sorted(_names()))
+
+
+def find_layout(dataset: str) -> Layout:
+    """Return the layout of a dataset; of an unknown one a layout without any knowledge."""
+    if dataset not in _names():
+        return Layout(dataset)
+    found: Layout = importlib.import_module(f"{package.__name__}.{dataset}").LAYOUT
+    return found
+
+
+@contextmanager
+def open_predictions(cache: Cache, out: Path, root: Path | None = None) -> Generator[WritePrediction]:
+    """Start to write predicted classes as the benchmark of the cache's dataset expects them; each file in one step.
+
+        with open_predictions(cache, out) as write:
+            for sweep in sweeps:
+                write(sweep, predict(sweep))
+
+    The archive or description that a benchmark also expects is not made.
+
+    Args:
+        cache: its sweeps are predicted.
+        out: folder to write into.
+        root: folder of the dataset; needed for nuScenes (tokens) and Waymo (shapes of the range images).
+
+    Raises:
+        UserError: no layout is known for the dataset, ``root`` is needed, or the cache was not made from it.
+    """
+    start = find_layout(cache.manifest.dataset).open_predictions
+    if start is None:
+        raise UserError(f"{cache.path}: no layout for predictions is known for its dataset, {cache.manifest.dataset}")
+    with start(cache, out, root) as write:
+
+        def write_checked(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
+            if predicted.shape != (len(sweep.xyz),):
+                shape = list(predicted.shape)
+                raise ValueError(f"sweep {sweep.name} has {len(sweep.xyz)} points, its prediction {shape}")
+            write(sweep, predicted)
+
+        yield write_checked
+
+
+def require_root(root: Path | None, what: str) -> Path:
+    """Return the folder of the dataset. Raises UserError, which says ``what`` needs it, if it was not given."""
+    if root is None:
+        raise UserError(f"{what} needs --root: the folder of the dataset, as for iscc-preprocess")
+    return root
+
+
+def _names() -> set[str]:
+    found = pkgutil.iter_modules(package.__path__)
+    return {module.name for module in found if not module.ispkg and f"{package.__name__}.{module.name}" != __name__}

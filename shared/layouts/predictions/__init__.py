@@ -1,1 +1,0 @@
-"""Predicted classes of points in the layouts of the data sets' own benchmarks."""
