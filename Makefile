@@ -13,8 +13,8 @@ REAL    ?= $(SAMPLES)/semantickitti_from_pandaset
 READ    ?= semantickitti=$(SAMPLES)/semantickitti semantickitti=$(REAL) semantickitti=$(SAMPLES)/kitti_raw_as_odometry \
            kitti=$(SAMPLES)/kitti_detection waymo=$(SAMPLES)/waymo_v2_from_pandaset argoverse2=$(SAMPLES)/av2
 SAMPLES ?= ../shared/data
-# quick, a run of minutes, on the synthetic streets and wherever there is no GPU, else minkunet, the peers' network;
-# RECIPE=iscc is the full method on a small one, RECIPE=local_only and the like an ablation.
+# quick, a run of minutes, on the synthetic streets and wherever there is no GPU, else minkunet, the network of ALSO and
+# BEVContrast; RECIPE=iscc is the full method on a small one, RECIPE=local_only and the like an ablation.
 RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),minkunet,quick))
 ARGS    ?=
 SYNTH_ARGS      ?=
@@ -33,8 +33,8 @@ TASK    ?= semseg
 PERCENT ?= $(if $(filter detection,$(TASK)),5,1)
 TUNE_ON_GPU := $(if $(filter detection,$(TASK)),$(if $(filter waymo,$(DATASET)),waymo,kitti),long)
 TUNE    ?= $(if $(shell command -v nvidia-smi),$(TUNE_ON_GPU),quick)
-# make reproduce: quick has three rows and takes an hour on 2 cores, detection adds the second table, full has all and
-# wants a GPU
+# make reproduce: quick has three experiments and takes an hour on 2 cores, detection adds the second table, full has all
+# and needs a GPU
 PRESET  ?= quick
 # Synthetic streets that score: what is scored is built otherwise than what is learnt from,
 # and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
@@ -86,13 +86,13 @@ finetune: splits ## pre-train, fine-tune for TASK with PERCENT of the labels, sc
 	$(BIN)/iscc-train finetune $(TASK) --train-cache $(LEARN) --val-cache $(SCORE) --encoder $(OUT)-split --resume \
 	  --out $(OUT)-$(TASK) --recipe $(TUNE) --set labels.percent=$(PERCENT) $(ARGS)
 
-# Groups for the rows "ground kept" and "single-sweep groups".
+# Groups for the experiments ground_kept and single_sweep.
 splits-full: splits
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-ground-kept --set ground.method=none $(PREPROCESS_ARGS)
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-single --set window.sweeps=1 --set window.stride=1 $(PREPROCESS_ARGS)
 
 reproduce: OUT = runs/reproduce-$(DATASET)-$(if $(filter detection,$(PRESET)),quick,$(PRESET))
-reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## the paper's tables: every row pre-trained, fine-tuned, scored over seeds
+reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## the authors' tables: every experiment pre-trained, fine-tuned, scored over seeds
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 

@@ -9,7 +9,7 @@ import typer
 
 from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import resolve, to_toml
-from iscc_lidar.trainer.finetune import cli as finetune
+from iscc_lidar.trainer.finetune.cli import finetune
 from iscc_lidar.trainer.reproduce.cli import reproduce
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Pre-train an encoder on a cache, fine-tune it with few labels, evaluate, report and export it.",
 )
 
-app.add_typer(finetune.app, name="finetune")
+app.command(name="finetune", no_args_is_help=True)(finetune)
 app.command(name="reproduce")(reproduce)
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]

@@ -1,1 +1,1 @@
-"""Fine-tuning with few labels: semantic segmentation on the encoder that was pre-trained, or from scratch."""
+"""Fine-tuning with few labels, of a pre-trained backbone or from scratch."""

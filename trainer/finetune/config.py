@@ -12,31 +12,33 @@ from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.run.options import TrainConfig
 
 Transfer = Literal["all", "down"]
-"""What is taken over of a pre-trained U-Net: stem, encoder and decoder, or without the decoder."""
+"""Parts of a pre-trained U-Net to transfer: stem, encoder and decoder, or without the decoder."""
 
 
 @dataclass(frozen=True)
 class FinetuneTrainConfig(TrainConfig):
-    """Optimisation of fine-tuning, and how it is executed."""
+    """Optimisation of fine-tuning, and its execution."""
 
     epochs: tuple[int, ...] = option(
-        (30,), "epochs over the sweeps in use, where their share of all labelled sweeps is the one in epochs_at"
+        (30,), "epochs over the sweeps in use, when their share of all labelled sweeps is the one in epochs_at"
     )
     epochs_at: tuple[float, ...] = option(
-        (100.0,), "percent, rising; between them epochs are interpolated on logarithmic axes, beyond them constant"
+        (100.0,),
+        "percent, ascending; epochs are interpolated between them on logarithmic axes, and constant beyond them",
     )
-    steps: int = option(0, "optimiser steps instead of epochs; 0 goes by epochs")
+    steps: int = option(0, "optimiser steps instead of epochs; 0 uses epochs")
     transfer: Transfer = option(
         "all",
-        "what is taken over of a pre-trained U-Net: all of it, or its encoder, with a new decoder. The last layers are "
-        "the most bent to the pretext task: they help a short run, and slow a long one",
+        "parts of a pre-trained U-Net to transfer: all, or only the encoder, with a new decoder. The last layers are "
+        "the most specific to the pretext task: they help a short run, and slow a long one",
     )
-    head_learning_rate: float = option(1e-2, "peak of AdamW's learning rate for all that is new: head, new decoder")
-    encoder_learning_rate: float = option(1e-2, "peak of AdamW's learning rate for what was pre-trained")
+    head_learning_rate: float = option(1e-2, "peak learning rate of AdamW for new layers: head, new decoder")
+    encoder_learning_rate: float = option(1e-2, "peak learning rate of AdamW for pre-trained layers")
     freeze_fraction: float = option(
-        0.1, "share of the run in which what was pre-trained is frozen: new layers' first gradients would spoil it"
+        0.1,
+        "share of the run in which pre-trained layers are frozen: the first gradients of new layers would spoil them",
     )
-    weight_decay: float = option(0.3, "AdamW's decoupled decay; short runs on few sweeps want it high")
+    weight_decay: float = option(0.3, "decoupled weight decay of AdamW; high for short runs on few sweeps")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,10 +49,10 @@ class FinetuneTrainConfig(TrainConfig):
         if self.steps < 0:
             raise ValueError(f"train.steps must be 0 or more, not {self.steps}")
         if not 0 <= self.freeze_fraction < 1:
-            raise ValueError(f"train.freeze_fraction is a share from 0 to below 1, not {self.freeze_fraction}")
+            raise ValueError(f"train.freeze_fraction must be at least 0 and below 1, not {self.freeze_fraction}")
 
     def steps_for(self, sweeps: int, labelled: int) -> int:
-        """Return the length of a run on ``sweeps`` of all ``labelled`` ones: the option, or by its epochs."""
+        """Return the steps of a run on ``sweeps`` of all ``labelled`` ones."""
         at = [math.log(percent) for percent in self.epochs_at]
         epochs = math.exp(np.interp(math.log(100 * sweeps / labelled), at, [math.log(e) for e in self.epochs]))
         return self.steps or max(1, math.ceil(round(epochs) * sweeps / self.batch_size))

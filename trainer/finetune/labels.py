@@ -1,4 +1,4 @@
-"""Which sweeps have labels: a list of the user's, or a fraction that is drawn by seed."""
+"""Selection of the labelled sweeps: by a list, or a fraction drawn by seed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from iscc_lidar.trainer.data.places import Place, listed_places, places_of, swee
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """Which sweeps have labels, where no list says so."""
+    """Drawing of the labelled sweeps; unused with a list."""
 
-    percent: float = option(100.0, "share of the training sweeps that keep their labels, percent; nested")
+    percent: float = option(100.0, "share of the training sweeps whose labels are used, percent; nested")
     seed: int = option(0, "another seed draws other sweeps")
 
     def __post_init__(self) -> None:
@@ -37,13 +37,13 @@ def labelled_places(
 
     Args:
         cache: the training sweeps.
-        config: the fraction that is drawn, of all sweeps with labels or of those in the list ``among``.
-        every: gives all sweeps that have labels, see Task.
-        listed: a list that says it all; nothing is drawn then.
-        among: see config.
+        config: the fraction to draw.
+        every: lists all sweeps that have labels.
+        listed: list of the sweeps to return; nothing is drawn.
+        among: list of the sweeps to draw from; None draws from all.
 
     Raises:
-        UserError: a list that is not readable or names a sweep which the cache does not hold; no sweep has labels.
+        UserError: a list is unreadable or names a sweep that is not in the cache, or no sweep has labels.
     """
     if listed is not None:
         return listed_places(cache, listed)
@@ -53,21 +53,14 @@ def labelled_places(
 
 
 def count_labelled(cache: Cache, every: Callable[[Cache], list[Place]], among: Path | None = None) -> int:
-    """How many sweeps have labels, of the cache or of a list. Raises UserError as labelled_places."""
+    """Count the sweeps with labels, of the cache or of a list. Raises UserError as labelled_places."""
     return sum(map(len, _labelled(cache, sweep_names(cache), every, among).values()))
-
-
-def scored_places(cache: Cache, listed: Path | None, every: Callable[[Cache], list[Place]]) -> list[Place]:
-    """All sweeps of a cache that have labels, or those of a list. Raises UserError as labelled_places."""
-    if listed is None:
-        return every(cache)
-    return listed_places(cache, listed)
 
 
 def _labelled(
     cache: Cache, names: dict[str, list[str]], every: Callable[[Cache], list[Place]], among: Path | None
 ) -> dict[str, list[str]]:
-    """Names of the sweeps that have labels, of each sequence, where a list is given only of those in it."""
+    """Return the names of the sweeps with labels by sequence; with the list ``among``, only of those in it."""
     chosen = set(read_list(among, names)) if among is not None else None
     found: dict[str, list[str]] = {sequence: [] for sequence in names}
     for sequence, index in every(cache):

@@ -1,8 +1,6 @@
-"""Fine-tuning on few labels, as the training loop needs it; each task adds its samples, network and losses.
+"""Fine-tuning on few labels as a learner of the training loop; each task adds its samples, network and losses.
 
-    iscc-train finetune semseg --train-cache CACHE --val-cache CACHE --out OUT [--encoder RUN] [--set section.key=value]
-
-What is new is trained alone at first, then together with what was pre-trained.
+New layers are trained alone at first, then together with the pre-trained ones.
 """
 
 from __future__ import annotations
@@ -33,20 +31,14 @@ LABELLED_FILE: Final = "labelled.txt"
 
 
 class TaskNetwork(nn.Module):
-    """A network on an encoder."""
+    """A network with a backbone."""
 
     encoder: SparseUNet
 
 
 @dataclass(frozen=True)
 class LabelledSweeps:
-    """The sweeps that a run learns from.
-
-    Attributes:
-        cache: where they are.
-        places: those in use.
-        available: how many have labels, in use or not.
-    """
+    """Sweeps for training: those in use, and how many have labels, in use or not."""
 
     cache: Cache
     places: Sequence[Place]
@@ -78,12 +70,12 @@ class FinetuneLearner(ABC):
         """Choose the labelled sweeps of a cache.
 
         Args:
-            cache_path: cache of the sweeps that are learnt from.
+            cache_path: cache with the training sweeps.
             config: the task's options, with the sections model, labels and train among others. With an encoder,
-                ``model`` is that of its weights.
-            encoder: what was pre-trained; without one everything is new.
-            listed: list of the labelled sweeps; without one they are drawn.
-            among: list of those that are drawn among, by default all.
+                ``model`` is replaced by that of its weights.
+            encoder: pre-trained backbone; None trains from scratch.
+            listed: list of the labelled sweeps; None draws them.
+            among: list of the sweeps to draw from; None draws from all.
 
         Raises:
             UserError: no cache, no labels, or a list that does not fit.
@@ -107,7 +99,7 @@ class FinetuneLearner(ABC):
 
     @abstractmethod
     def header(self) -> Mapping[str, object]:
-        """Return what the header of the weight file records, by which the network can be made again."""
+        """Return the options in the header of the weight file, from which the network can be rebuilt."""
 
     @abstractmethod
     def new_network(self, compute: Compute) -> TaskNetwork:
@@ -131,10 +123,8 @@ class FinetuneLearner(ABC):
         frames = frames_of(self.sweeps.cache, self.sweeps.places)
         digest = hashlib.sha256("\n".join("/".join(frame) for frame in frames).encode()).hexdigest()
         labelled = Input("list of labelled sweeps", f"{len(frames)} sweeps", "labelled_sha256", digest)
-        start = (
-            self.encoder.as_input() if self.encoder else Input("encoder", "none, from scratch", "encoder_sha256", "")
-        )
-        return [cache_input(self.sweeps.cache), labelled, start]
+        scratch = Input("encoder", "none, from scratch", "encoder_sha256", "")
+        return [cache_input(self.sweeps.cache), labelled, self.encoder.as_input() if self.encoder else scratch]
 
     def facts(self) -> Mapping[str, object]:
         """See ``Learner``."""
@@ -146,24 +136,21 @@ class FinetuneLearner(ABC):
         write_list(out / LABELLED_FILE, frames_of(cache, self.sweeps.places), f"labelled sweeps of {cache.path}")
 
     def build(self, compute: Compute) -> Trainables:
-        """See ``Learner``. The head, and an encoder that is not given, are drawn from the seed."""
+        """See ``Learner``. New layers are initialised from the seed."""
         train = self.config.train
         network = self.new_network(compute)
         pretrained = self.encoder.load_into(network.encoder, train.transfer) if self.encoder is not None else []
         network.to(compute.device)
         known = set(map(id, pretrained))
         new = [parameter for parameter in network.parameters() if id(parameter) not in known]
-        first_step = round(train.freeze_fraction * self.steps)
-        groups = [
-            ParameterGroup(pretrained, train.encoder_learning_rate, first_step),
-            ParameterGroup(new, train.head_learning_rate),
-        ]
-        return Trainables(network, groups)
+        unfreeze = round(train.freeze_fraction * self.steps)
+        old_group = ParameterGroup(pretrained, train.encoder_learning_rate, unfreeze)
+        return Trainables(network, [old_group, ParameterGroup(new, train.head_learning_rate)])
 
     def after_step(  # noqa: B027 - nothing is a valid update
         self, step: int, network: nn.Module, others: Mapping[str, nn.Module], results: Sequence[BatchResult]
     ) -> None:
-        """See ``Learner``. Nothing."""
+        """See ``Learner``. Everything is trained by gradient."""
 
     def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
         """See ``Learner``."""
@@ -182,8 +169,8 @@ class FinetuneLearner(ABC):
 
     def describe_data(self) -> str:
         """See ``Learner``."""
-        sweeps, manifest = self.sweeps, self.sweeps.cache.manifest
-        return f"{manifest.dataset}, {len(sweeps.places)} labelled sweeps of {sweeps.available}"
+        sweeps = self.sweeps
+        return f"{sweeps.cache.manifest.dataset}, {len(sweeps.places)} labelled sweeps of {sweeps.available}"
 
     def describe_batches(self, batches: Sequence[Any]) -> str:
         """See ``Learner``."""

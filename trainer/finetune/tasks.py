@@ -1,4 +1,4 @@
-"""The tasks of fine-tuning, and what a run of any task, pre-training included, is called and holds."""
+"""The tasks of fine-tuning, and how runs of any task, including pre-training, are named and read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from torch import Tensor
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.detection import config as detection
+from iscc_lidar.trainer.finetune.detection.detect import DetectionScorer
 from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner
+from iscc_lidar.trainer.finetune.score import Scorer
 from iscc_lidar.trainer.finetune.semseg import config as semseg
 from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
+from iscc_lidar.trainer.finetune.semseg.segment import SemsegScorer
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain import recipe
 from iscc_lidar.trainer.pretrain.method import find_method
@@ -23,17 +26,18 @@ from iscc_lidar.trainer.run.weights import ENCODER_FILE, read_weights
 
 @dataclass(frozen=True)
 class Task:
-    """A task of fine-tuning: its name in prose, options, folder of recipes, learner."""
+    """A task of fine-tuning: its name in prose, options, folder of recipes, learner, scorer."""
 
     title: str
     config: type[Any]
     recipes: Path
     learner: type[FinetuneLearner]
+    scorer: type[Scorer]
 
 
 TASKS: Final = {
-    "semseg": Task("semantic segmentation", semseg.SemsegConfig, semseg.RECIPES, SemsegLearner),
-    "detection": Task("3-D detection", detection.DetectionConfig, detection.RECIPES, DetectionLearner),
+    "semseg": Task("semantic segmentation", semseg.SemsegConfig, semseg.RECIPES, SemsegLearner, SemsegScorer),
+    "detection": Task("3-D detection", detection.DetectionConfig, detection.RECIPES, DetectionLearner, DetectionScorer),
 }
 
 
@@ -43,26 +47,28 @@ def read_options(run: Run) -> Any:
 
 
 def title_of(run: Run, options: Any) -> str:
-    """Name what a run did, as in "pre-trained by ISCC"."""
+    """Describe a run, for example as "pre-trained by ISCC"."""
     if run.task == "pretrain":
         return f"pre-trained by {find_method(options.method.name).title}"
     return f"fine-tuned for {TASKS[run.task].title}"
 
 
 def weight_file(run: Run) -> str:
-    """Return the name of the file that holds a run's encoder."""
+    """Return the name of the file with a run's backbone."""
     return ENCODER_FILE if run.task == "pretrain" else TASKS[run.task].learner.network_file
 
 
 def read_encoder(run: Run, options: Any) -> tuple[dict[str, Tensor], int]:
-    """Read a run's encoder and the step of its checkpoint: tensors by the names of SparseUNet's state dict.
+    """Read a run's backbone, by the names of SparseUNet's state dict, and the step of its checkpoint.
 
     Raises:
         UserError: no checkpoint yet, or damaged, diverged or foreign weights.
     """
     path = run.folder / weight_file(run)
     if not path.exists():
-        raise UserError(f"{run.folder}: no {path.name} yet; continue to a checkpoint by the same command with --resume")
+        raise UserError(
+            f"{run.folder}: no {path.name} yet; run the same command with --resume until its first checkpoint"
+        )
     tensors, header = read_weights(path)
     if run.task != "pretrain":
         tensors = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}

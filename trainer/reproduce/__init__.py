@@ -1,1 +1,1 @@
-"""The paper's tables, made again: every row pre-trained, fine-tuned and scored over seeds."""
+"""Reproduction of the authors' tables: every experiment pre-trained, fine-tuned and scored over seeds."""

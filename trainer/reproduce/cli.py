@@ -1,4 +1,4 @@
-"""``iscc-train reproduce``."""
+"""Command line of reproduction, ``iscc-train reproduce``."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ def reproduce(
     cache: Annotated[
         list[str] | None,
         typer.Option(
-            help="training sweeps, NAME=PATH: standard; ground_kept, single_sweep for rows that need them; labelled "
-            "where labels are of another cache"
+            help="cache of training sweeps, NAME=PATH: standard; ground_kept, single_sweep for the experiments that "
+            "need them; labelled if the labels are in another cache"
         ),
     ] = None,
-    test_cache: Annotated[str | None, typer.Option(help="sweeps that score, with labels")] = None,
+    test_cache: Annotated[str | None, typer.Option(help="cache with labels to score on")] = None,
     out: Annotated[
         Path | None, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")
     ] = None,
     preset: Annotated[str, typer.Option(help="quick, detection, full, or a TOML file")] = "quick",
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
-    train_list: Annotated[Path | None, typer.Option(help="only these training sweeps may be labelled")] = None,
-    test_list: Annotated[Path | None, typer.Option(help="only these sweeps are scored")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what is left to do, and stop")] = False,
+    train_list: Annotated[Path | None, typer.Option(help="draw labelled sweeps from this list only")] = None,
+    test_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the commands of the remaining jobs, and stop")
+    ] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
 ) -> None:
-    """Make the paper's tables: pre-train, fine-tune and score every row over seeds.
+    """Reproduce the authors' tables: pre-train, fine-tune and score every experiment over seeds.
 
-    What is done stays done: after an interruption, or with more rows, fractions or seeds, the same command goes on.
+    Finished jobs are kept: after an interruption, or with more experiments, fractions or seeds, the same command
+    continues.
 
     Examples:
 
         iscc-train reproduce --cache standard=cache/train --test-cache cache/test --out runs/reproduce
 
         iscc-train reproduce --cache standard=cache/kitti-train --test-cache cache/kitti-val --out runs/kitti
-        --preset full --set rows=[scratch,iscc]
+        --preset full --set experiments=[scratch,iscc]
     """
     from iscc_lidar.trainer.reproduce.config import ReproduceConfig
     from iscc_lidar.trainer.reproduce.plan import Caches
-    from iscc_lidar.trainer.reproduce.reproduce import PRESETS, left_to_do
+    from iscc_lidar.trainer.reproduce.reproduce import PRESETS, remaining_jobs
     from iscc_lidar.trainer.reproduce.reproduce import reproduce as run
 
     config = resolve(ReproduceConfig, find_shipped(PRESETS, preset, "preset"), set_ or ())
@@ -56,11 +59,11 @@ def reproduce(
         raise typer.BadParameter("--cache, --test-cache and --out are all needed")
     caches = Caches(dict(_named(text) for text in cache), test_cache, train_list, test_list)
     if dry_run:
-        jobs = left_to_do(config, caches, out)
-        typer.echo("\n".join([*(f"iscc-train {' '.join(job.arguments)}" for job in jobs), f"left to do: {len(jobs)}"]))
+        jobs = remaining_jobs(config, caches, out)
+        typer.echo("\n".join([*(f"iscc-train {' '.join(job.arguments)}" for job in jobs), f"remaining: {len(jobs)}"]))
         return
     typer.echo(run(config, caches, out), nl=False)
-    typer.echo(f"page: {out / 'index.html'}, every run: results.csv and detection.csv beside it")
+    typer.echo(f"page: {out / 'index.html'}, all runs: results.csv and detection.csv next to it")
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Options of ``iscc-train reproduce``: which rows, fractions and seeds, and how long each part is."""
+"""Options of ``iscc-train reproduce``: experiments, label fractions, seeds, and the options of each training."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.base.config import option
-from iscc_lidar.trainer.reproduce.rows import ALL
+from iscc_lidar.trainer.reproduce.experiments import ALL
 
 
 def schedule_name(recipe: str) -> str:
-    """Name of a fine-tuning recipe, which may be a path, in folders and tables."""
+    """Return the name of a fine-tuning recipe, which may be a path, for folders and tables."""
     return Path(recipe).stem
 
 
 @dataclass(frozen=True)
 class ReproduceConfig:
-    """What is run; a preset is a recipe of these."""
+    """Options of a reproduction; a preset is a recipe of these."""
 
-    rows: tuple[str, ...] = option(("scratch", "segcontrast", "iscc"), "rows of the tables, by name")
+    experiments: tuple[str, ...] = option(("scratch", "segcontrast", "iscc"), "rows of the tables, by name")
     percents: tuple[float, ...] = option((1.0, 10.0), "label fractions, percent of the training sweeps")
-    seeds: tuple[int, ...] = option((0, 1, 2), "a seed draws labels, pre-training and fine-tuning alike for all rows")
-    pretrainings: int = option(0, "pre-trainings of a row, which its seeds take by turns; 0 one for each seed")
-    pretrain_recipes: tuple[str, ...] = option(("quick",), "recipes of pre-training, under those of a row")
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2), "a seed determines labels, pre-training and fine-tuning, for all experiments alike"
+    )
+    pretrainings: int = option(
+        0, "pre-trainings of an experiment, shared by its seeds alternately; 0: one for each seed"
+    )
+    pretrain_recipes: tuple[str, ...] = option(("quick",), "recipes of pre-training, under those of an experiment")
     pretrain_set: tuple[str, ...] = option((), "options of pre-training, as section.key=value")
-    row_set: tuple[str, ...] = option((), "options of one row's pre-training, as row:section.key=value")
+    experiment_set: tuple[str, ...] = option(
+        (), "options of one experiment's pre-training, as experiment:section.key=value"
+    )
     finetune_recipes: tuple[str, ...] = option(
-        ("quick",), "recipes of fine-tuning: each encoder is fine-tuned by each, and each has tables of its own"
+        ("quick",), "recipes of fine-tuning; each encoder is fine-tuned by each, with tables of its own"
     )
     finetune_set: tuple[str, ...] = option((), "options of fine-tuning, as section.key=value")
     detection_percents: tuple[float, ...] = option(
@@ -34,32 +40,37 @@ class ReproduceConfig:
     )
     detection_recipes: tuple[str, ...] = option(("quick",), "recipes of fine-tuning for detection")
     detection_set: tuple[str, ...] = option((), "options of fine-tuning for detection, as section.key=value")
-    jobs: int = option(0, "trainings at a time, each with a core or a GPU of its own; 0 one for each that there is")
+    jobs: int = option(0, "parallel trainings, each with its own core or GPU; 0: one for each of these")
 
     def __post_init__(self) -> None:
-        unknown = [row for row in self.rows if row not in ALL]
+        unknown = [name for name in self.experiments if name not in ALL]
         if unknown:
-            raise ValueError(f"rows: no row {', '.join(unknown)}; there are {', '.join(ALL)}")
-        strangers = [text for text in self.row_set if text.partition(":")[0] not in ALL or "=" not in text]
-        if strangers:
-            raise ValueError(f"row_set: expected row:section.key=value with a row's name, not {', '.join(strangers)}")
-        if not self.rows or not self.seeds or not (self.percents or self.detection_percents):
-            raise ValueError("rows, seeds, and percents or detection_percents must each name one at least")
+            raise ValueError(f"experiments: no experiment {', '.join(unknown)}; choose from {', '.join(ALL)}")
+        wrong = [text for text in self.experiment_set if text.partition(":")[0] not in ALL or "=" not in text]
+        if wrong:
+            raise ValueError(
+                f"experiment_set: expected experiment:section.key=value with an experiment's name, not "
+                f"{', '.join(wrong)}"
+            )
+        if not self.experiments or not self.seeds or not (self.percents or self.detection_percents):
+            raise ValueError("experiments, seeds, and percents or detection_percents must each have at least one entry")
         if self.pretrainings < 0:
             raise ValueError(f"pretrainings must be 0 or more, not {self.pretrainings}")
         for name in ("percents", "detection_percents"):
             if any(not 0 < percent <= 100 for percent in getattr(self, name)):
-                raise ValueError(f"{name} must lie above 0 and up to 100, not {list(getattr(self, name))}")
+                raise ValueError(f"{name} must be above 0 and at most 100, not {list(getattr(self, name))}")
         for name in ("finetune_recipes", "detection_recipes"):
             names = [schedule_name(recipe) for recipe in getattr(self, name)]
             if not names or len(set(names)) < len(names):
-                raise ValueError(f"{name}: give one at least, and none twice, not {names}")
+                raise ValueError(f"{name}: expected at least one and none twice, not {names}")
 
     def pretraining_of(self, seed: int) -> int:
-        """Seed of the pre-training that a seed fine-tunes."""
+        """Return the seed of the pre-training from which a seed fine-tunes."""
         return seed % self.pretrainings if self.pretrainings else seed
 
-    def options_of(self, row: str) -> list[str]:
-        """Options of a row's pre-training, in order: those of all rows, then its own."""
-        own = [setting for name, _, setting in (text.partition(":") for text in self.row_set) if name == row]
+    def options_of(self, experiment: str) -> list[str]:
+        """Return the options of an experiment's pre-training, in order: those of all experiments, then its own."""
+        own = [
+            setting for name, _, setting in (text.partition(":") for text in self.experiment_set) if name == experiment
+        ]
         return [*self.pretrain_set, *own]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from iscc_lidar.trainer.reproduce.experiments import SCRATCH
 from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, svg
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule
-from iscc_lidar.trainer.reproduce.rows import SCRATCH
 from iscc_lidar.trainer.reproduce.tables import filled
 
 _STYLE = """

@@ -1,8 +1,8 @@
-"""From rows, fractions and seeds to jobs: which commands are run, in which folders, and what waits for what."""
+"""From experiments, fractions and seeds to jobs: their commands, folders and dependencies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
@@ -12,25 +12,25 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig, schedule_name
-from iscc_lidar.trainer.reproduce.rows import ALL, CACHES, LABELLED, STANDARD, Row
+from iscc_lidar.trainer.reproduce.experiments import ALL, CACHES, LABELLED, STANDARD, Experiment
 
 TaskName = Literal["semseg", "detection"]
-"""What is fine-tuned for, by the command's name."""
+"""Task of fine-tuning, by the command's name."""
+_FOLDERS: Final = {"semseg": "finetune", "detection": "detect"}
 _SCORES: Final = {"semseg": "segmentation.json", "detection": "detection.json"}
 
 
 @dataclass(frozen=True)
 class Caches:
-    """Where the data is.
+    """Caches and lists of sweeps.
 
     Attributes:
-        train: caches of the training sweeps by how they are grouped; one named labelled is fine-tuned on, without
-            it the standard one.
-        test: cache that scores.
-        train_list, test_list: lists of the sweeps that may be labelled, and that are scored; None for all.
+        train: caches of the training sweeps by name; ``labelled`` is for fine-tuning, by default the standard one.
+        test: cache to score on.
+        train_list, test_list: lists of the sweeps that may be labelled, and to score; None for all.
 
     Raises:
-        UserError: there is no standard cache, or one of a name that nothing reads.
+        UserError: there is no standard cache, or one with an unknown name.
     """
 
     train: Mapping[str, Path | str]
@@ -43,11 +43,11 @@ class Caches:
             raise UserError(f"the training sweeps' cache is missing: give it as --cache {STANDARD}=PATH")
         unknown = sorted(self.train.keys() - CACHES)
         if unknown:
-            raise UserError(f"--cache {unknown[0]}=...: no such name; there are {', '.join(sorted(CACHES))}")
+            raise UserError(f"--cache {unknown[0]}=...: no such name; choose from {', '.join(sorted(CACHES))}")
 
     @property
     def labelled(self) -> Path | str:
-        """The cache that is fine-tuned on."""
+        """Cache for fine-tuning."""
         return self.train.get(LABELLED, self.train[STANDARD])
 
 
@@ -56,11 +56,11 @@ class Job:
     """One command of ``iscc-train``.
 
     Attributes:
-        name: its folder below OUT.
-        arguments: of iscc-train; it goes on where it was interrupted.
+        name: its folder in OUT.
+        arguments: of iscc-train; the command resumes an interrupted run.
         product: the file that it writes last.
-        kind: jobs of a kind take about as long as each other.
-        needs: names of the jobs that must be done before.
+        kind: jobs of a kind take about the same time.
+        needs: names of the jobs that must be complete before.
     """
 
     name: str
@@ -71,15 +71,11 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """A fine-tuning run: a row at a label fraction and seed, for a task by a recipe.
-
-    Attributes:
-        pretraining: seed of what it goes on from; None from scratch.
-    """
+class FineTuning:
+    """A fine-tuning run; ``pretraining`` is the seed of its pre-training, None from scratch."""
 
     task: TaskName
-    row: Row
+    experiment: Experiment
     recipe: str
     percent: float
     seed: int
@@ -92,82 +88,83 @@ class Tuning:
 
     @property
     def name(self) -> str:
-        """Its folder below OUT."""
-        folder = {"semseg": "finetune", "detection": "detect"}[self.task]
-        return f"{folder}/{self.schedule}/{self.row.name}/percent{self.percent:g}-seed{self.seed}"
+        """Its folder in OUT."""
+        run = f"percent{self.percent:g}-seed{self.seed}"
+        return f"{_FOLDERS[self.task]}/{self.schedule}/{self.experiment.name}/{run}"
 
 
-def tunings(config: ReproduceConfig) -> list[Tuning]:
-    """All fine-tuning runs, the tables' order: by seed, so that whole tables with fewer seeds come first."""
-    asked: tuple[tuple[TaskName, tuple[str, ...], tuple[float, ...]], ...] = (
+def fine_tunings(config: ReproduceConfig) -> list[FineTuning]:
+    """List all fine-tuning runs by seed, so that complete tables with fewer seeds come first."""
+    wanted: tuple[tuple[TaskName, tuple[str, ...], tuple[float, ...]], ...] = (
         ("semseg", config.finetune_recipes, config.percents),
         ("detection", config.detection_recipes, config.detection_percents),
     )
     return [
-        Tuning(task, ALL[row], recipe, percent, seed, None if ALL[row].recipes is None else config.pretraining_of(seed))
+        FineTuning(task, ALL[e], recipe, percent, seed, None if ALL[e].recipes is None else config.pretraining_of(seed))
         for seed in config.seeds
-        for task, recipes, percents in asked
+        for task, recipes, percents in wanted
         for recipe in recipes
         for percent in percents
-        for row in config.rows
+        for e in config.experiments
     ]
 
 
 def plan(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
-    """All jobs; each comes after those that it needs. Raises UserError where a cache is not given."""
+    """List all jobs, each after those that it needs. Raises UserError where a cache is missing."""
     jobs: dict[str, Job] = {}
-    for tuning in tunings(config):
-        pretraining = None
-        if tuning.pretraining is not None:
-            pretraining = _pretrain(tuning.row, tuning.pretraining, config, caches, out)
-            jobs.setdefault(pretraining.name, pretraining)
-        job = _finetune(tuning, pretraining, config, caches, out)
-        jobs[job.name] = job
+    for run in fine_tunings(config):
+        pretraining = _pretrain(run.experiment, run.pretraining, config, caches, out)
+        for job in (pretraining, _finetune(run, pretraining, config, caches, out)):
+            if job is not None:
+                jobs.setdefault(job.name, job)
     return list(jobs.values())
 
 
-def _pretrain(row: Row, seed: int, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
-    assert row.recipes is not None
-    if row.cache not in caches.train:
+def _pretrain(
+    experiment: Experiment, seed: int | None, config: ReproduceConfig, caches: Caches, out: Path
+) -> Job | None:
+    if experiment.recipes is None:
+        return None
+    if experiment.cache not in caches.train:
         raise UserError(
-            f"row {row.name} learns from sweeps that are grouped otherwise: give that cache as --cache {row.cache}=PATH"
+            f"experiment {experiment.name} needs a cache with other groups: give it as --cache {experiment.cache}=PATH"
         )
-    name = f"pretrain/{row.name}/seed{seed}"
+    name = f"pretrain/{experiment.name}/seed{seed}"
     arguments = (
-        *("pretrain", "--resume", "--cache", str(caches.train[row.cache]), "--out", str(out / name)),
-        *_each("--recipe", (*config.pretrain_recipes, *row.recipes)),
-        *_each("--set", (*config.options_of(row.name), f"train.seed={seed}")),
+        *("pretrain", "--resume", "--cache", str(caches.train[experiment.cache]), "--out", str(out / name)),
+        *_repeat("--recipe", (*config.pretrain_recipes, *experiment.recipes)),
+        *_repeat("--set", (*config.options_of(experiment.name), f"train.seed={seed}")),
     )
     return Job(name, arguments, out / name / "encoder.safetensors", "pretrain")
 
 
-def _finetune(tuning: Tuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
+def _finetune(run: FineTuning, pretraining: Job | None, config: ReproduceConfig, caches: Caches, out: Path) -> Job:
     options = (
-        *_network(config),
-        *(config.finetune_set if tuning.task == "semseg" else config.detection_set),
-        f"labels.percent={tuning.percent!r}",
-        f"labels.seed={tuning.seed}",
-        f"train.seed={tuning.seed}",
+        *_model_options(config),
+        *(config.finetune_set if run.task == "semseg" else config.detection_set),
+        f"labels.percent={run.percent!r}",
+        f"labels.seed={run.seed}",
+        f"train.seed={run.seed}",
     )
     arguments = (
-        *("finetune", tuning.task, "--resume", "--train-cache", str(caches.labelled)),
-        *("--val-cache", str(caches.test), "--out", str(out / tuning.name), "--recipe", tuning.recipe),
+        *("finetune", run.task, "--resume", "--train-cache", str(caches.labelled)),
+        *("--val-cache", str(caches.test), "--out", str(out / run.name), "--recipe", run.recipe),
         *(("--encoder", str(pretraining.product)) if pretraining else ()),
         *(("--among", str(caches.train_list)) if caches.train_list else ()),
         *(("--val-list", str(caches.test_list)) if caches.test_list else ()),
-        *_each("--set", options),
+        *_repeat("--set", options),
     )
+    kind = f"{run.task}/{run.schedule}/percent{run.percent:g}"
     needs = (pretraining.name,) if pretraining else ()
-    kind = f"{tuning.task}/{tuning.schedule}/percent{tuning.percent:g}"
-    return Job(tuning.name, arguments, out / tuning.name / _SCORES[tuning.task], kind, needs)
+    return Job(run.name, arguments, out / run.name / _SCORES[run.task], kind, needs)
 
 
-def _network(config: ReproduceConfig) -> list[str]:
-    """Options of fine-tuning that make the network from scratch the one that is pre-trained."""
+def _model_options(config: ReproduceConfig) -> list[str]:
+    """Return options of fine-tuning by which a network from scratch equals the pre-trained one."""
     model = resolve_pretrain(find_recipes(config.pretrain_recipes), config.pretrain_set).model
     values = {field.name: getattr(model, field.name) for field in fields(model)}
     return [f"model.{k}={toml_value(v)}" for k, v in values.items() if v != getattr(ModelConfig(), k)]
 
 
-def _each(flag: str, values: Sequence[str]) -> list[str]:
+def _repeat(flag: str, values: Iterable[str]) -> list[str]:
     return [word for value in values for word in (flag, value)]

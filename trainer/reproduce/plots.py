@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.reproduce.experiments import SCRATCH, Experiment
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule, mean_of, spread
-from iscc_lidar.trainer.reproduce.rows import SCRATCH, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ _ISCC_COLOR: Final = "#d1495b"
 _OTHER_COLORS: Final = ("#2e86ab", "#66a182", "#edae49", "#7b5ea7", "#8c564b", "#17a2b8", "#9acd32", "#e07a5f")
 
 
-def curves(results: Sequence[Result], rows: Sequence[Row]) -> Figure:
+def curves(results: Sequence[Result], rows: Sequence[Experiment]) -> Figure:
     """MIoU of rows over the label fraction, a panel a schedule; bars: deviation over seeds, dots: single runs."""
     schedules = by_schedule(results)
     figure = _figure(4.0 * len(schedules) + 3.0, 4.2)
@@ -32,7 +32,7 @@ def curves(results: Sequence[Result], rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _curves(panel: Axes, results: Sequence[Result], rows: Sequence[Row]) -> None:
+def _curves(panel: Axes, results: Sequence[Result], rows: Sequence[Experiment]) -> None:
     fractions = sorted({r.fraction for r in results})
     others = iter(_OTHER_COLORS * len(rows))
     for row in rows:

@@ -1,4 +1,4 @@
-"""Make the tables: run every job that is not done, then write results.csv, tables.md, curves.png and one page."""
+"""Run all jobs, then write results.csv, detection.csv, tables.md, curves.png and one HTML page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -18,117 +18,99 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.provenance import processor, versions
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
-from iscc_lidar.trainer.reproduce.detection import BoxResult, box_tables, read_box_results, write_box_csv
+from iscc_lidar.trainer.reproduce.experiments import STANDARD
 from iscc_lidar.trainer.reproduce.page import page
-from iscc_lidar.trainer.reproduce.plan import Caches, Job, plan, tunings
+from iscc_lidar.trainer.reproduce.plan import Caches, Job, fine_tunings, plan
 from iscc_lidar.trainer.reproduce.plots import curves, png
-from iscc_lidar.trainer.reproduce.results import Result, read_result, write_csv
-from iscc_lidar.trainer.reproduce.rows import STANDARD
-from iscc_lidar.trainer.reproduce.tables import filled, tables
+from iscc_lidar.trainer.reproduce.results import read_box_results, read_result, write_csv
+from iscc_lidar.trainer.reproduce.tables import box_tables, filled, tables
 from iscc_lidar.trainer.reproduce.work import is_done, run_jobs, seconds_of
 
 PRESETS: Final = Path(__file__).parent / "presets"
 
 
 def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
-    """Run what is left to do, write all results, and return the tables as Markdown.
+    """Run the remaining jobs, write all results, and return the tables as Markdown.
 
     Raises:
-        UserError: something is missing or fails.
+        UserError: an input is missing or a job fails.
     """
-    dataset = _dataset(caches)
-    key = _digests(caches)
-    jobs = plan(config, caches, out)
+    dataset, key, jobs = _dataset(caches), _digests(caches), plan(config, caches, out)
     files.write_text(out / "config.toml", to_toml(config))
-    run_jobs(jobs, out, key, config.jobs or _places())
-    done = tunings(config)
-    results = [read_result(t, config.pretrain_recipes, dataset, out) for t in done if t.task == "semseg"]
-    boxes = [r for t in done if t.task == "detection" for r in read_box_results(t, dataset, out)]
-    return _write(results, boxes, dataset, _facts(config, caches, jobs, out), to_dict(config), out)
+    run_jobs(jobs, out, key, config.jobs or _devices())
+    runs = fine_tunings(config)
+    results = [read_result(r, config.pretrain_recipes, dataset, out) for r in runs if r.task == "semseg"]
+    boxes = [result for r in runs if r.task == "detection" for result in read_box_results(r, dataset, out)]
+    text = "\n".join([*([tables(results, dataset)] if results else []), *([box_tables(boxes)] if boxes else [])])
+    if results:
+        write_csv(out / "results.csv", results)
+        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
+    if boxes:
+        write_csv(out / "detection.csv", boxes)
+    facts = _facts(config, caches, jobs, out)
+    content = {**to_dict(config), "facts": facts, "versions": versions()}
+    files.write_text(out / "tables.md", text)
+    files.write_text(out / "index.html", page(f"ISCC on {dataset}", facts, text, results))
+    files.write_text(out / "config.json", json.dumps(content, indent=1) + "\n")
+    return text
 
 
-def left_to_do(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
-    """Jobs that are not done yet."""
+def remaining_jobs(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
+    """List the jobs that are not complete."""
     key = _digests(caches)
     return [job for job in plan(config, caches, out) if not is_done(job, out, key)]
 
 
 def _dataset(caches: Caches) -> str:
-    """Name of the data set; refuses a pair of caches whose classes differ, or that share a sequence unasked."""
+    """Return the dataset's name. Raises UserError where classes differ, or one cache has both parts without lists."""
     train, test = Cache(caches.labelled), Cache(caches.test)
     if train.manifest.class_names != test.manifest.class_names:
         raise UserError(f"{train.path} and {test.path} must have the same semantic classes")
-    same = train.digest == test.digest
-    if same and (caches.train_list is None or caches.test_list is None):
+    if train.digest == test.digest and (caches.train_list is None or caches.test_list is None):
         raise UserError(
-            f"{train.path}: training and test sweeps are in one cache; say which are which with --train-list and "
-            "--test-list"
+            f"{train.path}: training and test sweeps are in one cache; separate them with --train-list and --test-list"
         )
     return train.manifest.dataset
 
 
 def _digests(caches: Caches) -> dict[str, str]:
-    digests = {name: Cache(where).digest for name, where in (*caches.train.items(), ("test", caches.test))}
+    digests = {name: Cache(path).digest for name, path in (*caches.train.items(), ("test", caches.test))}
     for name, path in (("train list", caches.train_list), ("test list", caches.test_list)):
         if path is not None:
             if not path.is_file():
-                raise UserError(f"{path}: missing; lists are made by: iscc-cache fractions")
+                raise UserError(f"{path}: missing; make lists with: iscc-cache fractions")
             digests[name] = files.sha256(path)
     return dict(sorted(digests.items()))
 
 
-def _places() -> int:
+def _devices() -> int:
     if torch.cuda.is_available():
         return torch.cuda.device_count()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _write(
-    results: Sequence[Result],
-    boxes: Sequence[BoxResult],
-    dataset: str,
-    facts: Mapping[str, str],
-    options: Mapping[str, Any],
-    out: Path,
-) -> str:
-    parts = [tables(results, dataset) if results else "", box_tables(boxes) if boxes else ""]
-    text = "\n".join(part for part in parts if part)
-    if results:
-        write_csv(out / "results.csv", results)
-        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
-    if boxes:
-        write_box_csv(out / "detection.csv", boxes)
-    files.write_text(out / "tables.md", text)
-    files.write_text(out / "index.html", page(f"ISCC on {dataset}", facts, text, results))
-    files.write_text(
-        out / "config.json", json.dumps({**options, "facts": facts, "versions": versions()}, indent=1) + "\n"
-    )
-    return text
-
-
 def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) -> Mapping[str, str]:
     hours = sum(seconds_of(job, out) for job in jobs) / 3600
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{processor()}, {_places()} cores"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{processor()}, {_devices()} cores"
     options = json.dumps(to_dict(config), sort_keys=True)
+    shared = f"; alternating pre-trainings per experiment: {config.pretrainings}" if config.pretrainings else ""
+    detection = _joined(config.detection_recipes, config.detection_set) if config.detection_percents else "none"
     return {
         "pre-trained on": _content(caches.train[STANDARD]),
         "labels drawn from": _content(caches.labelled, caches.train_list),
         "scored on": _content(caches.test, caches.test_list),
-        "seeds": _seeds(config),
-        "pre-training": " + ".join((*config.pretrain_recipes, *config.pretrain_set, *config.row_set)),
-        "fine-tuning": " + ".join((*config.finetune_recipes, *config.finetune_set)) if config.percents else "none",
-        "detection": " + ".join((*config.detection_recipes, *config.detection_set))
-        if config.detection_percents
-        else "none",
+        "seeds": ", ".join(str(seed) for seed in config.seeds) + shared,
+        "pre-training": _joined(config.pretrain_recipes, config.pretrain_set, config.experiment_set),
+        "fine-tuning": _joined(config.finetune_recipes, config.finetune_set) if config.percents else "none",
+        "detection": detection,
         "machine": f"{device}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}",
         "work": f"{len(jobs)} trainings, {hours:.1f} hours of one job at a time",
         "options": hashlib.sha256(options.encode()).hexdigest()[:12],
     }
 
 
-def _seeds(config: ReproduceConfig) -> str:
-    seeds = ", ".join(str(seed) for seed in config.seeds)
-    return seeds + (f"; pre-trainings of a row, by turns: {config.pretrainings}" if config.pretrainings else "")
+def _joined(*parts: Sequence[str]) -> str:
+    return " + ".join(name for part in parts for name in part)
 
 
 def _content(path: Path | str, chosen: Path | None = None) -> str:

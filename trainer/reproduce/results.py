@@ -1,31 +1,37 @@
-"""The scores of all fine-tuning runs, as rows of results.csv, and what they say in the mean."""
+"""Scores of fine-tuning runs: read from their folders, kept as .csv files, averaged over seeds."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
-from iscc_lidar.trainer.reproduce.csv_files import PARSERS, read_lines, write_lines
-from iscc_lidar.trainer.reproduce.plan import Tuning
-from iscc_lidar.trainer.reproduce.rows import SCRATCH
+from iscc_lidar.trainer.reproduce.experiments import SCRATCH
+from iscc_lidar.trainer.reproduce.plan import FineTuning
 
 
 @dataclass(frozen=True)
 class Result:
-    """The score of one run; IoU and its means in percent, None where a class does not occur.
+    """Segmentation score of one run. IoU and its means are in percent, None where a class does not occur.
 
     Attributes:
-        method: name of the row; recipe: the recipes it was pre-trained with; schedule: the recipe it was fine-tuned by.
+        method: name of the experiment.
+        recipe: of pre-training; schedule: recipe of fine-tuning.
         fraction: labelled share of the training sweeps, percent.
         pretraining: seed of the pre-training; None from scratch.
-        iou: of each class, in the data set's order.
+        iou: of each class, in the dataset's order.
     """
+
+    file: ClassVar = "results.csv"
 
     method: str
     recipe: str
@@ -39,9 +45,44 @@ class Result:
     accuracy: float
     iou: dict[str, float | None]
 
+    @property
+    def score(self) -> float:
+        """MIoU."""
+        return self.miou
 
-_COLUMNS: Final = {field.name: PARSERS[str(field.type)] for field in fields(Result) if field.name != "iou"}
-"""Columns of results.csv before those of the classes, and what each holds."""
+
+@dataclass(frozen=True)
+class BoxResult:
+    """AP of one run, class and level, percent; None without labels. See ``Result``.
+
+    Attributes:
+        kind: class of the boxes.
+        overlap: "3d" or "bev".
+        labels: number of labels that count.
+    """
+
+    file: ClassVar = "detection.csv"
+
+    method: str
+    dataset: str
+    schedule: str
+    fraction: float
+    seed: int
+    pretraining: int | None
+    kind: str
+    level: str
+    overlap: str
+    labels: int
+    ap_r11: float | None
+    ap_r40: float | None
+
+    @property
+    def score(self) -> float | None:
+        """AP at 11 recall positions."""
+        return self.ap_r11
+
+
+R = TypeVar("R", Result, BoxResult)
 
 
 @dataclass(frozen=True)
@@ -56,7 +97,7 @@ class Spread:
         return f"{self.mean:.1f}{self._deviation}"
 
     def signed(self) -> str:
-        """As a gain: with its sign."""
+        """Format as a gain, with its sign."""
         return f"{self.mean:+.1f}{self._deviation}"
 
     @property
@@ -64,18 +105,18 @@ class Spread:
         return "" if math.isnan(self.deviation) else f" ± {self.deviation:.1f}"
 
 
-def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path) -> Result:
-    """The result of a finished run."""
-    content = read_json(out / tuning.name / "segmentation.json")
-    recipe = "+".join((*recipes, *tuning.row.recipes)) if tuning.row.recipes is not None else "none"
+def read_result(run: FineTuning, recipes: Sequence[str], dataset: str, out: Path) -> Result:
+    """Read the score of a finished segmentation run, pre-trained by ``recipes`` and those of its experiment."""
+    content = read_json(out / run.name / "segmentation.json")
+    own = run.experiment.recipes
     return Result(
-        method=tuning.row.name,
-        recipe=recipe,
+        method=run.experiment.name,
+        recipe="none" if own is None else "+".join((*recipes, *own)),
         dataset=dataset,
-        schedule=tuning.schedule,
-        fraction=tuning.percent,
-        seed=tuning.seed,
-        pretraining=tuning.pretraining,
+        schedule=run.schedule,
+        fraction=run.percent,
+        seed=run.seed,
+        pretraining=run.pretraining,
         miou=100 * content["miou"],
         miou_objects=100 * content["miou_objects"],
         accuracy=100 * content["accuracy"],
@@ -83,28 +124,80 @@ def read_result(tuning: Tuning, recipes: Sequence[str], dataset: str, out: Path)
     )
 
 
-def write_csv(path: Path, results: Sequence[Result]) -> None:
-    """Write results, one a line, a column for each class."""
-    classes = list(results[0].iou) if results else []
-    lines = ((*(getattr(r, name) for name in _COLUMNS), *(r.iou[name] for name in classes)) for r in results)
-    write_lines(path, [*_COLUMNS, *classes], lines)
+def read_box_results(run: FineTuning, dataset: str, out: Path) -> list[BoxResult]:
+    """Read the scores of a finished detection run."""
+    content = read_json(out / run.name / "detection.json")
+    of_run = (run.experiment.name, dataset, run.schedule, run.percent, run.seed, run.pretraining)
+    return [
+        BoxResult(
+            *(*of_run, name, level, overlap),
+            labels=int(content["labels"][name][level]),
+            ap_r11=value,
+            ap_r40=content["ap_r40"][overlap][name][level],
+        )
+        for overlap, classes in content["ap_r11"].items()
+        for name, levels in classes.items()
+        for level, value in levels.items()
+    ]
 
 
-def read_csv(path: Path) -> list[Result]:
-    """Read what write_csv wrote. Raises UserError for anything else."""
-    return read_lines(path, "results.csv", _result)
+_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "int | None": lambda text: int(text) if text else None,
+    "float | None": lambda text: float(text) if text else None,
+}
+"""Parsers of cells by the type of their field."""
 
 
-def by_schedule(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Results of each fine-tuning recipe, in order of appearance: what may be compared stands together."""
-    found: dict[str, list[Result]] = {}
+def write_csv(path: Path, results: Sequence[Result] | Sequence[BoxResult]) -> None:
+    """Write results, at least one: one per line, one column per field, and per class of ``iou``."""
+    lines = [_line(result) for result in results]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    files.write_text(path, text.getvalue())
+
+
+def read_csv(path: Path, result_type: type[R]) -> list[R]:
+    """Read the results that ``write_csv`` wrote. Raises UserError for any other file."""
+    types = {field.name: str(field.type) for field in fields(result_type)}
+
+    def parse(line: dict[str, str]) -> R:
+        values = {name: _PARSERS[of_type](line[name]) for name, of_type in types.items() if name != "iou"}
+        if "iou" in types:
+            values["iou"] = {name: _PARSERS["float | None"](line[name]) for name in line if name not in values}
+        return result_type(**values)
+
+    try:
+        return [parse(line) for line in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a {result_type.file} of iscc-train reproduce ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _line(result: Result | BoxResult) -> dict[str, str]:
+    values = asdict(result)
+    return {name: _cell(value) for name, value in {**values, **values.get("iou", {})}.items() if name != "iou"}
+
+
+def _cell(value: str | float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def by_schedule(results: Sequence[R]) -> dict[str, list[R]]:
+    """Group results by fine-tuning recipe, in order of appearance: only within one are they comparable."""
+    found: dict[str, list[R]] = {}
     for result in results:
         found.setdefault(result.schedule, []).append(result)
     return found
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Mean and deviation of some values; None without any."""
+    """Return mean and deviation of values; None without any."""
     found = list(values)
     if not found:
         return None
@@ -112,22 +205,17 @@ def spread(values: Iterable[float]) -> Spread | None:
     return Spread(float(np.mean(found)), deviation, len(found))
 
 
-def mean_of(results: Iterable[Result], method: str, fraction: float) -> Spread | None:
-    """MIoU of a row at a fraction over its seeds."""
-    return spread(r.miou for r in results if r.method == method and r.fraction == fraction)
+def mean_of(results: Sequence[R], method: str, fraction: float) -> Spread | None:
+    """Return the score of an experiment at a fraction over its seeds."""
+    return spread(by_seed(results, method, fraction).values())
 
 
-def gain_of(results: Sequence[Result], method: str, fraction: float, over: str = SCRATCH) -> Spread | None:
-    """Gain of a row over another one, seed by seed: both had the same labels."""
-    of, base = ({r.seed: r.miou for r in results if r.method == m and r.fraction == fraction} for m in (method, over))
-    return paired_gain(of, base)
+def gain_of(results: Sequence[R], method: str, fraction: float, over: str = SCRATCH) -> Spread | None:
+    """Return the gain of an experiment over another one, paired by seed: both had the same labels."""
+    scores, base = (by_seed(results, name, fraction) for name in (method, over))
+    return spread(scores[seed] - base[seed] for seed in sorted(scores.keys() & base.keys()))
 
 
-def paired_gain(of: Mapping[int, float], base: Mapping[int, float]) -> Spread | None:
-    """Gain of values by seed over others, of the seeds that both have."""
-    return spread(of[seed] - base[seed] for seed in sorted(of.keys() & base.keys()))
-
-
-def _result(line: dict[str, str]) -> Result:
-    iou = {name: float(value) if value else None for name, value in line.items() if name not in _COLUMNS}
-    return Result(**{name: kind(line[name]) for name, kind in _COLUMNS.items()}, iou=iou)
+def by_seed(results: Sequence[R], method: str, fraction: float) -> dict[int, float]:
+    """Return the scores of an experiment at a fraction by seed, where there is one."""
+    return {r.seed: r.score for r in results if r.method == method and r.fraction == fraction and r.score is not None}

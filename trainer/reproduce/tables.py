@@ -1,13 +1,14 @@
-"""The tables as Markdown, the authors' gains beside ours."""
+"""The tables as Markdown, with the gains from the authors' slides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
-from iscc_lidar.trainer.reproduce import deck
-from iscc_lidar.trainer.reproduce.results import Result, Spread, by_schedule, gain_of, mean_of
-from iscc_lidar.trainer.reproduce.rows import ABLATION, FURTHER, SCRATCH, SEGMENTATION, Row
+from iscc_lidar.trainer.reproduce import authors_slides
+from iscc_lidar.trainer.reproduce.experiments import ABLATION, FURTHER, SCRATCH, SEGMENTATION, Experiment
+from iscc_lidar.trainer.reproduce.results import BoxResult, R, Result, by_schedule, gain_of, mean_of
 
 _TABLES: Final = (
     ("Semantic segmentation, mIoU", SEGMENTATION),
@@ -17,60 +18,68 @@ _TABLES: Final = (
 
 
 def tables(results: Sequence[Result], dataset: str) -> str:
-    """All tables that there are results for, as one Markdown text."""
+    """Format all tables that have results as one Markdown text."""
     return "\n".join(
-        f"### {title}, fine-tuned by {schedule}\n\n{table(own, rows, dataset)}"
+        f"### {title}, fine-tuned by {schedule}\n\n{table(own, experiments, dataset)}"
         for schedule, own in by_schedule(results).items()
-        for title, rows in filled(own)
+        for title, experiments in filled(own)
     )
 
 
-def filled(results: Sequence[Result]) -> list[tuple[str, list[Row]]]:
-    """Titles and rows of the tables that there are results for; scratch and ISCC stand in each, to compare with."""
+def filled(results: Sequence[Result]) -> list[tuple[str, list[Experiment]]]:
+    """Return title and experiments of each table that has results; scratch and ISCC are in all, for comparison."""
     methods = {r.method for r in results}
     found = []
-    for title, rows in _TABLES:
-        own = [row for row in rows if row.name in methods]
-        common = [row for row in SEGMENTATION if row.name in (SCRATCH, "iscc") and row.name in methods]
-        if title == _TABLES[0][0] or any(row not in common for row in own):
-            first, last = ([row for row in common if (row.name == SCRATCH) == wanted] for wanted in (True, False))
-            found.append((title, [*first, *(row for row in own if row not in common), *last]))
+    for title, experiments in _TABLES:
+        own = [e for e in experiments if e.name in methods]
+        common = [e for e in SEGMENTATION if e.name in (SCRATCH, "iscc") and e.name in methods]
+        if title == _TABLES[0][0] or any(e not in common for e in own):
+            first, last = ([e for e in common if (e.name == SCRATCH) == wanted] for wanted in (True, False))
+            found.append((title, [*first, *(e for e in own if e not in common), *last]))
     return found
 
 
-def table(results: Sequence[Result], rows: Sequence[Row], dataset: str) -> str:
-    """One table of one schedule: for each fraction mIoU, gain over scratch, and the authors' gain where they give one.
+def table(results: Sequence[Result], experiments: Sequence[Experiment], dataset: str) -> str:
+    """Format the table of one schedule: for each fraction mIoU, gain over scratch, and the authors' gain.
 
-    The authors' numbers of SemanticKITTI stand beside those of other data sets as well, and say so in the head.
+    For datasets that the authors did not use, their gains are those on SemanticKITTI.
     """
     theirs = dataset if dataset == "waymo" else "semantickitti"
-    return fraction_table(
-        [(row.name, row.title + (f": {row.note}" if row.note else "")) for row in rows],
-        sorted({r.fraction for r in results}),
-        lambda method, fraction: (
-            mean_of(results, method, fraction),
-            gain_of(results, method, fraction),
-            deck.delta(theirs, method, fraction),
-        ),
-    )
+    titles = [(e.name, e.title + (f": {e.note}" if e.note else "")) for e in experiments]
+    return _fraction_table(results, titles, partial(authors_slides.gain, theirs))
 
 
-def fraction_table(
-    rows: Sequence[tuple[str, str]],
-    fractions: Sequence[float],
-    figures: Callable[[str, float], tuple[Spread | None, Spread | None, float | None]],
+def box_tables(results: Sequence[BoxResult]) -> str:
+    """Format a table for each class and schedule: AP R11 moderate in 3-D over the label fractions, and the gains."""
+    parts = []
+    for schedule, of_schedule in by_schedule(results).items():
+        own = [r for r in of_schedule if r.level == "moderate" and r.overlap == "3d"]
+        for box_class in dict.fromkeys(r.kind for r in own if r.labels):
+            of_class = [r for r in own if r.kind == box_class]
+            methods = {r.method for r in of_class}
+            titles = [(e.name, e.title) for e in SEGMENTATION if e.name in methods]
+            text = _fraction_table(of_class, titles, partial(authors_slides.detection_gain, box_class))
+            title = f"### Detection, {box_class} ({of_class[0].labels} labels scored), AP R11 moderate"
+            parts.append(f"{title}, fine-tuned by {schedule}\n\n{text}")
+    return "\n".join(parts)
+
+
+def _fraction_table(
+    results: Sequence[R], titles: Sequence[tuple[str, str]], authors_gain: Callable[[str, float], float | None]
 ) -> str:
-    """A row a method, given by name and title; for each fraction its mean, its gain over scratch, the authors' gain."""
-    head = ["", *(f"{f:g} % of labels | gain | authors' gain" for f in fractions)]
-    lines = ["| " + " | ".join(head) + " |", "|---" * (1 + 3 * len(fractions)) + "|"]
-    for name, title in rows:
+    """Format one row per experiment, given by name and title: for each fraction mean, gain, and the authors' gain."""
+    fractions: list[float] = sorted({r.fraction for r in results})
+    header = ["", *(f"{f:g} % of labels | gain | authors' gain" for f in fractions)]
+    lines = ["| " + " | ".join(header) + " |", "|---" * (1 + 3 * len(fractions)) + "|"]
+    for name, title in titles:
         cells = [title]
         for fraction in fractions:
-            mean, gain, authors = figures(name, fraction)
+            mean = mean_of(results, name, fraction)
+            gain, theirs = gain_of(results, name, fraction), authors_gain(name, fraction)
             cells += [
                 "" if mean is None else str(mean),
-                gain.signed() if gain is not None and name != SCRATCH else "",
-                f"{authors:+.1f}" if authors is not None and name != SCRATCH else "",
+                "" if gain is None or name == SCRATCH else gain.signed(),
+                "" if theirs is None or name == SCRATCH else f"{theirs:+.1f}",
             ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

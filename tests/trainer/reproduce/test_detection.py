@@ -9,17 +9,12 @@ import pytest
 
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.reproduce import deck
+from iscc_lidar.trainer.reproduce import authors_slides
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
-from iscc_lidar.trainer.reproduce.detection import (
-    BoxResult,
-    box_tables,
-    read_box_csv,
-    read_box_results,
-    write_box_csv,
-)
-from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
+from iscc_lidar.trainer.reproduce.plan import Caches, fine_tunings, plan
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
+from iscc_lidar.trainer.reproduce.results import BoxResult, read_box_results, read_csv, write_csv
+from iscc_lidar.trainer.reproduce.tables import box_tables
 
 CACHES = Caches({"standard": Path("train")}, Path("test"))
 
@@ -29,7 +24,7 @@ def result(method: str, seed: int, ap: float | None, fraction: float = 5.0, kind
 
 
 def test_detection_goes_on_from_the_same_encoders_as_segmentation() -> None:
-    config = ReproduceConfig(rows=("scratch", "iscc"), percents=(1.0,), detection_percents=(5.0,), seeds=(0,))
+    config = ReproduceConfig(experiments=("scratch", "iscc"), percents=(1.0,), detection_percents=(5.0,), seeds=(0,))
     jobs = {job.name: job for job in plan(config, CACHES, Path("out"))}
     assert list(jobs) == [
         "finetune/quick/scratch/percent1-seed0",
@@ -47,16 +42,16 @@ def test_detection_goes_on_from_the_same_encoders_as_segmentation() -> None:
 
 def test_preset_detection_is_quick_and_more() -> None:
     quick, both = (resolve(ReproduceConfig, PRESETS / f"{name}.toml") for name in ("quick", "detection"))
-    of_quick = [t.name for t in tunings(quick)]
-    assert [t.name for t in tunings(both) if t.task == "semseg"] == of_quick
-    assert len([t for t in tunings(both) if t.task == "detection"]) == 36
+    of_quick = [t.name for t in fine_tunings(quick)]
+    assert [t.name for t in fine_tunings(both) if t.task == "semseg"] == of_quick
+    assert len([t for t in fine_tunings(both) if t.task == "detection"]) == 36
     done = {job.name: job.arguments for job in plan(quick, CACHES, Path("out"))}
     again = {job.name: job.arguments for job in plan(both, CACHES, Path("out"))}
     assert done.items() <= again.items()
 
 
 def test_results_are_read_and_written(tmp_path: Path) -> None:
-    (tuning,) = tunings(ReproduceConfig(rows=("iscc",), percents=(), detection_percents=(5.0,), seeds=(1,)))
+    (tuning,) = fine_tunings(ReproduceConfig(experiments=("iscc",), percents=(), detection_percents=(5.0,), seeds=(1,)))
     levels = {"easy": 50.0, "moderate": 40.0, "hard": None}
     content = {
         "ap_r11": {"3d": {"Car": levels}},
@@ -67,15 +62,15 @@ def test_results_are_read_and_written(tmp_path: Path) -> None:
     (tmp_path / tuning.name / "detection.json").write_text(json.dumps(content))
     found = read_box_results(tuning, "kitti", tmp_path)
     assert [(r.level, r.labels, r.ap_r11) for r in found] == [("easy", 10, 50), ("moderate", 20, 40), ("hard", 0, None)]
-    write_box_csv(tmp_path / "detection.csv", found)
+    write_csv(tmp_path / "detection.csv", found)
     head, _, second, third = (tmp_path / "detection.csv").read_text().splitlines()
     assert head.startswith("method,dataset,schedule,fraction,seed,pretraining,kind,level,overlap,labels,ap_r11")
     assert second == "iscc,kitti,quick,5,1,1,Car,moderate,3d,20,40,40"
     assert third.endswith(",hard,3d,0,,")
-    assert read_box_csv(tmp_path / "detection.csv") == found
+    assert read_csv(tmp_path / "detection.csv", BoxResult) == found
     (tmp_path / "other.csv").write_text("method,dataset\niscc,kitti\n")
     with pytest.raises(UserError, match=r"other\.csv: not a detection\.csv"):
-        read_box_csv(tmp_path / "other.csv")
+        read_csv(tmp_path / "other.csv", BoxResult)
 
 
 def test_a_table_has_gains_seed_by_seed_and_the_authors() -> None:
@@ -91,8 +86,8 @@ def test_a_table_has_gains_seed_by_seed_and_the_authors() -> None:
 
 
 def test_the_authors_gains_are_those_of_the_slides() -> None:
-    assert deck.detection_delta("Car", "iscc", 5.0) == pytest.approx(8.7)
-    assert deck.detection_delta("Pedestrian", "iscc", 10.0) == pytest.approx(-2.3)
-    assert deck.detection_delta("Cyclist", "iscc", 50.0) == pytest.approx(3.3)
-    assert deck.detection_delta("Cyclist", "segcontrast", 50.0) is None
-    assert deck.detection_delta("Cyclist", "iscc", 7.0) is None
+    assert authors_slides.detection_gain("Car", "iscc", 5.0) == pytest.approx(8.7)
+    assert authors_slides.detection_gain("Pedestrian", "iscc", 10.0) == pytest.approx(-2.3)
+    assert authors_slides.detection_gain("Cyclist", "iscc", 50.0) == pytest.approx(3.3)
+    assert authors_slides.detection_gain("Cyclist", "segcontrast", 50.0) is None
+    assert authors_slides.detection_gain("Cyclist", "iscc", 7.0) is None

@@ -8,19 +8,19 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
-from iscc_lidar.trainer.reproduce.plan import Caches, plan, tunings
+from iscc_lidar.trainer.reproduce.experiments import ABLATION, ALL, FURTHER, SEGMENTATION
+from iscc_lidar.trainer.reproduce.plan import Caches, fine_tunings, plan
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
-from iscc_lidar.trainer.reproduce.rows import ABLATION, ALL, FURTHER, SEGMENTATION
 
 CACHES = Caches({"standard": Path("train")}, Path("test"))
 OUT = Path("out")
 
 
 def test_every_job_comes_after_those_that_it_needs_and_pre_training_is_shared_by_fractions():
-    config = ReproduceConfig(rows=("scratch", "iscc", "segcontrast"), percents=(1.0, 10.0), seeds=(0, 1))
+    config = ReproduceConfig(experiments=("scratch", "iscc", "segcontrast"), percents=(1.0, 10.0), seeds=(0, 1))
     jobs = plan(config, CACHES, OUT)
     assert len([j for j in jobs if j.name.startswith("pretrain/")]) == 4
-    assert len([j for j in jobs if j.name.startswith("finetune/")]) == 12 == len(tunings(config))
+    assert len([j for j in jobs if j.name.startswith("finetune/")]) == 12 == len(fine_tunings(config))
     seen: set[str] = set()
     for job in jobs:
         assert seen.issuperset(job.needs)
@@ -28,8 +28,8 @@ def test_every_job_comes_after_those_that_it_needs_and_pre_training_is_shared_by
     assert len(seen) == len(jobs)
 
 
-def test_rows_differ_in_their_encoder_alone():
-    config = ReproduceConfig(rows=("scratch", "iscc"), percents=(1.0,), seeds=(3,))
+def test_experiments_differ_in_their_encoder_alone():
+    config = ReproduceConfig(experiments=("scratch", "iscc"), percents=(1.0,), seeds=(3,))
     scratch, iscc = (j for j in plan(config, CACHES, OUT) if j.name.startswith("finetune/"))
     plain = [word.replace("/iscc/", "/scratch/") for word in iscc.arguments]
     place = plain.index("--encoder")
@@ -37,18 +37,18 @@ def test_rows_differ_in_their_encoder_alone():
     assert "labels.seed=3" in scratch.arguments
 
 
-def test_seeds_take_fewer_pre_trainings_by_turns():
-    config = ReproduceConfig(rows=("scratch", "iscc"), percents=(1.0,), seeds=(0, 1, 2), pretrainings=2)
+def test_seeds_share_fewer_pre_trainings_alternately():
+    config = ReproduceConfig(experiments=("scratch", "iscc"), percents=(1.0,), seeds=(0, 1, 2), pretrainings=2)
     jobs = {j.name: j for j in plan(config, CACHES, OUT)}
     assert [name for name in jobs if name.startswith("pretrain/")] == ["pretrain/iscc/seed0", "pretrain/iscc/seed1"]
     needs = [jobs[f"finetune/quick/iscc/percent1-seed{seed}"].needs for seed in config.seeds]
     assert needs == [("pretrain/iscc/seed0",), ("pretrain/iscc/seed1",), ("pretrain/iscc/seed0",)]
-    assert [t.pretraining for t in tunings(config)] == [None, 0, None, 1, None, 0]
+    assert [t.pretraining for t in fine_tunings(config)] == [None, 0, None, 1, None, 0]
     assert "labels.seed=2" in jobs["finetune/quick/iscc/percent1-seed2"].arguments
 
 
 def test_from_scratch_it_is_the_network_that_is_pre_trained():
-    config = ReproduceConfig(rows=("scratch",), pretrain_recipes=("minkunet",), pretrain_set=("model.blocks=3",))
+    config = ReproduceConfig(experiments=("scratch",), pretrain_recipes=("minkunet",), pretrain_set=("model.blocks=3",))
     arguments = plan(config, CACHES, OUT)[0].arguments
     given = [word for word in arguments if word.startswith("model.")]
     tuned, pretrained = resolve(SemsegConfig, None, given), resolve(PretrainConfig, find_recipe("minkunet"))
@@ -57,20 +57,22 @@ def test_from_scratch_it_is_the_network_that_is_pre_trained():
 
 
 def test_each_encoder_is_fine_tuned_by_each_recipe_in_a_folder_of_its_own():
-    config = ReproduceConfig(rows=("iscc",), percents=(1.0,), seeds=(0,), finetune_recipes=("long", "my/short.toml"))
+    config = ReproduceConfig(
+        experiments=("iscc",), percents=(1.0,), seeds=(0,), finetune_recipes=("long", "my/short.toml")
+    )
     names = [j.name for j in plan(config, CACHES, OUT)]
     schedules = ["long", "short"]
     assert names == ["pretrain/iscc/seed0", *(f"finetune/{name}/iscc/percent1-seed0" for name in schedules)]
 
 
-def test_options_of_a_row_reach_that_row_alone():
-    config = ReproduceConfig(row_set=("segcontrast:teacher.momentum_start=0.99",), seeds=(0,), percents=(1.0,))
+def test_options_of_an_experiment_reach_that_one_alone():
+    config = ReproduceConfig(experiment_set=("segcontrast:teacher.momentum_start=0.99",), seeds=(0,), percents=(1.0,))
     given = {j.name: "teacher.momentum_start=0.99" in j.arguments for j in plan(config, CACHES, OUT)}
     assert [name for name, has in given.items() if has] == ["pretrain/segcontrast/seed0"]
 
 
-def test_a_row_without_its_cache_is_refused():
-    config = ReproduceConfig(rows=("ground_kept",))
+def test_an_experiment_without_its_cache_is_refused():
+    config = ReproduceConfig(experiments=("ground_kept",))
     with pytest.raises(UserError, match="--cache ground_kept=PATH"):
         plan(config, CACHES, OUT)
     caches = dataclasses.replace(CACHES, train={"standard": Path("train"), "ground_kept": Path("kept")})
@@ -88,7 +90,7 @@ def test_caches_without_the_standard_one_or_by_a_name_that_nothing_reads_are_ref
 
 
 def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
-    config = ReproduceConfig(rows=("iscc",), percents=(1.0,), seeds=(0,))
+    config = ReproduceConfig(experiments=("iscc",), percents=(1.0,), seeds=(0,))
     caches = dataclasses.replace(CACHES, train={"standard": Path("raw"), "labelled": Path("few")})
     pretraining, tuning = plan(config, caches, OUT)
     assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "raw"
@@ -98,13 +100,13 @@ def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rows": ("scratch", "isc")}, "no row isc"),
+        ({"experiments": ("scratch", "isc")}, "no experiment isc"),
         ({"percents": (0.0,)}, "above 0"),
-        ({"seeds": ()}, "must each name one"),
+        ({"seeds": ()}, "must each have at least one"),
         ({"pretrainings": -1}, "0 or more, not -1"),
-        ({"row_set": ("segcontrst:train.steps=1",)}, "row_set: expected"),
+        ({"experiment_set": ("segcontrst:train.steps=1",)}, "experiment_set: expected"),
         ({"finetune_recipes": ("a", "b/a.toml")}, "none twice"),
-        ({"finetune_recipes": ()}, "one at least"),
+        ({"finetune_recipes": ()}, "at least one"),
     ],
 )
 def test_options_that_cannot_be_are_refused(changes: dict[str, tuple[object, ...]], said: str):
@@ -112,9 +114,9 @@ def test_options_that_cannot_be_are_refused(changes: dict[str, tuple[object, ...
         dataclasses.replace(ReproduceConfig(), **changes)
 
 
-def test_every_row_has_its_recipes_and_the_paper_s_rows_are_all_there():
-    for row in ALL.values():
-        for recipe in row.recipes or ():
+def test_every_experiment_has_its_recipes_and_those_of_the_authors_are_all_there():
+    for experiment in ALL.values():
+        for recipe in experiment.recipes or ():
             assert find_recipe(recipe).exists()
     assert SEGMENTATION[0].name == "scratch"
     assert len(ABLATION) == 8
@@ -126,4 +128,8 @@ def test_presets_can_be_planned(preset: str):
     config = resolve(ReproduceConfig, PRESETS / f"{preset}.toml")
     caches = dataclasses.replace(CACHES, train={n: Path(n) for n in ("standard", "ground_kept", "single_sweep")})
     assert plan(config, caches, OUT)
-    assert set(config.rows) == set(ALL) if preset == "full" else {"scratch", "segcontrast", "iscc"} <= set(config.rows)
+    assert (
+        set(config.experiments) == set(ALL)
+        if preset == "full"
+        else {"scratch", "segcontrast", "iscc"} <= set(config.experiments)
+    )

@@ -4,29 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.trainer.reproduce.detection import box_tables, read_box_csv
-from iscc_lidar.trainer.reproduce.results import by_schedule, read_csv
-from iscc_lidar.trainer.reproduce.tables import filled, table
+from iscc_lidar.trainer.reproduce.results import BoxResult, Result, by_schedule, read_csv
+from iscc_lidar.trainer.reproduce.tables import box_tables, filled, table
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "docs" / "results.csv"
 
 
 def test_the_readme_has_the_table_of_the_committed_results():
-    quick = by_schedule(read_csv(RESULTS))["quick"]
+    quick = by_schedule(read_csv(RESULTS, Result))["quick"]
     rows = filled(quick)[0][1]
     assert table(quick, rows, quick[0].dataset) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("fraction", [1.0, 10.0])
-def test_every_row_has_the_same_three_seeds(fraction: float):
-    quick = by_schedule(read_csv(RESULTS))["quick"]
+def test_every_experiment_has_the_same_three_seeds(fraction: float):
+    quick = by_schedule(read_csv(RESULTS, Result))["quick"]
     for method in {r.method for r in quick}:
         assert [r.seed for r in quick if (r.method, r.fraction) == (method, fraction)] == [0, 1, 2], method
 
 
 def test_the_documentation_has_the_detection_tables_of_the_committed_results():
-    results = read_box_csv(ROOT / "docs" / "detection.csv")
+    results = read_csv(ROOT / "docs" / "detection.csv", BoxResult)
     assert {(r.method, r.fraction, r.seed) for r in results} == {
         (method, fraction, seed)
         for method in ("scratch", "segcontrast", "iscc")

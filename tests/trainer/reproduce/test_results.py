@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.reproduce import deck
+from iscc_lidar.trainer.reproduce import authors_slides
 from iscc_lidar.trainer.reproduce.results import Result, Spread, gain_of, mean_of, read_csv, spread, write_csv
 from iscc_lidar.trainer.reproduce.tables import tables
 
@@ -34,7 +34,7 @@ SEVEN = [
 
 def test_a_csv_comes_back_as_it_was_written(tmp_path: Path):
     write_csv(tmp_path / "results.csv", SEVEN)
-    assert read_csv(tmp_path / "results.csv") == SEVEN
+    assert read_csv(tmp_path / "results.csv", Result) == SEVEN
     head, first = (tmp_path / "results.csv").read_text().splitlines()[:2]
     assert head == "method,recipe,dataset,schedule,fraction,seed,pretraining,miou,miou_objects,accuracy,car,road,truck"
     assert first == "scratch,quick,semantickitti,long,1,0,,30,31,80,31,29,"
@@ -47,9 +47,9 @@ def test_another_file_is_refused_by_name(tmp_path: Path, text: str):
     (tmp_path / "other.csv").write_text(text)
     if text:
         with pytest.raises(UserError, match=r"other\.csv: not a results\.csv"):
-            read_csv(tmp_path / "other.csv")
+            read_csv(tmp_path / "other.csv", Result)
     else:
-        assert read_csv(tmp_path / "other.csv") == []
+        assert read_csv(tmp_path / "other.csv", Result) == []
 
 
 def test_gains_pair_runs_of_one_seed_and_leave_out_what_has_no_partner():
@@ -70,13 +70,13 @@ def test_the_spread_is_the_sample_deviation(values: list[float]):
 
 
 def test_the_authors_gains_are_those_of_the_slides():
-    assert deck.delta("semantickitti", "iscc", 1.0) == 6.2
-    assert deck.delta("waymo", "iscc", 10.0) == 1.3
-    assert deck.delta("semantickitti", "occ_only_16", 10.0) == 0.6
-    assert deck.delta("semantickitti", "local_only", 2.0) == 1.9
-    assert deck.delta("waymo", "segcontrast", 1.0) is None
-    assert deck.delta("semantickitti", "iscc", 3.0) is None
-    assert deck.miou("semantickitti", "iscc", 1.0) == pytest.approx(45.1)
+    assert authors_slides.gain("semantickitti", "iscc", 1.0) == 6.2
+    assert authors_slides.gain("waymo", "iscc", 10.0) == 1.3
+    assert authors_slides.gain("semantickitti", "occ_only_16", 10.0) == 0.6
+    assert authors_slides.gain("semantickitti", "local_only", 2.0) == 1.9
+    assert authors_slides.gain("waymo", "segcontrast", 1.0) is None
+    assert authors_slides.gain("semantickitti", "iscc", 3.0) is None
+    assert authors_slides.miou("semantickitti", "iscc", 1.0) == pytest.approx(45.1)
 
 
 def test_tables_hold_means_paired_gains_and_the_authors_gains():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.trainer.reproduce.plan import Job
-from iscc_lidar.trainer.reproduce.time_left import seconds_left
+from iscc_lidar.trainer.reproduce.work import seconds_left
 
 
 def jobs(kind: str, count: int) -> list[Job]:

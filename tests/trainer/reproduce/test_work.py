@@ -55,11 +55,11 @@ def test_each_job_runs_once_after_what_it_needs(tmp_path: Path, fake: Path):
         job(tmp_path, fake, "c"),
         job(tmp_path, fake, "d", needs=("b", "c")),
     ]
-    run_jobs(jobs, tmp_path / "out", KEY, at_once=2)
+    run_jobs(jobs, tmp_path / "out", KEY, parallel=2)
     order = [Path(line).stem for line in fake.read_text().split()]
     assert sorted(order) == ["a", "b", "c", "d"]
     assert order.index("a") < order.index("b") < order.index("d")
-    run_jobs(jobs, tmp_path / "out", KEY, at_once=2)
+    run_jobs(jobs, tmp_path / "out", KEY, parallel=2)
     assert len(fake.read_text().split()) == 4
 
 
@@ -98,12 +98,12 @@ def test_a_job_that_fails_is_named_with_what_it_said_and_the_others_stay_done(tm
 def command(
     cache_path: Path, other_cache_path: Path, tiny_model: str, tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
-    """``iscc-train reproduce`` of two rows whose jobs take seconds, but for ``--out``."""
+    """``iscc-train reproduce`` of two experiments whose jobs take seconds, but for ``--out``."""
     folder = tmp_path_factory.mktemp("preset")
     (folder / "tiny.toml").write_text(tiny_model + TINY_PRETRAIN)
     (folder / "tune.toml").write_text(tiny_model + TINY_TUNE)
     (folder / "preset.toml").write_text(
-        f'rows = ["scratch", "iscc"]\npercents = [20.0]\nseeds = [0]\njobs = 1\n'
+        f'experiments = ["scratch", "iscc"]\npercents = [20.0]\nseeds = [0]\njobs = 1\n'
         f'pretrain_recipes = ["{folder}/tiny.toml"]\nfinetune_recipes = ["{folder}/tune.toml"]\n'
     )
     return [
@@ -135,7 +135,7 @@ def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_u
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number
-    assert "asked to save and end: pretrain/iscc/seed0" in said
+    assert "saving and stopping pretrain/iscc/seed0" in said
     assert (tmp_path / "cut/pretrain/iscc/seed0/resume.pt").exists(), "the job was asked to save before it ended"
     assert not (tmp_path / "cut/results.csv").exists()
     assert subprocess.run([*command, "--out", str(tmp_path / "cut")], capture_output=True).returncode == 0
@@ -144,7 +144,7 @@ def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_u
     assert len(rows) == 3
     assert {row.split(",")[0] for row in rows[1:]} == {"scratch", "iscc"}
     assert "<svg" in (tmp_path / "cut/index.html").read_text()
-    assert json.loads((tmp_path / "cut/config.json").read_text())["rows"] == ["scratch", "iscc"]
+    assert json.loads((tmp_path / "cut/config.json").read_text())["experiments"] == ["scratch", "iscc"]
 
 
 TINY_PRETRAIN = """

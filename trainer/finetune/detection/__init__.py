@@ -1,1 +1,1 @@
-"""3-D detection: boxes around cars, pedestrians and cyclists."""
+"""3-D detection of cars, pedestrians and cyclists."""

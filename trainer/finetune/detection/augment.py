@@ -1,4 +1,4 @@
-"""Random views of a sweep with its boxes: mirrored left and right, turned, scaled."""
+"""Random views of a sweep with its boxes: mirrored, rotated, scaled."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from iscc_lidar.shared.base.config import option
 
 @dataclass(frozen=True)
 class BoxAugmentConfig:
-    """Augmentations of whole scenes; 0 or false turns one off."""
+    """Augmentations of a sweep with its boxes; 0 or false turns one off."""
 
-    flip: bool = option(True, "mirror y with probability one half; x is where the camera looks")
+    flip: bool = option(True, "mirror y with probability 0.5; x is the camera's direction")
     rotate_deg: float = option(45.0, "rotation about z, uniform within +-this")
     scale: float = option(0.05, "scale factor uniform in 1 +- this")
-    drop: float = option(0.1, "share of points left out is uniform in 0..this")
+    drop: float = option(0.1, "share of dropped points is uniform in 0..this")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Scene:
 
     Attributes:
         xyz: float32 [N, 3], metres; intensity: float32 [N].
-        ground: bool [N], which points pre-processing took for the ground.
-        boxes: of the classes.
+        ground: bool [N], points that preprocessing labelled as ground.
+        boxes: of the classes to detect or to ignore.
     """
 
     xyz: NDArray[np.float32]
@@ -38,12 +38,12 @@ class Scene:
     boxes: Boxes
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """The same with these points alone."""
+        """Keep some points."""
         return replace(self, xyz=self.xyz[rows], intensity=self.intensity[rows], ground=self.ground[rows])
 
 
 def augment_scene(scene: Scene, config: BoxAugmentConfig, rng: np.random.Generator) -> Scene:
-    """Draw a view of a scene."""
+    """Draw a random view of a scene."""
     angle = np.deg2rad(rng.uniform(-config.rotate_deg, config.rotate_deg))
     mirror = -1.0 if config.flip and rng.random() < 0.5 else 1.0
     factor = rng.uniform(1 - config.scale, 1 + config.scale)

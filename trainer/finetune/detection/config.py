@@ -1,4 +1,4 @@
-"""All options of fine-tuning for detection."""
+"""Options of fine-tuning for detection."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ RECIPES: Final = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class ClassesConfig:
-    """What is detected."""
+    """Classes of boxes."""
 
-    names: tuple[str, ...] = option(("Car", "Pedestrian", "Cyclist"), "kinds of boxes, as the data set names them")
+    names: tuple[str, ...] = option(("Car", "Pedestrian", "Cyclist"), "classes to detect, by the dataset's names")
     ignored: tuple[str, ...] = option(
         tuple(rule.neighbour for rule in CLASSES if rule.neighbour),
-        "kinds so much like those that a detection there is neither right nor wrong",
+        "classes so similar that a detection there is neither right nor wrong",
     )
-    min_points: int = option(1, "boxes with fewer points of the sweep are not learnt from, nor is what lies in them")
+    min_points: int = option(1, "boxes with fewer points are ignored in training, with the cells inside them")
 
 
 @dataclass(frozen=True)
 class DetectionConfig:
-    """Configuration of ``iscc-train finetune detection``. With an encoder, ``model`` is that of its weights."""
+    """Configuration of ``iscc-train finetune detection``. With ``--encoder``, ``model`` is that of its weights."""
 
     model: ModelConfig = section(ModelConfig)
     labels: LabelConfig = section(LabelConfig)

@@ -1,4 +1,4 @@
-"""From heat maps to boxes: peaks of heat, and of boxes that overlap the one with the highest score."""
+"""From heat maps to boxes: peaks, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """Which boxes are said."""
+    """Selection of the detected boxes."""
 
-    peaks: int = option(100, "highest peaks of a class that are looked at in a sweep")
-    min_score: float = option(0.03, "lower ones are left out; low, as AP weighs scores itself")
-    max_overlap: float = option(0.1, "of two boxes of a class that share more of their union from above, one stays")
+    peaks: int = option(100, "highest peaks of each class to consider in a sweep")
+    min_score: float = option(0.03, "boxes with a lower score are dropped; low, because AP ranks by score")
+    max_overlap: float = option(0.1, "IoU from above beyond which the lower-scoring of two boxes of a class is dropped")
 
 
 def find_boxes(
-    logit: Tensor, tell: Callable[[Tensor], Tensor], names: Sequence[str], grid: GridConfig, config: DecodeConfig
+    logit: Tensor,
+    predict_boxes: Callable[[Tensor], Tensor],
+    names: Sequence[str],
+    grid: GridConfig,
+    config: DecodeConfig,
 ) -> tuple[Boxes, NDArray[np.float64]]:
-    """Boxes of one scene and their scores, by class, the highest score first.
+    """Return the boxes of one scene and their scores, by class, the highest score first.
 
     Args:
         logit: float32 [C, X, Y], of heat.
-        tell: codes of boxes, float32 [R, CODE], at places (class * X + x) * Y + y [R].
+        predict_boxes: returns codes of boxes, float32 [R, CODE], at places (class * X + x) * Y + y [R].
         names: of the classes.
         grid: the grid.
         config: options.
@@ -43,31 +47,31 @@ def find_boxes(
     heat = logit.sigmoid()
     peak = functional.max_pool2d(heat[None], 3, 1, 1)[0] == heat
     score, at = torch.where(peak, heat, heat.new_zeros(())).flatten(1).topk(min(config.peaks, heat[0].numel()))
-    kinds, rows, scores = [], [], []
+    classes, rows, scores = [], [], []
     for k, (name, of_class, cells) in enumerate(zip(names, score.cpu().numpy(), at, strict=True)):
         of_class = of_class[of_class >= config.min_score]
         cell = cells[: len(of_class)]  # the highest come first
-        code = tell(cell + k * heat[0].numel())
+        code = predict_boxes(cell + k * heat[0].numel())
         centre, size, heading = targets.decode(code.cpu().numpy(), cell.cpu().numpy(), grid)
         kept = suppress(centre, size, heading, config.max_overlap)
-        kinds += [name] * len(kept)
+        classes += [name] * len(kept)
         rows.append(np.concatenate([centre, size, heading[:, None]], axis=1)[kept])
         scores.append(of_class[kept])
     found = np.concatenate(rows)
-    boxes = boxes_in_space(np.array(kinds, dtype=np.str_), found[:, :3], found[:, 3:6], found[:, 6])
+    boxes = boxes_in_space(np.array(classes, dtype=np.str_), found[:, :3], found[:, 3:6], found[:, 6])
     return boxes, np.concatenate(scores).astype(np.float64)
 
 
 def suppress(
     centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64], max_overlap: float
 ) -> NDArray[np.int64]:
-    """Rows of the boxes that stay, of boxes by falling score: none overlaps too much with an earlier one that stays."""
+    """Return the rows to keep of boxes [N] by descending score: none overlaps too much with an earlier one kept."""
     boxes = UprightBoxes(centre[:, :2], size[:, :2], heading, np.zeros(len(centre)), np.ones(len(centre)))
     first, second = np.triu_indices(len(centre), 1)
     near = circles_meet(boxes.take(first), boxes.take(second))
     first, second = first[near], second[near]
-    clash = ground_iou(boxes.take(first), boxes.take(second)) > max_overlap
-    gone = np.zeros(len(centre), dtype=np.bool_)
-    for a, b in zip(first[clash].tolist(), second[clash].tolist(), strict=True):  # in order of the first
-        gone[b] |= not gone[a]
-    return np.flatnonzero(~gone)
+    overlaps = ground_iou(boxes.take(first), boxes.take(second)) > max_overlap
+    dropped = np.zeros(len(centre), dtype=np.bool_)
+    for a, b in zip(first[overlaps].tolist(), second[overlaps].tolist(), strict=True):  # in order of the first
+        dropped[b] |= not dropped[a]
+    return np.flatnonzero(~dropped)

@@ -1,4 +1,4 @@
-"""The bird's-eye grid that boxes are detected in, and what in it is considered."""
+"""Bird's-eye-view grid for detection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class GridConfig:
     z_min_m: float = option(-4.0, "points below are left out, metres")
     z_max_m: float = option(1.0, "points above are left out, metres")
     cell_m: float = option(0.4, "edge of a cell, metres")
-    in_image: bool = option(True, "leave out what the camera does not see, where boxes were labelled in one's image")
+    in_image: bool = option(
+        True, "leave out points outside the camera image, in datasets whose boxes are labelled in it"
+    )
 
     def __post_init__(self) -> None:
         for low, high in (("x_min_m", "x_max_m"), ("y_min_m", "y_max_m"), ("z_min_m", "z_max_m")):
@@ -32,7 +34,7 @@ class GridConfig:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Cells along x and y; even, so that they can be halved once."""
+        """Cells along x and y; even, for one downsampling by 2."""
         cells = ((self.x_max_m - self.x_min_m) / self.cell_m, (self.y_max_m - self.y_min_m) / self.cell_m)
         rows, columns = (2 * max(1, round(n / 2)) for n in cells)
         return rows, columns
@@ -42,8 +44,8 @@ class GridConfig:
         """X and y of the lower corner, metres."""
         return np.array([self.x_min_m, self.y_min_m])
 
-    def holds(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether points [N, 3] lie in the grid: bool [N]."""
+    def contains(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Test which points [N, 3] lie in the grid, bool [N]."""
         rows, columns = self.shape
         low = np.array([self.x_min_m, self.y_min_m, self.z_min_m])
         high = np.array([self.x_min_m + rows * self.cell_m, self.y_min_m + columns * self.cell_m, self.z_max_m])

@@ -29,7 +29,7 @@ class DetectionLearner(FinetuneLearner):
 
     @staticmethod
     def labelled_sweeps(cache: Cache) -> list[Place]:
-        """List all sweeps whose boxes are known."""
+        """List all sweeps with box labels."""
         return all_boxed(cache)
 
     @cached_property
@@ -51,7 +51,7 @@ class DetectionLearner(FinetuneLearner):
         return network
 
     def counts(self, batch: BoxBatch) -> Mapping[str, float | Tensor]:
-        """Count centres, at least one so that empty cells of a micro-batch without any still count, and boxes."""
+        """Count centres, at least one so that a micro-batch without any keeps its weight, and boxes."""
         return {"centres": (batch.heat == 1).sum().clamp(min=1), "boxes": len(batch.code)}
 
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: BoxBatch) -> BatchResult:

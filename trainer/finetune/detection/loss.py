@@ -11,24 +11,24 @@ from torch.nn import functional
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.trainer.finetune.detection.targets import CODE, FORWARD
 
-_GUESSED = 0.2
-"""Weight of which end is the front: from most boxes' points nobody knows, and a guess that is wrong costs 2."""
+_FORWARD_WEIGHT = 0.2
+"""Weight of FORWARD: few boxes' points show which end is the front, and a wrong guess costs 2."""
 
 
 @dataclass(frozen=True)
 class BoxLossConfig:
-    """What is minimised."""
+    """Weights of the loss."""
 
-    box_weight: float = option(1.0, "weight of the boxes' L1 loss beside the heat maps'")
+    box_weight: float = option(1.0, "weight of the L1 loss of the boxes; that of the heat maps has 1")
 
 
 def heat_loss(logit: Tensor, heat: Tensor, ignored: Tensor) -> tuple[Tensor, Tensor]:
-    """Penalty-reduced focal loss, summed, and the number of centres.
+    """Sum the penalty-reduced focal loss, and count the centres.
 
     Args:
         logit: float32 [B, C, X, Y].
         heat: float32 [B, C, X, Y], 1 at centres.
-        ignored: bool [B, X, Y], cells that are neither right nor wrong; centres among them count all the same.
+        ignored: bool [B, X, Y], cells that are neither right nor wrong, except for centres.
     """
     centre = heat == 1
     log_p, log_q = functional.logsigmoid(logit), functional.logsigmoid(-logit)
@@ -40,7 +40,7 @@ def heat_loss(logit: Tensor, heat: Tensor, ignored: Tensor) -> tuple[Tensor, Ten
 
 
 def box_loss(code: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed L1 distance between codes and targets, float32 [R, CODE], and R."""
+    """Sum the L1 distance between codes and targets, float32 [R, CODE]; return R too."""
     weight = torch.ones(CODE).to(code)
-    weight[FORWARD] = _GUESSED
+    weight[FORWARD] = _FORWARD_WEIGHT
     return ((code - target).abs() * weight).sum(), code.new_tensor(float(len(code)))

@@ -1,4 +1,4 @@
-"""Copy and paste: objects of other labelled sweeps, put where they stood where there is room, on the ground there."""
+"""Copy-paste augmentation: objects of other labelled sweeps, at their own x and y where free, on the local ground."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 
 _TRIES: Final = 4
-"""So many objects are looked at for each that is wanted: some stand in others' way, or where no ground is seen."""
+"""Candidates per wanted object: some overlap others, or have no ground nearby."""
 _GROUND_POINTS: Final = 10
 _GROUND_NEAR_M: Final = 5.0
 
 
 @dataclass(frozen=True)
 class PasteConfig:
-    """What is pasted. Objects come from the labelled sweeps in use alone."""
+    """Pasted objects. They come only from the labelled sweeps in use."""
 
     fill_to: tuple[int, ...] = option(
-        (10, 6, 6), "objects of each class that a sweep is filled up to; all 0: no pasting"
+        (10, 6, 6), "paste until a sweep has this number of objects of each class; all 0: no pasting"
     )
-    min_points: int = option(8, "points that an object needs to be worth copying")
+    min_points: int = option(8, "objects with fewer points are not copied")
     leak_all_labels: bool = option(
         False,
-        "LEAKS: take objects from all sweeps that have labels, also those outside the fraction in use, as some papers "
-        "did; their numbers cannot be compared with honest ones",
+        "LEAKS LABELS: take objects from all sweeps that have labels, also outside the fraction in use, as some papers "
+        "did; scores are not comparable with those without",
     )
 
     def __post_init__(self) -> None:
@@ -43,14 +43,14 @@ class PasteConfig:
 
 @dataclass(frozen=True)
 class PastedObject:
-    """One object: its box, a set of one, its points float32 [N, 3] in the sensor frame, and their intensity."""
+    """One object: its box, points float32 [N, 3] in the sensor frame, and their intensity float32 [N]."""
 
     box: Boxes
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
 
     def raised(self, by_m: float) -> Self:
-        """The same object higher up."""
+        """Move the object up by some metres."""
         up = np.array([0.0, 0.0, by_m])
         box = replace(self.box, centre=self.box.centre + up)
         return replace(self, box=box, xyz=(self.xyz + up).astype(np.float32))
@@ -64,29 +64,29 @@ class ObjectBank:
 
     @classmethod
     def of(cls, scenes: Sequence[Scene], names: Sequence[str], config: PasteConfig) -> Self:
-        """Cut the objects out of scenes, which are not augmented."""
+        """Cut the objects out of scenes that are not augmented."""
         found: dict[str, list[PastedObject]] = {name: [] for name in names}
         if any(config.fill_to):
             for scene in scenes:
-                for k, kind in enumerate(scene.boxes.kind.tolist()):
+                for k, name in enumerate(scene.boxes.kind.tolist()):
                     inside = inside_box(scene, k)
-                    if kind in found and len(inside) >= config.min_points:
+                    if name in found and len(inside) >= config.min_points:
                         one = scene.boxes.take(np.array([k]))
-                        found[kind].append(PastedObject(one, scene.xyz[inside], scene.intensity[inside]))
+                        found[name].append(PastedObject(one, scene.xyz[inside], scene.intensity[inside]))
         return cls(tuple(tuple(found[name]) for name in names))
 
 
 def inside_box(scene: Scene, k: int) -> NDArray[np.int64]:
-    """Rows of the points in a scene's k-th box."""
+    """Return the rows of the points in a scene's k-th box."""
     boxes = scene.boxes
     return np.flatnonzero(points_in_box(scene.xyz, boxes.centre[k], boxes.size[k], float(boxes.heading[k])))
 
 
 def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteConfig, rng: np.random.Generator) -> Scene:
-    """Fill a scene up with objects from a bank, each put on the ground; points within a pasted box give way.
+    """Paste objects from a bank onto the ground of a scene; the scene's points within a pasted box are removed.
 
-    An object is left out where no ground is seen. Where a sweep has none at all, its ground was not looked for, and
-    objects keep their height.
+    An object without ground points nearby is left out. Without any ground label in the scene (the ground was not
+    segmented) objects keep their height.
     """
     taken = list(_footprints(scene.boxes))
     ground = _Ground.of(scene)
@@ -96,7 +96,7 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
         if room <= 0 or not objects:
             continue
         tried = [objects[k] for k in rng.permutation(len(objects))[: _TRIES * room].tolist()]
-        for one in ground.put_down(tried) if ground else tried:
+        for one in ground.place_on_ground(tried) if ground else tried:
             if room == 0:
                 break
             (place,) = _footprints(one.box)
@@ -121,30 +121,30 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
 
 @dataclass(frozen=True)
 class _Ground:
-    """The ground's points: z float32 [G], metres, and where they lie from above."""
+    """Ground points: z float32 [G], metres, and a search tree over x and y."""
 
     z: NDArray[np.float32]
-    from_above: KDTree
+    tree: KDTree
 
     @classmethod
     def of(cls, scene: Scene) -> Self | None:
-        """The ground of a scene; None where none is known."""
+        """Index the ground of a scene; None without ground points."""
         xyz = scene.xyz[scene.ground]
         return cls(xyz[:, 2], KDTree(xyz[:, :2], balanced_tree=False, compact_nodes=False)) if len(xyz) else None
 
-    def put_down(self, objects: Sequence[PastedObject]) -> list[PastedObject]:
-        """Objects raised or lowered until they stand on the ground, of those near which it is seen."""
+    def place_on_ground(self, objects: Sequence[PastedObject]) -> list[PastedObject]:
+        """Raise or lower objects to the ground; those without ground points nearby are left out."""
         xy = np.concatenate([one.box.centre[:, :2] for one in objects])
         nearest = np.arange(1, _GROUND_POINTS + 1)
-        _, near = self.from_above.query(xy, k=nearest, distance_upper_bound=_GROUND_NEAR_M)
-        put: list[PastedObject] = []
+        _, near = self.tree.query(xy, k=nearest, distance_upper_bound=_GROUND_NEAR_M)
+        placed: list[PastedObject] = []
         for one, rows in zip(objects, near, strict=True):
-            z = self.z[rows[rows < len(self.z)]]  # what is not found has the row behind the last
+            z = self.z[rows[rows < len(self.z)]]  # missing neighbours have row len(z)
             if len(z):
-                put.append(one.raised(float(np.median(z) - one.box.bottom[0])))
-        return put
+                placed.append(one.raised(float(np.median(z) - one.box.bottom[0])))
+        return placed
 
 
 def _footprints(boxes: Boxes) -> NDArray[np.object_]:
-    """Boxes from above, as polygons."""
+    """Return the polygons of boxes from above."""
     return np.asarray(shapely.polygons(footprints(boxes.centre[:, :2], boxes.size[:, :2], boxes.heading)))

@@ -1,9 +1,9 @@
-"""Sweeps with boxes as training samples: filled up, augmented, in voxels, with what the head shall answer."""
+"""Sweeps with boxes as training samples: with pasted objects, augmented, voxelised, with the targets of the head."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Final
 
@@ -29,13 +29,13 @@ from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.targets import Targets, make_targets
 
-WITHOUT: Final = ("semantic", "queries", "pixel")
-"""What of a sweep detection does not look at."""
+NOT_READ: Final = ("semantic", "queries", "pixel")
+"""Parts of a sweep that detection does not use."""
 
 
 @dataclass(frozen=True)
 class BoxSample:
-    """One augmented sweep and its name."""
+    """One augmented sweep and its name; ``cell`` and ``offset`` as in DetectionNetwork.grid_features."""
 
     name: str
     voxels: Voxels
@@ -46,7 +46,7 @@ class BoxSample:
 
 @dataclass(frozen=True)
 class BoxBatch:
-    """Input of one step; see DetectionNetwork, heat_loss and box_loss. ``names`` are the sweeps', for messages."""
+    """A micro-batch, see DetectionNetwork, heat_loss and box_loss. ``names`` are the sweeps', for messages."""
 
     names: tuple[str, ...]
     coords: Tensor
@@ -59,20 +59,16 @@ class BoxBatch:
     code: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> BoxBatch:
-        """Return the same batch with every tensor changed."""
-        return BoxBatch(
-            self.names,
-            *(change(t) for t in (self.coords, self.feats, self.cell, self.offset)),
-            *(change(t) for t in (self.heat, self.ignored, self.at, self.code)),
-        )
+        """Apply a function to every tensor."""
+        return BoxBatch(self.names, *(change(getattr(self, field.name)) for field in fields(self)[1:]))
 
 
 class BoxDataset(Dataset[BoxSample]):
-    """Samples by key: the same key gives the same sample, in every process."""
+    """Samples as a pure function of their key."""
 
     def __init__(self, cache: Cache, places: Sequence[Place], all_places: Sequence[Place], config: DetectionConfig):
         self.cache, self.places, self.config = cache, tuple(places), config
-        self._copied_from = tuple(all_places if config.paste.leak_all_labels else places)
+        self._pasted_from = tuple(all_places if config.paste.leak_all_labels else places)
         self._scene = SweepCache(partial(read_scene, cache, config), config.train.keep_sweeps)
 
     def __len__(self) -> int:
@@ -84,22 +80,22 @@ class BoxDataset(Dataset[BoxSample]):
         names = config.classes.names
         sequence, index = self.places[key.place]
         scene = paste(self._scene(sequence, index), self._bank, names, config.paste, rng)
-        scene = within(augment_scene(scene, config.augment, rng), config.grid)
+        scene = crop(augment_scene(scene, config.augment, rng), config.grid)
         points = np.array([len(inside_box(scene, k)) for k in range(len(scene.boxes))], dtype=np.int64)
-        learnt = (points >= config.classes.min_points) & np.isin(scene.boxes.kind, names)
-        targets = make_targets(scene.boxes, learnt, names, config.grid)
+        used = (points >= config.classes.min_points) & np.isin(scene.boxes.kind, names)
+        targets = make_targets(scene.boxes, used, names, config.grid)
         voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
         return BoxSample(f"{sequence}/{index}", voxels, cell, offset, targets)
 
     def boxes(self) -> Boxes:
-        """All boxes of the sweeps that are learnt from."""
+        """Return all boxes of the training sweeps."""
         return join([self.cache.boxes(*place) or no_boxes() for place in self.places])
 
     @cached_property
     def _bank(self) -> ObjectBank:
-        """The objects to paste, read when first needed, in each process."""
+        """Objects to paste, read when first needed, in each process."""
         config = self.config
-        scenes = [self._scene(*place) for place in self._copied_from] if any(config.paste.fill_to) else []
+        scenes = [self._scene(*place) for place in self._pasted_from] if any(config.paste.fill_to) else []
         return ObjectBank.of(scenes, config.classes.names, config.paste)
 
     def __getstate__(self) -> dict[str, object]:
@@ -107,39 +103,38 @@ class BoxDataset(Dataset[BoxSample]):
 
 
 def read_scene(cache: Cache, config: DetectionConfig, sequence: str, index: int) -> Scene:
-    """Read what of a sweep is considered, see ``scene_of``."""
-    sweep = cache.sweep(sequence, index, without=WITHOUT)
-    return scene_of(sweep, cache.boxes(sequence, index), cache.camera(sequence, index), config)
+    """Read a sweep as a scene, see ``scene_of``."""
+    sweep = cache.sweep(sequence, index, without=NOT_READ)
+    return scene_of(sweep, cache.boxes(sequence, index) or no_boxes(), cache.camera(sequence, index), config)
 
 
-def scene_of(sweep: CachedSweep, boxes: Boxes | None, camera: Camera | None, config: DetectionConfig) -> Scene:
-    """What of a sweep is considered: points that exist, in the grid and in the image, boxes learnt from or ignored."""
-    keep = sweep.xyz.any(axis=1) & config.grid.holds(sweep.xyz)
+def scene_of(sweep: CachedSweep, boxes: Boxes, camera: Camera | None, config: DetectionConfig) -> Scene:
+    """Select the valid points in the grid and in the image, and the boxes of the detected and the ignored classes."""
+    keep = sweep.xyz.any(axis=1) & config.grid.contains(sweep.xyz)
     if camera is not None and config.grid.in_image:
         keep &= camera.sees(sweep.xyz)
     rows = np.flatnonzero(keep)
-    kinds = (*config.classes.names, *config.classes.ignored)
-    known = no_boxes() if boxes is None else boxes.take(np.isin(boxes.kind, kinds))
+    known = boxes.take(np.isin(boxes.kind, (*config.classes.names, *config.classes.ignored)))
     return Scene(sweep.xyz[rows], sweep.intensity[rows], sweep.label[rows] == GROUND, known)
 
 
-def within(scene: Scene, grid: GridConfig) -> Scene:
-    """What of a scene lies in the grid; a scene without any point there stays as it is."""
-    rows = np.flatnonzero(grid.holds(scene.xyz))
+def crop(scene: Scene, grid: GridConfig) -> Scene:
+    """Keep the points in the grid; a scene without any there is returned unchanged."""
+    rows = np.flatnonzero(grid.contains(scene.xyz))
     return scene.take(rows) if len(rows) else scene
 
 
 def to_grid(scene: Scene, voxel_size: float, grid: GridConfig) -> tuple[Voxels, NDArray[np.int64], NDArray[np.float32]]:
-    """A scene's voxels, the cell x * Y + y of each, int64 [V], and where in it that lies, see DetectionNetwork."""
+    """Voxelise a scene; return the cell x * Y + y of each voxel too, int64 [V], and its offset in the cell [V, 3]."""
     voxels = voxelize(scene.xyz, scene.intensity, voxel_size)
-    place = (voxels.xyz[:, :2] - grid.corner) / grid.cell_m
-    at = np.clip(np.floor(place).astype(np.int64), 0, np.array(grid.shape) - 1)
-    offset = np.concatenate([place - (at + 0.5), voxels.xyz[:, 2:]], axis=1).astype(np.float32)
+    xy = (voxels.xyz[:, :2] - grid.corner) / grid.cell_m
+    at = np.clip(np.floor(xy).astype(np.int64), 0, np.array(grid.shape) - 1)
+    offset = np.concatenate([xy - (at + 0.5), voxels.xyz[:, 2:]], axis=1).astype(np.float32)
     return voxels, at[:, 0] * grid.shape[1] + at[:, 1], offset
 
 
 def collate(samples: list[BoxSample]) -> BoxBatch:
-    """Join samples."""
+    """Join samples to a batch."""
     coords, feats = join_voxels([s.voxels for s in samples])
     cells = samples[0].targets.ignored.size
     return BoxBatch(
@@ -156,7 +151,7 @@ def collate(samples: list[BoxSample]) -> BoxBatch:
 
 
 def all_boxed(cache: Cache) -> list[Place]:
-    """Places of all sweeps whose boxes are known, be they none. Raises UserError where there is no such sweep."""
+    """List all sweeps with box labels, which may be empty. Raises UserError where there is none."""
     places = [
         (sequence, index)
         for sequence in cache.sequence_names

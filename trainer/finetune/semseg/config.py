@@ -1,4 +1,4 @@
-"""All options of fine-tuning for semantic segmentation."""
+"""Options of fine-tuning for semantic segmentation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RECIPES: Final = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class SemsegDataConfig:
-    """What of a sweep is learnt from. Every point of a sweep is scored, whatever stands here."""
+    """Points for training; every point is scored."""
 
     max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
 
 
 @dataclass(frozen=True)
 class SemsegConfig:
-    """Configuration of ``iscc-train finetune semseg``. With an encoder, ``model`` is that of its weights."""
+    """Configuration of ``iscc-train finetune semseg``. With ``--encoder``, ``model`` is that of its weights."""
 
     model: ModelConfig = section(ModelConfig)
     labels: LabelConfig = section(LabelConfig)

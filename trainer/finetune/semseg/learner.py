@@ -50,7 +50,7 @@ class SemsegLearner(FinetuneLearner):
         return SegmentationNetwork(self.config.model, self.dataset.classes - 1, compute)
 
     def counts(self, batch: LabelledBatch) -> Mapping[str, float | Tensor]:
-        """Sum the class weights of the labelled voxels, which the cross-entropy is a mean over."""
+        """Sum the class weights of the labelled voxels, over which the cross-entropy is averaged."""
         return {"class_weights": self._class_weights[batch.target[batch.target > 0].cpu() - 1].sum()}
 
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: LabelledBatch) -> BatchResult:
@@ -62,8 +62,8 @@ class SemsegLearner(FinetuneLearner):
             lovasz = lovasz_softmax(logits, batch.target)
             terms["loss_lovasz"] = LossTerm(lovasz, weight=self.config.loss.lovasz_weight)
         labelled = batch.target > 0
-        right = (logits.detach().argmax(dim=1) + 1 == batch.target)[labelled].sum()
-        sums = sum_over_ranks(torch.stack([right.float(), labelled.sum().float()]))
+        correct = (logits.detach().argmax(dim=1) + 1 == batch.target)[labelled].sum()
+        sums = sum_over_ranks(torch.stack([correct.float(), labelled.sum().float()]))
         return BatchResult(terms, {"accuracy": sums[0] / sums[1]})
 
     @cached_property

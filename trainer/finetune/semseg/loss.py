@@ -17,23 +17,23 @@ from iscc_lidar.shared.base.config import option
 
 @dataclass(frozen=True)
 class SemsegLossConfig:
-    """What is minimised."""
+    """Weights of the loss."""
 
     class_weight_power: float = option(
-        0.5, "a class's weight is its share of the labelled voxels to this power, inverted; 0 weighs all alike"
+        0.5, "classes are weighted by the inverse of their share of the labelled points to this power; 0: equally"
     )
-    lovasz_weight: float = option(0.0, "weight of the Lovász-softmax loss beside cross-entropy (Berman et al. 2018)")
+    lovasz_weight: float = option(0.0, "weight of the Lovász-softmax loss (Berman et al. 2018); cross-entropy has 1")
 
 
 def class_weights(counts: NDArray[np.int64], power: float) -> Tensor:
-    """Weights float32 [L] of classes that occur ``counts`` [L] times, 1 in the mean of all; 0 of absent ones."""
+    """Return weights float32 [L] of classes that occur ``counts`` [L] times: mean 1 over all points, 0 if absent."""
     weight = np.where(counts > 0, 1 / np.maximum(counts, 1) ** power, 0)
     total = (weight * counts).sum()
     return torch.from_numpy(weight * (counts.sum() / total if total else 1)).float()
 
 
 def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of weighted cross-entropies of logits [V, L] over labelled targets [V], and the sum of their weights."""
+    """Sum weighted cross-entropies of logits [V, L] over labelled targets [V]; return the sum of the weights too."""
     labelled = target > 0
     each = weight[target[labelled] - 1]
     losses = functional.cross_entropy(logits[labelled], target[labelled] - 1, reduction="none")
@@ -41,7 +41,7 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tu
 
 
 def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
-    """Lovász extension of the mean Jaccard loss over the classes present (Berman et al., CVPR 2018, algorithm 1)."""
+    """Compute the Lovász extension of the mean Jaccard loss over present classes (Berman et al. 2018, algorithm 1)."""
     labelled = target > 0
     probability = logits[labelled].softmax(dim=1)
     truth = functional.one_hot(target[labelled] - 1, logits.shape[1]).to(probability)
@@ -54,7 +54,7 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _jaccard_steps(truth: Tensor) -> Tensor:
-    """What each further voxel, in order of falling error, adds to the Jaccard loss: [V, L] of the truth so sorted."""
+    """Return what each further voxel adds to the Jaccard loss [V, L], for the truth [V, L] by descending error."""
     total = truth.sum(dim=0)
     hit = total - truth.cumsum(dim=0)
     union = total + (1 - truth).cumsum(dim=0)

@@ -1,4 +1,4 @@
-"""The network of segmentation: the encoder, pre-trained or new, and a linear head."""
+"""Network for segmentation: backbone and linear head."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SegmentationNetwork(TaskNetwork):
         self._half = compute.half
 
     def forward(self, coords: Tensor, feats: Tensor) -> Tensor:
-        """Logits float32 [V, classes] of voxels int32 [V, 4] (scene, x, y, z) with features [V, 4]."""
+        """Compute logits float32 [V, classes] of voxels int32 [V, 4] (scene, x, y, z) with features [V, 4]."""
         with torch.autocast(feats.device.type, dtype=self._half, enabled=self._half is not None):
             h = self.encoder(coords, feats)
         logits: Tensor = self.head(h.float())

@@ -1,4 +1,4 @@
-"""Labelled sweeps as training samples: augmented, in voxels, each with the commonest class of its points."""
+"""Labelled sweeps as training samples: augmented and voxelised, each voxel with the majority class of its points."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from iscc_lidar.trainer.data.voxelize import Voxels, considered, join_voxels, vo
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 
+NOT_READ: Final = ("queries", "pixel")
+"""Parts of a sweep that segmentation does not use."""
 _COUNTED_SWEEPS: Final = 200
-"""Class frequencies are counted over this many labelled sweeps at most, spread evenly."""
+"""Class frequencies are counted over at most this many labelled sweeps, evenly spaced."""
 
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """One augmented sweep and its name; ``target`` uint8 [V] is each voxel's class, 0 where unlabelled."""
+    """One augmented sweep and its name; ``target`` uint8 [V] is the class of each voxel, 0 where unlabelled."""
 
     name: str
     voxels: Voxels
@@ -38,7 +40,7 @@ class LabelledSample:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Input of one step.
+    """A micro-batch.
 
     Attributes:
         names: of the sweeps, for messages.
@@ -53,19 +55,19 @@ class LabelledBatch:
     target: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> LabelledBatch:
-        """Return the same batch with every tensor changed."""
+        """Apply a function to every tensor."""
         return LabelledBatch(self.names, change(self.coords), change(self.feats), change(self.target))
 
 
 class LabelledDataset(Dataset[LabelledSample]):
-    """Samples by key: the same key gives the same sample, in every process."""
+    """Samples as a pure function of their key."""
 
     def __init__(self, cache: Cache, places: Sequence[Place], config: SemsegConfig) -> None:
         self.cache = cache
         self.places = tuple(places)
         self.config = config
         self.classes = len(cache.manifest.class_names)
-        self._sweep = SweepCache(sweep_reader(cache, ("queries", "pixel")), config.train.keep_sweeps)
+        self._sweep = SweepCache(sweep_reader(cache, NOT_READ), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -75,42 +77,38 @@ class LabelledDataset(Dataset[LabelledSample]):
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         sweep = rotate_groups(self._sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
-        # The view's labels are any integers that go with its points: here the classes.
-        view = augment(
-            sweep.xyz.take(keep, axis=0),
-            sweep.intensity[keep],
-            semantic(sweep)[keep].astype(np.int32),
-            config.augment,
-            rng,
-        )
+        classes = semantic(sweep)[keep].astype(np.int32)  # augment carries any integer label along
+        view = augment(sweep.xyz.take(keep, axis=0), sweep.intensity[keep], classes, config.augment, rng)
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
-        return LabelledSample(
-            f"{sweep.sequence}/{sweep.name}", voxels, commonest_class(view.label, voxels, self.classes)
-        )
+        target = majority_class(view.label, voxels, self.classes)
+        return LabelledSample(f"{sweep.sequence}/{sweep.name}", voxels, target)
 
     def count_classes(self) -> NDArray[np.int64]:
-        """Points of each class but 0 in the labelled sweeps, int64 [L]. Raises UserError where none is labelled."""
+        """Count the points of each class but 0 in the labelled sweeps, int64 [L]. Raises UserError where all are 0."""
         chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _COUNTED_SWEEPS)).round().astype(int))
         counts = np.zeros(self.classes, np.int64)
         for place in chosen.tolist():
             counts += np.bincount(semantic(self._sweep(*self.places[place])), minlength=self.classes)
         if counts[1:].sum() == 0:
-            raise UserError(f"{self.cache.path}: no point of the labelled sweeps has a class; nothing can be learnt")
+            raise UserError(
+                f"{self.cache.path}: no point of the labelled sweeps has a class; choose other sweeps, or preprocess "
+                "again with their label files in place"
+            )
         return counts[1:]
 
 
-def commonest_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> NDArray[np.uint8]:
-    """The commonest class of each voxel's labelled points, the lower one of equals; 0 without such: uint8 [V]."""
+def majority_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> NDArray[np.uint8]:
+    """Return the most common class of each voxel's labelled points, the lower one in a tie, uint8 [V]; 0 if none."""
     labelled = np.flatnonzero(truth > 0)
     pair, count = np.unique(voxels.of_point[labelled] * classes + truth[labelled], return_counts=True)
-    order = np.lexsort((-pair, count))  # of each voxel the last one written is the commonest
+    order = np.lexsort((-pair, count))  # the last one written to a voxel is the most common
     target = np.zeros(len(voxels.coords), np.uint8)
     target[pair[order] // classes] = pair[order] % classes
     return target
 
 
 def collate(samples: list[LabelledSample]) -> LabelledBatch:
-    """Join samples."""
+    """Join samples to a batch."""
     coords, feats = join_voxels([s.voxels for s in samples])
     target = torch.from_numpy(np.concatenate([s.target for s in samples]).astype(np.int64))
     return LabelledBatch(tuple(s.name for s in samples), coords, feats, target)

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.finetune.detection.box_head import BoxHead
-from iscc_lidar.trainer.finetune.detection.network import BoxHeadConfig, DetectionNetwork, local_ground
+from iscc_lidar.trainer.finetune.detection.network import BoxHead, BoxHeadConfig, DetectionNetwork, local_ground
 from iscc_lidar.trainer.finetune.detection.targets import CODE, Z
 from iscc_lidar.trainer.model.unet import ModelConfig
 
@@ -89,7 +88,7 @@ def test_in_training_heat_is_as_in_detection_and_the_gradient_reaches_all() -> N
     assert all(p.grad is not None for p in network.parameters())
     network.eval()
     with torch.no_grad():
-        seen = network.look(*given)
+        features = network.grid_features(*given)
         heat, code = network(*given, torch.tensor([7]))
-        torch.testing.assert_close(seen.heat, heat)
-        torch.testing.assert_close(network.tell(seen, torch.tensor([7])), code)
+        torch.testing.assert_close(features.heat, heat)
+        torch.testing.assert_close(network.predict_boxes(features, torch.tensor([7])), code)

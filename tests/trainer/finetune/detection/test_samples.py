@@ -44,7 +44,7 @@ def test_a_scene_is_what_camera_and_grid_see(boxed: Cache, config: DetectionConf
     camera = boxed.camera("00", 0)
     assert isinstance(camera, Camera)
     assert camera.sees(found.xyz).all()
-    assert config.grid.holds(found.xyz).all()
+    assert config.grid.contains(found.xyz).all()
     assert set(found.boxes.kind.tolist()) <= {*NAMES, "Van"}
     everywhere = resolve(DetectionConfig, None, ["grid.in_image=false", "grid.x_min_m=-40.0"])
     assert len(scene(boxed, everywhere).xyz) > 2 * len(found.xyz)

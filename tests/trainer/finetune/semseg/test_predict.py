@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import all_labelled
-from iscc_lidar.trainer.finetune.labels import scored_places
 from iscc_lidar.trainer.finetune.loop import finetune
+from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
-from iscc_lidar.trainer.finetune.semseg.predict import predict
-from iscc_lidar.trainer.finetune.semseg.segment import Where, score_run
+from iscc_lidar.trainer.finetune.semseg.segment import SemsegScorer, predict
 
 
 class ByHeight(nn.Module):
@@ -47,7 +46,7 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
     cache_path: Path, tuning: SemsegConfig, tmp_path: Path
 ):
     cache = Cache(cache_path)
-    assert len(scored_places(cache, None, all_labelled)) == 12
+    assert len(all_labelled(cache)) == 12
     (tmp_path / "val.txt").write_text("00/000004\n00/000005\n")
     finetune(
         SEMSEG,
@@ -55,10 +54,10 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
         tmp_path / "run",
         dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1)),
     )
-    content = score_run(tmp_path / "run", Where(cache_path, tmp_path / "val.txt"))
+    content = score_run(SemsegScorer, tmp_path / "run", cache_path, tmp_path / "val.txt")
     assert content["sweeps"] == 2
     assert np.sum(content["confusion"]) == sum(len(cache.sweep("00", i).xyz) for i in (4, 5))
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace('"wall"', '"house"'))
     with pytest.raises(UserError, match=r"was trained for the classes .*house"):
-        score_run(tmp_path / "run", Where(cache_path))
+        score_run(SemsegScorer, tmp_path / "run", cache_path)

@@ -12,7 +12,7 @@ from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.finetune.loop import batches
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
-from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, commonest_class
+from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, majority_class
 
 
 def steps(learner: SemsegLearner, steps: int, start: int = 0, share: Share | None = None) -> list[LabelledBatch]:
@@ -26,7 +26,7 @@ def test_a_voxels_class_is_that_of_most_of_its_labelled_points(seed: int):
     xyz = rng.uniform(0, 3, (60, 3)).astype(np.float32)
     truth = rng.integers(0, 4, 60).astype(np.int32)
     voxels = voxelize(xyz, np.zeros(60, np.float32), 1.0)
-    target = commonest_class(truth, voxels, 4)
+    target = majority_class(truth, voxels, 4)
     for voxel in range(len(voxels.coords)):
         counts = Counter(c for c in truth[voxels.of_point == voxel].tolist() if c > 0)
         best = min((c for c in counts if counts[c] == max(counts.values())), default=0)
