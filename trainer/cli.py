@@ -136,10 +136,9 @@ def evaluate(
 
         iscc-train evaluate --run runs/iscc --train-cache cache/train --val-cache cache/val --labelled labels_1.txt
     """
+    from iscc_lidar.trainer.evaluation.evaluate import EvaluationConfig
     from iscc_lidar.trainer.evaluation.evaluate import evaluate as score
-    from iscc_lidar.trainer.evaluation.file import EVALUATION_FILE
-    from iscc_lidar.trainer.evaluation.job import EvaluationConfig
-    from iscc_lidar.trainer.evaluation.table import report
+    from iscc_lidar.trainer.evaluation.results import EVALUATION_FILE, report
 
     config = resolve(EvaluationConfig, None, set_ or ())
     if show_config:

@@ -12,7 +12,7 @@ from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
-from iscc_lidar.trainer.evaluation.file import read_evaluation
+from iscc_lidar.trainer.evaluation.results import read_evaluation
 from iscc_lidar.trainer.finetune.tasks import read_encoder, read_options
 from iscc_lidar.trainer.run.metrics import LoggedStep
 from iscc_lidar.trainer.run.run import Run, open_run

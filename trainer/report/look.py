@@ -14,8 +14,8 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import NO_AUGMENTATION
 from iscc_lidar.trainer.data.voxelize import considered, voxelize
-from iscc_lidar.trainer.evaluation.frozen import see_groups, spread_sweeps
-from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers, answer_hidden
+from iscc_lidar.trainer.evaluation.frozen import grouped_view, spread_sweeps
+from iscc_lidar.trainer.evaluation.occupancy import MaskedPredictions, predict_masked
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.samples.sample import draw_view
 from iscc_lidar.trainer.pretrain.student import Student
@@ -45,7 +45,7 @@ class Look:
     prototype: NDArray[np.int64]
     similarity: NDArray[np.float32]
     point_prototype: NDArray[np.int64]
-    answers: HiddenAnswers | None
+    answers: MaskedPredictions | None
 
 
 def look_around(
@@ -75,7 +75,7 @@ def _look(student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSw
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     ids, points = np.unique(view.label[view.label >= 0], return_counts=True)
     groups = ids[points > config.data.min_group_points]
-    seen = see_groups(voxels, view.label, groups)
+    seen = grouped_view(voxels, view.label, groups)
     h = student.voxel_features(seen)
     similarity = student.group_features(h, seen, len(groups)) @ centres.T
     of_voxel = (student.head(h) @ centres.T).argmax(dim=1).numpy()
@@ -89,5 +89,5 @@ def _look(student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSw
         prototype=similarity.argmax(dim=1).numpy(),
         similarity=similarity.amax(dim=1).numpy(),
         point_prototype=of_voxel[voxels.of_point],
-        answers=answer_hidden(student, config, view, sweep.queries, rng) if config.loss.occupancy_weight > 0 else None,
+        answers=predict_masked(student, config, view, sweep.queries, rng) if config.loss.occupancy_weight > 0 else None,
     )

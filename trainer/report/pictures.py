@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND
-from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers
+from iscc_lidar.trainer.evaluation.occupancy import MaskedPredictions
 from iscc_lidar.trainer.report.color import GROUP_COLORS, group_palette
 from iscc_lidar.trainer.report.look import Look
 
@@ -98,19 +98,19 @@ def draw_point_prototypes(look: Look, palette: NDArray[np.uint8], frame: Frame) 
     return _from_above(look, palette[look.point_prototype], frame)
 
 
-def draw_answers(look: Look, answers: HiddenAnswers, frame: Frame) -> Image:
+def draw_answers(look: Look, answers: MaskedPredictions, frame: Frame) -> Image:
     """From above: what the network saw in grey, and its answers; see mark_answers."""
     colors = np.full((len(look.label), 3), _GREY, np.uint8)
     colors[look.label == GROUND] = _GROUND
     image = _from_above(look, colors, frame)
     place = frame.place(answers.xyz)
-    mark_answers(image, *place, answers.occupied, answers.answer)
+    mark_answers(image, *place, answers.occupied, answers.predicted)
     return image
 
 
-def draw_hidden_crop(look: Look, answers: HiddenAnswers, crop: int) -> Image:
+def draw_hidden_crop(look: Look, answers: MaskedPredictions, crop: int) -> Image:
     """One crop from the side, the sensor to the left, z up: what was seen grey, what was hidden light, the answers."""
-    crops = answers.crops
+    crops = answers.balls
     centre = crops.centre[crop]
     reach = float(crops.radius[crop]) * 1.5
     ahead = centre[:2] / max(float(np.linalg.norm(centre[:2])), 1e-6)
@@ -125,8 +125,8 @@ def draw_hidden_crop(look: Look, answers: HiddenAnswers, crop: int) -> Image:
     near = (np.abs(look.xyz - centre) <= reach).all(axis=1)
     _stamp(image, *place(look.xyz[near & crops.visible]), _GREY, _DOT)
     _stamp(image, *place(look.xyz[near & ~crops.visible]), _LIGHT, _DOT)
-    mine = answers.crop == crop
-    mark_answers(image, *place(answers.xyz[mine]), answers.occupied[mine], answers.answer[mine])
+    mine = answers.ball == crop
+    mark_answers(image, *place(answers.xyz[mine]), answers.occupied[mine], answers.predicted[mine])
     return image
 
 

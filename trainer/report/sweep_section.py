@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers
+from iscc_lidar.trainer.evaluation.occupancy import MaskedPredictions
 from iscc_lidar.trainer.report.color import hex_color
 from iscc_lidar.trainer.report.look import Look
 from iscc_lidar.trainer.report.pictures import (
@@ -55,7 +55,7 @@ def _answered(looks: Sequence[Look]) -> str:
     answers = [look.answers for look in looks if look.answers is not None]
     if not answers:
         return "<p>Trained without occupancy: nothing is asked about hidden places.</p>"
-    occupied, answer = (np.concatenate([getattr(a, name) for a in answers]) for name in ("occupied", "answer"))
+    occupied, answer = (np.concatenate([getattr(a, name) for a in answers]) for name in ("occupied", "predicted"))
     if len(occupied) == 0:
         return "<p>No occupancy query lies in any crop of these sweeps.</p>"
     right = (occupied == answer, occupied)
@@ -122,14 +122,14 @@ def _hotspots(look: Look, usage: Usage, frame: Frame) -> str:
     return f'<svg viewBox="0 0 {SWEEP_PIXELS} {frame.height}">{"".join(marks)}</svg>'
 
 
-def _close_ups(look: Look, answers: HiddenAnswers) -> str:
-    crops = answers.crops
-    asked = np.bincount(answers.crop, minlength=len(crops.centre))
+def _close_ups(look: Look, answers: MaskedPredictions) -> str:
+    crops = answers.balls
+    asked = np.bincount(answers.ball, minlength=len(crops.centre))
     chosen = [c for c in np.argsort(-asked, kind="stable")[:_CLOSE_UPS].tolist() if asked[c]]
     figures = []
     for crop in chosen:
-        mine = answers.crop == crop
-        right = int((answers.answer == answers.occupied)[mine].sum())
+        mine = answers.ball == crop
+        right = int((answers.predicted == answers.occupied)[mine].sum())
         distance = float(np.linalg.norm(crops.centre[crop]))
         text = f"{right} of {asked[crop]} right, {distance:.0f} m away"
         figures.append(

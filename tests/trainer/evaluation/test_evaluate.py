@@ -10,10 +10,8 @@ from iscc_lidar.data_schemas.manifest import to_json
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.evaluation.evaluate import evaluate
-from iscc_lidar.trainer.evaluation.file import read_evaluation
-from iscc_lidar.trainer.evaluation.job import EvaluationConfig
-from iscc_lidar.trainer.evaluation.table import report
+from iscc_lidar.trainer.evaluation.evaluate import EvaluationConfig, evaluate
+from iscc_lidar.trainer.evaluation.results import read_evaluation, report
 from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.pretrain.loop import pretrain
 

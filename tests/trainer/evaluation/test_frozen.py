@@ -5,7 +5,7 @@ import torch
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
-from iscc_lidar.trainer.evaluation.frozen import calibrate, see, see_groups, spread_sweeps
+from iscc_lidar.trainer.evaluation.frozen import calibrate, grouped_view, spread_sweeps, voxelize_sweep
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
 
@@ -30,7 +30,7 @@ def test_calibration_sets_statistics_to_the_mean_over_sweeps(cache: Cache, tiny:
     encoder = torch.nn.Module()
     encoder.norm = norm
     encoder.forward = lambda bxyz, feats: norm(feats)  # type: ignore[method-assign]
-    seen = [see(cache.sweep("00", n), tiny) for n in range(3)]
+    seen = [voxelize_sweep(cache.sweep("00", n), tiny) for n in range(3)]
     norm.running_mean += 100
     calibrate(encoder, seen)
     expected = np.mean([v.feats.mean(axis=0) for v in seen], axis=0)
@@ -41,8 +41,8 @@ def test_calibration_sets_statistics_to_the_mean_over_sweeps(cache: Cache, tiny:
 
 def test_groups_lie_in_the_voxels_of_their_points(cache: Cache, tiny: PretrainConfig):
     sweep = cache.sweep("00", 0)
-    voxels = see(sweep, tiny)
-    view = see_groups(voxels, sweep.label, np.array([3, 5], np.int32))
+    voxels = voxelize_sweep(sweep, tiny)
+    view = grouped_view(voxels, sweep.label, np.array([3, 5], np.int32))
     for slot, group in enumerate((3, 5)):
         own = view.member_group == slot
         points = np.bincount(voxels.of_point[sweep.label == group], minlength=len(voxels.coords))

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.evaluation.frozen import see, voxel_features
-from iscc_lidar.trainer.evaluation.group_features import GEOMETRY, geometry, pooled
-from iscc_lidar.trainer.evaluation.groups import GroupSet, SweepGroups, gather_groups
+from iscc_lidar.trainer.evaluation.frozen import voxel_features, voxelize_sweep
+from iscc_lidar.trainer.evaluation.groups import GEOMETRY, GroupSet, SweepGroups, gather_groups, geometry, pooled
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
@@ -52,7 +51,7 @@ def test_every_labelled_point_is_counted_once(cache: Cache, tiny: PretrainConfig
 def test_pooled_features_are_means_over_points(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 2)
     found = gather_groups([sweep], tiny, {"raw": pooled(raw)}, 5)
-    voxels = see(sweep, tiny)
+    voxels = voxelize_sweep(sweep, tiny)
     of_point = voxel_features(raw, voxels).numpy()[voxels.of_point]
     expected = [of_point[sweep.label == group].mean(axis=0) for group in np.unique(sweep.label[sweep.label >= 0])]
     np.testing.assert_allclose(found.features["raw"], expected, rtol=1e-4, atol=1e-6)

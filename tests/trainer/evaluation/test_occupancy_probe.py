@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.evaluation.occupancy_probe import best_threshold, nearest_points, occupancy_probe, score
+from iscc_lidar.trainer.evaluation.occupancy import best_threshold, nearest_points, occupancy_probe, score
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.student import Student
 

@@ -15,7 +15,7 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import to_dict, to_toml
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import Voxels
-from iscc_lidar.trainer.evaluation.frozen import see
+from iscc_lidar.trainer.evaluation.frozen import voxelize_sweep
 from iscc_lidar.trainer.export.source import TrainedRun, read_run
 from iscc_lidar.trainer.export.write import export
 from iscc_lidar.trainer.model.unet import SparseUNet
@@ -95,4 +95,4 @@ def encoder(config: PretrainConfig) -> SparseUNet:
 @pytest.fixture(scope="session")
 def sweeps(cache: Cache, config: PretrainConfig) -> list[Voxels]:
     """Two sweeps, voxelised."""
-    return [see(cache.sweep("00", 0), config), see(cache.sweep("01", 3), config)]
+    return [voxelize_sweep(cache.sweep("00", 0), config), voxelize_sweep(cache.sweep("01", 3), config)]

@@ -9,7 +9,7 @@ import torch
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import join_voxels
-from iscc_lidar.trainer.evaluation.frozen import see
+from iscc_lidar.trainer.evaluation.frozen import voxelize_sweep
 from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.report.look import Look, look_around
@@ -30,7 +30,7 @@ def test_nearest_prototype_of_a_group_is_that_of_its_mean_feature(
     student, centres = load_student(run, tiny).eval(), load_prototypes(run, tiny).centres
     look = looks[2]
     sweep = cache.sweep(look.sequence, int(look.name))
-    voxels = see(sweep, tiny)
+    voxels = voxelize_sweep(sweep, tiny)
     with torch.no_grad():
         h = student.encoder(*join_voxels([voxels]))
         for group, prototype, similarity in zip(look.group, look.prototype, look.similarity, strict=True):
@@ -44,14 +44,14 @@ def test_the_answers_are_about_what_was_hidden(tiny: PretrainConfig, looks: list
     asked = 0
     for look in looks:
         assert look.answers is not None
-        crops = look.answers.crops
+        crops = look.answers.balls
         assert not crops.visible.all()
         hidden = look.xyz[~crops.visible]
         nearest = np.linalg.norm(hidden[:, None] - crops.centre[None], axis=2).argmin(axis=1)
         distance = np.linalg.norm(hidden - crops.centre[nearest], axis=1)
         assert (distance <= crops.radius.max() + 1e-4).all()
-        of = look.answers.crop
-        assert len(look.answers.answer) == len(look.answers.xyz) == len(look.answers.occupied) == len(of)
+        of = look.answers.ball
+        assert len(look.answers.predicted) == len(look.answers.xyz) == len(look.answers.occupied) == len(of)
         assert (np.linalg.norm(look.answers.xyz - crops.centre[of], axis=1) <= crops.radius[of] + 1e-4).all()
         asked += len(of)
     assert asked > 50
@@ -63,9 +63,9 @@ def test_a_network_from_which_nothing_was_hidden_is_asked_about_hidden_places_to
     bare = dataclasses.replace(tiny, crops=dataclasses.replace(tiny.crops, per_sweep=0))
     (look,) = look_around(load_student(run, bare), load_prototypes(run, bare).centres, bare, cache, sweeps=1, seed=0)
     assert look.answers is not None
-    assert not look.answers.crops.visible.all()
-    assert len(look.answers.crops.centre) <= 16
-    assert len(look.answers.answer) > 0
+    assert not look.answers.balls.visible.all()
+    assert len(look.answers.balls.centre) <= 16
+    assert len(look.answers.predicted) > 0
 
 
 def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: PretrainConfig, looks: list[Look]):
@@ -77,7 +77,7 @@ def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: Pretr
         assert np.array_equal(a.point_prototype, b.point_prototype)
         assert a.answers is not None
         assert b.answers is not None
-        assert np.array_equal(a.answers.answer, b.answers.answer)
+        assert np.array_equal(a.answers.predicted, b.answers.predicted)
 
 
 def test_usage_counts_every_group_once(tiny: PretrainConfig, looks: list[Look]):
