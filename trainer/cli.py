@@ -29,7 +29,7 @@ Recipes = Annotated[
     list[str] | None,
     typer.Option(
         "--recipe",
-        help="a recipe's name, for example occ_only_8, or a TOML file; may be repeated, later ones override earlier ones",
+        help="a recipe's name, for example occ_only_8, or a TOML file; may be repeated, later ones prevail",
     ),
 ]
 
@@ -60,8 +60,8 @@ def pretrain(
     SIGTERM or Ctrl-C ends the run after its step and saves it: exit status 143 or 130, and `--resume` continues exactly
     there; a second Ctrl-C ends it at once. After a kill, `--resume` continues from the last checkpoint.
 
-    `--show-config` explains each option. `[authors]` marks what the method's authors state, `[ours]` what we chose, with
-    the work it follows.
+    `--show-config` explains each option: `[authors]` marks what the method's authors state, `[ours]` our choice,
+    with the work that it follows.
 
     Several GPUs: `torchrun --nproc-per-node 8 --no-python iscc-train pretrain ...`; the batch stays the same size.
 
