@@ -11,11 +11,11 @@ from iscc_lidar.trainer.evaluation.labelled_voxels import labelled_voxels, score
 from iscc_lidar.trainer.evaluation.linear_probe import fit_linear_probe
 from iscc_lidar.trainer.evaluation.neighbour_probe import NeighbourConfig, keep_neighbours
 from iscc_lidar.trainer.evaluation.scores import semantic
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 
 def test_probes_score_what_the_features_hold(
-    cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module, oracle: torch.nn.Module
+    cache: Cache, tiny: IsccConfig, raw: torch.nn.Module, oracle: torch.nn.Module
 ):
     sweeps = [cache.sweep(name, index) for name in ("00", "01") for index in range(6)]
     seen = [see(sweep, tiny) for sweep in sweeps[::3]]
@@ -35,7 +35,7 @@ def test_probes_score_what_the_features_hold(
     assert found["raw", "kNN"].miou > found["oracle", "linear"].miou
 
 
-def test_a_voxel_is_a_sample_of_each_class_in_it(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_a_voxel_is_a_sample_of_each_class_in_it(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 1)
     voxels = see(sweep, tiny)
     samples = labelled_voxels(raw, tiny, [sweep], [voxels], 5)
@@ -44,7 +44,7 @@ def test_a_voxel_is_a_sample_of_each_class_in_it(cache: Cache, tiny: PretrainCon
     np.testing.assert_array_equal(samples.features.numpy(), voxels.feats[[v for v, _ in expected]])
 
 
-def test_points_that_the_network_does_not_see_are_missed(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_points_that_the_network_does_not_see_are_missed(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     near = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, max_range_m=8.0))
     sweep = cache.sweep("00", 1)
     samples = labelled_voxels(raw, near, [sweep], [see(sweep, near)], 5)
@@ -53,7 +53,7 @@ def test_points_that_the_network_does_not_see_are_missed(cache: Cache, tiny: Pre
     assert 0 < found.accuracy <= seen.mean()
 
 
-def test_labels_without_a_class_are_refused(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_labels_without_a_class_are_refused(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 1)
     blank = dataclasses.replace(sweep, semantic=np.zeros_like(semantic(sweep)))
     with pytest.raises(UserError, match="no point with a class"):

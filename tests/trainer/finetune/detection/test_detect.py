@@ -23,11 +23,11 @@ from iscc_lidar.shared.store.store import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
-from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
 from iscc_lidar.trainer.finetune.detection.detect import report, score_run
 from iscc_lidar.trainer.finetune.detection.learner import DETECTION
 from iscc_lidar.trainer.finetune.loop import finetune
+from iscc_lidar.trainer.run import loop
 
 
 @pytest.fixture

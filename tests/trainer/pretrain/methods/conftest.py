@@ -10,7 +10,7 @@ from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 
 
 @pytest.fixture(scope="session")
-def tiny_run_of(tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., PretrainConfig]:
+def tiny_run_of(tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., PretrainConfig]:
     """Makes the configuration of a method's recipe on networks whose steps take milliseconds."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(to_toml(tiny), encoding="utf-8")

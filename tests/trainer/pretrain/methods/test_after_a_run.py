@@ -11,15 +11,15 @@ import torch
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.export.write import export
-from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.dry_run import dry_run
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.method import find_method
 from iscc_lidar.trainer.pretrain.methods.options import MethodName
+from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
-from iscc_lidar.trainer.run import resume_file
-from iscc_lidar.trainer.run.run_folder import read_config
+from iscc_lidar.trainer.run.checkpoint import read_checkpoint
+from iscc_lidar.trainer.run.dry_run import dry_run
+from iscc_lidar.trainer.run.run import open_run
 
 ConfigOf = Callable[..., PretrainConfig]
 OTHERS = [name for name in get_args(MethodName) if name != "iscc"]
@@ -70,7 +70,7 @@ def test_the_export_names_the_method(run: Path, tmp_path: Path):
 def test_the_weights_load_and_no_prototypes_are_made_up(run: Path):
     config = read_config(run, PretrainConfig)
     student = load_student(run, config)
-    saved = resume_file.read(run)["student"]
+    saved = read_checkpoint(run)["student"]
     trained = {name: weight for name, weight in student.state_dict().items() if not name.startswith("decoder.")}
     torch.testing.assert_close(trained, saved, rtol=0, atol=0)
     with pytest.raises(UserError, match="holds no prototypes"):

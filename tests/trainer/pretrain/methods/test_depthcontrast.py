@@ -9,12 +9,12 @@ import torch
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.losses.queue import Queue
 from iscc_lidar.trainer.pretrain.methods.depthcontrast import METHOD
 from iscc_lidar.trainer.pretrain.samples.batch import collate
+from iscc_lidar.trainer.run.state import new_state
 
 
 def test_a_scene_is_the_mean_over_its_points_told_from_the_queue(

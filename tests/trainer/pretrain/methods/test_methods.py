@@ -14,16 +14,16 @@ import torch
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain import loop
-from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.methods.method import find_method
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.method import find_method
 from iscc_lidar.trainer.pretrain.methods.options import MethodName
 from iscc_lidar.trainer.pretrain.samples.batch import collate
-from iscc_lidar.trainer.pretrain.train_step import train_step
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run import loop
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step, read_checkpoint
+from iscc_lidar.trainer.run.state import new_state
+from iscc_lidar.trainer.run.step import take_step
 
 ConfigOf = Callable[..., PretrainConfig]
 NAMES = get_args(MethodName)
@@ -85,11 +85,11 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
         patch.setattr(loop, "train_step", dying)
         with pytest.raises(KilledError):
             pretrain(cache_path, tmp_path / "run", config)
-    assert resume_file.saved_step(tmp_path / "run") == 3
+    assert checkpoint_step(tmp_path / "run") == 3
     assert pretrain(cache_path, tmp_path / "run", config, resume=True)
     for file in ("encoder.safetensors", "heads.safetensors", "metrics.jsonl"):
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
-    resumed, straight = (resume_file.read(tmp_path / run) for run in ("run", "whole"))
+    resumed, straight = (read_checkpoint(tmp_path / run) for run in ("run", "whole"))
     torch.testing.assert_close(resumed, straight, rtol=0, atol=0)
 
 

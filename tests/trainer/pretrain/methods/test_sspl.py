@@ -13,13 +13,13 @@ from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.data.voxelize import voxelize
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.methods.sspl import METHOD, shared_volumes
 from iscc_lidar.trainer.pretrain.samples.batch import collate
 from iscc_lidar.trainer.pretrain.samples.regions import Pair
-from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
+from iscc_lidar.trainer.pretrain.samples.sample import PairConfig, draw_view
+from iscc_lidar.trainer.run.state import new_state
 
 ConfigOf = Callable[..., PretrainConfig]
 
@@ -27,7 +27,7 @@ ConfigOf = Callable[..., PretrainConfig]
 def pair_of(cache: Cache, config: AugmentConfig) -> Pair:
     rng = np.random.default_rng(0)
     sweep = cache.sweep("00", 2)
-    view1, view2 = (draw_view(sweep, DataConfig(), config, rng) for _ in range(2))
+    view1, view2 = (draw_view(sweep, PairConfig(), config, rng) for _ in range(2))
     return Pair(view1, view2, *(voxelize(view.xyz, view.intensity, 0.5) for view in (view1, view2)), np.eye(4))
 
 
