@@ -23,6 +23,7 @@ from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.block import row_checksum
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
