@@ -15,11 +15,11 @@ from iscc_lidar.trainer.evaluation.probes import (
     score_probes,
 )
 from iscc_lidar.trainer.evaluation.scores import semantic
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 
 def test_probes_score_what_the_features_hold(
-    cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module, oracle: torch.nn.Module
+    cache: Cache, tiny: IsccConfig, raw: torch.nn.Module, oracle: torch.nn.Module
 ):
     sweeps = [cache.sweep(name, index) for name in ("00", "01") for index in range(6)]
     seen = [voxelize_sweep(sweep, tiny) for sweep in sweeps[::3]]
@@ -37,7 +37,7 @@ def test_probes_score_what_the_features_hold(
     assert found["raw", "kNN"].miou > found["oracle", "linear"].miou
 
 
-def test_a_voxel_is_a_sample_of_each_class_in_it(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_a_voxel_is_a_sample_of_each_class_in_it(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 1)
     voxels = voxelize_sweep(sweep, tiny)
     samples = labelled_voxels(raw, tiny, [sweep], [voxels], 5)
@@ -46,7 +46,7 @@ def test_a_voxel_is_a_sample_of_each_class_in_it(cache: Cache, tiny: PretrainCon
     np.testing.assert_array_equal(samples.features.numpy(), voxels.feats[[v for v, _ in expected]])
 
 
-def test_points_that_the_network_does_not_see_are_missed(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_points_that_the_network_does_not_see_are_missed(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     near = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, max_range_m=8.0))
     sweep = cache.sweep("00", 1)
     samples = labelled_voxels(raw, near, [sweep], [voxelize_sweep(sweep, near)], 5)
@@ -55,7 +55,7 @@ def test_points_that_the_network_does_not_see_are_missed(cache: Cache, tiny: Pre
     assert 0 < found.accuracy <= seen.mean()
 
 
-def test_labels_without_a_class_are_refused(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_labels_without_a_class_are_refused(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 1)
     blank = dataclasses.replace(sweep, semantic=np.zeros_like(semantic(sweep)))
     with pytest.raises(UserError, match="no point with a class"):

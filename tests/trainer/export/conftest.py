@@ -20,6 +20,7 @@ from iscc_lidar.trainer.export.source import TrainedRun, read_run
 from iscc_lidar.trainer.export.write import export
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 STEPS = 6
 
@@ -37,7 +38,7 @@ def random_encoder(config: PretrainConfig) -> SparseUNet:
 
 
 @pytest.fixture(scope="session")
-def config(tiny: PretrainConfig) -> PretrainConfig:
+def config(tiny: IsccConfig) -> PretrainConfig:
     """Stages whose width changes and one whose width does not, two blocks each."""
     model = replace(tiny.model, stem_width=8, encoder_widths=(8, 16), decoder_widths=(16, 8), blocks=2)
     return replace(tiny, model=model, train=replace(tiny.train, steps=STEPS))

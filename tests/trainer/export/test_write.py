@@ -24,6 +24,7 @@ from iscc_lidar.trainer.export.spconv_network import to_network
 from iscc_lidar.trainer.export.write import TARGETS, export
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 FILES = {
     "native": {"encoder.safetensors"},
@@ -61,7 +62,7 @@ def test_equal_runs_give_equal_files(run_path: Path, exported: Callable[[str], P
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_command_after_pretraining(cache_path: Path, tiny: PretrainConfig, tmp_path: Path):
+def test_command_after_pretraining(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(to_toml(tiny), encoding="utf-8")
     out = tmp_path / "run"

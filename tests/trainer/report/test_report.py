@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
 
 SMALL = ReportConfig(sweeps=4, drawn=2, reach_m=20.0, cards=3, examples=2)
@@ -229,7 +229,7 @@ def test_two_runs_are_drawn_over_each_other(run: Path, copy: Path, tmp_path: Pat
     assert re.search(r'class="c1 d0"></i><b>50</b>', page.source)
 
 
-def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny: PretrainConfig):
+def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny: IsccConfig):
     config = dataclasses.replace(
         tiny,
         loss=dataclasses.replace(tiny.loss, occupancy_weight=0.0, global_weight=0.0),

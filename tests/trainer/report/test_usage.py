@@ -10,8 +10,8 @@ import torch
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.frozen import voxelize_sweep
-from iscc_lidar.trainer.pretrain.checkpoint import load_prototypes, load_student
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
 from iscc_lidar.trainer.report.look import Look, look_around
 from iscc_lidar.trainer.report.usage import group_classes, usage
 
@@ -19,13 +19,13 @@ NAMES = ("unlabelled", "car", "wall", "pole", "ground")
 
 
 @pytest.fixture(scope="module")
-def looks(run: Path, cache: Cache, tiny: PretrainConfig) -> list[Look]:
+def looks(run: Path, cache: Cache, tiny: IsccConfig) -> list[Look]:
     centres = load_prototypes(run, tiny).centres
     return look_around(load_student(run, tiny), centres, tiny, cache, sweeps=5, seed=0)
 
 
 def test_nearest_prototype_of_a_group_is_that_of_its_mean_feature(
-    run: Path, cache: Cache, tiny: PretrainConfig, looks: list[Look]
+    run: Path, cache: Cache, tiny: IsccConfig, looks: list[Look]
 ):
     student, centres = load_student(run, tiny).eval(), load_prototypes(run, tiny).centres
     look = looks[2]
@@ -40,7 +40,7 @@ def test_nearest_prototype_of_a_group_is_that_of_its_mean_feature(
             assert cosine[prototype] == pytest.approx(similarity, abs=1e-5)
 
 
-def test_the_answers_are_about_what_was_hidden(tiny: PretrainConfig, looks: list[Look]):
+def test_the_answers_are_about_what_was_hidden(tiny: IsccConfig, looks: list[Look]):
     asked = 0
     for look in looks:
         assert look.answers is not None
@@ -58,7 +58,7 @@ def test_the_answers_are_about_what_was_hidden(tiny: PretrainConfig, looks: list
 
 
 def test_a_network_from_which_nothing_was_hidden_is_asked_about_hidden_places_too(
-    run: Path, cache: Cache, tiny: PretrainConfig
+    run: Path, cache: Cache, tiny: IsccConfig
 ):
     bare = dataclasses.replace(tiny, crops=dataclasses.replace(tiny.crops, per_sweep=0))
     (look,) = look_around(load_student(run, bare), load_prototypes(run, bare).centres, bare, cache, sweeps=1, seed=0)
@@ -68,7 +68,7 @@ def test_a_network_from_which_nothing_was_hidden_is_asked_about_hidden_places_to
     assert len(look.answers.predicted) > 0
 
 
-def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: PretrainConfig, looks: list[Look]):
+def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: IsccConfig, looks: list[Look]):
     student = load_student(run, tiny)
     before = {k: v.clone() for k, v in student.state_dict().items()}
     again = look_around(student, load_prototypes(run, tiny).centres, tiny, cache, sweeps=5, seed=0)
@@ -80,7 +80,7 @@ def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: Pretr
         assert np.array_equal(a.answers.predicted, b.answers.predicted)
 
 
-def test_usage_counts_every_group_once(tiny: PretrainConfig, looks: list[Look]):
+def test_usage_counts_every_group_once(tiny: IsccConfig, looks: list[Look]):
     found = usage(looks, tiny.clustering.prototypes, NAMES, 2)
     assert found.groups == sum(len(look.group) for look in looks) == sum(row.groups for row in found.rows)
     assert [row.groups for row in found.rows] == sorted((row.groups for row in found.rows), reverse=True)

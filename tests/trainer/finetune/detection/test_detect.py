@@ -22,12 +22,12 @@ from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
-from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
 from iscc_lidar.trainer.finetune.detection.detect import DetectionScorer
 from iscc_lidar.trainer.finetune.detection.learner import DETECTION
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.score import score_run
+from iscc_lidar.trainer.run import loop
 
 import waymo_writer as writer
 

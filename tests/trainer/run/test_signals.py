@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.base.config import to_toml
-from iscc_lidar.trainer.pretrain import loop
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run import loop
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step
 from iscc_lidar.trainer.run.stop_signal import StoppedError
 
 import runs
@@ -25,7 +25,7 @@ CUT_SHORT = -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
-def whole(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert pretrain(cache_path, out, tiny)
     return out
@@ -48,33 +48,31 @@ def signal_during(monkeypatch: pytest.MonkeyPatch, step: int, *numbers: int) -> 
     ("step", "number", "status"), [(0, signal.SIGTERM, 143), (1, signal.SIGINT, 130), (4, signal.SIGTERM, 143)]
 )
 def test_a_signal_saves_the_step_and_the_resumed_run_is_the_same(
-    cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path, monkeypatch, step: int, number, status
+    cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch, step: int, number, status
 ):
     with monkeypatch.context() as patch:
         signal_during(patch, step, number)
         with pytest.raises(StoppedError, match=rf"step {step + 1} is saved, --resume") as stop:
             pretrain(cache_path, tmp_path / "run", tiny)
     assert stop.value.exit_status == status
-    assert resume_file.saved_step(tmp_path / "run") == step + 1
+    assert checkpoint_step(tmp_path / "run") == step + 1
     assert pretrain(cache_path, tmp_path / "run", tiny, resume=True)
     assert runs.differences(tmp_path / "run", whole) == []
 
 
 def test_a_signal_during_the_last_step_finishes_the_run(
-    cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path, monkeypatch
+    cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch
 ):
     signal_during(monkeypatch, tiny.train.steps - 1, signal.SIGTERM)
     assert pretrain(cache_path, tmp_path / "run", tiny)
     assert runs.differences(tmp_path / "run", whole) == []
 
 
-def test_a_second_ctrl_c_does_not_wait_for_the_step(
-    cache_path: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch
-):
+def test_a_second_ctrl_c_does_not_wait_for_the_step(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch):
     signal_during(monkeypatch, 4, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         pretrain(cache_path, tmp_path / "run", tiny)
-    assert resume_file.saved_step(tmp_path / "run") == 3
+    assert checkpoint_step(tmp_path / "run") == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -94,7 +92,7 @@ class Command:
 
 
 @pytest.fixture(scope="module")
-def command(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Command:
+def command(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Command:
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=STEPS, loader_workers=1))
     recipe.write_text(to_toml(config), encoding="utf-8")
@@ -136,7 +134,7 @@ def test_sigterm_to_all_processes_while_the_loader_starts(command: Command, cach
     assert status == 143, said
     assert "stopped by SIGTERM: step 1 is saved, --resume goes on from it" in said
     assert "Traceback" not in said
-    assert resume_file.saved_step(tmp_path / "run") == 1
+    assert checkpoint_step(tmp_path / "run") == 1
     assert not list((tmp_path / "run").glob(".*"))
 
 
@@ -148,7 +146,7 @@ def test_signals_to_the_command(command: Command, whole_of_command: Path, tmp_pa
     out = tmp_path / "run"
     status, said = signalled(command, out, all_started if early else lambda _: runs.lines(out) > 1, to(number))
     assert status == 128 + number, said
-    assert f"stopped by {number.name}: step {resume_file.saved_step(out)} is saved" in said
+    assert f"stopped by {number.name}: step {checkpoint_step(out)} is saved" in said
     assert "Traceback" not in said
     assert runs.differences(command.finished(out), whole_of_command) == []
 

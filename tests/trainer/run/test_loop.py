@@ -9,11 +9,11 @@ import torch
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain import loop
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.run import resume_file
-from iscc_lidar.trainer.run.run_folder import read_config
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run import loop
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step
 
 
 class KilledError(Exception):
@@ -37,13 +37,13 @@ def with_train(config: PretrainConfig, **changes) -> PretrainConfig:
 
 
 @pytest.fixture(scope="module")
-def whole(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert pretrain(cache_path, out, tiny)
     return out
 
 
-def test_a_run_leaves_what_scripts_rely_on(whole: Path, tiny: PretrainConfig):
+def test_a_run_leaves_what_scripts_rely_on(whole: Path, tiny: IsccConfig):
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(6))
     for name in (
@@ -71,14 +71,14 @@ def test_a_run_leaves_what_scripts_rely_on(whole: Path, tiny: PretrainConfig):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
-    cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers
+    cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers
 ):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         interrupt_at(patch, 5)  # the last checkpoint holds step 3
         with pytest.raises(KilledError):
             pretrain(cache_path, out, tiny)
-    assert resume_file.saved_step(out) == 3
+    assert checkpoint_step(out) == 3
     assert pretrain(cache_path, out, with_train(tiny, loader_workers=workers), resume=True)
     for name in ("encoder.safetensors", "heads.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
@@ -87,12 +87,12 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
     torch.testing.assert_close(resumed, straight, rtol=0, atol=0)
 
 
-def test_another_seed_gives_other_weights(cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path):
+def test_another_seed_gives_other_weights(cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path):
     pretrain(cache_path, tmp_path / "run", with_train(tiny, seed=1))
     assert (tmp_path / "run/encoder.safetensors").read_bytes() != (whole / "encoder.safetensors").read_bytes()
 
 
-def test_a_finished_run_is_left_alone(cache_path: Path, tiny: PretrainConfig, whole: Path):
+def test_a_finished_run_is_left_alone(cache_path: Path, tiny: IsccConfig, whole: Path):
     before = {p: p.stat().st_mtime_ns for p in whole.iterdir()}
     assert not pretrain(cache_path, whole, tiny)
     assert not pretrain(cache_path, whole, tiny, resume=True)
@@ -100,7 +100,7 @@ def test_a_finished_run_is_left_alone(cache_path: Path, tiny: PretrainConfig, wh
 
 
 def test_other_options_another_cache_or_an_unfinished_run_are_refused(
-    cache_path: Path, other_cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path, monkeypatch
+    cache_path: Path, other_cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch
 ):
     with pytest.raises(UserError, match=r"train.learning_rate is 0.004 there, 0.5 here"):
         pretrain(cache_path, whole, with_train(tiny, learning_rate=0.5), resume=True)
@@ -113,7 +113,7 @@ def test_other_options_another_cache_or_an_unfinished_run_are_refused(
         pretrain(cache_path, tmp_path / "run", tiny)
 
 
-def test_overwrite_starts_anew_but_spares_what_is_not_a_run(cache_path: Path, tiny: PretrainConfig, tmp_path: Path):
+def test_overwrite_starts_anew_but_spares_what_is_not_a_run(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     short = with_train(tiny, steps=1)
     pretrain(cache_path, tmp_path / "run", tiny)
     assert pretrain(cache_path, tmp_path / "run", short, overwrite=True)
@@ -125,14 +125,14 @@ def test_overwrite_starts_anew_but_spares_what_is_not_a_run(cache_path: Path, ti
     assert (tmp_path / "thesis/only_copy.tex").exists()
 
 
-def test_a_run_that_left_no_checkpoint_begins_anew(cache_path: Path, tiny: PretrainConfig, whole: Path, tmp_path: Path):
+def test_a_run_that_left_no_checkpoint_begins_anew(cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.json").write_text("{}")
     assert pretrain(cache_path, tmp_path / "run", tiny)
     assert (tmp_path / "run/encoder.safetensors").read_bytes() == (whole / "encoder.safetensors").read_bytes()
 
 
-def test_a_damaged_checkpoint_is_named(cache_path: Path, tiny: PretrainConfig, tmp_path: Path):
+def test_a_damaged_checkpoint_is_named(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1))
     path = tmp_path / "run/resume.pt"
     path.write_bytes(path.read_bytes()[:1000])
@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_named(cache_path: Path, tiny: PretrainConfig, t
         pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1), resume=True)
 
 
-def test_nan_stops_the_run_and_names_the_sweeps(cache_path: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch):
+def test_nan_stops_the_run_and_names_the_sweeps(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch):
     real, seen = loop.train_step, []
 
     def poisoned(state, network, batches, config):
@@ -159,9 +159,7 @@ def test_nan_stops_the_run_and_names_the_sweeps(cache_path: Path, tiny: Pretrain
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_cache_is_named_without_a_stack_trace(
-    cache_path: Path, tiny: PretrainConfig, tmp_path: Path, workers
-):
+def test_a_damaged_cache_is_named_without_a_stack_trace(cache_path: Path, tiny: IsccConfig, tmp_path: Path, workers):
     import shutil
 
     broken = tmp_path / "cache"
@@ -173,7 +171,7 @@ def test_a_damaged_cache_is_named_without_a_stack_trace(
     assert "Traceback" not in str(caught.value)
 
 
-def test_tensorboard_on_request(cache_path: Path, tiny: PretrainConfig, tmp_path: Path):
+def test_tensorboard_on_request(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     pytest.importorskip("tensorboard")
     pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1, tensorboard=True))
     assert list((tmp_path / "run/tensorboard").glob("events*"))

@@ -6,23 +6,23 @@ import torch
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.losses.weights import LossConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
-from iscc_lidar.trainer.pretrain.train_step import train_step
+from iscc_lidar.trainer.run.state import TrainingState, new_state
 
 
 def changed(config: PretrainConfig, **options) -> PretrainConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **options))
 
 
-def weights_after(state: TrainState) -> dict[str, torch.Tensor]:
+def weights_after(state: TrainingState) -> dict[str, torch.Tensor]:
     return {**state.student.state_dict(), **state.memory.state_dict()}
 
 
-def test_training_on_one_batch_brings_every_loss_down(tiny: PretrainConfig, batch: Batch):
+def test_training_on_one_batch_brings_every_loss_down(tiny: IsccConfig, batch: Batch):
     config = changed(tiny, steps=150, learning_rate=1e-2)
     state = new_state(config, ON_CPU)
     history = []
@@ -34,7 +34,7 @@ def test_training_on_one_batch_brings_every_loss_down(tiny: PretrainConfig, batc
     assert history[-1]["prototypes_used"] > 3
 
 
-def test_the_loss_is_the_weighted_sum_of_its_parts(tiny: PretrainConfig, batch: Batch):
+def test_the_loss_is_the_weighted_sum_of_its_parts(tiny: IsccConfig, batch: Batch):
     config = dataclasses.replace(tiny, loss=LossConfig(2.0, 3.0, 5.0))
     state = new_state(config, ON_CPU)
     parts = train_step(state, state.student, [batch], config)
@@ -42,7 +42,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(tiny: PretrainConfig, batch: 
     torch.testing.assert_close(parts["loss"], expected)
 
 
-def test_micro_batches_weigh_by_their_groups_and_queries(tiny: PretrainConfig, cache: Cache):
+def test_micro_batches_weigh_by_their_groups_and_queries(tiny: IsccConfig, cache: Cache):
     """Batch norm in evaluation mode and no global loss: then a step cut in two is the same step."""
     dataset = PairDataset(cache, tiny)
     samples = [dataset[SampleKey(0, place)] for place in (0, 7, 9)]
@@ -59,7 +59,7 @@ def test_micro_batches_weigh_by_their_groups_and_queries(tiny: PretrainConfig, c
     torch.testing.assert_close(*moved, rtol=1e-5, atol=1e-7)
 
 
-def test_recomputed_activations_change_nothing(tiny: PretrainConfig, batch: Batch):
+def test_recomputed_activations_change_nothing(tiny: IsccConfig, batch: Batch):
     after = []
     for recompute in (False, True):
         state = new_state(tiny, dataclasses.replace(ON_CPU, recompute=recompute))
@@ -69,7 +69,7 @@ def test_recomputed_activations_change_nothing(tiny: PretrainConfig, batch: Batc
     torch.testing.assert_close(after[0], after[1], rtol=0, atol=0)
 
 
-def test_recomputation_keeps_less(tiny: PretrainConfig, batch: Batch):
+def test_recomputation_keeps_less(tiny: IsccConfig, batch: Batch):
     def kept(recompute: bool) -> int:
         sizes: list[int] = []
 
@@ -86,7 +86,7 @@ def test_recomputation_keeps_less(tiny: PretrainConfig, batch: Batch):
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
-def test_half_precision_is_close_and_losses_are_float32(tiny: PretrainConfig, batch: Batch, half: torch.dtype):
+def test_half_precision_is_close_and_losses_are_float32(tiny: IsccConfig, batch: Batch, half: torch.dtype):
     full, low = (new_state(tiny, dataclasses.replace(ON_CPU, half=dtype)) for dtype in (None, half))
     f1, occupied = low.student(batch)
     assert f1.dtype == occupied.dtype == torch.float32
@@ -97,7 +97,7 @@ def test_half_precision_is_close_and_losses_are_float32(tiny: PretrainConfig, ba
     assert all(p.dtype == torch.float32 for p in low.student.parameters())
 
 
-def test_an_overflow_in_fp16_lowers_the_scale_and_skips_the_update(tiny: PretrainConfig, batch: Batch):
+def test_an_overflow_in_fp16_lowers_the_scale_and_skips_the_update(tiny: IsccConfig, batch: Batch):
     state = new_state(tiny, dataclasses.replace(ON_CPU, half=torch.float16))
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30)
     before = {name: weight.clone() for name, weight in state.student.named_parameters()}

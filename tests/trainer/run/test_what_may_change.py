@@ -13,8 +13,10 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.pretrain import checkpoint, loop
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.run.run_folder import FREE_TO_CHANGE, first_step
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run.folder import first_step
+from iscc_lidar.trainer.run.options import FREE_TO_CHANGE
 
 EVERY_OPTION = [
     (section.name, option.name)
@@ -28,7 +30,7 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def interrupted(cache_path: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def interrupted(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that died in its fifth step; the checkpoint holds three."""
     real = loop.train_step
 
@@ -45,7 +47,7 @@ def interrupted(cache_path: Path, tiny: PretrainConfig, tmp_path: Path, monkeypa
 
 
 @pytest.fixture(scope="module")
-def whole(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert pretrain(cache_path, out, tiny)
     return out
@@ -70,7 +72,7 @@ def changed(config: PretrainConfig, section: str, option: str) -> PretrainConfig
     return dataclasses.replace(config, **{section: dataclasses.replace(old, **{option: value})})
 
 
-def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: PretrainConfig, interrupted: Path):
+def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: IsccConfig, interrupted: Path):
     assert first_step(interrupted, loop.plan(tiny, cache, ON_CPU), resume=True, overwrite=False) == 3
     free, impossible = set(), set()
     for section, option in EVERY_OPTION:
@@ -103,7 +105,7 @@ def test_the_list_in_the_documentation_is_the_list():
     "change", [{"recompute": True}, {"checkpoint_every": 1}, {"log_every": 2}], ids=lambda change: next(iter(change))
 )
 def test_a_change_leaves_the_result_as_it_was(
-    cache_path: Path, tiny: PretrainConfig, whole: Path, interrupted: Path, change: dict
+    cache_path: Path, tiny: IsccConfig, whole: Path, interrupted: Path, change: dict
 ):
     other = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, **change))
     assert pretrain(cache_path, interrupted, other, resume=True)
@@ -117,7 +119,7 @@ def test_a_change_leaves_the_result_as_it_was(
     assert lines == [all_lines[step] for step in steps]
 
 
-def test_a_run_without_a_gradient_scaler_goes_on_with_one_and_back(tiny: PretrainConfig, tmp_path: Path):
+def test_a_run_without_a_gradient_scaler_goes_on_with_one_and_back(tiny: IsccConfig, tmp_path: Path):
     """From float32 on a CPU to fp16 on a GPU that has no bfloat16: train.device is free to change."""
     half = Compute(torch.device("cpu"), half=torch.float16)
     checkpoint.save(tmp_path, checkpoint.new_state(tiny, ON_CPU), tiny)

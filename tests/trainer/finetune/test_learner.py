@@ -12,7 +12,6 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.data.places import all_labelled
-from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.labels import LabelConfig, count_labelled, labelled_places
 from iscc_lidar.trainer.finetune.loop import batches, finetune, steps_of
@@ -23,8 +22,9 @@ from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG, SemsegLearner
 from iscc_lidar.trainer.finetune.semseg.segment import SemsegScorer
 from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run import loop
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step
 
 
 class KilledError(RuntimeError):
@@ -61,7 +61,7 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
         interrupt_at(patch, 5)
         with pytest.raises(KilledError):
             finetune(SEMSEG, cache_path, tmp_path / "run", tuning, encoder)
-    assert resume_file.saved_step(tmp_path / "run") == 3
+    assert checkpoint_step(tmp_path / "run") == 3
     assert finetune(
         SEMSEG, cache_path, tmp_path / "run", with_train(tuning, loader_workers=workers), encoder, resume=True
     )
@@ -184,7 +184,7 @@ def test_another_encoder_other_labels_and_a_foreign_folder_are_refused(
 
 
 def test_an_encoder_brings_its_own_network(
-    cache_path: Path, tuning: SemsegConfig, tiny: PretrainConfig, pretrained: Path, tmp_path: Path
+    cache_path: Path, tuning: SemsegConfig, tiny: IsccConfig, pretrained: Path, tmp_path: Path
 ):
     other = dataclasses.replace(tuning, model=dataclasses.replace(tuning.model, voxel_size=0.3, stem_width=4))
     finetune(

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from iscc_lidar.shared.base.config import to_toml
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run.checkpoint import CHECKPOINT_FILE, checkpoint_step
 
 import runs
 from faulty_disk import Ended, Forks
@@ -40,7 +40,7 @@ class Trainer:
 
 
 @pytest.fixture(scope="module")
-def trainer(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+def trainer(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     folder = tmp_path_factory.mktemp("trainer")
     (folder / "tiny.toml").write_text(to_toml(tiny), encoding="utf-8")
     trainer = Trainer(cache_path, folder / "tiny.toml", folder / "log")
@@ -168,7 +168,7 @@ def after_a_disk_error(trainer: Trainer, out: Path, whole: Path, fault: str, n: 
         wrong.append(f"names no file of the run: {last}")
     if out.exists() and (torn := list(out.glob(".*"))):
         wrong.append(f"left behind: {torn}")
-    if (out / resume_file.RESUME_FILE).exists() and resume_file.saved_step(out) not in (2, 4):
+    if (out / CHECKPOINT_FILE).exists() and checkpoint_step(out) not in (2, 4):
         wrong.append("checkpoint not whole")
     ended = trainer.run(out, "--resume")
     wrong += differences(out, whole) if ended.status == 0 else [ended.said]
@@ -217,7 +217,7 @@ def test_a_disk_that_is_really_full(trainer: Trainer, whole: Path, small_disk: P
     assert failed.status == 1
     assert f"error: {out / 'resume.pt'}: No space left on device. What was finished before is kept" in failed.said
     assert "Traceback" not in failed.said
-    assert resume_file.saved_step(out) == 2
+    assert checkpoint_step(out) == 2
     assert not list(out.glob(".*"))
     filler = small_disk / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:

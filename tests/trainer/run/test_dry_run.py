@@ -7,14 +7,12 @@ from typer.testing import CliRunner
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.dry_run import dry_run
-from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run.dry_run import dry_run
 
 
-def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(
-    cache_path: Path, tiny: PretrainConfig, tmp_path: Path
-):
+def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(to_toml(tiny))
     call = ["pretrain", "--cache", cache_path, "--out", tmp_path / "run", "--recipe", recipe, "--dry-run"]
@@ -27,7 +25,7 @@ def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_stops_where_the_run_would(cache_path: Path, tiny: PretrainConfig, tmp_path: Path):
+def test_a_dry_run_stops_where_the_run_would(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     with pytest.raises(UserError, match="no finished cache"):
         dry_run(tmp_path / "nothing", tmp_path / "run", tiny)
     (tmp_path / "thesis").mkdir()
@@ -36,9 +34,7 @@ def test_a_dry_run_stops_where_the_run_would(cache_path: Path, tiny: PretrainCon
         dry_run(cache_path, tmp_path / "thesis", tiny, overwrite=True)
 
 
-def test_a_dry_run_leaves_a_run_alone_and_says_where_it_would_go_on(
-    cache_path: Path, tiny: PretrainConfig, tmp_path: Path
-):
+def test_a_dry_run_leaves_a_run_alone_and_says_where_it_would_go_on(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     short = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=1))
     pretrain(cache_path, tmp_path / "run", short)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
