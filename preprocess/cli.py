@@ -193,7 +193,7 @@ def check(
     split: Split = None,
     sequences: Sequences = None,
 ) -> None:
-    """List everything in a dataset that would stop or spoil preprocessing, before hours of work start.
+    """Check a dataset before preprocessing: list all problems that would stop it or spoil the result.
 
     Checks names, sizes, tables and file headers, but not every point. Then it aligns some successive sweeps by their
     poses: if the poses are right, more points lie within 10 cm of the previous sweep with them than without; where the

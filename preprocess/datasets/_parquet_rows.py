@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
@@ -24,9 +24,12 @@ if TYPE_CHECKING:  # imported where files are read, so that listing the datasets
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+T = TypeVar("T")
+
 _MAX_CURSORS: Final = 6  # one for each laser, and a spare one
 _READ_BUFFER_BYTES: Final = 1 << 20
 _OPEN_FILES: Final = 6
+_CACHED_FILES: Final = 64  # keys and small tables, a few kB each
 
 
 @dataclass
@@ -86,9 +89,24 @@ class ParquetRows:
         return _Cursor(int(self._starts[group]), int(self._starts[group + 1]), batches)
 
 
+def cached_per_file(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Cache what a function reads from a file, until the file is replaced. It raises UserError for a missing file."""
+
+    @functools.lru_cache(_CACHED_FILES)
+    def cached(path: Path, _version: tuple[int, int]) -> T:
+        return read(path)
+
+    return functools.wraps(read)(lambda path: cached(path, _version(path)))
+
+
 def open_rows(path: Path, columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
     """Open a file by rows and keep the last ``cached_rows`` of them in memory. Raises UserError as open_parquet."""
-    return _open_rows(path, version(path), columns, cached_rows)
+    return _open_rows(path, _version(path), columns, cached_rows)
+
+
+@functools.lru_cache(_OPEN_FILES)
+def _open_rows(path: Path, _version: tuple[int, int], columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
+    return ParquetRows(path, columns, cached_rows)
 
 
 def read_columns(path: Path, columns: tuple[str, ...]) -> pa.Table:
@@ -132,15 +150,9 @@ def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path}: not readable as Parquet, cut short or damaged ({reason.strip()}); fetch it again")
 
 
-def version(path: Path) -> tuple[int, int]:
-    """Return modification time and size, the key of a file's cached content. Raises UserError where it is missing."""
+def _version(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except FileNotFoundError:
         raise UserError(f"{path}: missing") from None
     return status.st_mtime_ns, status.st_size
-
-
-@functools.lru_cache(maxsize=_OPEN_FILES)
-def _open_rows(path: Path, _version: tuple[int, int], columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
-    return ParquetRows(path, columns, cached_rows)

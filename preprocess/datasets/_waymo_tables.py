@@ -6,7 +6,6 @@ transforms float32 or float64; an extra ``index`` column is ignored.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
 from iscc_lidar.preprocess.datasets._parquet_rows import (
+    cached_per_file,
     check_columns,
     open_parquet,
     open_rows,
     read_columns,
-    version,
 )
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
@@ -49,31 +48,7 @@ TOP: Final = 1
 
 _CHANNELS: Final = {LIDAR: 4, POSE: 6, LABELS: 2}
 _CACHED_ROWS: Final = {LIDAR: 10, POSE: 2, LABELS: 2}  # of about two sweeps
-_TABLES: Final = 64  # keys and small tables in memory, a few kB each
 _MAX_SIDE: Final = 2**16
-
-
-def image_rows(path: Path) -> Mapping[int, Mapping[int, int]]:
-    """Return the row number of each range image: by timestamp in microseconds (in order of time), then laser.
-
-    Raises UserError for a missing or damaged file, rows of another context and keys that occur twice.
-    """
-    return _image_rows(path, version(path))
-
-
-def calibrations(path: Path) -> Mapping[int, LaserCalibration]:
-    """Read the calibration of each laser. Raises UserError for a missing or damaged file or entry."""
-    return _calibrations(path, version(path))
-
-
-def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
-    """Read world_SE3_vehicle, float64 [4, 4], by timestamp. Raises UserError for a missing or damaged file or entry."""
-    return _vehicle_poses(path, version(path))
-
-
-def boxes(path: Path) -> Mapping[int, Boxes]:
-    """Read the boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
-    return _boxes(path, version(path))
 
 
 def range_images(path: Path, component: str, frame: int, laser: int, returns: int) -> dict[int, NDArray[Any]]:
@@ -117,7 +92,7 @@ def image_columns(path: Path, component: str, returns: int) -> tuple[str, ...]:
 
     Raises UserError where one of the first return's is missing, or only one of the second's.
     """
-    schema = _schema(path, version(path))
+    schema = _schema(path)
     columns = tuple(f"{component}.range_image_return1.{field}" for field in ("values", "shape"))
     second = tuple(column.replace("return1", "return2") for column in columns)
     if returns > 1 and any(column in schema.names for column in second):
@@ -126,13 +101,17 @@ def image_columns(path: Path, component: str, returns: int) -> tuple[str, ...]:
     return columns
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _schema(path: Path, _version: tuple[int, int]) -> pa.Schema:
+@cached_per_file
+def _schema(path: Path) -> pa.Schema:
     return open_parquet(path).schema_arrow
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _image_rows(path: Path, _version: tuple[int, int]) -> Mapping[int, Mapping[int, int]]:
+@cached_per_file
+def image_rows(path: Path) -> Mapping[int, Mapping[int, int]]:
+    """Return the row number of each range image: by timestamp in microseconds (in order of time), then laser.
+
+    Raises UserError for a missing or damaged file, rows of another context and keys that occur twice.
+    """
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, LASER_KEY))
     frames, lasers = _keys(path, table, TIME_KEY), _keys(path, table, LASER_KEY)
     rows: dict[int, dict[int, int]] = {frame: {} for frame in sorted(set(frames))}
@@ -143,8 +122,9 @@ def _image_rows(path: Path, _version: tuple[int, int]) -> Mapping[int, Mapping[i
     return rows
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _calibrations(path: Path, _version: tuple[int, int]) -> Mapping[int, LaserCalibration]:
+@cached_per_file
+def calibrations(path: Path) -> Mapping[int, LaserCalibration]:
+    """Read the calibration of each laser. Raises UserError for a missing or damaged file or entry."""
     columns = tuple(f"{_INCLINATION}.{field}" for field in ("min", "max", "values"))
     table = read_columns(path, (CONTEXT_KEY, LASER_KEY, _EXTRINSIC, *columns))
     lasers = _keys(path, table, LASER_KEY)
@@ -163,8 +143,9 @@ def _calibration(
     return LaserCalibration(_rigid(where, extrinsic), None if evenly else inclinations, bounds)
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _vehicle_poses(path: Path, _version: tuple[int, int]) -> Mapping[int, NDArray[np.float64]]:
+@cached_per_file
+def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
+    """Read world_SE3_vehicle, float64 [4, 4], by timestamp. Raises UserError for a missing or damaged file or entry."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, _VEHICLE_POSE))
     frames = _keys(path, table, TIME_KEY)
     return {
@@ -173,8 +154,9 @@ def _vehicle_poses(path: Path, _version: tuple[int, int]) -> Mapping[int, NDArra
     }
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _boxes(path: Path, _version: tuple[int, int]) -> Mapping[int, Boxes]:
+@cached_per_file
+def boxes(path: Path) -> Mapping[int, Boxes]:
+    """Read the boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, f"{_BOX}.type", *_BOX_COLUMNS))
     frames = np.array(_keys(path, table, TIME_KEY), dtype=np.int64)
     values = np.array([table[name].to_pylist() for name in _BOX_COLUMNS], dtype=np.float64).T.reshape(-1, 7)
@@ -208,11 +190,11 @@ def _rigid(where: str, matrix: list[float] | None) -> NDArray[np.float64]:
     """Return the rigid transform nearest to 16 row-major numbers: those stored as float32 are not quite rigid."""
     try:
         dst_SE3_src = np.array(matrix, dtype=np.float64).reshape(4, 4)
-        u, stretch, vt = np.linalg.svd(dst_SE3_src[:3, :3])
+        u, scale, vt = np.linalg.svd(dst_SE3_src[:3, :3])
     except (TypeError, ValueError, np.linalg.LinAlgError):
         raise UserError(f"{where}: expected a transform of 16 finite numbers; fetch the file again") from None
     last = dst_SE3_src[3]
-    if not np.isfinite(dst_SE3_src).all() or np.abs(stretch - 1).max() > 1e-3 or np.any(last != [0, 0, 0, 1]):
+    if not np.isfinite(dst_SE3_src).all() or np.abs(scale - 1).max() > 1e-3 or np.any(last != [0, 0, 0, 1]):
         raise UserError(f"{where}: the transform is not rigid; the file is damaged, fetch it again")
     dst_SE3_src[:3, :3] = u @ vt
     return dst_SE3_src

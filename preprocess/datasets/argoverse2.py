@@ -2,18 +2,16 @@
 
 A file contains the returns of two stacked 32-beam LiDARs, x, y, z in the vehicle frame, motion-compensated to the
 sweep's timestamp, the start of the sweep. Here the axes stay the vehicle's and the origin moves to ``up_lidar``. x, y,
-z
-are float16: their resolution is 3 cm from 32 m on, 6 cm from 64 m on, 12 cm from 128 m on, along each axis. Intensity
+z are float16: their resolution is 3 cm from 32 m on, 6 cm from 64 m on, 12 cm from 128 m on, along each axis. Intensity
 is uint8, divided by 255. There are no point labels.
 
-Laser numbers 0 to 31 are ``up_lidar``, 32 to 63 ``down_lidar``. The dataset's pages do not say so, its issue 82 does,
-and
-a real log confirms it: seen from its own LiDAR in the vehicle's pose at ``offset_ns``, a laser's elevation is that of
-the VLP-32C's data sheet and varies by 0.003 degrees; seen from the other LiDAR, by 0.05. With the LiDARs' positions at
-the timestamp instead it varies more (0.005 at 0.7 m/s), so a ray's origin is the position of its LiDAR when it fired:
-at 15 m/s up to 1.5 m from that at the timestamp.
-Without calibration, nominal positions are used, which are off by a few centimetres as far as known: this moves the
-origin and the rays a little, no point relative to another, and is no problem to stop for.
+Laser numbers 0 to 31 are ``up_lidar``, 32 to 63 ``down_lidar``. This is in issue 82 of av2-api, not on the dataset's
+pages, and a real log confirms it: seen from its own LiDAR in the vehicle's pose at ``offset_ns``, a laser's elevation
+is that of the VLP-32C's data sheet and varies by 0.003 degrees; seen from the other LiDAR, by 0.05. With the LiDARs'
+positions at the timestamp instead it varies more (0.005 at 0.7 m/s), so a ray's origin is the position of its LiDAR
+when it fired: at 15 m/s up to 1.5 m from that at the timestamp. Without calibration, nominal positions are used, which
+are off by a few centimetres as far as known: this moves the origin and the rays a little, no point relative to another,
+and is no problem to stop for.
 
 The Argoverse 2 Lidar dataset (20,000 logs without boxes) is documented to have the same layout below ``lidar``.
 """

@@ -40,7 +40,7 @@ class Dataset(Protocol):
         """Return the files that a sweep depends on, as far as they exist."""
 
     def problems(self, sequence: str) -> Iterator[str]:
-        """Find what would stop or spoil the preprocessing of a sequence; each message names the file and what to do.
+        """Find problems that would stop preprocessing or spoil its result; each message names the file and what to do.
 
         Cheap: checks names, sizes, tables and file headers, never all points.
         """

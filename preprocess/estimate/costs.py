@@ -63,33 +63,34 @@ class Workload:
     blocks: int
     reads: int
     block_sweeps: int
+    one: int = 1
+    """For the constant term of a cost."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Measured cost: CPU seconds, bytes of the cache and of the intermediate files, peak bytes of memory."""
-
-    cpu_s: float
-    cache_bytes: int
-    steps_bytes: int
-    peak_bytes: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Estimated cost of a run, one value from each sample.
+    """Measured or estimated cost of a run.
 
     Attributes:
-        cpu_s: CPU seconds of all of it, on this machine.
+        cpu_s: CPU seconds, on this machine.
         cache_bytes: size of the finished cache.
         steps_bytes: size of the intermediate files, kept to save time in later runs.
-        peak_bytes: memory of one worker.
+        peak_bytes: peak memory of one worker.
     """
 
-    cpu_s: tuple[float, ...]
-    cache_bytes: tuple[float, ...]
-    steps_bytes: tuple[float, ...]
-    peak_bytes: tuple[float, ...]
+    cpu_s: float
+    cache_bytes: float
+    steps_bytes: float
+    peak_bytes: float
+
+
+_TERMS: Final = {
+    "cpu_s": ("reads", "windows"),
+    "cache_bytes": ("sweeps", "blocks"),
+    "steps_bytes": ("sweeps", "blocks"),
+    "peak_bytes": ("block_sweeps", "one"),
+}
+"""The two quantities of a workload that each cost grows with."""
 
 
 def workload_of(sweeps: Sequence[int], config: WindowConfig) -> Workload:
@@ -122,8 +123,8 @@ def choose_samples(
 
 def estimate_costs(
     dataset: Dataset, samples: Sequence[Sample], config: PreprocessConfig, workloads: Sequence[Workload]
-) -> list[Estimate]:
-    """Process samples of a dataset and estimate the cost of each workload.
+) -> list[list[Cost]]:
+    """Process samples of a dataset and estimate the cost of each workload, once from each sample.
 
     Raises:
         UserError: a sample cannot be processed.
@@ -135,15 +136,7 @@ def estimate_costs(
         costs = [_cost_alone(dataset, replace(sample, sweeps=sample.sweeps[:n]), config) for n in lengths]
         measured.append([(workload_of([n], config.window), cost) for n, cost in zip(lengths, costs, strict=True)])
     return [
-        Estimate(
-            tuple(_extrapolate(runs, "cpu_s", ("reads", "windows"), workload) for runs in measured),
-            tuple(_extrapolate(runs, "cache_bytes", ("sweeps", "blocks"), workload) for runs in measured),
-            tuple(_extrapolate(runs, "steps_bytes", ("sweeps", "blocks"), workload) for runs in measured),
-            tuple(
-                _extrapolate(runs, "peak_bytes", ("block_sweeps", "sequences"), replace(workload, sequences=1))
-                for runs in measured
-            ),
-        )
+        [Cost(**{name: _extrapolate(runs, name, workload) for name in _TERMS}) for runs in measured]
         for workload in workloads
     ]
 
@@ -178,13 +171,11 @@ def _process(dataset: Dataset, sample: Sample, store: Store, config: PreprocessC
     write_manifest(Plan(dataset, config, (job,), ()), store, results)
 
 
-def _extrapolate(
-    runs: Sequence[tuple[Workload, Cost]], value: str, grows_with: tuple[str, str], workload: Workload
-) -> float:
+def _extrapolate(runs: Sequence[tuple[Workload, Cost]], name: str, workload: Workload) -> float:
     """Fit a cost as a sum of two terms that grow with the workload, and evaluate it for another workload."""
     from scipy.optimize import nnls  # not at the top: it would add to the memory of the measured process
 
-    factors = np.array([[getattr(done, name) for name in grows_with] for done, _ in runs], dtype=np.float64)
-    values = np.array([getattr(cost, value) for _, cost in runs], dtype=np.float64)
+    factors = np.array([[getattr(done, term) for term in _TERMS[name]] for done, _ in runs], dtype=np.float64)
+    values = np.array([getattr(cost, name) for _, cost in runs], dtype=np.float64)
     weights = nnls(factors, values)[0]  # not negative: neither term takes back what the other adds
-    return float(weights @ [getattr(workload, name) for name in grows_with])
+    return float(weights @ [getattr(workload, term) for term in _TERMS[name]])

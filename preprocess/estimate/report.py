@@ -7,7 +7,7 @@ from statistics import fmean
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.estimate.costs import Estimate, Workload, choose_samples, estimate_costs, workload_of
+from iscc_lidar.preprocess.estimate.costs import Cost, Workload, choose_samples, estimate_costs, workload_of
 from iscc_lidar.preprocess.plan.cache_plan import Plan
 from iscc_lidar.shared.base.provenance import processor
 from iscc_lidar.shared.layouts.layout import find_layout
@@ -29,14 +29,14 @@ def estimate_report(plan: Plan, workers: int) -> str:
     lengths = sorted({len(sample.sweeps) for sample in samples})
     points = fmean([len(dataset.read(sample.sequence, sample.sweeps.start)) for sample in samples])
     input_bytes = _input_bytes(plan)
-    share = fmean(found.cache_bytes) / input_bytes
+    share = fmean(cost.cache_bytes for cost in found) / input_bytes
     lines = [
         f"data        {_counts(here)}; {_bytes(input_bytes)} of files",
         f"measured    samples {len(samples)}, of {' and '.join(map(str, lengths))} sweeps of {points:,.0f} points, "
         f"on one core of {processor() or 'this machine'}",
         *_lines(found, here, workers),
         f"            the cache is {share:.0%} of the files",
-        f"memory      {_bytes(max(found.peak_bytes))} per worker, however long a sequence is",
+        f"memory      {_bytes(max(cost.peak_bytes for cost in found))} per worker, however long a sequence is",
     ]
     if published is not None:
         lines += [
@@ -46,14 +46,15 @@ def estimate_report(plan: Plan, workers: int) -> str:
     return "\n".join(lines)
 
 
-def _lines(found: Estimate, workload: Workload, workers: int) -> list[str]:
-    cores, mean_s = max(workers, 1), fmean(found.cpu_s)
-    sweeps = workload.sweeps
+def _lines(found: Sequence[Cost], workload: Workload, workers: int) -> list[str]:
+    cpu_s, cache_bytes = [cost.cpu_s for cost in found], [cost.cache_bytes for cost in found]
+    cores, sweeps = max(workers, 1), workload.sweeps
+    steps_bytes = fmean(cost.steps_bytes for cost in found)
     return [
-        f"per sweep   {mean_s / sweeps:.2f} CPU s, {_bytes(fmean(found.cache_bytes) / sweeps)}",
-        f"time        {_spread(found.cpu_s, _time)} on one core; {_time(mean_s / cores)} on {cores}",
-        f"cache       {_spread(found.cache_bytes, _bytes)}; and {_bytes(fmean(found.steps_bytes))} of intermediate "
-        "files, which may be removed",
+        f"per sweep   {fmean(cpu_s) / sweeps:.2f} CPU s, {_bytes(fmean(cache_bytes) / sweeps)}",
+        f"time        {_spread(cpu_s, _time)} on one core; {_time(fmean(cpu_s) / cores)} on {cores}",
+        f"cache       {_spread(cache_bytes, _bytes)}; and {_bytes(steps_bytes)} of intermediate files, which may be "
+        "removed",
     ]
 
 

@@ -21,9 +21,9 @@ _SAMPLED_POINTS: Final = 4000  # points of a sweep whose nearest neighbour in th
 def measure_alignment(dataset: Dataset, sequence: str, max_pairs: int = 10) -> dict[str, float]:
     """Measure the share of points within 10 cm of a point of the previous sweep, with the poses and without.
 
-    Wrong poses lower the share with poses. If both shares are alike, the vehicle stands or the poses are useless: see
-    ``moved_m``. Points within 3 m (the ego vehicle) and those lower than 1 m below the sensor (the ground) are left
-    out; of the later sweep about 4,000 points are used, evenly spread.
+    Wrong poses lower the share with poses. If both shares are similar, the vehicle hardly moves or the poses are
+    useless: see ``moved_m``. Points within 3 m (the ego vehicle) and those lower than 1 m below the sensor (the ground)
+    are left out; of the later sweep about 4,000 points are used, evenly spread.
 
     Args:
         dataset: the dataset.

@@ -78,7 +78,7 @@ def process_part(
     part: tuple[int, int] = (1, 1),
     on_error: OnError = "stop",
 ) -> int:
-    """Process the sequences of one part of an initialised cache; other processes may do other parts meanwhile.
+    """Process the sequences of one part of an initialised cache; other processes may do other parts at the same time.
 
     ``part`` is (k, n) for part k of n, from 1; the other arguments are as of ``preprocess``, and must be those of
     ``init_cache``. Returns the number of sequences.

@@ -2,8 +2,7 @@
 
 Points are joined in order of mutual reachability distance. A branch with fewer than ``min_cluster_size`` points is
 points that fall out of a cluster; a fork into two larger branches is two new clusters. The spanning tree is exact by
-either
-method: they differ only among edges of equal length.
+either method: they differ only among edges of equal length.
 """
 
 from __future__ import annotations

@@ -59,13 +59,13 @@ def boxes_in_image(street: Street, config: SynthConfig, number: int, made: Synth
     seen = np.flatnonzero((points[things.instance] > 0) & camera.sees(centre))
     seen = seen[np.argsort(np.linalg.norm(centre[seen], axis=1), kind="stable")]
     found = boxes.take(seen)
-    whole, within = image_boxes(found, camera, cut=False), image_boxes(found, camera)
+    uncut, cut = image_boxes(found, camera, cut=False), image_boxes(found, camera)
     share = points[things.instance[seen]] / np.maximum(_expected(found, things.raw[seen], config), 1.0)
     return replace(
         found,
-        truncation=np.clip(1 - image_area(within) / np.maximum(image_area(whole), 1e-9), 0.0, 1.0).round(2),
+        truncation=np.clip(1 - image_area(cut) / np.maximum(image_area(uncut), 1e-9), 0.0, 1.0).round(2),
         occlusion=np.where(share >= _VISIBLE[0], 0, np.where(share >= _VISIBLE[1], 1, 2)).astype(np.int32),
-        image_box=within.round(2),
+        image_box=cut.round(2),
     )
 
 

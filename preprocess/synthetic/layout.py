@@ -59,11 +59,11 @@ def _traffic(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: fl
         queue = heading < 0 and rng.random() < 0.25  # a traffic jam in the other direction
         s = s_min
         while s < s_max:
-            kind = int(rng.choice(5, p=style.vehicle_mix))
-            parts = makers[kind](rng)
+            variant = int(rng.choice(5, p=style.vehicle_mix))
+            parts = makers[variant](rng)
             x_min, x_max, _, _ = footprint(parts)
             s += (x_max - x_min) + (rng.uniform(1.0, 4.0) if queue else 4 + rng.exponential(style.lane_gap))
-            two_wheeled = kind >= 3
+            two_wheeled = variant >= 3
             drift = -heading * rng.uniform(0.6, 1.4) if two_wheeled and abs(lane) > 1.8 else rng.normal(0, 0.15)
             if heading > 0 and abs(s - (x_max + x_min) / 2) < 9 + (x_max - x_min) / 2:
                 continue  # space for the ego vehicle
@@ -144,7 +144,7 @@ def _kerbside(
 ) -> Iterator[Placed]:
     sign = np.sign(kerb)
     outwards = 0.0 if sign > 0 else np.pi
-    kinds: list[tuple[Maker, float, bool]] = [
+    makers: list[tuple[Maker, float, bool]] = [
         (plants.tree, style.trees, False),
         (structures.pole, style.poles, False),
         (structures.sign, style.signs, False),
@@ -153,7 +153,7 @@ def _kerbside(
         (people.motorcycle, style.two_wheelers * 0.8, True),
     ]
     taken: list[float] = []
-    for maker, density, any_way in kinds:
+    for maker, density, any_way in makers:
         for s in _scatter(rng, density, s_min, s_max):
             # A minimum distance, also between the objects of different makers.
             if not _clear_of_crossing(ground, s, 1.0) or any(abs(s - other) < 0.7 for other in taken):
@@ -221,12 +221,12 @@ def _fronts(
 
 
 def _backdrop(rng: Generator) -> list[Solid]:
-    kind = rng.choice(["house", "tree", "bush", "hedge"], p=[0.12, 0.5, 0.2, 0.18])
-    if kind == "house":
+    variant = rng.choice(["house", "tree", "bush", "hedge"], p=[0.12, 0.5, 0.2, 0.18])
+    if variant == "house":
         return structures.building(rng, rng.uniform(8, 20), 2)
-    if kind == "hedge":
+    if variant == "hedge":
         return plants.hedge(rng, rng.uniform(4, 20))
-    return plants.tree(rng) if kind == "tree" else plants.bush(rng)
+    return plants.tree(rng) if variant == "tree" else plants.bush(rng)
 
 
 def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
@@ -253,11 +253,11 @@ def _house_or_thicket(
 def _borders(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
     sign = float(np.sign(border))
     if style.setback > 1.2 or rng.random() < 0.5:
-        kind = rng.choice(["fence", "hedge", "open"], p=style.border)
+        variant = rng.choice(["fence", "hedge", "open"], p=style.border)
         gate = rng.uniform(0.0, 3.0)
         span = max(2.0, length - gate)
-        if kind != "open":
-            maker = structures.fence if kind == "fence" else plants.hedge
+        if variant != "open":
+            maker = structures.fence if variant == "fence" else plants.hedge
             yield Placed(maker(rng, span), s + rng.uniform(-gate, gate) / 2, border + sign * 0.35, away)
         if rng.random() < 0.3:  # a hedge or a fence between neighbours, or against the house
             maker = structures.fence if rng.random() < 0.5 else plants.hedge

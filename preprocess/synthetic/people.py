@@ -52,20 +52,20 @@ def _upper_body(
 
 
 def _luggage(rng: Generator, h: float) -> list[Solid]:
-    kind = rng.choice(["none", "backpack", "pram", "umbrella", "bag"], p=[0.55, 0.18, 0.08, 0.05, 0.14])
-    if kind == "backpack":
+    variant = rng.choice(["none", "backpack", "pram", "umbrella", "bag"], p=[0.55, 0.18, 0.08, 0.05, 0.14])
+    if variant == "backpack":
         return [box((-0.13 * h, 0, 0.68 * h), (0.12 * h, 0.2 * h, 0.26 * h), PERSON)]
-    if kind == "pram":
+    if variant == "pram":
         return [
             box((0.75, 0, 0.62), (0.75, 0.5, 0.45), PERSON, taper=(0.1, 0)),
             bar((0.3, 0, 0.95), (0.6, 0, 0.1), 0.04, PERSON),
         ]
-    if kind == "umbrella":
+    if variant == "umbrella":
         return [
             ball((0.1, 0, h + 0.15), (0.5, 0.5, 0.12), PERSON),
             bar((0.1, 0, 0.6 * h), (0.1, 0, h + 0.2), 0.02, PERSON),
         ]
-    if kind == "bag":
+    if variant == "bag":
         return [box((0, 0.2 * h, 0.3 * h), (0.35, 0.14, 0.35), PERSON)]
     return []
 

@@ -15,12 +15,12 @@ from iscc_lidar.shared.base.geometry import euler_rotation
 
 def tree(rng: Generator) -> list[Solid]:
     """Make a broad-leaved tree, a conifer or a bare tree; trunks are bent, leaning or forked."""
-    kind = rng.choice(["broad", "conifer", "bare"], p=[0.68, 0.14, 0.18])
+    variant = rng.choice(["broad", "conifer", "bare"], p=[0.68, 0.14, 0.18])
     radius, stem = rng.uniform(0.06, 0.32), rng.uniform(0.8, 3.5)
-    if kind == "conifer":
+    if variant == "conifer":
         return _conifer(rng, radius)
     parts, top = _stem(rng, radius, stem)
-    return [*parts, *(_crown(rng, top, radius) if kind == "broad" else _branches(rng, top, radius))]
+    return [*parts, *(_crown(rng, top, radius) if variant == "broad" else _branches(rng, top, radius))]
 
 
 def _stem(rng: Generator, radius: float, height: float) -> tuple[list[Solid], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Cars, trucks and other vehicles, no two alike. Frame: x forward, y left, origin on the ground."""
+"""Cars, trucks and other vehicles, all different. Frame: x forward, y left, origin on the ground."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _CARS = {
 
 def car(rng: Generator) -> list[Solid]:
     """Make a car, van or pick-up."""
-    kind = str(rng.choice(list(_CARS), p=[0.27, 0.22, 0.15, 0.18, 0.12, 0.06]))
-    length, width, height, belt, cabin, shift = _CARS[kind]
+    variant = str(rng.choice(list(_CARS), p=[0.27, 0.22, 0.15, 0.18, 0.12, 0.06]))
+    length, width, height, belt, cabin, shift = _CARS[variant]
     length, width, height = length * rng.normal(1, 0.07), width * rng.normal(1, 0.03), height * rng.normal(1, 0.06)
     clearance, belt_z = rng.uniform(0.16, 0.28), height * belt
     parts = [
@@ -41,7 +41,7 @@ def car(rng: Generator) -> list[Solid]:
         height,
         shift * length,
         CAR,
-        slope=0.1 if kind == "van" else rng.uniform(0.2, 0.42),
+        slope=0.1 if variant == "van" else rng.uniform(0.2, 0.42),
     )
     parts += _wheels(length * 0.31, width, rng.uniform(0.28, 0.36), 2, CAR)
     for side in (-1, 1):
@@ -69,11 +69,11 @@ def truck(rng: Generator) -> list[Solid]:
 
 
 def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scale: float) -> list[Solid]:
-    kind = rng.choice(["box", "tank", "flat"], p=[0.6, 0.15, 0.25])
+    variant = rng.choice(["box", "tank", "flat"], p=[0.6, 0.15, 0.25])
     height = rng.uniform(1.5, 2.6) * scale
-    if kind == "box":
+    if variant == "box":
         return [box((x, 0, z + height / 2), (length, width, height), TRUCK)]
-    if kind == "tank":
+    if variant == "tank":
         radius = 0.45 * width
         return [bar((x - length / 2, 0, z + radius), (x + length / 2, 0, z + radius), radius, TRUCK)]
     sides = [box((x, side * width * 0.49, z + 0.25), (length, 0.08, 0.5), TRUCK) for side in (-1, 1)]
@@ -88,9 +88,9 @@ def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scal
 
 def other_vehicle(rng: Generator) -> list[Solid]:
     """Make a bus, a caravan, a trailer or a machine."""
-    kind = rng.choice(["bus", "caravan", "trailer", "tractor", "excavator"], p=[0.3, 0.25, 0.15, 0.15, 0.15])
+    variant = rng.choice(["bus", "caravan", "trailer", "tractor", "excavator"], p=[0.3, 0.25, 0.15, 0.15, 0.15])
     makers = {"bus": _bus, "caravan": _caravan, "trailer": _trailer, "tractor": _tractor, "excavator": _excavator}
-    return makers[str(kind)](rng)
+    return makers[str(variant)](rng)
 
 
 def _bus(rng: Generator) -> list[Solid]:

@@ -56,14 +56,14 @@ def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
     if folder.exists():
         _refuse_other(folder, stamp)
         return folder
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    _write(aside, config, index)
-    (aside / "synthetic.json").write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    _write(temporary, config, index)
+    (temporary / "synthetic.json").write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
     try:
-        aside.rename(folder)
+        temporary.rename(folder)
     except OSError:  # another process was faster
-        shutil.rmtree(aside)
+        shutil.rmtree(temporary)
         _refuse_other(folder, stamp)
     return folder
 

@@ -1,4 +1,4 @@
-"""Progress in sweeps, reported by tasks wherever they run, shown as a bar on the user's screen."""
+"""Progress in sweeps, reported by tasks in any process, shown as a bar on the user's screen."""
 
 from __future__ import annotations
 

@@ -49,16 +49,17 @@ def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key:
     """Write a block with the key of what it was made from; returns the SHA-256 of its block file."""
     stored = [_stored(sweep) for sweep in sweeps]
     _equalise_arrays(stored)
-    with store.new_folder(folder, last=BLOCK_FILE) as aside:
-        _write_arrays(aside / ARRAYS_FOLDER, stored)
-        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist([_row_with_checksums(s) for s in stored], tables.SWEEPS))
-        _write_table(aside / GROUPS_FILE, _groups_table(stored))
+    with store.new_folder(folder, last=BLOCK_FILE) as staging:
+        _write_arrays(staging / ARRAYS_FOLDER, stored)
+        rows = [_row_with_checksums(s) for s in stored]
+        _write_table(staging / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
+        _write_table(staging / GROUPS_FILE, _groups_table(stored))
         if any(s.boxes is not None for s in stored):
-            _write_table(aside / BOXES_FILE, _boxes_table(stored))
-        files = sorted(f for f in aside.rglob("*") if f.is_file())
-        content = {"key": key, "files": {f.relative_to(aside).as_posix(): sha256(f) for f in files}}
+            _write_table(staging / BOXES_FILE, _boxes_table(stored))
+        files = sorted(f for f in staging.rglob("*") if f.is_file())
+        content = {"key": key, "files": {f.relative_to(staging).as_posix(): sha256(f) for f in files}}
         text = json.dumps(content, indent=1) + "\n"
-        (aside / BLOCK_FILE).write_text(text, encoding="utf-8")
+        (staging / BLOCK_FILE).write_text(text, encoding="utf-8")
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -46,8 +46,8 @@ def bench_stage(root: Path) -> dict[str, float]:
         **found,
         "disk.all": cache_bytes / raw_bytes,
         **shares,
-        "estimate.cpu_s": fmean(estimated.cpu_s) / found["cpu_s"],
-        "estimate.bytes": fmean(estimated.cache_bytes) / cache_bytes,
+        "estimate.cpu_s": fmean(cost.cpu_s for cost in estimated) / found["cpu_s"],
+        "estimate.bytes": fmean(cost.cache_bytes for cost in estimated) / cache_bytes,
     }
 
 

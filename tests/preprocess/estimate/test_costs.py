@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -43,12 +44,11 @@ def test_bytes_are_those_of_runs_of_two_sizes(streets: Path, tmp_path: Path) -> 
         preprocess(dataset, store, CONFIG, sequences=dataset.sequences()[:n])
         files = store.files("")
         steps = sum(size for name, size in files.items() if name.startswith(STEPS_FOLDER))
-        assert sum(found.cache_bytes) / len(found.cache_bytes) == pytest.approx(sum(files.values()) - steps, rel=0.12)
-        assert sum(found.steps_bytes) / len(found.steps_bytes) == pytest.approx(steps, rel=0.3)
-    for few_s, all_s in zip(few.cpu_s, all_of_it.cpu_s, strict=True):
-        assert all_s == pytest.approx(3 * few_s)
-    assert few.peak_bytes == all_of_it.peak_bytes
-    assert min(few.peak_bytes) > 50e6
+        assert fmean(cost.cache_bytes for cost in found) == pytest.approx(sum(files.values()) - steps, rel=0.12)
+        assert fmean(cost.steps_bytes for cost in found) == pytest.approx(steps, rel=0.3)
+    for one, three in zip(few, all_of_it, strict=True):
+        assert three.cpu_s == pytest.approx(3 * one.cpu_s)
+        assert three.peak_bytes == one.peak_bytes > 50e6
 
 
 def test_samples_lie_in_equal_shares_of_all_sweeps(streets: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_windows_of_a_sample_are_those_of_its_own_sweeps(streets: Path, tmp_
     ]
     (result,) = process_jobs([job])
     assert isinstance(result.entry, SequenceEntry)
-    assert [(block.start, block.stop) for block in result.entry.blocks] == [(12, 20), (20, 24)]
+    assert [(block.start, block.stop) for block in result.entry.blocks] == [(12, 21), (21, 24)]
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(1, 12), st.integers(1, 120))

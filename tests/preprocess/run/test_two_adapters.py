@@ -21,13 +21,13 @@ from iscc_lidar.shared.store.local import LocalStore
 @pytest.mark.slow
 def test_groups_agree_whether_read_as_waymo_or_as_semantickitti(real_data: Path, tmp_path: Path) -> None:
     """Pairs of nearest points within 10 cm; the Waymo files hold the same sweeps on a grid, with other intensities."""
-    roads = {
+    adapters = {
         "waymo": waymo.open_dataset(real_data / "waymo_v2_from_pandaset"),
         "kitti": semantickitti.open_dataset(real_data / "semantickitti_from_pandaset"),
     }
-    for name, dataset in roads.items():
+    for name, dataset in adapters.items():
         preprocess(dataset, LocalStore(tmp_path / name), PreprocessConfig(), Executor(2))
-    caches = [Cache(tmp_path / name) for name in roads]
+    caches = [Cache(tmp_path / name) for name in adapters]
     label = np.concatenate([paired_labels(*(c.sweep(c.sequence_names[0], i) for c in caches)) for i in range(52)])
     kind = np.minimum(label, 0)  # ground and noise by their codes, any group 0
     kinds_agree = float((kind[:, 0] == kind[:, 1]).mean())
