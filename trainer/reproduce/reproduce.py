@@ -16,13 +16,14 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.bench_file import processor
 from iscc_lidar.shared.base.config import to_dict, to_toml
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.picture import png
 from iscc_lidar.shared.base.provenance import versions
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.detection import BoxResult, box_tables, read_box_results, write_box_csv
 from iscc_lidar.trainer.reproduce.page import page
 from iscc_lidar.trainer.reproduce.plan import Caches, Job, plan, tunings
-from iscc_lidar.trainer.reproduce.plots import curves, png
+from iscc_lidar.trainer.reproduce.plots import curves
 from iscc_lidar.trainer.reproduce.results import Result, read_result, write_csv
 from iscc_lidar.trainer.reproduce.rows import STANDARD
 from iscc_lidar.trainer.reproduce.tables import filled, tables
@@ -96,7 +97,7 @@ def _write(
     text = "\n".join(part for part in parts if part)
     if results:
         write_csv(out / "results.csv", results)
-        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
+        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1]), dpi=130))
     if boxes:
         write_box_csv(out / "detection.csv", boxes)
     files.write_text(out / "tables.md", text)
