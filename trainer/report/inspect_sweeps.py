@@ -1,4 +1,4 @@
-"""What the trained network says of a few sweeps: nearest prototypes, and answers about hidden places."""
+"""Apply the trained network to a few sweeps: nearest prototypes, and occupancy predicted at masked places."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from iscc_lidar.trainer.pretrain.student import Student
 
 
 @dataclass(frozen=True)
-class Look:
-    """One sweep as the network sees it, without augmentation.
+class InspectedSweep:
+    """One sweep and what the network computes for it, without augmentation.
 
     Attributes:
         sequence, name: which sweep.
         xyz: float32 [N, 3], metres, sensor frame; label: int32 [N]; semantic: uint8 [N] or None.
-        group: int32 [K], groups large enough to be trained on, ascending.
+        group: int32 [K], IDs of the groups large enough to be trained on, ascending.
         prototype: int64 [K], the nearest prototype of each; similarity: float32 [K], its cosine.
         point_prototype: int64 [N], the nearest prototype of each point's voxel taken alone.
-        answers: None where the run is not trained on occupancy.
+        answers: predicted occupancy; None where the run is not trained on it.
     """
 
     sequence: str
@@ -48,29 +48,31 @@ class Look:
     answers: MaskedPredictions | None
 
 
-def look_around(
+def inspect_sweeps(
     student: Student, centres: Tensor, config: IsccConfig, cache: Cache, sweeps: int, seed: int
-) -> list[Look]:
-    """Look at sweeps spread over a cache. The same arguments give the same result on one machine.
+) -> list[InspectedSweep]:
+    """Apply the network to sweeps spread over a cache. The same arguments give the same result on one machine.
 
     Args:
-        student: the network; it is switched to evaluation, with the batch-norm statistics of its training.
+        student: the network; it is switched to evaluation mode, with the batch-norm statistics of its training.
         centres: float [C, E], the prototypes F_g.
         config: options of the run.
         cache: where the sweeps come from.
         sweeps: how many; 0 takes all.
-        seed: of the choice of sweeps and crops.
+        seed: of the choice of sweeps and masked balls.
     """
     student.eval()
     places = tqdm(spread_sweeps(cache, sweeps, seed), desc="report", unit=" sweeps")
     return [
-        _look(student, centres, config, cache.sweep(*place), np.random.default_rng([seed, number]))
+        _inspect(student, centres, config, cache.sweep(*place), np.random.default_rng([seed, number]))
         for number, place in enumerate(places)
     ]
 
 
 @torch.no_grad()
-def _look(student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSweep, rng: np.random.Generator) -> Look:
+def _inspect(
+    student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSweep, rng: np.random.Generator
+) -> InspectedSweep:
     view = draw_view(sweep, config.data, NO_AUGMENTATION, rng)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
     ids, points = np.unique(view.label[view.label >= 0], return_counts=True)
@@ -79,7 +81,7 @@ def _look(student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSw
     h = student.voxel_features(seen)
     similarity = student.group_features(h, seen, len(groups)) @ centres.T
     of_voxel = (student.head(h) @ centres.T).argmax(dim=1).numpy()
-    return Look(
+    return InspectedSweep(
         sequence=sweep.sequence,
         name=sweep.name,
         xyz=view.xyz,
