@@ -99,5 +99,4 @@ def finetune(
     if is_first_process():
         typer.echo(f"network: {out / learner.network_file}")
         if val_cache is not None:
-            scores = score_run(about.scorer, out, val_cache, val_list, predictions, root)
-            typer.echo(about.scorer.table(scores), nl=False)
+            typer.echo(about.table(score_run(about, out, val_cache, val_list, predictions, root)), nl=False)

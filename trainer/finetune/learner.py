@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -36,27 +35,34 @@ class TaskNetwork(nn.Module):
     encoder: SparseUNet
 
 
-@dataclass(frozen=True)
-class LabelledSweeps:
-    """Sweeps for training: those in use, and how many have labels, in use or not."""
-
-    cache: Cache
-    places: Sequence[Place]
-    available: int
-
-
 class FinetuneLearner(ABC):
-    """See ``run.learner.Learner``; subclasses define a task."""
+    """See ``run.learner.Learner``; subclasses define a task.
+
+    Attributes:
+        cache, places: sweeps for training.
+        config: options, with the sections model, labels and train among others.
+        encoder: pre-trained backbone; None trains from scratch.
+        available: number of sweeps that have labels, in use or not.
+    """
 
     task: ClassVar[TaskName]
     network_file: ClassVar[str]
     collate: Callable[[list[Any]], Any]
+    labelled_sweeps: Callable[[Cache], list[Place]]
+    """Lists all sweeps that have labels of the task. Raises UserError where none has."""
 
-    def __init__(self, sweeps: LabelledSweeps, config: Any, encoder: Encoder | None) -> None:
-        self.sweeps = sweeps
-        self.config = config
-        self.encoder = encoder
-        self.steps = config.train.steps_for(len(sweeps.places), sweeps.available)
+    def __init__(
+        self,
+        cache: Cache,
+        places: Sequence[Place],
+        config: Any,
+        encoder: Encoder | None = None,
+        available: int | None = None,
+    ) -> None:
+        self.cache, self.places, self.encoder = cache, places, encoder
+        self.config = config if encoder is None else dataclasses.replace(config, model=encoder.model)
+        self.available = len(places) if available is None else available
+        self.steps = config.train.steps_for(len(places), self.available)
 
     @classmethod
     def of(
@@ -71,9 +77,8 @@ class FinetuneLearner(ABC):
 
         Args:
             cache_path: cache with the training sweeps.
-            config: the task's options, with the sections model, labels and train among others. With an encoder,
-                ``model`` is replaced by that of its weights.
-            encoder: pre-trained backbone; None trains from scratch.
+            config: the task's options.
+            encoder: see FinetuneLearner.
             listed: list of the labelled sweeps; None draws them.
             among: list of the sweeps to draw from; None draws from all.
 
@@ -81,16 +86,9 @@ class FinetuneLearner(ABC):
             UserError: no cache, no labels, or a list that does not fit.
         """
         cache = Cache(cache_path)
-        if encoder is not None:
-            config = dataclasses.replace(config, model=encoder.model)
         places = labelled_places(cache, config.labels, cls.labelled_sweeps, listed, among)
         available = count_labelled(cache, cls.labelled_sweeps, None if listed else among)
-        return cls(LabelledSweeps(cache, places, available), config, encoder)
-
-    @staticmethod
-    @abstractmethod
-    def labelled_sweeps(cache: Cache) -> list[Place]:
-        """List all sweeps that have labels of this type. Raises UserError where none has."""
+        return cls(cache, places, config, encoder, available)
 
     @property
     @abstractmethod
@@ -120,20 +118,20 @@ class FinetuneLearner(ABC):
 
     def inputs(self) -> Sequence[Input]:
         """See ``Learner``."""
-        frames = frames_of(self.sweeps.cache, self.sweeps.places)
-        digest = hashlib.sha256("\n".join("/".join(frame) for frame in frames).encode()).hexdigest()
-        labelled = Input("list of labelled sweeps", f"{len(frames)} sweeps", "labelled_sha256", digest)
+        names = "\n".join("/".join(name) for name in frames_of(self.cache, self.places))
+        digest = hashlib.sha256(names.encode()).hexdigest()
+        labelled = Input("list of labelled sweeps", f"{len(self.places)} sweeps", "labelled_sha256", digest)
         scratch = Input("encoder", "none, from scratch", "encoder_sha256", "")
-        return [cache_input(self.sweeps.cache), labelled, self.encoder.as_input() if self.encoder else scratch]
+        return [cache_input(self.cache), labelled, self.encoder.as_input() if self.encoder else scratch]
 
     def facts(self) -> Mapping[str, object]:
         """See ``Learner``."""
-        return {"dataset": self.sweeps.cache.manifest.dataset}
+        return {"dataset": self.cache.manifest.dataset}
 
     def begin(self, out: Path) -> None:
         """Write the list of the labelled sweeps."""
-        cache = self.sweeps.cache
-        write_list(out / LABELLED_FILE, frames_of(cache, self.sweeps.places), f"labelled sweeps of {cache.path}")
+        names = frames_of(self.cache, self.places)
+        write_list(out / LABELLED_FILE, names, f"labelled sweeps of {self.cache.path}")
 
     def build(self, compute: Compute) -> Trainables:
         """See ``Learner``. New layers are initialised from the seed."""
@@ -158,19 +156,17 @@ class FinetuneLearner(ABC):
 
     def sample_sizes(self) -> Sequence[int]:
         """See ``Learner``."""
-        cache = self.sweeps.cache
         points = {
             (name, sweep): count
-            for name in cache.sequence_names
-            for block in cache.blocks(name)
+            for name in self.cache.sequence_names
+            for block in self.cache.blocks(name)
             for sweep, count in zip(*(block.sweeps[c].to_pylist() for c in ("sweep", "points")), strict=True)
         }
-        return [points[place] for place in self.sweeps.places]
+        return [points[place] for place in self.places]
 
     def describe_data(self) -> str:
         """See ``Learner``."""
-        sweeps = self.sweeps
-        return f"{sweeps.cache.manifest.dataset}, {len(sweeps.places)} labelled sweeps of {sweeps.available}"
+        return f"{self.cache.manifest.dataset}, {len(self.places)} labelled sweeps of {self.available}"
 
     def describe_batches(self, batches: Sequence[Any]) -> str:
         """See ``Learner``."""

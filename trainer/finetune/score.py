@@ -4,105 +4,102 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, listed_places
-from iscc_lidar.trainer.finetune.learner import FinetuneLearner, TaskNetwork
+from iscc_lidar.trainer.finetune.learner import FinetuneLearner
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.loop import compute_of
 from iscc_lidar.trainer.run.run import Run, open_run
 from iscc_lidar.trainer.run.weights import load_weights
 
-Writer = Callable[..., None] | None
-"""Writes the prediction of a sweep; None writes none."""
 
-
-class Scorer(ABC):
-    """What a task adds to ``score_run``.
+@dataclass(frozen=True)
+class Scoring:
+    """A fine-tuned network, sweeps to score it on, and folders to write into.
 
     Attributes:
-        cache: of the sweeps.
-        config: options of the run.
-        network: of the run, in evaluation mode on ``device``.
-        pictures: folder for pictures; None without matplotlib, which the scores do not need.
+        network: in evaluation mode on ``device``.
+        config: options of its run.
+        predictions: folder for the predictions; None writes none.
+        root: folder of the dataset, for layouts that need it.
+        pictures: None without matplotlib, which the scores do not need.
     """
 
-    learner: ClassVar[type[FinetuneLearner]]
-    config_type: ClassVar[type[Any]]
-    score_file: ClassVar[str]
-    network: TaskNetwork
+    cache: Cache
+    places: Sequence[Place]
+    network: Any
+    config: Any
+    device: torch.device
+    predictions: Path | None
+    root: Path | None
+    pictures: Path | None
 
-    def __init__(self, run: Run, cache: Cache) -> None:
-        self.cache = cache
-        self.config = run.config(self.config_type)
-        self.pictures = run.folder if importlib.util.find_spec("matplotlib") else None
-        compute = compute_of(self.config.train)
-        self.device = compute.device
-        self.network = self.new_network(run, compute)
-        load_weights(run.folder, self.network, self.learner.network_file)
-        self.network.to(self.device).eval()
+    def sweeps(self) -> Iterator[tuple[int, Place, Path | None]]:
+        """Yield number and place of each sweep, and for the one in the middle the folder for pictures."""
+        for number, place in enumerate(tqdm(self.places, desc="score", unit="sweep", leave=False)):
+            yield number, place, self.pictures if number == len(self.places) // 2 else None
 
-    @abstractmethod
-    def new_network(self, run: Run, compute: Compute) -> TaskNetwork:
-        """Make the run's network. Raises UserError where the cache does not fit."""
+    def facts(self) -> dict[str, object]:
+        """Return what the JSON file of each task records."""
+        return {"cache": str(self.cache.path), "sweeps": len(self.places)}
 
-    @abstractmethod
-    def open_predictions(self, folder: Path | None, root: Path | None) -> AbstractContextManager[Writer]:
-        """Start to write predictions into a folder, None without one. ``root`` is the dataset's folder."""
 
-    @abstractmethod
-    def add(self, number: int, place: Place, write: Writer, pictures: Path | None) -> None:
-        """Predict the sweep at a place and count it; draw it where a folder for pictures is given."""
+@dataclass(frozen=True)
+class Task:
+    """A task of fine-tuning.
 
-    @abstractmethod
-    def content(self, facts: Mapping[str, object]) -> dict[str, Any]:
-        """Return scores and facts for the JSON file."""
+    Attributes:
+        title: its name in prose.
+        config: type of its options.
+        recipes: folder of its recipes.
+        learner: trains the network.
+        new_network: makes the network of a run for a cache. Raises UserError where they do not fit.
+        score: predicts and scores sweeps, and returns the content of ``score_file``.
+        table: formats that content.
+    """
 
-    @staticmethod
-    @abstractmethod
-    def table(content: Mapping[str, Any]) -> str:
-        """Format the scores of a JSON file as a table."""
+    title: str
+    config: type[Any]
+    recipes: Path
+    learner: type[FinetuneLearner]
+    new_network: Callable[[Run, Any, Cache, Compute], nn.Module]
+    score: Callable[[Scoring], dict[str, Any]]
+    score_file: str
+    table: Callable[[Mapping[str, Any]], str]
 
 
 @torch.no_grad()
 def score_run(
-    scorer_type: type[Scorer],
+    task: Task,
     folder: Path,
     cache_path: Path | str,
     listed: Path | None = None,
     predictions: Path | None = None,
     root: Path | None = None,
 ) -> dict[str, Any]:
-    """Predict sweeps with a fine-tuned run, and score them.
+    """Predict sweeps with a fine-tuned run and score them; write a JSON file and pictures into the run's folder.
 
-    Writes the task's JSON file and pictures into the run's folder; one picture is of the sweep in the middle.
-
-    Args:
-        scorer_type: of the run's task.
-        folder: of the run.
-        cache_path: cache of the sweeps.
-        listed: list of the sweeps; by default all that have labels.
-        predictions: folder for the predictions; None writes none.
-        root: folder of the dataset, for layouts that need it.
-
-    Returns:
-        The content of the JSON file.
+    The sweeps are all that have labels, or those in the list ``listed``. For ``predictions`` and ``root`` see Scoring.
+    Returns the content of the JSON file.
     """
-    cache = Cache(cache_path)
-    scorer = scorer_type(open_run(folder, scorer_type.learner.task), cache)
-    places = listed_places(cache, listed) if listed is not None else scorer.learner.labelled_sweeps(cache)
-    with scorer.open_predictions(predictions, root) as write:
-        for number, place in enumerate(tqdm(places, desc="score", unit="sweep", leave=False)):
-            scorer.add(number, place, write, scorer.pictures if number == len(places) // 2 else None)
-    content = scorer.content({"cache": str(cache.path), "sweeps": len(places)})
-    files.write_text(folder / scorer.score_file, json.dumps(content, indent=1) + "\n")
+    cache, run = Cache(cache_path), open_run(folder, task.learner.task)
+    config = run.config(task.config)
+    compute = compute_of(config.train)
+    network = task.new_network(run, config, cache, compute)
+    load_weights(folder, network, task.learner.network_file)
+    network.to(compute.device).eval()
+    places = listed_places(cache, listed) if listed is not None else task.learner.labelled_sweeps(cache)
+    pictures = folder if importlib.util.find_spec("matplotlib") else None
+    content = task.score(Scoring(cache, places, network, config, compute.device, predictions, root, pictures))
+    files.write_text(folder / task.score_file, json.dumps(content, indent=1) + "\n")
     return content

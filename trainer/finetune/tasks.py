@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.detection import config as detection
-from iscc_lidar.trainer.finetune.detection.detect import DetectionScorer
+from iscc_lidar.trainer.finetune.detection import detect
 from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
-from iscc_lidar.trainer.finetune.learner import FinetuneLearner
-from iscc_lidar.trainer.finetune.score import Scorer
+from iscc_lidar.trainer.finetune.score import Task
 from iscc_lidar.trainer.finetune.semseg import config as semseg
+from iscc_lidar.trainer.finetune.semseg import segment
 from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
-from iscc_lidar.trainer.finetune.semseg.segment import SemsegScorer
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain import recipe
 from iscc_lidar.trainer.pretrain.method import find_method
 from iscc_lidar.trainer.run.run import Run
 from iscc_lidar.trainer.run.weights import ENCODER_FILE, read_weights
 
-
-@dataclass(frozen=True)
-class Task:
-    """A task of fine-tuning: its name in prose, options, folder of recipes, learner, scorer."""
-
-    title: str
-    config: type[Any]
-    recipes: Path
-    learner: type[FinetuneLearner]
-    scorer: type[Scorer]
-
-
 TASKS: Final = {
-    "semseg": Task("semantic segmentation", semseg.SemsegConfig, semseg.RECIPES, SemsegLearner, SemsegScorer),
-    "detection": Task("3-D detection", detection.DetectionConfig, detection.RECIPES, DetectionLearner, DetectionScorer),
+    "semseg": Task(
+        title="semantic segmentation",
+        config=semseg.SemsegConfig,
+        recipes=semseg.RECIPES,
+        learner=SemsegLearner,
+        new_network=segment.new_network,
+        score=segment.score,
+        score_file="segmentation.json",
+        table=segment.table,
+    ),
+    "detection": Task(
+        title="3-D detection",
+        config=detection.DetectionConfig,
+        recipes=detection.RECIPES,
+        learner=DetectionLearner,
+        new_network=detect.new_network,
+        score=detect.score,
+        score_file="detection.json",
+        table=detect.table,
+    ),
 }
 
 

@@ -59,14 +59,14 @@ class Job:
         name: its folder in OUT.
         arguments: of iscc-train; the command resumes an interrupted run.
         product: the file that it writes last.
-        kind: jobs of a kind take about the same time.
+        category: jobs of a category take about the same time.
         needs: names of the jobs that must be complete before.
     """
 
     name: str
     arguments: tuple[str, ...]
     product: Path
-    kind: str
+    category: str
     needs: tuple[str, ...] = ()
 
 
@@ -154,9 +154,9 @@ def _finetune(run: FineTuning, pretraining: Job | None, config: ReproduceConfig,
         *(("--val-list", str(caches.test_list)) if caches.test_list else ()),
         *_repeat("--set", options),
     )
-    kind = f"{run.task}/{run.schedule}/percent{run.percent:g}"
+    category = f"{run.task}/{run.schedule}/percent{run.percent:g}"
     needs = (pretraining.name,) if pretraining else ()
-    return Job(run.name, arguments, out / run.name / _SCORES[run.task], kind, needs)
+    return Job(run.name, arguments, out / run.name / _SCORES[run.task], category, needs)
 
 
 def _model_options(config: ReproduceConfig) -> list[str]:

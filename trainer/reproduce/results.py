@@ -93,16 +93,12 @@ class Spread:
     deviation: float
     count: int
 
+    def __format__(self, sign: str) -> str:
+        deviation = "" if math.isnan(self.deviation) else f" ± {self.deviation:.1f}"
+        return f"{self.mean:{sign}.1f}{deviation}"
+
     def __str__(self) -> str:
-        return f"{self.mean:.1f}{self._deviation}"
-
-    def signed(self) -> str:
-        """Format as a gain, with its sign."""
-        return f"{self.mean:+.1f}{self._deviation}"
-
-    @property
-    def _deviation(self) -> str:
-        return "" if math.isnan(self.deviation) else f" ± {self.deviation:.1f}"
+        return f"{self}"
 
 
 def read_result(run: FineTuning, recipes: Sequence[str], dataset: str, out: Path) -> Result:

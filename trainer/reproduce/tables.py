@@ -77,8 +77,8 @@ def _fraction_table(
             mean = mean_of(results, name, fraction)
             gain, theirs = gain_of(results, name, fraction), authors_gain(name, fraction)
             cells += [
-                "" if mean is None else str(mean),
-                "" if gain is None or name == SCRATCH else gain.signed(),
+                "" if mean is None else f"{mean}",
+                "" if gain is None or name == SCRATCH else f"{gain:+}",
                 "" if theirs is None or name == SCRATCH else f"{theirs:+.1f}",
             ]
         lines.append("| " + " | ".join(cells) + " |")

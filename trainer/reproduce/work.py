@@ -120,14 +120,14 @@ def seconds_left(
         parallel: number of jobs at a time.
 
     Returns:
-        None while no job of some kind is done.
+        None while no job of some category is done.
     """
-    kinds = {job.kind for job in done}
-    if not kinds.issuperset(job.kind for job in (*waiting, *running)):
+    categories = {job.category for job in done}
+    if not categories.issuperset(job.category for job in (*waiting, *running)):
         return None
-    takes = {kind: mean(seconds for job, seconds in done.items() if job.kind == kind) for kind in kinds}
-    rests = [max(takes[job.kind] - seconds, 0.0) for job, seconds in running.items()]
-    return max((sum(rests) + sum(takes[job.kind] for job in waiting)) / parallel, max(rests, default=0.0))
+    takes = {c: mean(seconds for job, seconds in done.items() if job.category == c) for c in categories}
+    rests = [max(takes[job.category] - seconds, 0.0) for job, seconds in running.items()]
+    return max((sum(rests) + sum(takes[job.category] for job in waiting)) / parallel, max(rests, default=0.0))
 
 
 def _progress(waiting: Sequence[Job], running: Sequence[_Running], done: Mapping[Job, float], parallel: int) -> str:

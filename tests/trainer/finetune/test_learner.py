@@ -19,7 +19,7 @@ from iscc_lidar.trainer.finetune.options import Transfer
 from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG, SemsegLearner
-from iscc_lidar.trainer.finetune.semseg.segment import SemsegScorer
+from iscc_lidar.trainer.finetune.tasks import TASKS
 from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
@@ -111,7 +111,7 @@ def test_it_learns_what_the_small_world_holds(
 ):
     config = with_train(tuning, steps=60, batch_size=2)
     finetune(SEMSEG, cache_path, tmp_path / "run", config)
-    content = score_run(SemsegScorer, tmp_path / "run", other_cache_path)
+    content = score_run(TASKS["semseg"], tmp_path / "run", other_cache_path)
     assert content["iou"]["ground"] > 0.8
     assert content["miou"] > 0.6
     assert log(tmp_path / "run")[-1]["loss"] < 0.5 * log(tmp_path / "run")[0]["loss"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +15,9 @@ from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.kitti import write_detections
-from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import join_voxels
-from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve, score
+from iscc_lidar.trainer.evaluation.detection import kitti_ap
+from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve
 from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
 from iscc_lidar.trainer.evaluation.detection.overlap import Space
 from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
@@ -27,87 +25,57 @@ from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes
-from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import NOT_READ, scene_of, to_grid
-from iscc_lidar.trainer.finetune.score import Scorer, Writer
+from iscc_lidar.trainer.finetune.score import Scoring
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.run import Run
 
 SPACES: Final[Mapping[str, Space]] = {"3d": "space", "bev": "ground"}
 
 
-class DetectionScorer(Scorer):
-    """See ``Scorer``: AP at 11 and 40 recall positions, percent, in 3-D and bird's-eye view, by class and level."""
+def new_network(run: Run, config: DetectionConfig, cache: Cache, compute: Compute) -> DetectionNetwork:
+    """Make the network of a run."""
+    return DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
 
-    learner = DetectionLearner
-    config_type = DetectionConfig
-    score_file = "detection.json"
-    network: DetectionNetwork
 
-    def __init__(self, run: Run, cache: Cache) -> None:
-        super().__init__(run, cache)
-        self.labels: list[Labels] = []
-        self.detections: list[Detections] = []
-
-    def new_network(self, run: Run, compute: Compute) -> DetectionNetwork:
-        """See ``Scorer``."""
-        config = self.config
-        return DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
-
-    def open_predictions(self, folder: Path | None, root: Path | None) -> AbstractContextManager[Writer]:
-        """See ``Scorer``: KITTI's result files."""
-        return nullcontext(partial(write_detections, folder) if folder is not None else None)
-
-    def add(self, number: int, place: Place, write: Writer, pictures: Path | None) -> None:
-        """See ``Scorer``."""
-        sweep, camera = self.cache.sweep(*place, without=NOT_READ), self.cache.camera(*place)
-        truth = self.cache.boxes(*place) or no_boxes()
-        boxes, scores = self._detect(scene_of(sweep, truth, camera, self.config))
-        self.labels.append(labels_of(truth, camera, number))
-        self.detections.append(detections_of(boxes, scores, camera, number))
-        if write is not None:
-            write(sweep.sequence, sweep.name, boxes, scores, camera)
+def score(scoring: Scoring) -> dict[str, Any]:
+    """Return AP at 11 and 40 recall positions, percent, and counted labels, in 3-D and BEV, by class and level."""
+    cache, config = scoring.cache, scoring.config
+    all_labels: list[Labels] = []
+    all_detections: list[Detections] = []
+    for number, place, pictures in scoring.sweeps():
+        sweep, camera = cache.sweep(*place, without=NOT_READ), cache.camera(*place)
+        truth = cache.boxes(*place) or no_boxes()
+        boxes, scores = _detect(scoring.network, scene_of(sweep, truth, camera, config), config, scoring.device)
+        all_labels.append(labels_of(truth, camera, number))
+        all_detections.append(detections_of(boxes, scores, camera, number))
+        if scoring.predictions is not None:
+            write_detections(scoring.predictions, sweep.sequence, sweep.name, boxes, scores, camera)
         if pictures is not None:
-            grid = self.config.grid
+            grid = config.grid
             extent = Extent(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
             draw_boxes(sweep, truth, boxes, scores, extent, pictures / "detection.png")
+    labels, detections = join(all_labels), join(all_detections)
+    curves = {name: kitti_ap.score(labels, detections, space) for name, space in SPACES.items()}
+    return {
+        **scoring.facts(),
+        "ap_r11": {name: _by_class(found, "r11") for name, found in curves.items()},
+        "ap_r40": {name: _by_class(found, "r40") for name, found in curves.items()},
+        "labels": _by_class(curves["3d"], "labels"),
+    }
 
-    def _detect(self, scene: Scene) -> tuple[Boxes, NDArray[np.float64]]:
-        if len(scene.xyz) == 0:
-            return no_boxes(), np.zeros(0)
-        config = self.config
-        voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
-        coords, feats = (tensor.to(self.device) for tensor in join_voxels([voxels]))
-        at, in_cell = (torch.from_numpy(array).to(self.device) for array in (cell, offset))
-        features = self.network.grid_features(coords, feats, at, in_cell, 1)
-        predict_boxes = partial(self.network.predict_boxes, features)
-        return find_boxes(features.heat[0], predict_boxes, config.classes.names, config.grid, config.decode)
 
-    def content(self, facts: Mapping[str, object]) -> dict[str, Any]:
-        """See ``Scorer``."""
-        labels, detections = join(self.labels), join(self.detections)
-        curves = {name: score(labels, detections, space) for name, space in SPACES.items()}
-        return {
-            **facts,
-            "ap_r11": {name: _by_class(found, "r11") for name, found in curves.items()},
-            "ap_r40": {name: _by_class(found, "r40") for name, found in curves.items()},
-            "labels": _by_class(curves["3d"], "labels"),
-        }
-
-    @staticmethod
-    def table(content: Mapping[str, Any]) -> str:
-        """See ``Scorer``: AP by class and level, of the classes that have labels."""
-        shown = [rule.name for rule in CLASSES if any(content["labels"][rule.name].values())]
-        columns = [(space, level.name) for space in SPACES for level in LEVELS]
-        lines = [f"{'':12}{'labels':>8}" + "".join(f"{f'{level} {space}':>15}" for space, level in columns)]
-        for recalls in ("ap_r11", "ap_r40"):
-            for name in shown:
-                values = [content[recalls][space][name][level] for space, level in columns]
-                cells = "".join(f"{'absent' if value is None else f'{value:.1f}':>15}" for value in values)
-                count = content["labels"][name]["moderate"]
-                lines.append(f"{name:12}{count:8.0f}{cells}  {recalls.replace('_', ' ').upper()}")
-        return "\n".join([*lines, f"{content['sweeps']} sweeps of {content['cache']}", ""])
+def _detect(
+    network: DetectionNetwork, scene: Scene, config: DetectionConfig, device: torch.device
+) -> tuple[Boxes, NDArray[np.float64]]:
+    if len(scene.xyz) == 0:
+        return no_boxes(), np.zeros(0)
+    voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
+    coords, feats = (tensor.to(device) for tensor in join_voxels([voxels]))
+    at, in_cell = (torch.from_numpy(array).to(device) for array in (cell, offset))
+    heat, grid, ground = network.grid_features(coords, feats, at, in_cell, scenes=1)
+    return find_boxes(heat[0], partial(network.box, grid, ground), config.classes.names, config.grid, config.decode)
 
 
 def _by_class(curves: Mapping[tuple[str, str], Curve], figure: str) -> dict[str, dict[str, float | None]]:
@@ -116,3 +84,17 @@ def _by_class(curves: Mapping[tuple[str, str], Curve], figure: str) -> dict[str,
         return None if math.isnan(number) else number
 
     return {rule.name: {level.name: value(curves[rule.name, level.name]) for level in LEVELS} for rule in CLASSES}
+
+
+def table(content: Mapping[str, Any]) -> str:
+    """Format AP by class and level, for the classes that have labels."""
+    shown = [rule.name for rule in CLASSES if any(content["labels"][rule.name].values())]
+    columns = [(space, level.name) for space in SPACES for level in LEVELS]
+    lines = [f"{'':12}{'labels':>8}" + "".join(f"{f'{level} {space}':>15}" for space, level in columns)]
+    for recalls in ("ap_r11", "ap_r40"):
+        for name in shown:
+            values = [content[recalls][space][name][level] for space, level in columns]
+            cells = "".join(f"{'absent' if value is None else f'{value:.1f}':>15}" for value in values)
+            count = content["labels"][name]["moderate"]
+            lines.append(f"{name:12}{count:8.0f}{cells}  {recalls.replace('_', ' ').upper()}")
+    return "\n".join([*lines, f"{content['sweeps']} sweeps of {content['cache']}", ""])

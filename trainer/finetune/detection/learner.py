@@ -9,8 +9,6 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.finetune.detection.loss import box_loss, heat_loss
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import BoxBatch, BoxDataset, all_boxed, collate
@@ -26,17 +24,12 @@ class DetectionLearner(FinetuneLearner):
     task = "detection"
     network_file = "detection.safetensors"
     collate = staticmethod(collate)
-
-    @staticmethod
-    def labelled_sweeps(cache: Cache) -> list[Place]:
-        """List all sweeps with box labels."""
-        return all_boxed(cache)
+    labelled_sweeps = staticmethod(all_boxed)
 
     @cached_property
     def dataset(self) -> BoxDataset:
         """See ``Learner``."""
-        cache = self.sweeps.cache
-        return BoxDataset(cache, self.sweeps.places, all_boxed(cache), self.config)
+        return BoxDataset(self.cache, self.places, all_boxed(self.cache), self.config)
 
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""

@@ -59,8 +59,8 @@ class BoxHeadConfig:
 class BoxHead(nn.Module):
     """Predict the box at a centre from the ``patch`` x ``patch`` cells around it.
 
-    Two layers, the last one separate for each class. Evaluated at some hundred places of a scene instead of its tens of
-    thousands of cells, it can be wider and see farther than a convolution at next to no cost.
+    Two layers, the last one separate for each class. Evaluated at a few hundred places of a scene instead of all its
+    cells, it can be wider and see farther than a convolution at almost no cost.
     """
 
     def __init__(self, width: int, classes: int, patch: int, hidden: int) -> None:
@@ -125,8 +125,8 @@ class DetectionNetwork(TaskNetwork):
         self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int, at: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Compute logits of heat, float32 [B, C, X, Y], and box codes at places [R], see grid_features and BoxHead."""
-        features = self.grid_features(coords, feats, cell, offset, scenes)
-        return features.heat, self.predict_boxes(features, at)
+        heat, grid, ground = self.grid_features(coords, feats, cell, offset, scenes)
+        return heat, self.box(grid, ground, at)
 
     def grid_features(self, coords: Tensor, feats: Tensor, cell: Tensor, offset: Tensor, scenes: int) -> GridFeatures:
         """Compute GridFeatures of scenes.
@@ -151,11 +151,6 @@ class DetectionNetwork(TaskNetwork):
             joined = self.join(torch.cat([fine, functional.relu(self.up(self.coarse(fine)))], dim=1))
         joined = joined.float()
         return GridFeatures(self.heat(joined), joined.permute(0, 2, 3, 1), ground)
-
-    def predict_boxes(self, features: GridFeatures, at: Tensor) -> Tensor:
-        """Predict codes of boxes, float32 [R, CODE], at places int64 [R], see BoxHead."""
-        codes: Tensor = self.box(features.grid, features.ground, at)
-        return codes
 
 
 def local_ground(cell: Tensor, z: Tensor, scenes: int, shape: tuple[int, int]) -> Tensor:

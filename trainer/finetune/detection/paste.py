@@ -56,24 +56,20 @@ class PastedObject:
         return replace(self, box=box, xyz=(self.xyz + up).astype(np.float32))
 
 
-@dataclass(frozen=True)
-class ObjectBank:
-    """Objects by class, in the order of the classes' names."""
+ObjectBank = tuple[tuple[PastedObject, ...], ...]
+"""Objects by class, in the order of the classes' names."""
 
-    objects: tuple[tuple[PastedObject, ...], ...]
 
-    @classmethod
-    def of(cls, scenes: Sequence[Scene], names: Sequence[str], config: PasteConfig) -> Self:
-        """Cut the objects out of scenes that are not augmented."""
-        found: dict[str, list[PastedObject]] = {name: [] for name in names}
-        if any(config.fill_to):
-            for scene in scenes:
-                for k, name in enumerate(scene.boxes.kind.tolist()):
-                    inside = inside_box(scene, k)
-                    if name in found and len(inside) >= config.min_points:
-                        one = scene.boxes.take(np.array([k]))
-                        found[name].append(PastedObject(one, scene.xyz[inside], scene.intensity[inside]))
-        return cls(tuple(tuple(found[name]) for name in names))
+def cut_objects(scenes: Sequence[Scene], names: Sequence[str], config: PasteConfig) -> ObjectBank:
+    """Cut the objects of some classes out of scenes that are not augmented."""
+    found: dict[str, list[PastedObject]] = {name: [] for name in names}
+    for scene in scenes:
+        for k, name in enumerate(scene.boxes.kind.tolist()):
+            inside = inside_box(scene, k)
+            if name in found and len(inside) >= config.min_points:
+                box = scene.boxes.take(np.array([k]))
+                found[name].append(PastedObject(box, scene.xyz[inside], scene.intensity[inside]))
+    return tuple(tuple(found[name]) for name in names)
 
 
 def inside_box(scene: Scene, k: int) -> NDArray[np.int64]:
@@ -91,7 +87,7 @@ def paste(scene: Scene, bank: ObjectBank, names: Sequence[str], config: PasteCon
     taken = list(_footprints(scene.boxes))
     ground = _Ground.of(scene)
     pasted: list[PastedObject] = []
-    for name, objects, target in zip(names, bank.objects, config.fill_to, strict=True):
+    for name, objects, target in zip(names, bank, config.fill_to, strict=True):
         room = target - int((scene.boxes.kind == name).sum())
         if room <= 0 or not objects:
             continue

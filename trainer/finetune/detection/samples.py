@@ -26,7 +26,7 @@ from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
-from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, inside_box, paste
+from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, cut_objects, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.targets import Targets, make_targets
 
 NOT_READ: Final = ("semantic", "queries", "pixel")
@@ -96,7 +96,7 @@ class BoxDataset(Dataset[BoxSample]):
         """Objects to paste, read when first needed, in each process."""
         config = self.config
         scenes = [self._scene(*place) for place in self._pasted_from] if any(config.paste.fill_to) else []
-        return ObjectBank.of(scenes, config.classes.names, config.paste)
+        return cut_objects(scenes, config.classes.names, config.paste)
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "_bank"}

@@ -1,4 +1,4 @@
-"""Semantic segmentation as a task of fine-tuning."""
+"""Semantic segmentation as a task of fine-tuning: network and losses."""
 
 from __future__ import annotations
 
@@ -9,15 +9,31 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.data.places import Place, all_labelled
-from iscc_lidar.trainer.finetune.learner import FinetuneLearner
+from iscc_lidar.trainer.data.places import all_labelled
+from iscc_lidar.trainer.finetune.learner import FinetuneLearner, TaskNetwork
 from iscc_lidar.trainer.finetune.semseg.loss import class_weights, lovasz_softmax, weighted_cross_entropy
-from iscc_lidar.trainer.finetune.semseg.network import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, collate
-from iscc_lidar.trainer.hardware.device import Compute
+from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.hardware.distributed import sum_over_ranks
+from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
+
+
+class SegmentationNetwork(TaskNetwork):
+    """Sparse U-Net and one linear layer on its features."""
+
+    def __init__(self, model: ModelConfig, classes: int, compute: Compute = ON_CPU) -> None:
+        super().__init__()
+        self.encoder = SparseUNet(model, compute.engine, compute.activation_checkpointing)
+        self.head = nn.Linear(model.out_channels, classes)
+        self._half = compute.half
+
+    def forward(self, coords: Tensor, feats: Tensor) -> Tensor:
+        """Compute logits float32 [V, classes] of voxels int32 [V, 4] (scene, x, y, z) with features [V, 4]."""
+        with torch.autocast(feats.device.type, dtype=self._half, enabled=self._half is not None):
+            h = self.encoder(coords, feats)
+        logits: Tensor = self.head(h.float())
+        return logits
 
 
 class SemsegLearner(FinetuneLearner):
@@ -26,20 +42,16 @@ class SemsegLearner(FinetuneLearner):
     task = "semseg"
     network_file = "segmentation.safetensors"
     collate = staticmethod(collate)
-
-    @staticmethod
-    def labelled_sweeps(cache: Cache) -> list[Place]:
-        """List all sweeps with semantic labels."""
-        return all_labelled(cache)
+    labelled_sweeps = staticmethod(all_labelled)
 
     @cached_property
     def dataset(self) -> LabelledDataset:
         """See ``Learner``."""
-        return LabelledDataset(self.sweeps.cache, self.sweeps.places, self.config)
+        return LabelledDataset(self.cache, self.places, self.config)
 
     def facts(self) -> Mapping[str, object]:
         """See ``Learner``."""
-        return {**super().facts(), "class_names": list(self.sweeps.cache.manifest.class_names)}
+        return {**super().facts(), "class_names": list(self.cache.manifest.class_names)}
 
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""

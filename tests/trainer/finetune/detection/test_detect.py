@@ -23,10 +23,10 @@ from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
-from iscc_lidar.trainer.finetune.detection.detect import DetectionScorer
 from iscc_lidar.trainer.finetune.detection.learner import DETECTION
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.score import score_run
+from iscc_lidar.trainer.finetune.tasks import TASKS
 from iscc_lidar.trainer.run import loop
 
 import waymo_writer as writer
@@ -67,13 +67,13 @@ def test_it_learns_the_few_sweeps_that_it_sees(boxed: Cache, config: DetectionCo
     learnt = tmp_path / "learnt.txt"
     learnt.write_text("00/000000\n01/000001\n")
     finetune(DETECTION, boxed.path, tmp_path / "run", learning, listed=learnt)
-    content = score_run(DetectionScorer, tmp_path / "run", boxed.path, learnt, tmp_path / "results")
+    content = score_run(TASKS["detection"], tmp_path / "run", boxed.path, learnt, tmp_path / "results")
     # KITTI's score of a dozen labels is at most a dozen 41sts: what is found counts here.
     labels = content["labels"]["Car"]["hard"]
     assert labels >= 3
     most = score_of_the_truth(boxed, learnt)
     assert content["ap_r40"]["bev"]["Car"]["hard"] > 0.5 * most
-    assert "moderate 3d" in DetectionScorer.table(content)
+    assert "moderate 3d" in TASKS["detection"].table(content)
     assert (tmp_path / "run/detection.png").stat().st_size > 10_000
     first = read_objects(tmp_path / "results/00/000000.txt", scored=True)
     assert set(first.kind.tolist()) <= {"Car", "Pedestrian", "Cyclist"}
@@ -130,7 +130,7 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
     (tmp_path / "5_0.txt").write_text("000045\n000044\n")  # as the published lists have them
     finetune(DETECTION, tmp_path / "cache", tmp_path / "run", with_train(config, steps=1), listed=tmp_path / "5_0.txt")
     assert "training_000045/000045" in (tmp_path / "run/labelled.txt").read_text()
-    score_run(DetectionScorer, tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
+    score_run(TASKS["detection"], tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
     assert sorted(f.name for f in (tmp_path / "results").iterdir()) == ["000044.txt", "000045.txt", "000046.txt"]
     assert json.loads((tmp_path / "run/detection.json").read_text())["sweeps"] == 3
 
@@ -165,11 +165,11 @@ def test_waymos_boxes_go_the_same_way_and_every_label_counts(config: DetectionCo
         config, classes=recipe.classes, grid=dataclasses.replace(recipe.grid, x_min_m=-25.6, x_max_m=25.6)
     )
     finetune(DETECTION, tmp_path / "cache", tmp_path / "run", small)
-    content = score_run(DetectionScorer, tmp_path / "run", tmp_path / "cache")
+    content = score_run(TASKS["detection"], tmp_path / "run", tmp_path / "cache")
     counted = {kind: levels["easy"] for kind, levels in content["labels"].items()}
     assert counted == {"Vehicle": len(frames), "Pedestrian": len(frames), "Cyclist": len(frames), "Car": 0}
     with pytest.raises(UserError, match="has no camera"):
-        score_run(DetectionScorer, tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
+        score_run(TASKS["detection"], tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_in_training_heat_is_as_in_detection_and_the_gradient_reaches_all() -> N
     assert all(p.grad is not None for p in network.parameters())
     network.eval()
     with torch.no_grad():
-        features = network.grid_features(*given)
+        heat_in_detection, grid, ground = network.grid_features(*given)
         heat, code = network(*given, torch.tensor([7]))
-        torch.testing.assert_close(features.heat, heat)
-        torch.testing.assert_close(network.predict_boxes(features, torch.tensor([7])), code)
+        torch.testing.assert_close(heat_in_detection, heat)
+        torch.testing.assert_close(network.box(grid, ground, torch.tensor([7])), code)

@@ -21,7 +21,7 @@ from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig, Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
-from iscc_lidar.trainer.finetune.detection.paste import ObjectBank, PasteConfig, inside_box, paste
+from iscc_lidar.trainer.finetune.detection.paste import PasteConfig, cut_objects, inside_box, paste
 from iscc_lidar.trainer.finetune.detection.samples import BoxDataset, all_boxed, collate, scene_of
 from iscc_lidar.trainer.finetune.detection.targets import CODE, SIZE
 from iscc_lidar.trainer.hardware.device import ON_CPU
@@ -64,14 +64,14 @@ def test_points_stay_in_their_boxes(boxed: Cache, config: DetectionConfig, seed:
 
 def test_pasted_objects_stand_free_and_push_points_away(boxed: Cache, config: DetectionConfig) -> None:
     donors = [scene(boxed, config, "01", k) for k in range(3)]
-    bank = ObjectBank.of(donors, NAMES, PasteConfig())
-    assert sum(map(len, bank.objects)) > 3
+    bank = cut_objects(donors, NAMES, PasteConfig())
+    assert sum(map(len, bank)) > 3
     before = scene(boxed, config)
     after = paste(before, bank, NAMES, PasteConfig(fill_to=(30, 30, 30)), np.random.default_rng(0))
     new = len(after.boxes) - len(before.boxes)
     assert new > 0
     assert after.boxes.kind[: len(before.boxes)].tolist() == before.boxes.kind.tolist()
-    everything = [o for of_class in bank.objects for o in of_class]
+    everything = [o for of_class in bank for o in of_class]
     for k in range(len(before.boxes), len(after.boxes)):
         (one,) = (o for o in everything if np.array_equal(o.box.centre[0, :2], after.boxes.centre[k, :2]))
         assert len(inside_box(after, k)) == len(one.xyz)  # its own points and no other
@@ -87,7 +87,7 @@ def test_objects_come_from_the_sweeps_in_use_alone_unless_told_to_leak(boxed: Ca
     leaking = BoxDataset(boxed, [("00", 0)], everything, resolve(DetectionConfig, None, ["paste.leak_all_labels=true"]))
     own = {tuple(box) for box in scene(boxed, config).boxes.centre.tolist()}
     for dataset, only_own in ((honest, True), (leaking, False)):
-        used = {tuple(o.box.centre[0].tolist()) for of_class in dataset._bank.objects for o in of_class}
+        used = {tuple(o.box.centre[0].tolist()) for of_class in dataset._bank for o in of_class}
         assert used
         assert (used <= own) == only_own
 
@@ -168,7 +168,7 @@ def test_pasted_objects_stand_on_the_ground_and_nowhere_else(boxed: Cache, confi
     x, y = (a.ravel() for a in np.meshgrid(np.arange(0.0, 25.0, 0.5), np.arange(-40.0, 40.0, 0.5)))
     xyz = np.stack([x, y, hill(x)], axis=1).astype(np.float32)
     slope = Scene(xyz, np.zeros(len(xyz), np.float32), np.ones(len(xyz), np.bool_), no_boxes())
-    bank = ObjectBank.of([scene(boxed, config, "01", k) for k in range(3)], NAMES, PasteConfig())
+    bank = cut_objects([scene(boxed, config, "01", k) for k in range(3)], NAMES, PasteConfig())
     after = paste(slope, bank, NAMES, PasteConfig(fill_to=(30, 30, 30)), np.random.default_rng(0))
     assert len(after.boxes) > 3
     bottom = after.boxes.centre[:, 2] - after.boxes.size[:, 2] / 2
@@ -180,6 +180,6 @@ def test_pasted_objects_stand_on_the_ground_and_nowhere_else(boxed: Cache, confi
         assert len(inside_box(after, k)) >= PasteConfig().min_points
     unknown = replace(slope, ground=np.zeros(len(xyz), np.bool_))
     flat = paste(unknown, bank, NAMES, PasteConfig(fill_to=(30, 30, 30)), np.random.default_rng(0))
-    heights = {float(o.box.centre[0, 2]) for of_class in bank.objects for o in of_class}
+    heights = {float(o.box.centre[0, 2]) for of_class in bank for o in of_class}
     assert set(flat.boxes.centre[:, 2].tolist()) <= heights
     assert flat.boxes.centre[:, 0].max() > 30

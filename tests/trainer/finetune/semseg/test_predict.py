@@ -13,7 +13,8 @@ from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
-from iscc_lidar.trainer.finetune.semseg.segment import SemsegScorer, predict
+from iscc_lidar.trainer.finetune.semseg.segment import predict
+from iscc_lidar.trainer.finetune.tasks import TASKS
 
 
 class ByHeight(nn.Module):
@@ -54,10 +55,10 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
         tmp_path / "run",
         dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1)),
     )
-    content = score_run(SemsegScorer, tmp_path / "run", cache_path, tmp_path / "val.txt")
+    content = score_run(TASKS["semseg"], tmp_path / "run", cache_path, tmp_path / "val.txt")
     assert content["sweeps"] == 2
     assert np.sum(content["confusion"]) == sum(len(cache.sweep("00", i).xyz) for i in (4, 5))
     config = tmp_path / "run/config.json"
     config.write_text(config.read_text().replace('"wall"', '"house"'))
     with pytest.raises(UserError, match=r"was trained for the classes .*house"):
-        score_run(SemsegScorer, tmp_path / "run", cache_path)
+        score_run(TASKS["semseg"], tmp_path / "run", cache_path)
