@@ -16,12 +16,11 @@ from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import find_layout
-from iscc_lidar.shared.store.open import open_store
-from iscc_lidar.shared.store.store import Store
 
 if TYPE_CHECKING:
     from iscc_lidar.data_schemas.manifest import Manifest
     from iscc_lidar.preprocess.datasets.registry import Dataset
+    from iscc_lidar.shared.store.store import Store
 
 _ALIGNED_SEQUENCES = 3
 
@@ -273,6 +272,8 @@ def _dataset(name: str, root: Path | None, data: list[str] | None) -> Dataset:
 
 
 def _open(name: str, root: Path | None, data: list[str] | None, cache: str | None) -> tuple[Dataset, Store]:
+    from iscc_lidar.shared.store.open import open_store
+
     return _dataset(name, root, data), open_store(cache or f"cache/{name}")
 
 

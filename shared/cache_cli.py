@@ -37,8 +37,6 @@ def info(path: CachePath) -> None:
 
         iscc-cache info cache/synthetic
     """
-    from tqdm import tqdm
-
     from iscc_lidar.shared.cache.reader import Cache
 
     cache = Cache(path)

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("bokeh", "dask", "distributed", "hdbscan", "matplotlib", "numba", "pypatchworkpp", "sklearn", "threadpoolctl"),
+    *(
+        "bokeh",
+        "tqdm",
+        "dask",
+        "distributed",
+        "hdbscan",
+        "matplotlib",
+        "numba",
+        "pypatchworkpp",
+        "sklearn",
+        "threadpoolctl",
+    ),
     *("scipy", "torch", "zarr", "fsspec"),
 )
 WITHOUT_NUMPY = (*HEAVY, "numpy", "pyarrow")

@@ -8,12 +8,14 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess import datasets
 from iscc_lidar.shared.base.config import resolve, to_dict
 from iscc_lidar.shared.base.errors import UserError
+
+if TYPE_CHECKING:
+    from iscc_lidar.data_schemas.sweep import Sweep
 
 
 class Dataset(Protocol):
@@ -78,9 +80,5 @@ def open_dataset(name: str, root: Path) -> Dataset:
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"unknown dataset {name!r}{hint} (known: {', '.join(names())})")
-    dataset: Dataset = _adapter(name).open_dataset(root)
+    dataset: Dataset = importlib.import_module(f"{datasets.__name__}.{name}").open_dataset(root)
     return dataset
-
-
-def _adapter(name: str) -> Any:
-    return importlib.import_module(f"{datasets.__name__}.{name}")

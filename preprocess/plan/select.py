@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tqdm import tqdm
-
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.shared.base.errors import UserError
@@ -67,6 +65,8 @@ def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split
 
 def find_problems(dataset: Dataset, sequences: Iterable[str]) -> dict[str, list[str]]:
     """Check sequences by file names, sizes and headers; returns the problems of each sequence that has any."""
+    from tqdm import tqdm  # here, as listing the datasets starts faster without it
+
     bar = tqdm(list(sequences), desc="checking", unit="sequence", leave=False)
     found = ((sequence, list(dataset.problems(sequence))) for sequence in bar)
     return {sequence: problems for sequence, problems in found if problems}
