@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,10 @@ from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.describe.groups import GroupRows, describe_groups
+from iscc_lidar.preprocess.describe.groups import describe_groups
 from iscc_lidar.preprocess.describe.queries import (
     ProbedGroups,
     QuerySamplingConfig,
-    QuerySet,
     WindowRays,
     drop_contradicted,
     sample_queries,
@@ -26,7 +25,9 @@ from iscc_lidar.preprocess.describe.queries import (
 from iscc_lidar.preprocess.describe.ray_image import RayImage, make_ray_image
 from iscc_lidar.preprocess.segment.linking import SweepLabels
 from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
+from iscc_lidar.preprocess.segment.sweeps import WindowBuffer
 from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.cache.sweep import Groups, Queries
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,15 @@ class FinishedSweep:
         index: position within the sequence.
         sweep: the sweep as read.
         label: int32 [N], group ids of the sequence, or codes.
-        groups: its G groups, world frame.
-        moving: bool [G], whether each of ``groups`` moves.
+        groups: its groups, world frame.
         queries: its occupancy queries, sensor frame.
     """
 
     index: int
     sweep: Sweep
     label: NDArray[np.int32]
-    groups: GroupRows
-    moving: NDArray[np.bool_]
-    queries: QuerySet
+    groups: Groups
+    queries: Queries
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,14 @@ def finish_sweeps(
     start = windows[0].start
     first = dataset.read(sequence, start)
     world_origin = first.world_SE3_sensor[:3, 3]
-    by_index = {start: _place(start, first, labels[start], world_origin)}
+
+    def load(index: int) -> _PlacedSweep:
+        sweep = first if index == start else dataset.read(sequence, index)
+        return _place(index, sweep, labels[index], world_origin)
+
+    sweeps = WindowBuffer(load)
     for window in windows:
-        by_index = {
-            i: by_index.get(i) or _place(i, dataset.read(sequence, i), labels[i], world_origin)
-            for i in range(window.start, window.stop)
-        }
-        placed = list(by_index.values())
+        placed = sweeps.take(window)
         rays = _group_rays(placed)
         moving = _moving_ids(rays, window.start, motion)
         for own in placed[window.own_start - window.start : window.own_stop - window.start]:
@@ -139,32 +139,29 @@ def _finish_sweep(
     config: QuerySamplingConfig,
     rng: np.random.Generator,
 ) -> FinishedSweep:
-    rows = describe_groups(own.xyz.astype(np.float64), own.label)
-    moves = np.isin(rows.group, moving)
-    still = sample_queries(_probed(rows, ~moves, config), rays, config, rng)
-    still = drop_contradicted(still, [p.image for p in placed], config)
-    in_motion = sample_queries(_probed(rows, moves, config), _group_rays([own], rows.group[moves]), config, rng)
+    groups = describe_groups(own.xyz.astype(np.float64), own.label, moving)
+    static = sample_queries(_probed(groups, ~groups.moving, config), rays, config, rng)
+    static = drop_contradicted(static, [p.image for p in placed], config)
+    own_rays = _group_rays([own], groups.group[groups.moving])
+    in_motion = sample_queries(_probed(groups, groups.moving, config), own_rays, config, rng)
     in_motion = drop_contradicted(in_motion, [own.image], config)
     sensor_SE3_block = inverse(own.sweep.world_SE3_sensor)
     sensor_SE3_block[:3, 3] += sensor_SE3_block[:3, :3] @ world_origin
-    world = GroupRows(
-        rows.group, rows.points, rows.centroid + world_origin, rows.box_min + world_origin, rows.box_max + world_origin
-    )
-    return FinishedSweep(
-        own.index, own.sweep, own.label, world, moves, _merge_by_group(still, in_motion, sensor_SE3_block)
-    )
+    in_world = {name: getattr(groups, name) + world_origin for name in ("centroid", "box_min", "box_max")}
+    queries = _merge_by_group(static, in_motion, sensor_SE3_block)
+    return FinishedSweep(own.index, own.sweep, own.label, replace(groups, **in_world), queries)
 
 
-def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QuerySamplingConfig) -> ProbedGroups:
+def _probed(groups: Groups, chosen: NDArray[np.bool_], config: QuerySamplingConfig) -> ProbedGroups:
     """Select the chosen groups that are of object size, and enlarge their boxes."""
-    width = (rows.box_max - rows.box_min)[:, :2].max(axis=1, initial=0)
-    keep = chosen & (rows.points >= config.group_points_min) & (width <= config.group_width_max_m)
-    margin = config.box_margin_m
-    return ProbedGroups(rows.group[keep], rows.points[keep], rows.box_min[keep] - margin, rows.box_max[keep] + margin)
+    width = (groups.box_max - groups.box_min)[:, :2].max(axis=1, initial=0)
+    keep = chosen & (groups.points >= config.group_points_min) & (width <= config.group_width_max_m)
+    box_min, box_max = groups.box_min[keep] - config.box_margin_m, groups.box_max[keep] + config.box_margin_m
+    return ProbedGroups(groups.group[keep], groups.points[keep], box_min, box_max)
 
 
-def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_block: NDArray[np.float64]) -> QuerySet:
+def _merge_by_group(a: Queries, b: Queries, sensor_SE3_block: NDArray[np.float64]) -> Queries:
     group, kind, source = (np.concatenate([getattr(q, name) for q in (a, b)]) for name in ("group", "kind", "source"))
     order = np.lexsort((source, kind, group))  # type and source too: similar neighbours compress better
     xyz = transform(sensor_SE3_block, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
-    return QuerySet(xyz, kind[order], group[order], source[order])
+    return Queries(xyz, kind[order], group[order], source[order])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
 from iscc_lidar.preprocess.describe.ray_image import RayImage, contradicted
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.cache.sweep import Queries
 
 _TYPES = np.array([OCCUPIED, FREE_NEAR, FREE_FAR], dtype=np.uint8)
 
@@ -65,16 +66,6 @@ class ProbedGroups:
     box_max: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class QuerySet:
-    """Queries in one frame, sorted by group: xyz float32 [M, 3], type, group, source sweep [M]."""
-
-    xyz: NDArray[np.float32]
-    kind: NDArray[np.uint8]
-    group: NDArray[np.int32]
-    source: NDArray[np.int32]
-
-
 def sort_rays(
     end: NDArray[np.float32], origin: NDArray[np.float32], sweep: NDArray[np.int32], group: NDArray[np.int32]
 ) -> WindowRays:
@@ -90,8 +81,8 @@ def sort_rays(
 
 def sample_queries(
     groups: ProbedGroups, rays: WindowRays, config: QuerySamplingConfig, rng: np.random.Generator
-) -> QuerySet:
-    """Sample a sweep's queries from the rays that ended on its groups, one third of each type."""
+) -> Queries:
+    """Sample a sweep's queries from the rays that ended on its groups, one third of each type; frame of the rays."""
     wanted = np.minimum(np.ceil(groups.points * config.per_point), config.per_group_max).astype(np.int64)
     row = np.repeat(np.arange(len(groups.group)), wanted)
     at = np.searchsorted(rays.group, groups.group[row])
@@ -109,10 +100,10 @@ def sample_queries(
         near_box + u * (1 - near_box),
     )
     xyz = (origin + share[:, None] * (end - origin)).astype(np.float32)
-    return QuerySet(xyz, kind, groups.group[row], rays.sweep[ray])
+    return Queries(xyz, kind, groups.group[row], rays.sweep[ray])
 
 
-def drop_contradicted(queries: QuerySet, images: list[RayImage], config: QuerySamplingConfig) -> QuerySet:
+def drop_contradicted(queries: Queries, images: list[RayImage], config: QuerySamplingConfig) -> Queries:
     """Drop the queries that a ray of any of the images contradicts."""
     wrong = np.zeros(len(queries.kind), dtype=bool)
     for image in images:
@@ -120,12 +111,8 @@ def drop_contradicted(queries: QuerySet, images: list[RayImage], config: QuerySa
         wrong[open_] = contradicted(
             queries.xyz[open_], queries.kind[open_] == OCCUPIED, image, config.delta_m, config.ray_tolerance_m
         )
-    return select(queries, ~wrong)
-
-
-def select(queries: QuerySet, keep: NDArray[np.bool_]) -> QuerySet:
-    """Select the queries where ``keep`` is true, in the same order."""
-    return QuerySet(queries.xyz[keep], queries.kind[keep], queries.group[keep], queries.source[keep])
+    keep = ~wrong
+    return Queries(queries.xyz[keep], queries.kind[keep], queries.group[keep], queries.source[keep])
 
 
 def _entry(

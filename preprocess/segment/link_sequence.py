@@ -7,12 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.segment.linking import (
-    LinkingConfig,
-    SweepLabels,
-    assign_sequence_ids,
-    link_shared_sweeps,
-)
+from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, assign_sequence_ids, link_shared_sweeps
 from iscc_lidar.preprocess.segment.segment_block import Arrays, labels_of
 
 

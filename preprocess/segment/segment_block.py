@@ -18,7 +18,7 @@ from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, link_shared_sweeps
-from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, SweepBuffer
+from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, WindowBuffer
 from iscc_lidar.shared.base.geometry import transform
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -44,9 +44,12 @@ class SegmentedBlock:
 
 
 def segment_block(
-    sweeps: SweepBuffer, windows: tuple[Window, ...], clustering: ClusteringConfig, linking: LinkingConfig
+    sweeps: WindowBuffer[GroundedSweep],
+    windows: tuple[Window, ...],
+    clustering: ClusteringConfig,
+    linking: LinkingConfig,
 ) -> SegmentedBlock:
-    """Cluster the windows of a block in order; every sweep is read and its ground removed once."""
+    """Cluster the windows of a block in order."""
     counts: list[int] = []
     links: list[NDArray[np.int32]] = []
     own: SweepLabels = {}
@@ -54,7 +57,7 @@ def segment_block(
     labels: SweepLabels = {}
     for window in windows:
         before = labels
-        labels = segment_window(sweeps.take(window.start, window.stop), window.start, clustering)
+        labels = segment_window(sweeps.take(window), window.start, clustering)
         counts.append(1 + max((int(label.max(initial=NOISE)) for label in labels.values()), default=NOISE))
         if before:
             links.append(link_shared_sweeps(before, labels, linking))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig, ground_mask
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.geometry import squared_lengths
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,17 @@ def remove_ground(sweep: Sweep, ranges: RangeConfig, ground: GroundRemovalConfig
     return GroundedSweep(sweep, label)
 
 
-class SweepBuffer:
-    """The sweeps of the current window; each is read and its ground removed once while windows move forward."""
+class WindowBuffer(Generic[T]):
+    """Sweeps of the current window, each read and processed once by ``load`` while windows move forward."""
 
-    def __init__(self, dataset: Dataset, sequence: str, ranges: RangeConfig, ground: GroundRemovalConfig) -> None:
-        self._source = (dataset, sequence)
-        self._configs = (ranges, ground)
-        self._sweeps: dict[int, GroundedSweep] = {}
+    def __init__(self, load: Callable[[int], T]) -> None:
+        self._load = load
+        self._sweeps: dict[int, T] = {}
 
-    def take(self, start: int, stop: int) -> list[GroundedSweep]:
-        """Return sweeps ``start`` up to ``stop``, and drop earlier ones."""
-        self._sweeps = {index: sweep for index, sweep in self._sweeps.items() if index >= start}
-        dataset, sequence = self._source
-        for index in range(start, stop):
+    def take(self, window: Window) -> list[T]:
+        """Return the sweeps of a window, and drop earlier ones."""
+        self._sweeps = {index: sweep for index, sweep in self._sweeps.items() if index >= window.start}
+        for index in range(window.start, window.stop):
             if index not in self._sweeps:
-                self._sweeps[index] = remove_ground(dataset.read(sequence, index), *self._configs)
-        return [self._sweeps[index] for index in range(start, stop)]
+                self._sweeps[index] = self._load(index)
+        return list(self._sweeps.values())

@@ -31,11 +31,6 @@ def sequence_name(config: SynthConfig, index: int) -> str:
     return f"{index:0{max(2, len(str(config.sequences - 1)))}d}"
 
 
-def write_synthetic(root: Path, config: SynthConfig) -> list[Path]:
-    """Write all sequences below root, one by one; returns their folders. See ``write_sequence``."""
-    return [write_sequence(root, config, index) for index in range(config.sequences)]
-
-
 def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
     """Write ``root/sequences/NN/{velodyne,labels,label_2,poses.txt,calib.txt,times.txt}`` for one street.
 

@@ -18,7 +18,7 @@ from iscc_lidar.preprocess.plan.sequence_job import SequenceJob, block_key, ids_
 from iscc_lidar.preprocess.segment.link_sequence import link_sequence
 from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
 from iscc_lidar.preprocess.segment.segment_block import labels_of, segment_block, segmented_arrays
-from iscc_lidar.preprocess.segment.sweeps import SweepBuffer
+from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, remove_ground
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.preprocess.tasks.step_files import has_step, read_step, write_step
 from iscc_lidar.preprocess.write.block import find_block, write_block
@@ -49,8 +49,9 @@ def segment_task(job: SequenceJob, block: int) -> Segmented:
     key = segment_key(job, block, digest)
     name = job.segmented_file(block, key)
     if not has_step(job.store, name, key):
-        sweeps = SweepBuffer(job.dataset, job.sequence, job.config.range, job.config.ground)
-        segmented = segment_block(sweeps, job.blocks[block], job.config.clustering, job.config.linking)
+        dataset, sequence, config = job.dataset, job.sequence, job.config
+        sweeps = WindowBuffer(lambda i: remove_ground(dataset.read(sequence, i), config.range, config.ground))
+        segmented = segment_block(sweeps, job.blocks[block], config.clustering, config.linking)
         write_step(job.store, name, key, segmented_arrays(segmented))
     report_sweeps(SEGMENT_SHARE * job.own_sweeps(block))
     return Segmented(key, digest)

@@ -22,9 +22,9 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, BOXES_FILE, GROUPS_FILE, SWEEPS_FILE
 from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
-from iscc_lidar.preprocess.describe.groups import GroupRows
 from iscc_lidar.shared.base.files import sha256
 from iscc_lidar.shared.cache.block import row_checksum
+from iscc_lidar.shared.cache.sweep import Groups
 from iscc_lidar.shared.store.store import Store
 
 
@@ -35,13 +35,12 @@ class _StoredSweep:
     Attributes:
         arrays: its rows of the block's arrays, along the last axis.
         row: its row of the sweeps table, still without checksums.
-        groups, moving, boxes: as in FinishedSweep and its Sweep.
+        groups, boxes: as in FinishedSweep and its Sweep.
     """
 
     arrays: dict[str, NDArray[Any]]
     row: dict[str, Any]
-    groups: GroupRows
-    moving: NDArray[np.bool_]
+    groups: Groups
     boxes: Boxes | None
 
 
@@ -87,7 +86,7 @@ def _stored(s: FinishedSweep) -> _StoredSweep:
         arrays["semantic"] = sweep.semantic
     if sweep.pixel is not None:
         arrays["pixel"] = sweep.pixel.T
-    return _StoredSweep(arrays, _sweep_row(s), s.groups, s.moving, sweep.boxes)
+    return _StoredSweep(arrays, _sweep_row(s), s.groups, sweep.boxes)
 
 
 def _equalise_arrays(sweeps: list[_StoredSweep]) -> None:
@@ -185,28 +184,26 @@ def _camera(camera: Camera) -> dict[str, Any]:
 
 
 def _groups_table(sweeps: list[_StoredSweep]) -> pa.Table:
-    columns = {
-        "sweep": np.concatenate([np.full(len(s.groups.group), s.row["sweep"], np.int32) for s in sweeps]),
-        "group": np.concatenate([s.groups.group for s in sweeps]),
-        "points": np.concatenate([s.groups.points for s in sweeps]),
-        "moving": np.concatenate([s.moving for s in sweeps]),
-    }
-    arrays = {name: pa.array(values) for name, values in columns.items()}
-    for name in ("centroid", "box_min", "box_max"):
-        flat = np.concatenate([getattr(s.groups, name) for s in sweeps]).ravel()
-        flat = np.rint(flat / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
-        arrays[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 3)
-    return pa.table([arrays[name] for name in tables.GROUPS.names], schema=tables.GROUPS)
+    columns = [pa.array(np.concatenate([np.full(len(s.groups.group), s.row["sweep"], np.int32) for s in sweeps]))]
+    for name in tables.GROUPS.names[1:]:
+        values = np.concatenate([getattr(s.groups, name) for s in sweeps])
+        if values.ndim > 1:  # positions
+            values = np.rint(values / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
+        columns.append(_column(values))
+    return pa.table(columns, schema=tables.GROUPS)
 
 
 def _boxes_table(sweeps: list[_StoredSweep]) -> pa.Table:
     labelled = [(s.row["sweep"], s.boxes) for s in sweeps if s.boxes is not None]
-    arrays = {"sweep": pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in labelled]))}
+    columns = [pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in labelled]))]
     for name in tables.BOXES.names[1:]:
-        values = np.concatenate([getattr(boxes, name) for _, boxes in labelled])
-        flat = pa.array(values.ravel().tolist() if name == "kind" else values.ravel())
-        arrays[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-    return pa.table([arrays[name] for name in tables.BOXES.names], schema=tables.BOXES)
+        columns.append(_column(np.concatenate([getattr(boxes, name) for _, boxes in labelled])))
+    return pa.table(columns, schema=tables.BOXES)
+
+
+def _column(values: NDArray[Any]) -> pa.Array:
+    flat = pa.array(values.ravel().tolist() if values.dtype.kind == "U" else values.ravel())
+    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

@@ -220,7 +220,7 @@ def test_other_folders_and_other_caches_are_left_alone(
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/holiday.jpg").touch()
-    with pytest.raises(UserError, match=r"is not a cache, it holds holiday\.jpg"):
+    with pytest.raises(UserError, match=r"is not a cache, it contains holiday\.jpg"):
         run(tiny_streets, tmp_path / "photos", tiny_config)
 
 

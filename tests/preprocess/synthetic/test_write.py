@@ -12,11 +12,16 @@ from scipy.spatial import cKDTree
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.semantics import BUILDING, CAR, MOVING, THINGS, TRUCK
-from iscc_lidar.preprocess.synthetic.write import sequence_name, write_sequence, write_synthetic
+from iscc_lidar.preprocess.synthetic.write import sequence_name, write_sequence
 from iscc_lidar.shared.base.errors import UserError
 
 SMALL = SynthConfig(sequences=2, sweeps=3, seed=5, beams=16, columns=128)
 FULL = SynthConfig(sequences=6, sweeps=6, seed=1, columns=512)
+
+
+def write_all(root: Path, config: SynthConfig) -> list[Path]:
+    return [write_sequence(root, config, index) for index in range(config.sequences)]
+
 
 # SemanticKITTI's learning map for the ids that occur here.
 TRAIN_CLASS = {
@@ -87,11 +92,11 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def test_same_seed_same_bytes_in_any_order(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "a", SMALL)
+    write_all(tmp_path / "a", SMALL)
     for index in (1, 0):
         write_sequence(tmp_path / "b", SMALL, index)
     assert files(tmp_path / "a") == files(tmp_path / "b")
-    write_synthetic(tmp_path / "c", dataclasses.replace(SMALL, seed=6))
+    write_all(tmp_path / "c", dataclasses.replace(SMALL, seed=6))
     first, other = files(tmp_path / "a"), files(tmp_path / "c")
     assert first.keys() == other.keys()
     bins = [name for name in first if name.endswith(".bin")]
@@ -99,7 +104,7 @@ def test_same_seed_same_bytes_in_any_order(tmp_path: Path) -> None:
 
 
 def test_layout_is_semantickittis(tmp_path: Path) -> None:
-    folders = write_synthetic(tmp_path, SMALL)
+    folders = write_all(tmp_path, SMALL)
     assert [f.relative_to(tmp_path).as_posix() for f in folders] == ["sequences/00", "sequences/01"]
     assert sorted(files(folders[0])) == sorted(
         ["calib.txt", "poses.txt", "times.txt", "synthetic.json"]
