@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -52,9 +52,9 @@ class StepTimes:
 
     Attributes:
         compute: device, engine, precision and number of processes of a run.
-        engines: the native one's plain PyTorch path, with which all are compared, then the engines of this machine.
+        engines: the native one's plain PyTorch path, the reference for outputs, then the engines of this machine.
         absent: why TorchSparse is not among them; None where it is.
-        voxels: mean number of voxels of a step, both views.
+        batch: size of the first step.
         load_s: median seconds in which one process loads a step: reads, decodes, augments and voxelises sweeps.
         step_s: mean seconds of a step in a loop with the loader.
         wait_s: mean seconds of it that wait for the loader.
@@ -63,7 +63,7 @@ class StepTimes:
     compute: dict[str, str]
     engines: tuple[EngineTime, ...]
     absent: str | None
-    voxels: float
+    batch: str
     load_s: float
     step_s: float
     wait_s: float
@@ -90,30 +90,33 @@ def time_training(cache: Cache, config: PretrainConfig, steps: int) -> StepTimes
     with oom_to_user_error(), worker_death_to_user_error(), tqdm(bar_format="{desc} [{elapsed}]", leave=False) as bar:
         bar.set_description("bench: loading")
         in_memory, load_s = _load(cache, config, compute, steps)
+        learner = _learner(cache, config, 1 + steps)
         bar.set_description("bench: steps with each engine")
-        engines, absent = _time_engines(_learner(cache, config, 1 + steps), in_memory)
+        engines, absent = _time_engines(learner, in_memory)
         bar.set_description("bench: steps with the loader")
         step_s, wait_s = _time_with_loader(cache, config, compute, steps)
-    voxels = statistics.mean(sum(len(b.view1.coords) + len(b.view2.coords) for b in step) for step in in_memory)
-    return StepTimes(compute.summary(), engines, absent, voxels, load_s, step_s, wait_s)
+    batch = learner.describe_batches(in_memory[0])
+    return StepTimes(compute.summary(), engines, absent, batch, load_s, step_s, wait_s)
 
 
 def describe(times: StepTimes, config: PretrainConfig) -> str:
     """Format the figures as text, one line each."""
-    train, apart = config.train, times.disagreeing
+    train, differing = config.train, times.disagreeing
     compute = ", ".join(f"{name} {value}" for name, value in times.compute.items())
     on_cpu = f"; {cpu_library.description()}" if times.compute["device"] == "cpu" else ""
-    batch = f"{train.batch_size} pairs, {times.voxels:,.0f} voxels"
     waiting = f"{times.wait_s:.3f} s ({times.wait_s / times.step_s:.0%}) of it waiting for them"
     fastest = min(times.engines[1:], key=lambda engine: engine.step_s)
-    lines = [f"computes   {compute}{on_cpu}", f"loading    {times.load_s:.3f} s per step ({batch}) in one process"]
+    lines = [
+        f"computes   {compute}{on_cpu}",
+        f"loading    {times.load_s:.3f} s per step in one process; the first: {times.batch}",
+    ]
     for engine in times.engines:
         step = f"{engine.step_s:.3f} s per step in {engine.precision}"
         lines.append(f"engine     {engine.name:<14} {step}; fp32 output differs by {engine.difference:.1e}")
     if times.absent:
         lines.append(f"engine     no TorchSparse: {times.absent}")
     lines += [
-        f"outputs    {f'DIFFER by more than {AGREEMENT:g}: ' + ', '.join(apart) if apart else 'agree'}",
+        f"outputs    {f'DIFFER by more than {AGREEMENT:g}: ' + ', '.join(differing) if differing else 'agree'}",
         f"fastest    {fastest.name}; train.engine={train.engine} takes {times.compute['engine']}",
         f"training   {times.step_s:.3f} s per step with {train.loader_workers} loader processes, {waiting}",
     ]
@@ -128,7 +131,7 @@ def relative_difference(ours: Tensor, theirs: Tensor) -> float:
 def _time_engines(learner: PretrainLearner, in_memory: list[Step]) -> tuple[tuple[EngineTime, ...], str | None]:
     """Time each engine of this machine on the same steps; also return why TorchSparse is not among them."""
     native = _compute(learner.config, "native")
-    with _plain_pytorch():
+    with fused.switched_off(), cpu_library.switched_off():
         expected = _output(learner.config, native, in_memory[0][0])
         times = [_time_engine("plain PyTorch", learner, native, in_memory, expected)]
     times.append(_time_engine("native", learner, native, in_memory, expected))
@@ -210,12 +213,6 @@ def _output(config: PretrainConfig, compute: Compute, batch: Batch) -> Tensor:
 
 def _compute(config: PretrainConfig, engine: EngineName) -> Compute:
     return compute_of(replace(config.train, engine=engine))
-
-
-@contextmanager
-def _plain_pytorch() -> Iterator[None]:
-    with fused.switched_off(), cpu_library.switched_off():
-        yield
 
 
 def _now(compute: Compute) -> float:

@@ -47,7 +47,7 @@ def test_the_command_times_steps_and_engines(cache_path: Path, recipe: Path) -> 
     assert done.exit_code == 0, done.output
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert lines["computes"].startswith("device cpu, engine native, precision fp32, processes 1; ")
-    assert "s per step (2 pairs, " in lines["loading"]
+    assert "s per step in one process; the first: " in lines["loading"]
     assert lines["outputs"] == "agree"
     assert lines["fastest"] == "native; train.engine=auto takes native"
     assert "with 0 loader processes" in lines["training"]
