@@ -21,7 +21,7 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.percent <= 100:
-            raise ValueError(f"labels.percent must lie above 0 and up to 100, not {self.percent}")
+            raise ValueError(f"labels.percent must be above 0 and at most 100, not {self.percent}")
         if self.seed < 0:
             raise ValueError(f"labels.seed must be 0 or more, not {self.seed}")
 
@@ -29,7 +29,7 @@ class LabelConfig:
 def labelled_places(
     cache: Cache,
     config: LabelConfig,
-    every: Callable[[Cache], list[Place]],
+    labelled_sweeps: Callable[[Cache], list[Place]],
     listed: Path | None = None,
     among: Path | None = None,
 ) -> list[Place]:
@@ -38,7 +38,7 @@ def labelled_places(
     Args:
         cache: the training sweeps.
         config: the fraction to draw.
-        every: lists all sweeps that have labels.
+        labelled_sweeps: lists all sweeps that have labels.
         listed: list of the sweeps to return; nothing is drawn.
         among: list of the sweeps to draw from; None draws from all.
 
@@ -48,22 +48,22 @@ def labelled_places(
     if listed is not None:
         return listed_places(cache, listed)
     names = sweep_names(cache)
-    known = _labelled(cache, names, every, among)
+    known = _labelled(cache, names, labelled_sweeps, among)
     return places_of(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
 
 
-def count_labelled(cache: Cache, every: Callable[[Cache], list[Place]], among: Path | None = None) -> int:
+def count_labelled(cache: Cache, labelled_sweeps: Callable[[Cache], list[Place]], among: Path | None = None) -> int:
     """Count the sweeps with labels, of the cache or of a list. Raises UserError as labelled_places."""
-    return sum(map(len, _labelled(cache, sweep_names(cache), every, among).values()))
+    return sum(map(len, _labelled(cache, sweep_names(cache), labelled_sweeps, among).values()))
 
 
 def _labelled(
-    cache: Cache, names: dict[str, list[str]], every: Callable[[Cache], list[Place]], among: Path | None
+    cache: Cache, names: dict[str, list[str]], labelled_sweeps: Callable[[Cache], list[Place]], among: Path | None
 ) -> dict[str, list[str]]:
     """Return the names of the sweeps with labels by sequence; with the list ``among``, only of those in it."""
     chosen = set(read_list(among, names)) if among is not None else None
     found: dict[str, list[str]] = {sequence: [] for sequence in names}
-    for sequence, index in every(cache):
+    for sequence, index in labelled_sweeps(cache):
         name = names[sequence][index]
         if chosen is None or (sequence, name) in chosen:
             found[sequence].append(name)
