@@ -8,7 +8,7 @@ ROOT    ?= $(if $(filter synthetic,$(DATASET)),data/synthetic)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
 SEEDS   ?= 0 1 2
-# What make bench scores and reads where it is there: instance-labelled sweeps in SemanticKITTI's layout; NAME=ROOT
+# Real samples that make bench scores and reads if present: instance-labelled SemanticKITTI layout; NAME=ROOT
 REAL    ?= $(SAMPLES)/semantickitti_from_pandaset
 READ    ?= semantickitti=$(SAMPLES)/semantickitti semantickitti=$(REAL) semantickitti=$(SAMPLES)/kitti_raw_as_odometry \
            kitti=$(SAMPLES)/kitti_detection waymo=$(SAMPLES)/waymo_v2_from_pandaset argoverse2=$(SAMPLES)/av2
@@ -115,8 +115,8 @@ test-all: $(READY) ## all tests, the long ones too
 
 bench: OUT = runs/bench
 bench: preprocess ## tables of group quality and speed; the figures, flat, in OUT/bench.json
-	$(BIN)/iscc-preprocess bench $(ROOT) --out $(OUT) --real $(REAL) $(READ:%=--adapter %) $(ARGS)
-	$(BIN)/iscc-train bench --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
+	$(BIN)/python tests/benchmarks preprocess $(ROOT) --out $(OUT) --real $(REAL) $(READ:%=--adapter %) $(ARGS)
+	$(BIN)/python tests/benchmarks train --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
 evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes each, and score frozen features on streets never seen
 	$(BIN)/iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=3000

@@ -1,1 +1,1 @@
-"""What a cache looks like on disk: codes, arrays, tables, manifest. The single source of the format."""
+"""The format of a cache: codes, arrays, tables, manifest. Specification, schema, reader and writer follow from it."""

@@ -1,4 +1,4 @@
-"""Write FORMAT.md and the manifest's JSON Schema: ``python -m iscc_lidar.data_schemas``; ``--check`` compares alone."""
+"""Write FORMAT.md and the manifest's JSON Schema: ``python -m iscc_lidar.data_schemas``; ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iscc_lidar.data_schemas.manifest_schema import manifest_schema
 
 
 def documents() -> dict[Path, str]:
-    """What is generated, by the file that it is committed as."""
+    """Generate the documents, by the file that each is committed as."""
     folder = Path(__file__).resolve().parent
     return {
         folder / "FORMAT.md": format_page(),
@@ -20,7 +20,7 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write, or with --check say which are stale; exit status."""
+    """Write the documents, or with --check report which are stale; returns the exit status."""
     stale = [path for path, text in documents().items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:

@@ -1,7 +1,7 @@
 """The Zarr arrays of a block: names, axes, dtypes, units, frames, meanings.
 
-A block holds successive sweeps of one sequence. Points of all its sweeps lie behind one another in
-the raw files' order; ``point_start`` says where each sweep begins. Queries likewise.
+A block contains successive sweeps of one sequence. The points of its sweeps are concatenated, in the order of the raw
+files; ``point_start`` is the first row of each sweep. Queries are stored in the same way.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Final
 from iscc_lidar.data_schemas.labels import CODES, FILL
 
 POSITION_QUANTUM_M: Final = 0.004
-"""Metres per step of the int16 positions: 2 mm error at most, and a reach of 131 m."""
+"""Metres per step of the int16 positions: an error of at most 2 mm, and a range of 131 m."""
 
 CHUNK_ROWS: Final = 65_536
-"""Rows of a chunk: about half a 64-beam sweep. Readers must take the value from the array itself."""
+"""Rows of a chunk: about half of a 64-beam sweep. Readers must take the value from the array itself."""
 
 OCCUPIED: Final = 0
 FREE_NEAR: Final = 1
 FREE_FAR: Final = 2
 
-_HOLE: Final = -(2**15)
+_MISSING: Final = -(2**15)
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class ArraySpec:
     Attributes:
         name: its name in the block's Zarr group.
         dtype: of its elements, little-endian on disk.
-        rows: what its last axis runs over. "points" and "queries": the rows of all sweeps behind one another.
-        meaning: what an element says, where ``values`` does not.
-        fill: fill value; as far as the dtype has room no legal value, so that a hole shows.
+        rows: what its last axis counts. "points" and "queries": those of all sweeps, concatenated.
+        meaning: of an element that is not in ``values``. Stored in the array's attributes.
+        fill: fill value; not a legal value if the dtype has room for one, so that missing data is noticed.
         unit: of an element.
         frame: coordinate frame of a position.
-        values: elements with a meaning of their own.
-        planes: length of the first of two axes, 0 where there is only one.
-        optional: whether a block may be without it.
+        values: elements with a special meaning.
+        planes: length of the first of two axes, 0 if there is only one axis.
+        optional: whether a block may lack it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ArraySpec:
 
     @property
     def by_sweep(self) -> bool:
-        """Whether every sweep has rows of its own, whose checksum the table of sweeps holds."""
+        """Whether each sweep has rows of its own, whose checksum is in the sweeps table."""
         return self.rows in ("points", "queries")
 
 
@@ -65,10 +65,10 @@ BLOCK_ARRAYS: Final = (
         "int16",
         "points",
         "x, y, z of the return",
-        fill=_HOLE,
+        fill=_MISSING,
         unit=f"{POSITION_QUANTUM_M} m",
         frame="sensor frame of its sweep",
-        values={0: "all three: the point does not exist", 2**15 - 1: "or its negative: this far or further"},
+        values={0: "all three: invalid point", 2**15 - 1: "or its negative: clipped, at least this far"},
         planes=3,
     ),
     ArraySpec("intensity", "uint8", "points", "intensity, normalised by the data set's rule", fill=0, unit="1/255"),
@@ -104,7 +104,7 @@ BLOCK_ARRAYS: Final = (
         "int16",
         "queries",
         "x, y, z of the occupancy query",
-        fill=_HOLE,
+        fill=_MISSING,
         unit=f"{POSITION_QUANTUM_M} m",
         frame="sensor frame of the sweep that it belongs to",
         planes=3,
@@ -116,9 +116,9 @@ BLOCK_ARRAYS: Final = (
         "",
         fill=255,
         values={
-            OCCUPIED: "occupied, behind a surface",
+            OCCUPIED: "occupied, just behind a surface",
             FREE_NEAR: "free, just before a surface",
-            FREE_FAR: "free, further off",
+            FREE_FAR: "free, anywhere between the sensor and the surface",
         },
     ),
     ArraySpec("query_group", "int32", "queries", "id of the group that it probes, ascending within a sweep", fill=FILL),

@@ -1,4 +1,4 @@
-"""Labelled boxes around objects of a sweep, and the camera that they were labelled in, if any."""
+"""Labelled boxes of a sweep, and the camera whose image they were labelled in, if any."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Boxes:
-    """Labelled boxes of one sweep, in the order of the data set's file; upright in the sensor frame; N rows.
+    """N labelled boxes of one sweep, in the order of the dataset's file; upright in the sensor frame.
 
     Attributes:
-        kind: str [N], the data set's own name of the class. Areas of the image alone ("DontCare") are among them.
-        centre: float64 [N, 3], metres, sensor frame; not a number where there is no place in space.
-        size: float64 [N, 3], length along the heading, width, height, metres; not a number likewise.
-        heading: float64 [N], radians about up, from x to y.
-        truncation: float64 [N], share of it beyond the image; not a number where nobody says.
-        occlusion: int32 [N], 0 none, 1 some, 2 much, 3 not known; -1 where nobody says.
-        image_box: float64 [N, 4], left, top, right, bottom in the image, pixels; not a number without an image.
+        kind: str [N], the dataset's name of the class, also "DontCare" for areas of the image without a 3-D box.
+        centre: float64 [N, 3], metres, sensor frame; NaN without a 3-D box.
+        size: float64 [N, 3], length along the heading, width, height, metres; NaN without a 3-D box.
+        heading: float64 [N], radians about z, from x to y; NaN without a 3-D box.
+        truncation: float64 [N], share of the box outside the image; NaN where not annotated.
+        occlusion: int32 [N], 0 none, 1 partly, 2 largely, 3 unknown; -1 where not annotated.
+        image_box: float64 [N, 4], left, top, right, bottom in the image, pixels; NaN without an image.
     """
 
     kind: NDArray[np.str_]
@@ -32,7 +32,7 @@ class Boxes:
     image_box: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        """Refuse what is not as stated above. Raises ValueError."""
+        """Check shapes and sizes. Raises ValueError."""
         n = len(self.kind)
         for name, shape in (("centre", (n, 3)), ("size", (n, 3)), ("heading", (n,)), ("image_box", (n, 4))):
             if getattr(self, name).shape != shape:
@@ -45,18 +45,18 @@ class Boxes:
 
     @property
     def bottom(self) -> NDArray[np.float64]:
-        """Z of what they stand on, metres: float64 [N]."""
+        """Z of the lower faces, metres: float64 [N]."""
         lower: NDArray[np.float64] = self.centre[:, 2] - self.size[:, 2] / 2
         return lower
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        """Some of the boxes."""
+        """Select boxes by index or mask."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera whose image boxes were labelled in.
+    """A camera in whose image boxes were labelled.
 
     Attributes:
         image_P_camera: float64 [3, 4], projects homogeneous camera coordinates (x right, y down, z forward) to pixels.
@@ -71,7 +71,7 @@ class Camera:
     height: int
 
     def project(self, xyz: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixels [N, 2] and depth [N] in metres of points [N, 3] in the sensor frame; pixels mean nothing behind it."""
+        """Project points [N, 3], sensor frame, to pixels [N, 2] and depth [N] in metres; pixels need depth > 0."""
         homogeneous = np.concatenate([xyz.astype(np.float64), np.ones((len(xyz), 1))], axis=1)
         image = homogeneous @ (self.image_P_camera @ self.camera_SE3_sensor).T
         depth = image[:, 2]
@@ -79,7 +79,7 @@ class Camera:
         return image[:, :2] / safe[:, None], depth
 
     def sees(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether points [N, 3] in the sensor frame lie within the image: bool [N]."""
+        """Return which points [N, 3], sensor frame, lie within the image: bool [N]."""
         pixel, depth = self.project(xyz)
         inside: NDArray[np.bool_] = (
             (depth > 0) & (pixel >= 0).all(axis=1) & (pixel[:, 0] < self.width) & (pixel[:, 1] < self.height)
@@ -90,20 +90,20 @@ class Camera:
 def boxes_in_space(
     kind: NDArray[np.str_], centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
 ) -> Boxes:
-    """Boxes of which nothing is said but where they are."""
+    """Make boxes without truncation, occlusion and image box."""
     n = len(kind)
     return Boxes(kind, centre, size, heading, np.full(n, np.nan), np.full(n, -1, np.int32), np.full((n, 4), np.nan))
 
 
 def no_boxes() -> Boxes:
-    """None at all."""
+    """Make an empty set of boxes."""
     return boxes_in_space(np.zeros(0, dtype="U1"), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))
 
 
 def footprints(
     centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Corners, in order around them, of boxes seen from above, centre and size [N, 2]: float64 [N, 4, 2]."""
+    """Compute the corners, counter-clockwise, of boxes seen from above, centre and size [N, 2]: float64 [N, 4, 2]."""
     signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) / 2
     x, y = np.moveaxis(signs[None] * size[:, None], -1, 0)
     cos, sin = np.cos(heading)[:, None], np.sin(heading)[:, None]
@@ -114,14 +114,14 @@ def footprints(
 def box_corners(
     centre: NDArray[np.float64], size: NDArray[np.float64], heading: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The eight corners of boxes, the lower four first: float64 [N, 8, 3], in the frame of the boxes."""
+    """Compute the eight corners of boxes, the lower four first: float64 [N, 8, 3], in the frame of the boxes."""
     around = np.tile(footprints(centre[:, :2], size[:, :2], heading), (1, 2, 1))
     height = centre[:, 2:] + np.repeat(size[:, 2:] * [-0.5, 0.5], 4, axis=1)
     return np.concatenate([around, height[..., None]], axis=-1)
 
 
 def image_area(image_box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area of boxes in the image [N, 4], square pixels: float64 [N]."""
+    """Compute the area of boxes in the image [N, 4], square pixels: float64 [N]."""
     area: NDArray[np.float64] = (image_box[:, 2:] - image_box[:, :2]).prod(axis=1)
     return area
 
@@ -129,8 +129,8 @@ def image_area(image_box: NDArray[np.float64]) -> NDArray[np.float64]:
 def points_in_box(
     xyz: NDArray[np.floating], centre: NDArray[np.float64], size: NDArray[np.float64], heading: float
 ) -> NDArray[np.bool_]:
-    """Which points [N, 3] lie in one box: bool [N]."""
-    reach = np.hypot(size[0], size[1]) / 2 + 1e-6  # most points are far: what is beyond the corners is not turned
+    """Return which points [N, 3] lie in one box: bool [N]."""
+    reach = np.hypot(size[0], size[1]) / 2 + 1e-6  # most points are beyond the corners, and need not be rotated
     near = np.flatnonzero((np.abs(xyz[:, 0] - centre[0]) <= reach) & (np.abs(xyz[:, 1] - centre[1]) <= reach))
     away = xyz[near] - centre
     along = np.cos(heading) * away[:, 0] + np.sin(heading) * away[:, 1]

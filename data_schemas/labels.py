@@ -7,13 +7,13 @@ NOISE: Final = -1
 GROUND: Final = -2
 """Ground surface; never part of a group."""
 NOT_CONSIDERED: Final = -3
-"""Out of range, within the vehicle's own footprint, or not a finite point; its position may be meaningless."""
+"""Ignored: out of range, on the ego vehicle, or an invalid point, whose position may be meaningless."""
 FILL: Final = -(2**31)
-"""Never a legal label: where it shows, data is missing."""
+"""Not a legal label: indicates missing data."""
 
 CODES: Final = {
     NOISE: "noise: above ground and in range, but in no group",
     GROUND: "ground",
-    NOT_CONSIDERED: "not considered: out of range, the vehicle itself, or not a finite point",
+    NOT_CONSIDERED: "ignored: out of range, on the ego vehicle, or an invalid point",
 }
 """Every legal label below 0."""

@@ -1,4 +1,4 @@
-"""The manifest: what a cache holds. It is written last; without it there is no cache."""
+"""The manifest: names and checksums of everything in a cache. It is written last; without it there is no cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from iscc_lidar.data_schemas.said import said
+from iscc_lidar.data_schemas.described import described
 from iscc_lidar.data_schemas.window import Window
 
 FORMAT_NAME: Final = "iscc-lidar-cache"
@@ -25,7 +25,7 @@ BOXES_FILE: Final = "boxes.parquet"
 
 SHA256: Final = "[0-9a-f]{64}"
 PATH: Final = r"(?!\.\.?(/|$))[^/\\\x00]+(/(?!\.\.?(/|$))[^/\\\x00]+)*"
-"""A relative path with forward slashes that stays below where it starts."""
+"""A relative path with forward slashes that does not leave its starting folder."""
 VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
 
 
@@ -33,61 +33,61 @@ _BEFORE_DIGEST: Final = ',\n "digest"'
 
 
 class ManifestError(ValueError):
-    """The text is not a manifest that this version can read. The message says why."""
+    """The text is not a manifest that this version can read. The message gives the reason."""
 
 
 @dataclass(frozen=True)
 class BlockEntry:
-    """Some successive sweeps of a sequence, which share a folder."""
+    """Consecutive sweeps of a sequence, stored in one folder."""
 
-    path: str = said("the block's folder, from the cache's", PATH)
-    start: int = said("its first sweep")
-    stop: int = said("the sweep after its last one")
-    digest: str = said("SHA-256 of its `block.json`", SHA256)
+    path: str = described("the block's folder, relative to the cache", PATH)
+    start: int = described("index of its first sweep")
+    stop: int = described("index of its last sweep + 1")
+    digest: str = described("SHA-256 of its `block.json`", SHA256)
 
 
 @dataclass(frozen=True)
 class SequenceEntry:
-    """A sequence."""
+    """A sequence of the cache."""
 
-    name: str = said("the data set's own name of it")
-    sweeps: int = said("number of its sweeps")
-    windows: tuple[Window, ...] = said("sweeps that were stacked together, in order; every sweep is one window's own")
-    blocks: tuple[BlockEntry, ...] = said("in order; together they hold every sweep once")
+    name: str = described("the dataset's name of the sequence")
+    sweeps: int = described("number of its sweeps")
+    windows: tuple[Window, ...] = described("windows in order; every sweep is owned by one window")
+    blocks: tuple[BlockEntry, ...] = described("blocks in order; every sweep is in one block")
 
 
 @dataclass(frozen=True)
 class SkippedSequence:
-    """A sequence that was asked for and is not in the cache."""
+    """A sequence that was requested but is not in the cache."""
 
-    name: str = said("the data set's own name of it")
-    reason: str = said("what was wrong with its data")
+    name: str = described("the dataset's name of the sequence")
+    reason: str = described("the problem with its data")
 
 
 @dataclass(frozen=True)
 class Manifest:
     """A cache's table of contents."""
 
-    dataset: str = said("name of the data set's reader")
-    config_key: str = said("SHA-256 over all that the result depends on besides the sweeps", SHA256)
-    class_names: tuple[str, ...] = said('names of the semantic classes, the first "unlabelled"; empty without labels')
-    sequences: tuple[SequenceEntry, ...] = said("what the cache holds")
-    skipped: tuple[SkippedSequence, ...] = said("what it should hold and does not")
-    made_by: dict[str, Any] = said("options, seed and versions of the program that wrote it; for people")
+    dataset: str = described("name of the dataset's adapter")
+    config_key: str = described("SHA-256 of all that the result depends on besides the sweeps", SHA256)
+    class_names: tuple[str, ...] = described('names of the semantic classes, first "unlabelled"; empty without labels')
+    sequences: tuple[SequenceEntry, ...] = described("sequences of the cache")
+    skipped: tuple[SkippedSequence, ...] = described("sequences that were requested but left out")
+    made_by: dict[str, Any] = described("options, seed and versions of the program that wrote it, for information only")
 
 
 def to_json(manifest: Manifest) -> str:
-    """Write a manifest as JSON text, its digest last."""
-    head = {"format": FORMAT_NAME, "version": f"{FORMAT_MAJOR}.{FORMAT_MINOR}"}
-    body = json.dumps(head | dataclasses.asdict(manifest), indent=1).removesuffix("\n}")
+    """Convert a manifest to JSON text, its digest last."""
+    header = {"format": FORMAT_NAME, "version": f"{FORMAT_MAJOR}.{FORMAT_MINOR}"}
+    body = json.dumps(header | dataclasses.asdict(manifest), indent=1).removesuffix("\n}")
     return body + _ending(body)
 
 
 def from_json(text: str) -> Manifest:
-    """Read a manifest. A higher MINOR and unknown keys are accepted.
+    """Parse a manifest. A higher MINOR and unknown keys are accepted.
 
     Raises:
-        ManifestError: not a manifest, of another MAJOR, damaged, or at odds with itself.
+        ManifestError: not a manifest, of another MAJOR, damaged, or inconsistent.
     """
     try:
         content = json.loads(text)
@@ -98,18 +98,18 @@ def from_json(text: str) -> Manifest:
         raise ManifestError(f"its format is {found!r}, expected {FORMAT_NAME!r}")
     _check_version(content.get("version"))
     if not text.endswith(_ending(text.rpartition(_BEFORE_DIGEST)[0])):
-        raise ManifestError("damaged, its own digest differs; preprocess again, which redoes only what is missing")
+        raise ManifestError("damaged, its digest does not match; preprocess again, which redoes only what is missing")
     manifest: Manifest = _build(Manifest, content, "manifest")
     for sequence in manifest.sequences:
         _check_blocks(sequence)
     names = [sequence.name for sequence in manifest.sequences]
     if len(set(names)) < len(names):
-        raise ManifestError("a sequence stands in it twice")
+        raise ManifestError("it contains a sequence twice")
     return manifest
 
 
 def _ending(body: str) -> str:
-    """What a manifest ends with: its digest, which covers every byte before."""
+    """Return the end of a manifest: its digest, which covers all bytes before."""
     return f'{_BEFORE_DIGEST}: "{hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()}"\n}}\n'
 
 
@@ -125,33 +125,33 @@ def _check_version(version: Any) -> None:
 
 def _check_blocks(sequence: SequenceEntry) -> None:
     borders = [0, *(stop for block in sequence.blocks for stop in (block.start, block.stop)), sequence.sweeps]
-    holes = any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True))
-    if holes or any(block.start >= block.stop for block in sequence.blocks):
-        raise ManifestError(f"the blocks of sequence {sequence.name} do not hold its sweeps one after the other")
+    gaps = any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True))
+    if gaps or any(block.start >= block.stop for block in sequence.blocks):
+        raise ManifestError(f"the blocks of sequence {sequence.name} do not contain its sweeps one after the other")
 
 
-def _build(kind: Any, content: Any, where: str) -> Any:
-    """An instance of a type from parsed JSON; unknown keys are passed over."""
-    if get_origin(kind) is tuple:
+def _build(cls: Any, content: Any, where: str) -> Any:
+    """Build an instance of a type from parsed JSON; unknown keys are ignored."""
+    if get_origin(cls) is tuple:
         items = _expect(content, list, where)
-        return tuple(_build(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        return _expect(content, get_origin(kind) or kind, where)
+        return tuple(_build(get_args(cls)[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        return _expect(content, get_origin(cls) or cls, where)
     found = _expect(content, dict, where)
-    hints = get_type_hints(kind)
+    hints = get_type_hints(cls)
     values = {}
-    for item in dataclasses.fields(kind):
+    for item in dataclasses.fields(cls):
         if item.name not in found:
             raise ManifestError(f"{where} has no {item.name}")
         values[item.name] = _build(hints[item.name], found[item.name], f"{where}.{item.name}")
         pattern = item.metadata.get("pattern")
         if pattern and not re.fullmatch(pattern, values[item.name]):
-            raise ManifestError(f"{where}.{item.name} is {values[item.name]!r}, which is no such thing")
-    return kind(**values)
+            raise ManifestError(f"{where}.{item.name} is {values[item.name]!r}, expected the pattern {pattern}")
+    return cls(**values)
 
 
-def _expect(content: Any, kind: type, where: str) -> Any:
-    legal = isinstance(content, kind) and not isinstance(content, bool)
-    if not legal or (kind is int and content < 0):
-        raise ManifestError(f"{where} is {content!r:.80}, expected {'a count' if kind is int else kind.__name__}")
+def _expect(content: Any, cls: type, where: str) -> Any:
+    legal = isinstance(content, cls) and not isinstance(content, bool)
+    if not legal or (cls is int and content < 0):
+        raise ManifestError(f"{where} is {content!r:.80}, expected {'a count' if cls is int else cls.__name__}")
     return content

@@ -1,4 +1,4 @@
-"""The manifest's JSON Schema, from the dataclasses that it is read into."""
+"""The manifest's JSON Schema, generated from the dataclasses of its parser."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_NAME, SHA256, 
 
 
 def manifest_schema() -> dict[str, Any]:
-    """JSON Schema, draft 2020-12. What it refuses, a reader refuses; digests and the order of blocks are beyond it."""
-    head = {
+    """Generate the JSON Schema, draft 2020-12. A reader refuses what it refuses, and also checks digests and blocks."""
+    header = {
         "format": {"const": FORMAT_NAME},
         "version": {"type": "string", "pattern": rf"^{FORMAT_MAJOR}\.[0-9]{{1,9}}$"},
         "digest": {
@@ -24,18 +24,18 @@ def manifest_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"manifest of an {FORMAT_NAME}",
         **body,
-        "properties": head | body["properties"],
-        "required": [*head, *body["required"]],
+        "properties": header | body["properties"],
+        "required": [*header, *body["required"]],
     }
 
 
-def _schema(kind: Any) -> dict[str, Any]:
-    if get_origin(kind) is tuple:
-        return {"type": "array", "items": _schema(get_args(kind)[0])}
-    if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
+def _schema(cls: Any) -> dict[str, Any]:
+    if get_origin(cls) is tuple:
+        return {"type": "array", "items": _schema(get_args(cls)[0])}
+    if dataclasses.is_dataclass(cls):
+        hints = get_type_hints(cls)
         properties = {}
-        for item in dataclasses.fields(kind):
+        for item in dataclasses.fields(cls):
             pattern = item.metadata.get("pattern")
             properties[item.name] = {
                 **_schema(hints[item.name]),
@@ -44,4 +44,4 @@ def _schema(kind: Any) -> dict[str, Any]:
             }
         return {"type": "object", "properties": properties, "required": list(properties)}
     plain: dict[Any, dict[str, Any]] = {str: {"type": "string"}, int: {"type": "integer", "minimum": 0}}
-    return plain.get(kind, {"type": "object"})
+    return plain.get(cls, {"type": "object"})

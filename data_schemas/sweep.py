@@ -1,4 +1,4 @@
-"""What a data set adapter hands to the offline stage: one sweep, as measured."""
+"""One sweep as measured: what a dataset adapter returns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 
 
 class SweepError(ValueError):
-    """A sweep is not as it must be: its data are damaged, or its reader is wrong. The message says which and how."""
+    """A sweep is not valid: its data are damaged, or its adapter is wrong. The message names the sweep."""
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,20 @@ class Sweep:
     """One LiDAR sweep in the raw file's own point order and count.
 
     Attributes:
-        sequence: name of the sequence within the data set.
-        name: the sweep's own name in the data set (a frame number or time stamp), unique in its sequence.
-        timestamp_ns: time of the sweep, nanoseconds; only differences within a sequence have a meaning.
-        xyz: float32 [N, 3], metres, sensor frame: x forward, y left, z up, the origin at the (topmost) LiDAR.
-            Points that do not exist (NaN, infinite, exactly zero) keep their place.
-        intensity: float32 [N], 0..1 by the data set's stated rule.
-        origin: float32 [N, 3] or [1, 3], metres, sensor frame: where each return's ray started.
+        sequence: name of the sequence within the dataset.
+        name: the dataset's name of the sweep (a frame number or timestamp), unique in its sequence.
+        timestamp_ns: time of the sweep, nanoseconds; only differences within a sequence are meaningful.
+        xyz: float32 [N, 3], metres, sensor frame: x forward, y left, z up, origin at the (topmost) LiDAR. Invalid
+            points (NaN, infinite, exactly zero) are kept.
+        intensity: float32 [N], 0..1, by the rule that the adapter states.
+        origin: float32 [N, 3] or [1, 3], metres, sensor frame: start of each return's ray.
         world_SE3_sensor: float64 [4, 4], sensor frame to a frame that is fixed during the sequence.
         semantic: uint8 [N] or None: class index into the adapter's class names, 0 where unlabelled.
-        instance: int32 [N] or None: object id, stable within the sequence, 0 where none. Only for scoring.
-        pixel: uint16 [N, 4] or None: laser, return, row and column of each point in its range image, all as the
-            data set counts them. None where the raw file is a list of points: there the order says it all.
-        boxes: labelled boxes; None where there are none to have, which is not the same as none in this sweep.
-        camera: the camera that boxes were labelled in, or None.
-
+        instance: int32 [N] or None: object id, stable within the sequence, 0 for no object. Only for scoring.
+        pixel: uint16 [N, 4] or None: laser, return, row and column of each point in its range image, as the dataset
+            counts them. None if the raw file is a list of points.
+        boxes: labelled boxes; None if the dataset has none, empty if only this sweep has none.
+        camera: the camera in whose image boxes were labelled, or None.
     """
 
     sequence: str
@@ -50,7 +49,7 @@ class Sweep:
     camera: Camera | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is not as stated above. Raises SweepError."""
+        """Check dtypes, shapes, intensity and pose. Raises SweepError."""
         n = len(self.xyz)
         _expect(self, "xyz", np.float32, (n, 3))
         _expect(self, "intensity", np.float32, (n,))
@@ -60,7 +59,7 @@ class Sweep:
         _expect(self, "instance", np.int32, (n,))
         _expect(self, "pixel", np.uint16, (n, 4))
         if n and not (self.intensity.min() >= 0 and self.intensity.max() <= 1):
-            raise SweepError(f"{_place(self)}: intensity must lie in 0..1, where points are invalid too")
+            raise SweepError(f"{_place(self)}: intensity must lie in 0..1, also where points are invalid")
         rotation = self.world_SE3_sensor[:3, :3]
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
             raise SweepError(f"{_place(self)}: world_SE3_sensor must be a rotation and a translation")

@@ -1,4 +1,7 @@
-"""The Parquet tables of a block: a row a sweep, a row a group in a sweep, a row a labelled box in a sweep."""
+"""The Parquet tables of a block: one row per sweep, per group of a sweep, per labelled box of a sweep.
+
+Each column's meaning, unit and frame are stored in the files.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ import pyarrow as pa
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS
 
 BOX_QUANTUM_M: Final = 2.0**-10
-"""Positions of groups are whole multiples of this, in metres: half a millimetre of error at most."""
+"""Positions of groups are multiples of this, in metres: an error of at most half a millimetre."""
 
 
 def _field(
-    name: str, kind: pa.DataType, meaning: str, unit: str = "", frame: str = "", nullable: bool = False
+    name: str, data_type: pa.DataType, meaning: str, unit: str = "", frame: str = "", nullable: bool = False
 ) -> pa.Field:
     stated = {"meaning": meaning, "unit": unit, "frame": frame}
-    return pa.field(name, kind, nullable=nullable, metadata={key: text for key, text in stated.items() if text})
+    return pa.field(name, data_type, nullable=nullable, metadata={key: text for key, text in stated.items() if text})
 
 
 CHECKSUMS: Final = pa.struct(
@@ -24,7 +27,7 @@ CHECKSUMS: Final = pa.struct(
 )
 
 CAMERA: Final = pa.struct(
-    [  # of 12 and of 16: lists of a fixed size cannot be read from Parquet where the struct is null
+    [  # of 12 and 16 numbers, but not fixed-size lists, which cannot be read from Parquet where the struct is null
         pa.field("image_P_camera", pa.list_(pa.float64()), nullable=False),
         pa.field("camera_SE3_sensor", pa.list_(pa.float64()), nullable=False),
         pa.field("width", pa.int32(), nullable=False),
@@ -91,4 +94,4 @@ BOXES: Final = pa.schema(
         _field("image_box", pa.list_(pa.float64(), 4), "left, top, right, bottom; NaN without an image", "pixels"),
     ]
 )
-"""Rows in order of ``sweep``, of one sweep in order of the data set's file. A block MAY be without this table."""
+"""Rows in order of ``sweep``, then in the order of the dataset's file. A block MAY lack this table."""

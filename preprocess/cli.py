@@ -1,33 +1,26 @@
-"""The door of the offline stage: ``iscc-preprocess``."""
+"""Command line of preprocessing: ``iscc-preprocess``.
+
+Each command imports what it needs when it runs, so that ``--help`` and ``datasets`` start at once.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.preprocess.benchmarks.cli import bench
-from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.estimate.dry_run import dry_run as tell_costs
-from iscc_lidar.preprocess.plan.alignment import alignment
-from iscc_lidar.preprocess.plan.plan import make_plan
-from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, root_variable, select_sequences
-from iscc_lidar.preprocess.run.dask_engine import Engine
-from iscc_lidar.preprocess.run.run import OnError, begin, preprocess, work
-from iscc_lidar.preprocess.run.run import finalise as finish
-from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
 from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import find_layout
-from iscc_lidar.shared.store.open import open_store
-from iscc_lidar.shared.store.store import Store
+
+if TYPE_CHECKING:
+    from iscc_lidar.data_schemas.manifest import Manifest
+    from iscc_lidar.preprocess.datasets.registry import Dataset
+    from iscc_lidar.shared.store.store import Store
 
 _ALIGNED_SEQUENCES = 3
 
@@ -39,25 +32,26 @@ app = typer.Typer(
     help="Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.",
 )
 
-app.command(name="bench")(bench)
-
-DatasetName = Annotated[str, typer.Argument(help="name of the data set, see: iscc-preprocess datasets")]
+DatasetName = Annotated[str, typer.Argument(help="name of the dataset, see: iscc-preprocess datasets")]
 Root = Annotated[
-    Path | None, typer.Option(help="folder of the data set. Default: $ISCC_<DATASET>_ROOT, else data/<DATASET>")
+    Path | None, typer.Option(help="folder of the dataset. Default: $ISCC_<DATASET>_ROOT, else data/<DATASET>")
 ]
 Data = Annotated[
-    list[str] | None, typer.Option("--data", help="key=value of the data set's own options; may be repeated")
+    list[str] | None, typer.Option("--data", help="key=value of the dataset's own options; may be repeated")
 ]
 Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
-Sequences = Annotated[str | None, typer.Option(help="only these sequences, by name, with commas between")]
+Sequences = Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options and stop")]
 CacheAt = Annotated[str | None, typer.Option("--cache", help="folder or URL of the cache. Default: cache/DATASET")]
 OnErrorOption = Annotated[
-    OnError, typer.Option("--on-error", help="skip: leave out sequences that cannot be processed, and list them")
+    Literal["stop", "skip"],
+    typer.Option("--on-error", help="skip: leave out sequences that cannot be processed, and list them"),
 ]
-Workers = Annotated[int | None, typer.Option("--workers", min=0, help="processes; 0 = in this one. Default: all cores")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="worker processes; 0 = work in this one. Default: all cores")
+]
 
 
 @app.command()
@@ -70,20 +64,20 @@ def run(
     split: Split = None,
     sequences: Sequences = None,
     on_error: OnErrorOption = "stop",
-    part: Annotated[str | None, typer.Option(help="only this part of a cache that was begun by init, as 3/16")] = None,
+    part: Annotated[str | None, typer.Option(help="only this part of a cache prepared by init, as in 3/16")] = None,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="try some stretches and say what all of it will take; write nothing")
+        bool, typer.Option("--dry-run", help="process samples, report the estimated cost of all of it; write nothing")
     ] = False,
     recipe: Recipe = None,
     overrides: Overrides = None,
     show_config: ShowConfig = False,
 ) -> None:
-    """Make, complete or bring up to date the cache of a data set.
+    """Make, complete or update the cache of a dataset.
 
-    What is already done from the same input with the same options is kept: after an interruption the
-    same command goes on. Exit status 3 if sequences were skipped.
+    Results that were made from the same input with the same options are kept: after an interruption the same command
+    continues. Exit status 3 if sequences were skipped.
 
     Examples:
 
@@ -103,23 +97,33 @@ def run(
 
         iscc-preprocess run semantickitti --cache s3://bucket/kitti --part 3/16
     """
+    from iscc_lidar.preprocess.config import PreprocessConfig
+
     config = resolve(PreprocessConfig, recipe, overrides or ())
     if show_config:
         print(to_toml(config), end="")
         return
-    source, store = _opened(dataset, root, data, cache)
-    engine = Engine(_cores() if workers is None else workers, scheduler)
+    from iscc_lidar.preprocess.plan.select import select_sequences
+    from iscc_lidar.preprocess.run.executor import Executor
+    from iscc_lidar.preprocess.run.pipeline import preprocess, process_part
+
+    source, store = _open(dataset, root, data, cache)
+    executor = Executor(_cores() if workers is None else workers, scheduler)
     if part is not None:
         if split or sequences:
-            raise UserError("--part: --split and --sequences are said to init, not to its parts")
-        done = work(source, store, config, engine, _part(part), on_error)
+            raise UserError("--part: --split and --sequences are options of init, not of its parts")
+        done = process_part(source, store, config, executor, _part(part), on_error)
         print(f"part {part} of {store.url}: {done} sequences; after all parts run: iscc-preprocess finalise {dataset}")
         return
     chosen = select_sequences(source, _names(sequences), split)
     if dry_run:
-        print(tell_costs(make_plan(source, store, config, chosen, skip=on_error == "skip"), engine.workers))
+        from iscc_lidar.preprocess.estimate.report import estimate_report
+        from iscc_lidar.preprocess.plan.cache_plan import make_plan
+
+        plan = make_plan(source, store, config, chosen, skip=on_error == "skip")
+        print(estimate_report(plan, executor.workers))
         return
-    _tell(store, preprocess(source, store, config, engine, chosen, on_error))
+    _report(store, preprocess(source, store, config, executor, chosen, on_error))
 
 
 @app.command()
@@ -135,7 +139,7 @@ def init(
     recipe: Recipe = None,
     overrides: Overrides = None,
 ) -> None:
-    """Begin a cache whose parts any scheduler runs: look for problems and say what the cache shall hold.
+    """Prepare a cache whose parts are processed by any scheduler: check the data and write the plan.
 
     Examples:
 
@@ -145,10 +149,14 @@ def init(
 
         iscc-preprocess finalise semantickitti --cache cache/kitti
     """
-    source, store = _opened(dataset, root, data, cache)
+    from iscc_lidar.preprocess.config import PreprocessConfig
+    from iscc_lidar.preprocess.plan.select import select_sequences
+    from iscc_lidar.preprocess.run.pipeline import init_cache
+
+    source, store = _open(dataset, root, data, cache)
     chosen = select_sequences(source, _names(sequences), split)
-    plan = begin(source, store, resolve(PreprocessConfig, recipe, overrides or ()), chosen, on_error)
-    print(f"begun: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
+    plan = init_cache(source, store, resolve(PreprocessConfig, recipe, overrides or ()), chosen, on_error)
+    print(f"initialised: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
 
 
 @app.command()
@@ -161,37 +169,43 @@ def finalise(
     recipe: Recipe = None,
     overrides: Overrides = None,
 ) -> None:
-    """Finish a cache all of whose parts are done, or say what is missing. Options as of init.
+    """Finish a cache after all its parts are processed, or report what is missing. Options as of init.
 
     Example:
 
         iscc-preprocess finalise semantickitti --cache cache/kitti
     """
-    source, store = _opened(dataset, root, data, cache)
-    _tell(store, finish(source, store, resolve(PreprocessConfig, recipe, overrides or ())))
+    from iscc_lidar.preprocess.config import PreprocessConfig
+    from iscc_lidar.preprocess.run.pipeline import finalise_cache
+
+    source, store = _open(dataset, root, data, cache)
+    _report(store, finalise_cache(source, store, resolve(PreprocessConfig, recipe, overrides or ())))
 
 
 @app.command()
 @report_user_errors
 def check(
     dataset: DatasetName,
-    folder: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help="folder of the data set, as --root")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help="folder of the dataset, as --root")] = None,
     root: Root = None,
     data: Data = None,
     split: Split = None,
     sequences: Sequences = None,
 ) -> None:
-    """List everything that would stop or spoil the work on a data set, before hours of work start.
+    """Check a dataset before preprocessing: list all problems that would stop it or spoil the result.
 
-    Looks at names, sizes, tables and file headers, not at every point. Then lays some successive sweeps on each
-    other: with right poses more points come to lie within 10 cm of the sweep before than without; where the car
-    hardly moves both are the same and prove nothing. Exit status 1 where there is a problem.
+    Checks names, sizes, tables and file headers, but not every point. Then it aligns some successive sweeps by their
+    poses: if the poses are right, more points lie within 10 cm of the previous sweep with them than without; where the
+    vehicle hardly moves both are the same and prove nothing. Exit status 1 if there is a problem.
 
     Example:
 
         iscc-preprocess check semantickitti data/semantickitti
     """
-    source = _source(dataset, root or folder, data)
+    from iscc_lidar.preprocess.plan.alignment import measure_alignment
+    from iscc_lidar.preprocess.plan.select import find_problems, select_sequences
+
+    source = _dataset(dataset, root or folder, data)
     chosen = select_sequences(source, _names(sequences), split)
     problems = [problem for several in find_problems(source, chosen).values() for problem in several]
     if problems:
@@ -200,9 +214,9 @@ def check(
     sizes = {sequence: len(source.sweep_names(sequence)) for sequence in chosen}
     print(f"no problem; sequences: {len(sizes)}, sweeps: {sum(sizes.values())}")
     for sequence in [s for s in chosen if sizes[s] > 1][:_ALIGNED_SEQUENCES]:
-        found = alignment(source, sequence, max_pairs=5)
+        found = measure_alignment(source, sequence, max_pairs=5)
         print(
-            f"sequence {sequence}: {found['near_with_poses']:.0%} of points within 10 cm of the sweep before with "
+            f"sequence {sequence}: {found['near_with_poses']:.0%} of points within 10 cm of the previous sweep with "
             f"poses, {found['near_without']:.0%} without; {found['moved_m']:.2f} m between sweeps"
         )
 
@@ -216,7 +230,7 @@ def synth(
     overrides: Overrides = None,
     show_config: ShowConfig = False,
 ) -> None:
-    """Write procedural streets in SemanticKITTI's layout, with labels and instances.
+    """Write procedural sequences in SemanticKITTI's layout, with labels and instances.
 
     Sequences that are already there with the same options are kept.
 
@@ -226,6 +240,8 @@ def synth(
 
         iscc-preprocess synth data/unseen --set synth.sequences=8 --set synth.seed=1
     """
+    from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
+
     config = resolve(SynthCommand, recipe, overrides or ())
     if show_config:
         print(to_toml(config), end="")
@@ -233,31 +249,39 @@ def synth(
     if out.is_file():
         raise UserError(f"{out}: is a file, expected a folder")
     generate(out, config.synth, workers=_cores() if workers is None else workers)
-    print(f"synthetic streets: {out} ({config.synth.sequences} sequences of {config.synth.sweeps} sweeps)")
+    print(f"synthetic data: {out} ({config.synth.sequences} sequences of {config.synth.sweeps} sweeps)")
 
 
 @app.command()
 @report_user_errors
 def datasets() -> None:
-    """List the data sets that can be read: the layout that is expected, and where to get them."""
+    """List the datasets that can be read: their expected layout, and where to get them."""
+    from iscc_lidar.preprocess.datasets import registry
+    from iscc_lidar.preprocess.plan.select import root_variable
+
     for name in registry.names():
         print(f"{name:<16}{find_layout(name).description}")
         print(f"{'':<16}{find_layout(name).how_to_get}. Root: --root, ${root_variable(name)} or data/{name}")
 
 
-def _source(dataset: str, root: Path | None, data: list[str] | None) -> Dataset:
-    return registry.with_options(find_dataset(dataset, root), data or ())
+def _dataset(name: str, root: Path | None, data: list[str] | None) -> Dataset:
+    from iscc_lidar.preprocess.datasets.registry import with_options
+    from iscc_lidar.preprocess.plan.select import find_dataset
+
+    return with_options(find_dataset(name, root), data or ())
 
 
-def _opened(dataset: str, root: Path | None, data: list[str] | None, cache: str | None) -> tuple[Dataset, Store]:
-    return _source(dataset, root, data), open_store(cache or f"cache/{dataset}")
+def _open(name: str, root: Path | None, data: list[str] | None, cache: str | None) -> tuple[Dataset, Store]:
+    from iscc_lidar.shared.store.open import open_store
+
+    return _dataset(name, root, data), open_store(cache or f"cache/{name}")
 
 
-def _tell(store: Store, manifest: Manifest) -> None:
-    """Say what a cache holds. Exits with status 3 where sequences are missing in it."""
+def _report(store: Store, manifest: Manifest) -> None:
+    """Print what a cache contains. Exits with status 3 if sequences were skipped."""
     sweeps = sum(entry.sweeps for entry in manifest.sequences)
     print(
-        f"cache: {store.url} ({len(manifest.sequences)} sequences, {sweeps} sweeps); look at it with: "
+        f"cache: {store.url} ({len(manifest.sequences)} sequences, {sweeps} sweeps); to inspect it: "
         f"iscc-cache info {store.url}"
     )
     for skipped in manifest.skipped:
@@ -269,7 +293,7 @@ def _tell(store: Store, manifest: Manifest) -> None:
 def _part(text: str) -> tuple[int, int]:
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise UserError(f"--part {text}: expected K/N with K from 1 to N, as 3/16")
+        raise UserError(f"--part {text}: expected K/N with K from 1 to N, as in 3/16")
     return int(part), int(parts)
 
 

@@ -1,12 +1,12 @@
-"""The configuration of the offline stage: one section a step, only options that change the result."""
+"""Configuration of preprocessing: one section per step, only options that change the result."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iscc_lidar.preprocess.describe.queries import QueryConfig
+from iscc_lidar.preprocess.describe.queries import QuerySamplingConfig
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig
-from iscc_lidar.preprocess.segment.ground import GroundConfig
+from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig
 from iscc_lidar.preprocess.segment.linking import LinkingConfig
 from iscc_lidar.preprocess.segment.motion import MotionConfig
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig
@@ -21,8 +21,8 @@ class PreprocessConfig:
     seed: int = option(0, "seed of the query sampling, the only random step")
     window: WindowConfig = section(WindowConfig)
     range: RangeConfig = section(RangeConfig)
-    ground: GroundConfig = section(GroundConfig)
+    ground: GroundRemovalConfig = section(GroundRemovalConfig)
     clustering: ClusteringConfig = section(ClusteringConfig)
     linking: LinkingConfig = section(LinkingConfig)
     motion: MotionConfig = section(MotionConfig)
-    queries: QueryConfig = section(QueryConfig)
+    queries: QuerySamplingConfig = section(QuerySamplingConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,8 +37,6 @@ def info(path: CachePath) -> None:
 
         iscc-cache info cache/synthetic
     """
-    from tqdm import tqdm
-
     from iscc_lidar.shared.cache.reader import Cache
 
     cache = Cache(path)
@@ -46,7 +45,12 @@ def info(path: CachePath) -> None:
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
         f"{'groups':>8}{'moving':>8}{'queries':>11}"
     )
-    for name in tqdm(cache.sequence_names, unit="sequence", leave=False, disable=len(cache.sequence_names) < 50):
+    names: Iterable[str] = cache.sequence_names
+    if len(cache.sequence_names) >= 50:
+        from tqdm import tqdm
+
+        names = tqdm(names, unit="sequence", leave=False)
+    for name in names:
         print(_sequence_line(cache, name))
     for skipped in cache.manifest.skipped:
         print(f"skipped: {skipped.name}: {skipped.reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> N
         assert files
         assert {str(f.relative_to(REPOSITORY)) for f in files} <= shipped
     assert "py.typed" in shipped
+
+
+def test_the_wheel_holds_no_benchmark_and_nothing_that_patches_the_package(wheel: zipfile.ZipFile) -> None:
+    assert [name for name in wheel.namelist() if re.search("bench|opponent|waymo_writer|synthetic_voxels", name)] == []
+    modules = [name for name in wheel.namelist() if name.endswith(".py")]
+    assert [name for name in modules if b"unittest" in wheel.read(name)] == []
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

@@ -1,4 +1,4 @@
-"""``iscc-train``: pre-train on a cache, and look at what was learnt."""
+"""Command line of training: ``iscc-train``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Pre-train an encoder on a cache, probe what it has learnt, time it.",
+    help="Pre-train an encoder on a cache, fine-tune it with few labels, evaluate, report and export it.",
 )
 
 app.command(name="finetune", no_args_is_help=True)(finetune)
 app.command(name="reproduce")(reproduce)
 
-Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 EngineName = Literal["auto", "native", "torchsparse"]
 Recipes = Annotated[
     list[str] | None,
     typer.Option(
         "--recipe",
-        help="a recipe's name, for example occ_only_8, or a TOML file; may be given several times, later over earlier",
+        help="a recipe's name, for example occ_only_8, or a TOML file; may be repeated, later ones prevail",
     ),
 ]
 
@@ -41,22 +41,27 @@ def pretrain(
     out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
     recipe: Recipes = None,
     set_: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint, if there is one")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="throw away the run in OUT")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue from the last checkpoint, if there is one")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="remove the run in OUT first")] = False,
     engine: Annotated[
         EngineName | None, typer.Option(help="of the sparse convolutions; short for --set train.engine=...")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="check recipe, cache, memory and time in seconds; write nothing")
+        bool, typer.Option("--dry-run", help="check options, data, memory and time with two steps; write nothing")
     ] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
 ) -> None:
-    """Pre-train an encoder by ISCC, or by a method that it is compared with.
+    """Pre-train an encoder by ISCC, or by another method: `--set method.name=segcontrast`.
 
     OUT holds `encoder.safetensors`, `metrics.jsonl`, `config.json`, and the same options as a recipe, `config.toml`.
 
-    SIGTERM or Ctrl-C ends the run after its step and saves it: exit status 143 or 130, and `--resume` goes on exactly
-    there; a second Ctrl-C ends it at once. After a kill, `--resume` goes on from the last checkpoint.
+    SIGTERM or Ctrl-C ends the run after its step and saves it: exit status 143 or 130, and `--resume` continues exactly
+    there; a second Ctrl-C ends it at once. After a kill, `--resume` continues from the last checkpoint.
+
+    `--show-config` explains each option: `[authors]` marks what the method's authors state, `[ours]` our choice,
+    with the work that it follows.
 
     Several GPUs: `torchrun --nproc-per-node 8 --no-python iscc-train pretrain ...`; the batch stays the same size.
 
@@ -109,18 +114,19 @@ def pretrain(
 def evaluate(
     run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
     train_cache: Annotated[str, typer.Option(help="cache whose labels fit the probes")],
-    val_cache: Annotated[str, typer.Option(help="cache of unseen streets that scores them")],
+    val_cache: Annotated[str, typer.Option(help="cache of other sequences that scores them")],
     out: Annotated[Path | None, typer.Option(help="where to write JSON; default RUN/evaluation.json")] = None,
     labelled: Annotated[
-        Path | None, typer.Option(help="list of the labelled sweeps, as of: iscc-cache fractions. Default: spread ones")
+        Path | None,
+        typer.Option(help="list of the labelled sweeps, see iscc-cache fractions. Default: evenly spread ones"),
     ] = None,
     untrained: Annotated[
-        bool, typer.Option("--untrained", help="only the control: the run's network untrained")
+        bool, typer.Option("--untrained", help="only the control: the run's network with new weights")
     ] = False,
     set_: Sets = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
 ) -> None:
-    """Score what features are worth without fine-tuning, beside those of the same network untrained.
+    """Score features without fine-tuning, compared with those of the same network untrained.
 
     Linear and nearest-neighbour probe; groups clustered without a label, by prototypes and by k-means; occupancy.
 
@@ -130,10 +136,9 @@ def evaluate(
 
         iscc-train evaluate --run runs/iscc --train-cache cache/train --val-cache cache/val --labelled labels_1.txt
     """
+    from iscc_lidar.trainer.evaluation.evaluate import EvaluationConfig
     from iscc_lidar.trainer.evaluation.evaluate import evaluate as score
-    from iscc_lidar.trainer.evaluation.file import EVALUATION_FILE
-    from iscc_lidar.trainer.evaluation.job import EvaluationConfig
-    from iscc_lidar.trainer.evaluation.table import report
+    from iscc_lidar.trainer.evaluation.results import EVALUATION_FILE, report
 
     config = resolve(EvaluationConfig, None, set_ or ())
     if show_config:
@@ -147,63 +152,36 @@ def evaluate(
 @report_user_errors
 def bench(
     cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
-    out: Annotated[Path, typer.Option(help="folder of bench.json")],
     recipe: Recipes = None,
     set_: Sets = None,
     steps: Annotated[int, typer.Option(help="timed steps", min=1)] = 8,
 ) -> None:
-    """Time the sparse engine against its matrix products alone, the loader, and the training step.
+    """Time a training step on this machine: how much of it waits for the loader, and which sparse engine is fastest.
+
+    Exit status 1 where the engines' outputs in fp32 differ by more than 1e-4.
 
     Example:
 
-        iscc-train bench --cache cache/synthetic --out runs/bench --recipe quick
+        iscc-train bench --cache cache/synthetic --recipe quick
     """
-    from iscc_lidar.trainer.benchmarks.bench import bench_training
+    from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+    from iscc_lidar.trainer.pretrain.time_step import describe, time_training
 
     config = resolve_pretrain(find_recipes(recipe or ()), set_ or ())
-    bench_training(out, config, cache, steps)
-    typer.echo(f"\nfigures: {out / 'bench.json'}")
-
-
-@app.command(name="bench-engines")
-@report_user_errors
-def bench_engines(
-    out: Annotated[Path, typer.Option(help="folder of bench.json")],
-    cache: Annotated[str | None, typer.Option(help="whose sweeps are computed on; default: made-up voxels")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to measure")] = "auto",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
-) -> None:
-    """Compare the sparse engines of this machine at full width: times, memory, shares of what the device can do.
-
-    The status is 1 where outputs in fp32 differ by more than 1e-4.
-
-    Example:
-
-        iscc-train bench-engines --cache cache/semantickitti --out runs/bench --set batch_sizes=[2,4]
-    """
-    from iscc_lidar.trainer.benchmarks.compare_engines import EngineBenchConfig
-    from iscc_lidar.trainer.benchmarks.compare_engines import bench_engines as run
-    from iscc_lidar.trainer.hardware.device import pick_device
-
-    config = resolve(EngineBenchConfig, None, set_ or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
-    agree = run(out, config, cache, pick_device(device))
-    typer.echo(f"\nfigures: {out / 'bench.json'}")
-    raise typer.Exit(0 if agree else 1)
+    times = time_training(Cache(cache), config, steps)
+    typer.echo(describe(times, config))
+    raise typer.Exit(1 if times.disagreeing else 0)
 
 
 @app.command()
 @report_user_errors
 def report(
-    run: Annotated[Path, typer.Argument(help="OUT of a pre-training run, finished or not")],
-    cache: Annotated[str | None, typer.Option(help="whose sweeps are shown; default: the run's own")] = None,
+    run: Annotated[Path, typer.Argument(help="OUT of a run, finished or not")],
+    cache: Annotated[str | None, typer.Option(help="cache whose sweeps are shown; default: the run's own")] = None,
     out: Annotated[Path | None, typer.Option(help="the page to write; default RUN/report.html")] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="another run, its curves over this one's")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
 ) -> None:
     """Write one HTML page on a run: health, curves, prototypes, sweeps, setup. It needs nothing but a browser.
@@ -228,15 +206,15 @@ def report(
 @app.command()
 @report_user_errors
 def export(
-    run: Annotated[Path, typer.Argument(help="OUT of a pre-training run", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="OUT of a run", show_default=False)],
     to: Annotated[str, typer.Option(help="native, pointcept, mmdetection3d or openpcdet")],
     out: Annotated[Path | None, typer.Option(help="folder to write; default RUN/export/TARGET")] = None,
     cache: Annotated[str | None, typer.Option(help="where the run's cache lies now, if it has moved")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an earlier export in OUT")] = False,
 ) -> None:
-    """Write the encoder for the place where it is fine-tuned.
+    """Write the encoder of a run for another code base.
 
-    OUT holds the weights, what the target needs beside them, `config.json`, and `MODEL_CARD.md`, which tells how to
+    OUT holds the weights, what the target needs besides, `config.json`, and `MODEL_CARD.md`, which explains how to
     load them.
 
     Examples:

@@ -1,1 +1,1 @@
-"""Data sets: one small module each, found by its name."""
+"""Dataset adapters: one module per dataset, found by its name."""

@@ -1,8 +1,8 @@
-"""Drives of KITTI's raw recordings, the synced and rectified ones: ``ROOT/{date}/{date}_drive_{NNNN}_sync``.
+"""Drives of KITTI's raw recordings, synced and rectified: ``ROOT/{date}/{date}_drive_{NNNN}_sync``.
 
-Everything of a drive is joined by frame number, never by position: of some frames there is no sweep
-(drive 2011_09_26_drive_0009: 177 to 180), and their lines in ``timestamps.txt`` may be blank. Sweeps are not
-motion-compensated. The frame of the poses is the sensor's at the drive's first packet of the GPS/IMU.
+Everything of a drive is joined by frame number, never by position: some frames have no sweep (177 to 180 of
+2011_09_26_drive_0009), and their lines in ``timestamps.txt`` may be blank. Sweeps are not motion-compensated. The world
+frame is that of the sensor at the drive's first GPS/IMU packet.
 """
 
 from __future__ import annotations
@@ -18,35 +18,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import complaints, count_rows, first_missing, read_rows
+from iscc_lidar.preprocess.datasets._files import (
+    collect_errors,
+    count_rows,
+    existing,
+    missing_path,
+    numbered_files,
+    read_kitti_points,
+)
 from iscc_lidar.preprocess.datasets._oxts import map_SE3_imu, mercator_scale, read_packet
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
 
 CALIBRATION: Final = "calib_imu_to_velo.txt"
 
+_FRAME_NUMBER: Final = "a frame number, as in 0000000042,"
 _DATE: Final = "[0-9][0-9][0-9][0-9]_[0-9][0-9]_[0-9][0-9]"
 _NEVER_RECORDED: Final = {"2011_09_26_drive_0009_sync": frozenset(range(177, 181))}
 
 
 def drives(root: Path) -> tuple[str, ...]:
-    """Names of the drives that have a folder of sweeps, sorted."""
+    """List the names of the drives that have a folder of sweeps, sorted."""
     return tuple(sorted(f.parents[1].name for f in root.glob(f"{_DATE}/{_DATE}_drive_*_sync/velodyne_points/data")))
 
 
 def folder(root: Path, drive: str) -> Path:
-    """The folder of a drive, which lies in that of its date."""
+    """Return the folder of a drive, in the folder of its date."""
     return root / drive[: len("2011_09_26")] / drive
 
 
 @functools.lru_cache(maxsize=256)
 def sweep_names(drive: Path) -> tuple[str, ...]:
-    """Frame numbers of a drive's sweeps, in order. Raises UserError where there is none or a strange one."""
-    return _frames(drive / "velodyne_points" / "data", ".bin")
+    """List the frame numbers of a drive's sweeps, in order. Raises UserError where there is none, or no number."""
+    return numbered_files(drive / "velodyne_points" / "data", ".bin", _FRAME_NUMBER)
 
 
 def input_files(drive: Path, name: str) -> tuple[Path, ...]:
-    """Files whose content a sweep depends on, those that exist of them."""
+    """Return the files that a sweep depends on, as far as they exist."""
     files = (
         drive / "velodyne_points" / "data" / f"{name}.bin",
         drive / "velodyne_points" / "timestamps.txt",
@@ -54,31 +62,31 @@ def input_files(drive: Path, name: str) -> tuple[Path, ...]:
         *_first_oxts(drive),
         drive.parent / CALIBRATION,
     )
-    return tuple(file for file in files if file.exists())
+    return existing(files)
 
 
 def read(drive: Path, name: str) -> Sweep:
     """Read one sweep. Raises UserError for missing or damaged files."""
-    points = read_rows(drive / "velodyne_points" / "data" / f"{name}.bin", columns=4)
+    xyz, intensity = read_kitti_points(drive / "velodyne_points" / "data" / f"{name}.bin")
     return Sweep(
         sequence=drive.name,
         name=name,
         timestamp_ns=_timestamp_ns(drive, int(name)),
-        xyz=np.ascontiguousarray(points[:, :3]),
-        intensity=np.clip(np.nan_to_num(points[:, 3]), 0, 1),
+        xyz=xyz,
+        intensity=intensity,
         origin=np.zeros((1, 3), dtype=np.float32),
         world_SE3_sensor=_pose(drive, name),
     )
 
 
 def problems(drive: Path) -> Iterator[str]:
-    """Missing or damaged calibration, times, poses and sweeps, and frames without a sweep."""
+    """Find missing or damaged calibration, times, poses and sweeps, and frames without a sweep."""
     try:
         names = sweep_names(drive)
     except UserError as error:
         yield str(error)
         return
-    yield from complaints(_checks(drive, names))
+    yield from collect_errors(_checks(drive, names))
     yield from _gaps(drive, names)
 
 
@@ -103,24 +111,14 @@ def _gaps(drive: Path, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _never_recorded(drive: Path, frame: int) -> bool:
-    """The archive of a drive says so by a blank line in the sweeps' times."""
+    """Return whether a frame has no sweep in the archive itself, as a blank line in the sweeps' times indicates."""
     path = drive / "velodyne_points" / "timestamps.txt"
     blank = path.exists() and not "".join(_lines(path)[frame : frame + 1]).strip()
     return blank or frame in _NEVER_RECORDED.get(drive.name, ())
 
 
-def _frames(files: Path, suffix: str) -> tuple[str, ...]:
-    names = [file.stem for file in files.glob(f"*{suffix}")]
-    bad = sorted(name for name in names if not name.isdecimal())
-    if bad:
-        raise UserError(f"{files}/{bad[0]}{suffix}: expected a frame number as the file's name, as in 0000000042")
-    if not names:
-        raise UserError(f"{files}: holds no {suffix} file; unpack the drive's archive again")
-    return tuple(sorted(names, key=int))
-
-
 def _pose(drive: Path, name: str) -> NDArray[np.float64]:
-    """sensor0_SE3_sensor: from the sensor at ``name`` to the sensor at the drive's first packet."""
+    """Return sensor0_SE3_sensor: from the sensor at ``name`` to the sensor at the drive's first packet."""
     velo_SE3_imu = _calibration(drive.parent / CALIBRATION)
     first = _first_packet(drive)
     scale = mercator_scale(first)
@@ -145,12 +143,12 @@ def _first_oxts(drive: Path) -> tuple[Path, ...]:
 @functools.lru_cache(maxsize=256)
 def _oxts_frames(drive: Path) -> tuple[Path, ...]:
     files = drive / "oxts" / "data"
-    return tuple(files / f"{name}.txt" for name in _frames(files, ".txt"))
+    return tuple(files / f"{name}.txt" for name in numbered_files(files, ".txt", _FRAME_NUMBER))
 
 
 @functools.lru_cache(maxsize=64)
 def _calibration(path: Path) -> NDArray[np.float64]:
-    """velo_SE3_imu, float64 [4, 4], of a date's drives."""
+    """Read velo_SE3_imu, float64 [4, 4], of a date's drives."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         entries = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -158,7 +156,8 @@ def _calibration(path: Path) -> NDArray[np.float64]:
         translation = np.array(entries["T"].split(), dtype=np.float64).reshape(3)
     except OSError:
         raise UserError(
-            f"{path}: missing; it takes the GPS/IMU's poses to the LiDAR. The date's 'calibration' archive has it"
+            f"{path}: missing; it converts poses of the GPS/IMU to those of the LiDAR. It is in the date's "
+            "'calibration' archive"
         ) from None
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected a row 'R:' with 9 and a row 'T:' with 3 numbers ({error})") from None
@@ -173,7 +172,9 @@ def _timestamp_ns(drive: Path, frame: int) -> int:
     path = drive / "velodyne_points" / "timestamps.txt"
     lines = _lines(path)
     if frame >= len(lines) or not lines[frame].strip():
-        raise UserError(f"{path}: has {len(lines)} lines, no time for frame {frame:010d}; lines go by frame from 0")
+        raise UserError(
+            f"{path}: has {len(lines)} lines, no time for frame {frame:010d}; expected one line per frame from 0"
+        )
     try:
         return _nanoseconds(lines[frame].strip())
     except ValueError:
@@ -188,14 +189,14 @@ def _lines(path: Path) -> tuple[str, ...]:
         return tuple(path.read_text(encoding="utf-8").splitlines())
     except OSError:
         raise UserError(
-            f"{first_missing(path)}: missing; it holds the sweeps' times and comes with the drive's archive"
+            f"{missing_path(path)}: missing; it contains the sweeps' times and comes with the drive's archive"
         ) from None
 
 
 def _nanoseconds(text: str) -> int:
-    """Nanoseconds since 1970 of a time with up to nine decimals; floating-point numbers cannot hold them."""
+    """Convert a time with up to nine decimals to nanoseconds since 1970, exactly, as float64 could not."""
     seconds, _, decimals = text.partition(".")
     if len(decimals) > 9 or not (decimals or "0").isdecimal():
         raise ValueError(text)
-    whole = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-    return int(whole.timestamp()) * 10**9 + int(decimals.ljust(9, "0"))
+    moment = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 10**9 + int(decimals.ljust(9, "0"))

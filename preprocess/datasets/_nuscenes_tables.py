@@ -1,4 +1,4 @@
-"""The tables of nuScenes, joined to what one LiDAR's sweeps need."""
+"""The tables of nuScenes, joined for the sweeps of LIDAR_TOP."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ TABLES: Final = ("sensor", "calibrated_sensor", "scene", "sample", "sample_data"
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One LIDAR_TOP row of sample_data with what the other tables say of it.
+    """One LIDAR_TOP row of sample_data, joined with the other tables.
 
     Attributes:
-        filename: points, relative to the root.
+        filename: file of the points, relative to the root.
         timestamp_us: microseconds since 1970.
-        is_key_frame: one in ten is, at 2 Hz: those that have labels.
+        is_key_frame: whether it is one of the key frames, at 2 Hz, which have labels.
         ego_pose: key into ``Tables.ego_poses``, of this row's own time.
         calibration: index into ``Tables.ego_SE3_lidar``.
         labels: lidarseg file, relative to the root, or None.
-
     """
 
     filename: str
@@ -45,9 +44,8 @@ class Tables:
     Attributes:
         scans: by the scene's name, in order of time.
         ego_poses: x, y, z in metres and the quaternion w, x, y, z of global_SE3_ego.
-        ego_SE3_lidar: float64 [4, 4] each, one for every calibration.
+        ego_SE3_lidar: one transform per calibration, float64 [4, 4].
         raw_classes: name of a raw label by its number; empty where category.json has no ``index``.
-
     """
 
     scans: Mapping[str, tuple[Scan, ...]]
@@ -57,13 +55,13 @@ class Tables:
 
 
 def missing_tables(folder: Path) -> list[str]:
-    """Names of the tables that a version lacks."""
+    """List the files of the tables that a version lacks."""
     return [f"{name}.json" for name in TABLES if not (folder / f"{name}.json").is_file()]
 
 
 @functools.lru_cache(maxsize=4)
 def read_tables(folder: Path) -> Tables:
-    """Read and join a version's tables, once in a process. Raises UserError for a missing or damaged one."""
+    """Read and join a version's tables, once per process. Raises UserError for a missing or damaged table."""
     try:
         return _join(folder)
     except KeyError as error:
@@ -103,7 +101,7 @@ def _poses(folder: Path, tokens: Container[str]) -> dict[str, tuple[float, ...]]
 
 
 def rigid(row: tuple[float, ...]) -> NDArray[np.float64]:
-    """Rigid transform, float64 [4, 4], of a translation in metres and a quaternion: x, y, z, w, x, y, z."""
+    """Convert a translation in metres and a quaternion (x, y, z, w, x, y, z) to a rigid transform, float64 [4, 4]."""
     w, x, y, z = np.array(row[3:], dtype=np.float64) / np.linalg.norm(row[3:])
     transform = np.eye(4)
     transform[:3, :3] = [

@@ -1,9 +1,9 @@
 """Single rows of large Parquet files, decoded one after another: memory stays at a few rows whatever the file.
 
-A row of a range-image table is megabytes, and a row group may hold one row or all thousand of them, in any
-order. A cursor decodes the rows of a row group in turn; a few are kept open. Asked for the rows of one sweep
-after another, those of each in ascending order, this decodes files sorted by time once and files sorted by
-laser about twice. Where the rows of large row groups are in random order, each sweep costs up to a pass over them.
+A row of a range-image table is megabytes, and a row group may contain one row or all thousand of them, in any order. A
+cursor decodes the rows of a row group in order; a few cursors are kept open. When the rows of one sweep after another
+are read, those of each in ascending order, files sorted by time are decoded once and files sorted by laser about twice.
+Where the rows of large row groups are in random order, each sweep costs up to one pass over them.
 """
 
 from __future__ import annotations
@@ -11,33 +11,38 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from iscc_lidar.shared.base.errors import UserError
 
-_MAX_CURSORS: Final = 6  # one for each laser and one to spare
+if TYPE_CHECKING:  # imported where files are read, so that listing the datasets stays fast
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+T = TypeVar("T")
+
+_MAX_CURSORS: Final = 6  # one for each laser, and a spare one
 _READ_BUFFER_BYTES: Final = 1 << 20
 _OPEN_FILES: Final = 6
+_CACHED_FILES: Final = 64  # keys and small tables, a few kB each
 
 
 @dataclass
 class _Cursor:
-    position: int  # number of the row that comes next
+    position: int  # number of the next row
     stop: int
     batches: Iterator[pa.RecordBatch]
 
 
 class ParquetRows:
-    """Rows of one file by number. Use ``open_rows``, which keeps a few files open for each process."""
+    """Rows of one file by number. Use ``open_rows``, which keeps a few files open per process."""
 
-    def __init__(self, path: Path, columns: tuple[str, ...], held: int) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...], cached_rows: int) -> None:
         self._path = path
         self._columns = list(columns)
         self._file = open_parquet(path)
@@ -45,11 +50,13 @@ class ParquetRows:
         self._starts = np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])
         self._cursors: list[_Cursor] = []  # the least recently used first
         self._rows: OrderedDict[int, pa.RecordBatch] = OrderedDict()
-        self._held = held
+        self._cached_rows = cached_rows
         self._lock = threading.Lock()
 
     def row(self, number: int) -> pa.RecordBatch:
-        """Read one row, a batch of length 1. Raises UserError where the file is damaged."""
+        """Read one row, as a batch of length 1. Raises UserError where the file is damaged."""
+        import pyarrow as pa
+
         with self._lock:
             if number not in self._rows:
                 try:
@@ -64,13 +71,13 @@ class ParquetRows:
         while cursor.position <= number:
             self._rows[cursor.position] = next(cursor.batches)
             cursor.position += 1
-            if len(self._rows) > self._held:
+            if len(self._rows) > self._cached_rows:
                 self._rows.popitem(last=False)
         self._cursors = [c for c in self._cursors if c.position < c.stop]
 
     def _cursor_before(self, number: int) -> _Cursor:
-        # Nothing is nearer than the last cursor before the row. Where laser follows laser, each comes to have its own:
-        # a sweep whose first row lies before all cursors opens one more.
+        # The last cursor before the row is the nearest. In files sorted by laser each laser gets a cursor of its own: a
+        # sweep whose first row lies before all cursors opens one more.
         before = [c for c in self._cursors if c.position <= number < c.stop]
         cursor = max(before, key=lambda c: c.position) if before else self._new_cursor(number)
         self._cursors = [*(c for c in self._cursors if c is not cursor), cursor][-_MAX_CURSORS:]
@@ -82,13 +89,30 @@ class ParquetRows:
         return _Cursor(int(self._starts[group]), int(self._starts[group + 1]), batches)
 
 
-def open_rows(path: Path, columns: tuple[str, ...], held: int) -> ParquetRows:
-    """Rows of a file, of which the ``held`` last decoded ones stay in memory. Raises UserError as open_parquet."""
-    return _open_rows(path, version(path), columns, held)
+def cached_per_file(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Cache what a function reads from a file, until the file is replaced. It raises UserError for a missing file."""
+
+    @functools.lru_cache(_CACHED_FILES)
+    def cached(path: Path, _version: tuple[int, int]) -> T:
+        return read(path)
+
+    return functools.wraps(read)(lambda path: cached(path, _version(path)))
+
+
+def open_rows(path: Path, columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
+    """Open a file by rows and keep the last ``cached_rows`` of them in memory. Raises UserError as open_parquet."""
+    return _open_rows(path, _version(path), columns, cached_rows)
+
+
+@functools.lru_cache(_OPEN_FILES)
+def _open_rows(path: Path, _version: tuple[int, int], columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
+    return ParquetRows(path, columns, cached_rows)
 
 
 def read_columns(path: Path, columns: tuple[str, ...]) -> pa.Table:
-    """Read columns of all rows, for small ones. Raises UserError where one is missing or the file is damaged."""
+    """Read small columns of all rows. Raises UserError where one is missing or the file is damaged."""
+    import pyarrow as pa
+
     file = open_parquet(path)
     check_columns(path, file.schema_arrow, columns)
     try:
@@ -98,7 +122,10 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> pa.Table:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a file and read its footer. Raises UserError where it is missing, cut short or no Parquet."""
+    """Open a file and read its footer. Raises UserError where it is missing, cut short or not Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         # Without both, pyarrow loads whole column chunks: a gigabyte where all rows are one row group.
         return pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
@@ -109,7 +136,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def check_columns(path: Path, schema: pa.Schema, columns: tuple[str, ...]) -> None:
-    """Raise UserError, naming all, where columns are missing."""
+    """Raise UserError with the names of missing columns, if any."""
     missing = [column for column in columns if column not in schema.names]
     if missing:
         raise UserError(
@@ -119,19 +146,13 @@ def check_columns(path: Path, schema: pa.Schema, columns: tuple[str, ...]) -> No
 
 
 def damaged(path: Path, reason: str) -> UserError:
-    """The error for a file that cannot be read."""
+    """Return the error for a file that cannot be read."""
     return UserError(f"{path}: not readable as Parquet, cut short or damaged ({reason.strip()}); fetch it again")
 
 
-def version(path: Path) -> tuple[int, int]:
-    """What changes when a file is replaced, to key caches by. Raises UserError where the file is missing."""
+def _version(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except FileNotFoundError:
         raise UserError(f"{path}: missing") from None
     return status.st_mtime_ns, status.st_size
-
-
-@functools.lru_cache(maxsize=_OPEN_FILES)
-def _open_rows(path: Path, _version: tuple[int, int], columns: tuple[str, ...], held: int) -> ParquetRows:
-    return ParquetRows(path, columns, held)

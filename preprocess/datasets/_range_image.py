@@ -1,7 +1,7 @@
-"""Range image to points: the geometry of spinning LiDARs whose returns lie in a grid of beams and azimuths.
+"""Range image to points: geometry of spinning LiDARs whose returns lie in a grid of beams and azimuths.
 
-Formulas as in Waymo's description of its range images: row 0 is the topmost beam, columns run from the
-azimuth +pi down to -pi in the vehicle's axes, and a pixel may have a vehicle pose of its own.
+Formulas as in Waymo's description of its range images: row 0 is the topmost beam, columns run from azimuth +pi down to
+-pi in the vehicle's axes, and a pixel may have a vehicle pose of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class LaserCalibration:
-    """Where a laser is mounted and where its beams point.
+    """Mount of a laser and inclinations of its beams.
 
     Attributes:
         vehicle_SE3_laser: float64 [4, 4].
-        inclinations: float64 [H], radians, from the lowest beam up, or None where they are evenly spread.
-        inclination_range: lowest and highest edge of the image, radians, for evenly spread beams.
-
+        inclinations: float64 [H], radians, from the lowest beam up, or None if they are evenly spaced.
+        inclination_range: lowest and highest edge of the image, radians, for evenly spaced beams.
     """
 
     vehicle_SE3_laser: NDArray[np.float64]
@@ -28,7 +27,7 @@ class LaserCalibration:
     inclination_range: tuple[float, float]
 
     def row_inclinations(self, height: int) -> NDArray[np.float64]:
-        """Inclination of each row, radians, float64 [height], top row first.
+        """Return the inclination of each row, radians, float64 [height], top row first.
 
         Raises ValueError where the calibration lists another number of beams.
         """
@@ -47,7 +46,7 @@ def vehicle_points(
     shape: tuple[int, int],
     calibration: LaserCalibration,
 ) -> NDArray[np.float64]:
-    """Place returns in the vehicle frame as if it stood still, float64 [N, 3], metres.
+    """Compute the points of returns in the vehicle frame as if the vehicle stood still, float64 [N, 3], metres.
 
     Args:
         range_m: distance from the laser, metres, [N].
@@ -58,18 +57,16 @@ def vehicle_points(
 
     Raises:
         ValueError: the calibration lists another number of beams than the image has rows.
-
     """
     height, width = shape
     vehicle_SE3_laser = calibration.vehicle_SE3_laser
     inclination = calibration.row_inclinations(height)
-    # Columns count azimuth in the vehicle's axes, the extrinsics turn it once more.
+    # Columns are azimuths in the vehicle's axes, to which the extrinsics add the yaw of the mount.
     mount_yaw = np.arctan2(vehicle_SE3_laser[1, 0], vehicle_SE3_laser[0, 0])
     azimuth = (2 * (width - np.arange(width) - 0.5) / width - 1) * np.pi - mount_yaw
-    level = range_m * np.cos(inclination)[row]
-    xyz_laser = np.stack(
-        [level * np.cos(azimuth)[column], level * np.sin(azimuth)[column], range_m * np.sin(inclination)[row]], axis=1
-    )
+    horizontal_m = range_m * np.cos(inclination)[row]
+    x, y = horizontal_m * np.cos(azimuth)[column], horizontal_m * np.sin(azimuth)[column]
+    xyz_laser = np.stack([x, y, range_m * np.sin(inclination)[row]], axis=1)
     points: NDArray[np.float64] = xyz_laser @ vehicle_SE3_laser[:3, :3].T + vehicle_SE3_laser[:3, 3]
     return points
 
@@ -80,21 +77,20 @@ def undo_motion(
     pixel_pose: NDArray[np.floating],
     world_SE3_vehicle: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Take returns from the vehicle frame at their own moment to the one of the sweep.
+    """Transform returns from the vehicle frame at their own times to the vehicle frame at the sweep's time.
 
     Args:
-        xyz_vehicle: [N, 3], metres, vehicle frame at the pixel's moment.
-        mount: [3], metres, the laser in the vehicle frame.
-        pixel_pose: [N, 6], world from vehicle at the pixel's moment: roll, pitch, yaw, x, y, z.
+        xyz_vehicle: [N, 3], metres, vehicle frame at the pixel's time.
+        mount: [3], metres, position of the laser in the vehicle frame.
+        pixel_pose: [N, 6], world from vehicle at the pixel's time: roll, pitch, yaw, x, y, z.
         world_SE3_vehicle: float64 [4, 4], at the sweep's time.
 
     Returns:
-        The points and where their rays started, both float64 [N, 3], metres.
-
+        The points and the origins of their rays, both float64 [N, 3], metres.
     """
     world_R_vehicle = world_SE3_vehicle[:3, :3]
     world_R_pixel = rotations(pixel_pose[:, :3])
-    # World coordinates reach kilometres: the difference is formed first, in float64.
+    # World coordinates reach kilometres: subtract first, in float64.
     offset = pixel_pose[:, 3:].astype(np.float64) - world_SE3_vehicle[:3, 3]
     points = (np.einsum("nij,nj->ni", world_R_pixel, xyz_vehicle) + offset) @ world_R_vehicle
     origins = (world_R_pixel @ mount + offset) @ world_R_vehicle
@@ -102,7 +98,7 @@ def undo_motion(
 
 
 def rotations(roll_pitch_yaw: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rotation matrices Rz(yaw) Ry(pitch) Rx(roll), float64 [N, 3, 3], of angles [N, 3] in radians."""
+    """Compute rotation matrices Rz(yaw) Ry(pitch) Rx(roll), float64 [N, 3, 3], of angles [N, 3] in radians."""
     angles = roll_pitch_yaw.astype(np.float64)
     (sr, sp, sy), (cr, cp, cy) = np.sin(angles).T, np.cos(angles).T
     flat = [

@@ -1,4 +1,4 @@
-"""Look over the files of a Waymo context without decoding points: footers, columns, keys, shapes, small tables."""
+"""Check the files of a Waymo context without decoding points: footers, columns, keys, shapes, small tables."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
-from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
+from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
 from iscc_lidar.shared.base.errors import UserError
 
 PURPOSES: Final = {
     "lidar": "the points",
-    "lidar_calibration": "where the LiDARs are mounted and their beams point",
-    "lidar_pose": "the car's motion during a sweep",
-    "vehicle_pose": "where the car was, to stack sweeps",
+    "lidar_calibration": "mounts and beam inclinations of the LiDARs",
+    "lidar_pose": "the vehicle's motion during a sweep",
+    "vehicle_pose": "the vehicle's poses, to stack sweeps",
 }
-"""The components that are needed, each with what it tells."""
+"""The required components and what each contains."""
 
 _IMAGES: Final = {"lidar": tables.LIDAR, "lidar_pose": tables.POSE, "lidar_segmentation": tables.LABELS}
 
 
 def find_problems(files: Mapping[str, Path], returns: int) -> Iterator[str]:
-    """All that would stop the work on a context.
+    """Find all that would stop the preprocessing of a context.
 
     Args:
-        files: by component, the files that the work would read, whether they are there or not.
+        files: by component, the files that would be read, existing or not.
         returns: how many returns would be read, 1 or 2.
-
     """
     keys: dict[str, Mapping[int, object]] = {}
     for component, file in files.items():
         if not file.exists():
             yield (
-                f"{file}: missing; component {component} tells {PURPOSES.get(component, 'labels')}. Fetch it: "
+                f"{file}: missing; component {component} contains {PURPOSES.get(component, 'labels')}. Fetch it: "
                 f"pre-training needs only {', '.join(PURPOSES)}"
             )
             continue
@@ -48,7 +47,7 @@ def find_problems(files: Mapping[str, Path], returns: int) -> Iterator[str]:
 
 
 def _keys(component: str, file: Path) -> Mapping[int, object]:
-    """Keys of a component: lasers of the calibration, frames of the others."""
+    """Read the keys of a component: lasers of the calibration, frames of the others."""
     if component == "lidar_calibration":
         return tables.calibrations(file)
     if component == "lidar_box":
@@ -59,13 +58,13 @@ def _keys(component: str, file: Path) -> Mapping[int, object]:
 def _gaps(files: Mapping[str, Path], keys: Mapping[str, Mapping[int, object]]) -> Iterator[str]:
     rows = tables.image_rows(files["lidar"])
     if not rows:
-        yield f"{files['lidar']}: holds no frame; fetch it again"
+        yield f"{files['lidar']}: contains no frame; fetch it again"
     lasers = {TOP}.union(*rows.values())
     for laser in sorted(lasers) if rows else ():
         without = [frame for frame, found in rows.items() if laser not in found]
-        yield from _missing(files["lidar"], f"range image of {_name(laser)}", without, rows)
+        yield from _missing(files["lidar"], f"range image of {laser_name(laser)}", without, rows)
     for laser in sorted(lasers - keys.get("lidar_calibration", dict.fromkeys(lasers)).keys()):
-        yield f"{files['lidar_calibration']}: has no entry for {_name(laser)}; fetch it again"
+        yield f"{files['lidar_calibration']}: has no entry for {laser_name(laser)}; fetch it again"
     if "vehicle_pose" in keys:
         without = [frame for frame in rows if frame not in keys["vehicle_pose"]]
         yield from _missing(files["vehicle_pose"], "pose", without, rows)
@@ -78,7 +77,3 @@ def _gaps(files: Mapping[str, Path], keys: Mapping[str, Mapping[int, object]]) -
 def _missing(file: Path, what: str, without: list[int], frames: Collection[int]) -> Iterator[str]:
     if without:
         yield f"{file}: has no {what} for {len(without)} of {len(frames)} frames, first {without[0]}; fetch it again"
-
-
-def _name(laser: int) -> str:
-    return f"laser {laser} ({LASERS.get(laser, 'unknown')})"

@@ -1,4 +1,4 @@
-"""Pixels of Waymo's range images as returns: points, where their rays started, intensity."""
+"""Pixels of Waymo's range images as returns: points, origins of their rays, intensity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iscc_lidar.preprocess.datasets._range_image import LaserCalibration, undo_m
 
 
 class Returns(NamedTuple):
-    """Returns of one laser and return number; positions in metres in the vehicle frame of the sweep."""
+    """N returns of one laser and return number; positions in metres, vehicle frame at the sweep's time."""
 
     xyz: NDArray[np.float64]
     origin: NDArray[np.float64]
@@ -27,19 +27,18 @@ def returns_of(
     poses: NDArray[np.floating[Any]] | None,
     world_SE3_vehicle: NDArray[np.float64],
 ) -> Returns:
-    """Returns of a range image, in the order of its rows.
+    """Compute the returns of a range image, in row-major order.
 
     Args:
-        image: [H, W, 4] range in metres, intensity, elongation, in no-label zone; no return where there is no range.
-        laser: which it is of, 1 to 5.
-        number: the first return or the second.
+        image: [H, W, 4] range in metres, intensity, elongation, in no-label zone; no return where range is not above 0.
+        laser: number of the laser, 1 to 5.
+        number: 1 for the first return, 2 for the second.
         calibration: of the laser.
-        poses: roll, pitch, yaw, x, y, z of each pixel [H, W, 6], vehicle to world; None: those of the sweep.
+        poses: roll, pitch, yaw, x, y, z of each pixel [H, W, 6], vehicle to world; None: that of the sweep.
         world_SE3_vehicle: pose of the sweep [4, 4].
 
     Raises:
-        ValueError: shapes do not fit.
-
+        ValueError: shapes do not match.
     """
     shape = image.shape[:2]
     row, column = np.nonzero(image[..., 0] > 0)
@@ -51,13 +50,13 @@ def returns_of(
         if poses.shape[:2] != shape:
             raise ValueError(f"{shape} pixels, but lidar_pose has {poses.shape[:2]}; fetch both components again")
         xyz, origin = undo_motion(xyz, mount, poses[row, column], world_SE3_vehicle)
-    # tanh keeps the common values below 1 apart, and reflectors of any strength within bounds.
+    # tanh keeps the common values below 1 distinct, and reflectors of any strength below 1.
     intensity = np.tanh(np.maximum(np.nan_to_num(measured[:, 1]), 0)).astype(np.float32)
     ids = np.full(len(row), laser), np.full(len(row), number)
     return Returns(xyz, origin, intensity, np.stack([*ids, row, column], axis=1).astype(np.uint16))
 
 
-def concatenated(parts: list[Returns]) -> Returns:
-    """All returns behind one another; none at all for no parts."""
+def concatenate_returns(parts: list[Returns]) -> Returns:
+    """Concatenate returns; zero returns for an empty list."""
     none = Returns(np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.float32), np.empty((0, 4), np.uint16))
     return Returns(*(np.concatenate(arrays) for arrays in zip(none, *parts, strict=True)))

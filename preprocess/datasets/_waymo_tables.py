@@ -1,31 +1,32 @@
 """The component tables of Waymo Open Dataset v2: rows by their keys, calibrations, poses and range images as arrays.
 
-Rows are joined on key columns: their order differs between components. Shapes may be lists or lists of fixed
-size, transforms float32 or float64, and an extra ``index`` column is of no account.
+Rows are joined on key columns: their order differs between components. Shapes may be lists or fixed-size lists,
+transforms float32 or float64; an extra ``index`` column is ignored.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
 from iscc_lidar.preprocess.datasets._parquet_rows import (
+    cached_per_file,
     check_columns,
     open_parquet,
     open_rows,
     read_columns,
-    version,
 )
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.waymo import BOX_CLASS_OF_TYPE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CONTEXT_KEY: Final = "key.segment_context_name"
 TIME_KEY: Final = "key.frame_timestamp_micros"
@@ -38,7 +39,7 @@ _EXTRINSIC: Final = "[LiDARCalibrationComponent].extrinsic.transform"
 _INCLINATION: Final = "[LiDARCalibrationComponent].beam_inclination"
 _BOX: Final = "[LiDARBoxComponent]"
 _BOX_COLUMNS: Final = tuple(
-    f"{_BOX}.box.{part}" for part in (*(f"{kind}.{axis}" for kind in ("center", "size") for axis in "xyz"), "heading")
+    f"{_BOX}.box.{field}" for field in (*(f"{of}.{axis}" for of in ("center", "size") for axis in "xyz"), "heading")
 )
 _VEHICLE_POSE: Final = "[VehiclePoseComponent].world_from_vehicle.transform"
 
@@ -46,36 +47,12 @@ LASERS: Final = {1: "TOP", 2: "FRONT", 3: "SIDE_LEFT", 4: "SIDE_RIGHT", 5: "REAR
 TOP: Final = 1
 
 _CHANNELS: Final = {LIDAR: 4, POSE: 6, LABELS: 2}
-_HELD_ROWS: Final = {LIDAR: 10, POSE: 2, LABELS: 2}  # of about two sweeps
-_TABLES: Final = 64  # keys and small tables in memory, some kB each
+_CACHED_ROWS: Final = {LIDAR: 10, POSE: 2, LABELS: 2}  # of about two sweeps
 _MAX_SIDE: Final = 2**16
 
 
-def image_rows(path: Path) -> Mapping[int, Mapping[int, int]]:
-    """Row number of each range image: by timestamp in microseconds (in order of time), then laser.
-
-    Raises UserError for a missing or damaged file, rows of another context and keys that come twice.
-    """
-    return _image_rows(path, version(path))
-
-
-def calibrations(path: Path) -> Mapping[int, LaserCalibration]:
-    """Calibration of each laser. Raises UserError for a missing or damaged file or entry."""
-    return _calibrations(path, version(path))
-
-
-def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
-    """World_SE3_vehicle by timestamp, float64 [4, 4]. Raises UserError for a missing or damaged file or entry."""
-    return _vehicle_poses(path, version(path))
-
-
-def boxes(path: Path) -> Mapping[int, Boxes]:
-    """Labelled boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
-    return _boxes(path, version(path))
-
-
 def range_images(path: Path, component: str, frame: int, laser: int, returns: int) -> dict[int, NDArray[Any]]:
-    """Range images [H, W, channels] of a laser by return (1, 2), those that are there.
+    """Read the range images [H, W, channels] of a laser by return (1, 2), as far as there are any.
 
     Args:
         path: file of the component.
@@ -90,28 +67,33 @@ def range_images(path: Path, component: str, frame: int, laser: int, returns: in
     """
     number = image_rows(path).get(frame, {}).get(laser)
     if number is None:
-        raise UserError(f"{path}: has no row for frame {frame}, laser {laser} ({LASERS.get(laser, 'unknown')})")
+        raise UserError(f"{path}: has no row for frame {frame}, {laser_name(laser)}")
     columns = image_columns(path, component, returns)
-    row = open_rows(path, columns, _HELD_ROWS[component]).row(number)
+    row = open_rows(path, columns, _CACHED_ROWS[component]).row(number)
     images = {}
     for index, (values, shape) in enumerate(zip(columns[::2], columns[1::2], strict=True), start=1):
         try:
             image = _image(row.column(values)[0], row.column(shape)[0], _CHANNELS[component])
         except ValueError as error:
-            where = f"frame {frame}, laser {laser} ({LASERS.get(laser, 'unknown')}), return {index}"
+            where = f"frame {frame}, {laser_name(laser)}, return {index}"
             raise UserError(f"{path}: {where}: {error}; the file is damaged, fetch it again") from None
         if image is not None:
             images[index] = image
     return images
 
 
-def image_columns(path: Path, component: str, returns: int) -> tuple[str, ...]:
-    """Columns that hold range images: values and shape of the first return, then of the second where it has any.
+def laser_name(laser: int) -> str:
+    """Return number and name of a laser for messages."""
+    return f"laser {laser} ({LASERS.get(laser, 'unknown')})"
 
-    Raises UserError where those of the first are missing, or of the second one of the two.
+
+def image_columns(path: Path, component: str, returns: int) -> tuple[str, ...]:
+    """Return the columns of range images: values and shape of the first return, then of the second if there are any.
+
+    Raises UserError where one of the first return's is missing, or only one of the second's.
     """
-    schema = _schema(path, version(path))
-    columns = tuple(f"{component}.range_image_return1.{part}" for part in ("values", "shape"))
+    schema = _schema(path)
+    columns = tuple(f"{component}.range_image_return1.{field}" for field in ("values", "shape"))
     second = tuple(column.replace("return1", "return2") for column in columns)
     if returns > 1 and any(column in schema.names for column in second):
         columns += second
@@ -119,26 +101,31 @@ def image_columns(path: Path, component: str, returns: int) -> tuple[str, ...]:
     return columns
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _schema(path: Path, _version: tuple[int, int]) -> pa.Schema:
+@cached_per_file
+def _schema(path: Path) -> pa.Schema:
     return open_parquet(path).schema_arrow
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _image_rows(path: Path, _version: tuple[int, int]) -> Mapping[int, Mapping[int, int]]:
+@cached_per_file
+def image_rows(path: Path) -> Mapping[int, Mapping[int, int]]:
+    """Return the row number of each range image: by timestamp in microseconds (in order of time), then laser.
+
+    Raises UserError for a missing or damaged file, rows of another context and keys that occur twice.
+    """
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, LASER_KEY))
     frames, lasers = _keys(path, table, TIME_KEY), _keys(path, table, LASER_KEY)
     rows: dict[int, dict[int, int]] = {frame: {} for frame in sorted(set(frames))}
     for number, (frame, laser) in enumerate(zip(frames, lasers, strict=True)):
         if laser in rows[frame]:
-            raise UserError(f"{path}: frame {frame}, laser {laser} comes twice; the file is damaged, fetch it again")
+            raise UserError(f"{path}: frame {frame}, laser {laser} occurs twice; the file is damaged, fetch it again")
         rows[frame][laser] = number
     return rows
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _calibrations(path: Path, _version: tuple[int, int]) -> Mapping[int, LaserCalibration]:
-    columns = tuple(f"{_INCLINATION}.{part}" for part in ("min", "max", "values"))
+@cached_per_file
+def calibrations(path: Path) -> Mapping[int, LaserCalibration]:
+    """Read the calibration of each laser. Raises UserError for a missing or damaged file or entry."""
+    columns = tuple(f"{_INCLINATION}.{field}" for field in ("min", "max", "values"))
     table = read_columns(path, (CONTEXT_KEY, LASER_KEY, _EXTRINSIC, *columns))
     lasers = _keys(path, table, LASER_KEY)
     entries = zip(table[_EXTRINSIC].to_pylist(), *(table[c].to_pylist() for c in columns), strict=True)
@@ -156,8 +143,9 @@ def _calibration(
     return LaserCalibration(_rigid(where, extrinsic), None if evenly else inclinations, bounds)
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _vehicle_poses(path: Path, _version: tuple[int, int]) -> Mapping[int, NDArray[np.float64]]:
+@cached_per_file
+def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
+    """Read world_SE3_vehicle, float64 [4, 4], by timestamp. Raises UserError for a missing or damaged file or entry."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, _VEHICLE_POSE))
     frames = _keys(path, table, TIME_KEY)
     return {
@@ -166,8 +154,9 @@ def _vehicle_poses(path: Path, _version: tuple[int, int]) -> Mapping[int, NDArra
     }
 
 
-@functools.lru_cache(maxsize=_TABLES)
-def _boxes(path: Path, _version: tuple[int, int]) -> Mapping[int, Boxes]:
+@cached_per_file
+def boxes(path: Path) -> Mapping[int, Boxes]:
+    """Read the boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, f"{_BOX}.type", *_BOX_COLUMNS))
     frames = np.array(_keys(path, table, TIME_KEY), dtype=np.int64)
     values = np.array([table[name].to_pylist() for name in _BOX_COLUMNS], dtype=np.float64).T.reshape(-1, 7)
@@ -186,9 +175,11 @@ def _boxes(path: Path, _version: tuple[int, int]) -> Mapping[int, Boxes]:
 
 
 def _keys(path: Path, table: pa.Table, column: str) -> list[int]:
+    import pyarrow as pa
+
     others = set(table[CONTEXT_KEY].to_pylist()) - {path.stem}
     if others:
-        raise UserError(f"{path}: holds rows of context {others.pop()}; expected those of {path.stem} alone")
+        raise UserError(f"{path}: contains rows of context {others.pop()}; expected only those of {path.stem}")
     if table[column].null_count or not pa.types.is_integer(table[column].type):
         raise UserError(f"{path}: column {column} is {table[column].type} with {table[column].null_count} empty rows")
     keys: list[int] = table[column].to_pylist()
@@ -196,21 +187,21 @@ def _keys(path: Path, table: pa.Table, column: str) -> list[int]:
 
 
 def _rigid(where: str, matrix: list[float] | None) -> NDArray[np.float64]:
-    """The rigid transform nearest to 16 numbers, row by row: float32 ones are not quite rigid."""
+    """Return the rigid transform nearest to 16 row-major numbers: those stored as float32 are not quite rigid."""
     try:
         dst_SE3_src = np.array(matrix, dtype=np.float64).reshape(4, 4)
-        u, stretch, vt = np.linalg.svd(dst_SE3_src[:3, :3])
+        u, scale, vt = np.linalg.svd(dst_SE3_src[:3, :3])
     except (TypeError, ValueError, np.linalg.LinAlgError):
         raise UserError(f"{where}: expected a transform of 16 finite numbers; fetch the file again") from None
     last = dst_SE3_src[3]
-    if not np.isfinite(dst_SE3_src).all() or np.abs(stretch - 1).max() > 1e-3 or np.any(last != [0, 0, 0, 1]):
+    if not np.isfinite(dst_SE3_src).all() or np.abs(scale - 1).max() > 1e-3 or np.any(last != [0, 0, 0, 1]):
         raise UserError(f"{where}: the transform is not rigid; the file is damaged, fetch it again")
     dst_SE3_src[:3, :3] = u @ vt
     return dst_SE3_src
 
 
 def _image(values: pa.Scalar, shape: pa.Scalar, channels: int) -> NDArray[Any] | None:
-    """Values in their shape, or None where there are none. Raises ValueError where the two do not agree."""
+    """Reshape values, None where there are none. Raises ValueError where values and shape do not agree."""
     if not values.is_valid or len(values) == 0:
         return None
     if not shape.is_valid:

@@ -1,19 +1,19 @@
 """Argoverse 2 sensor logs: ``sensor/{train,val,test}/LOG/sensors/lidar/TIMESTAMP_NS.feather``, read without its devkit.
 
-A file holds the returns of two stacked 32-beam LiDARs, x, y, z in the frame of the vehicle and moved to where
-they were at the sweep's time stamp, the start of the sweep. Here the axes stay the vehicle's and the origin
-moves to ``up_lidar``. x, y, z are float16: their grid is 3 cm from 32 m on, 6 cm from 64 m on, 12 cm from 128 m
-on, along each axis. Intensity is uint8, divided by 255. There are no point labels.
+A file contains the returns of two stacked 32-beam LiDARs, x, y, z in the vehicle frame, motion-compensated to the
+sweep's timestamp, the start of the sweep. Here the axes stay the vehicle's and the origin moves to ``up_lidar``. x, y,
+z are float16: their resolution is 3 cm from 32 m on, 6 cm from 64 m on, 12 cm from 128 m on, along each axis. Intensity
+is uint8, divided by 255. There are no point labels.
 
-Laser numbers 0 to 31 are ``up_lidar``, 32 to 63 ``down_lidar``; the data set's pages do not say so, its issue 82
-does, and a real log confirms it: seen from its own LiDAR in the vehicle's pose at ``offset_ns``, a laser's elevation
-is that of the VLP-32C's data sheet and varies by .003 degrees; seen from the other LiDAR, by .05. Taking the
-LiDARs as standing still since the time stamp makes it worse (.005 at 0.7 m/s), so a ray's origin is where its
-LiDAR was when it fired: at 15 m/s up to 1.5 m from where it was at the time stamp.
-Where the calibration is absent nominal positions stand in, centimetres off at most for all that is known: it
-moves the origin and the rays a little, no point against another, and is no problem to stop for.
+Laser numbers 0 to 31 are ``up_lidar``, 32 to 63 ``down_lidar``. This is in issue 82 of av2-api, not on the dataset's
+pages, and a real log confirms it: seen from its own LiDAR in the vehicle's pose at ``offset_ns``, a laser's elevation
+is that of the VLP-32C's data sheet and varies by 0.003 degrees; seen from the other LiDAR, by 0.05. With the LiDARs'
+positions at the timestamp instead it varies more (0.005 at 0.7 m/s), so a ray's origin is the position of its LiDAR
+when it fired: at 15 m/s up to 1.5 m from that at the timestamp. Without calibration, nominal positions are used, which
+are off by a few centimetres as far as known: this moves the origin and the rays a little, no point relative to another,
+and is no problem to stop for.
 
-The Argoverse 2 Lidar data set (20,000 logs without boxes) is documented to have the same layout below ``lidar``.
+The Argoverse 2 Lidar dataset (20,000 logs without boxes) is documented to have the same layout below ``lidar``.
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import feather
-from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import found_in
+from iscc_lidar.preprocess.datasets._files import collect_errors, describe_folder, existing, numbered_files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.argoverse2 import LAYOUT
@@ -42,8 +39,8 @@ _CALIBRATION_FILE: Final = "calibration/egovehicle_SE3_sensor.feather"
 _LIDARS: Final = ("up_lidar", "down_lidar")
 _BEAMS: Final = 32  # of each LiDAR
 
-# Positions of both LiDARs, metres, vehicle's frame, where the calibration is absent: one log's, rounded to a
-# centimetre. The few published ones agree to 4 cm.
+# Positions of both LiDARs, metres, vehicle frame, used without calibration: those of one log, rounded to a centimetre.
+# The few published ones agree to 4 cm.
 _NOMINAL_XYZ_M: Final = ((1.35, 0.0, 1.64), (1.35, 0.0, 1.53))
 
 _POSE_COLUMNS: Final = ("qx", "qy", "qz", "qw", "tx_m", "ty_m", "tz_m")
@@ -52,7 +49,7 @@ _POINT_COLUMNS: Final = ("x", "y", "z", "intensity", "laser_number", "offset_ns"
 
 @dataclass(frozen=True)
 class Argoverse2:
-    """Logs below ``root`` (the folder that holds ``train``, ``val`` and ``test``). A log is a sequence."""
+    """Logs below ``root`` (the folder that contains ``train``, ``val`` and ``test``). A log is a sequence."""
 
     root: Path
     name: str = "argoverse2"
@@ -63,30 +60,26 @@ class Argoverse2:
         return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
-        """Ids of the logs that hold sweeps, sorted."""
+        """List the ids of the logs that contain sweeps, sorted."""
         return tuple(_logs(self.root))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """Train, val and test, as the logs lie in their folders."""
+        """Return train, val and test, by the folders of the logs."""
         logs = _logs(self.root).items()
         return {split: tuple(log for log, folder in logs if folder.parent.name == split) for split in _SPLITS}
 
     def sweep_names(self, sequence: str) -> tuple[str, ...]:
-        """Time stamps of the sweeps of a log, nanoseconds, in order."""
+        """List the timestamps of the sweeps of a log, nanoseconds, in order."""
         return _sweep_names(_log(self.root, sequence))
 
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
-        """Files whose content the sweep depends on, those that exist of them."""
+        """Return the files that the sweep depends on, as far as they exist."""
         folder = _log(self.root, sequence)
-        files = (
-            _points_file(folder, self.sweep_names(sequence)[index]),
-            folder / _POSE_FILE,
-            folder / _CALIBRATION_FILE,
-        )
-        return tuple(file for file in files if file.exists())
+        points = _points_file(folder, self.sweep_names(sequence)[index])
+        return existing((points, folder / _POSE_FILE, folder / _CALIBRATION_FILE))
 
     def problems(self, sequence: str) -> Iterator[str]:
-        """Missing poses, sweeps without one, damaged tables, and files that are no sweep by their footer."""
+        """Find missing poses, sweeps without a pose, damaged tables, and files that are no sweep by their footer."""
         try:
             folder = _log(self.root, sequence)
             names = _sweep_names(folder)
@@ -95,12 +88,7 @@ class Argoverse2:
         except UserError as error:
             yield str(error)
             return
-        for name in names:
-            try:
-                _pose_row(folder, poses, int(name))
-                _check_points(_points_file(folder, name))
-            except UserError as error:
-                yield str(error)
+        yield from collect_errors(functools.partial(_check_sweep, folder, poses, name) for name in names)
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the log. Raises UserError for damaged or missing files."""
@@ -125,7 +113,7 @@ class Argoverse2:
 
 @dataclass(frozen=True)
 class _Poses:
-    """Rows of a log's poses, in order of time: int64 [P] nanoseconds and float64 [P, 4, 4]."""
+    """Poses of a log, in order of time: int64 [P] nanoseconds and float64 [P, 4, 4]."""
 
     timestamp_ns: NDArray[np.int64]
     city_SE3_ego: NDArray[np.float64]
@@ -138,8 +126,8 @@ def open_dataset(root: Path) -> Argoverse2:
         if dataset.sequences():
             return dataset
     raise UserError(
-        f"{root}: looked for sensor/{{train,val,test}}/LOG/sensors/lidar and found: {found_in(root)}. "
-        "Pass the folder that holds 'sensor', or 'sensor' itself, as --root (ROOT= with make)"
+        f"{root}: looked for sensor/{{train,val,test}}/LOG/sensors/lidar and found: {describe_folder(root)}. "
+        "Pass the folder that contains 'sensor', or 'sensor' itself, as --root (ROOT= with make)"
     )
 
 
@@ -162,23 +150,17 @@ def _log(root: Path, sequence: str) -> Path:
 
 @functools.lru_cache(maxsize=256)
 def _sweep_names(folder: Path) -> tuple[str, ...]:
-    names = [file.stem for file in (folder / "sensors" / "lidar").glob("*.feather")]
-    bad = [name for name in names if not name.isdecimal()]
-    if bad:
-        raise UserError(f"{_points_file(folder, bad[0])}: expected a time stamp in nanoseconds as the file's name")
-    if not names:
-        raise UserError(f"{folder}/sensors/lidar: holds no .feather file")
-    return tuple(sorted(names, key=int))
+    return numbered_files(folder / "sensors" / "lidar", ".feather", "a timestamp in nanoseconds")
 
 
 def _xyz(points: dict[str, NDArray[Any]], up_xyz_ego: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Points [N, 3] with the origin at up_lidar; what does not exist, exactly zero, stays zero."""
+    """Move the origin of points to up_lidar, float32 [N, 3]; invalid points, exactly zero, stay zero."""
     xyz = np.empty((len(points["x"]), 3), dtype=np.float32)
     for axis, name in enumerate("xyz"):
         xyz[:, axis] = points[name]
-    absent = (xyz[:, 0] == 0) & (xyz[:, 1] == 0) & (xyz[:, 2] == 0)
+    invalid = (xyz[:, 0] == 0) & (xyz[:, 1] == 0) & (xyz[:, 2] == 0)
     xyz -= up_xyz_ego.astype(np.float32)
-    xyz[absent] = 0
+    xyz[invalid] = 0
     return xyz
 
 
@@ -189,9 +171,9 @@ def _origins(
     poses: _Poses,
     row: int,
 ) -> NDArray[np.float32]:
-    """Where each return's LiDAR was when it fired, float32 [N, 3], in the frame of the sweep whose pose is ``row``.
+    """Compute the position of each return's LiDAR when it fired, float32 [N, 3], in the frame of pose number ``row``.
 
-    Linear between the rows of the poses, 5 ms apart; at the nearest row before the first and after the last.
+    Positions are interpolated linearly between poses, 5 ms apart, and constant before the first and after the last.
     """
     elapsed_ns = poses.timestamp_ns - poses.timestamp_ns[row]
     start = int(np.searchsorted(elapsed_ns, offset_ns.min(initial=0), side="right")) - 1
@@ -210,8 +192,8 @@ def _pose_row(folder: Path, poses: _Poses, timestamp_ns: int) -> int:
     row = int(np.searchsorted(poses.timestamp_ns, timestamp_ns))
     if row == len(poses.timestamp_ns) or poses.timestamp_ns[row] != timestamp_ns:
         raise UserError(
-            f"{folder / _POSE_FILE}: no row with timestamp_ns {timestamp_ns}, so that sweep has no pose. "
-            "Fetch the file again, or remove the sweep"
+            f"{folder / _POSE_FILE}: no row with timestamp_ns {timestamp_ns}, so that sweep has no pose; "
+            "fetch the file again, or remove the sweep"
         )
     return row
 
@@ -227,7 +209,7 @@ def _read_poses(path: Path) -> _Poses:
 
 @functools.lru_cache(maxsize=64)
 def _lidar_xyz(path: Path) -> NDArray[np.float64]:
-    """Positions of up_lidar and down_lidar in the vehicle's frame, float64 [2, 3], metres."""
+    """Read the positions of up_lidar and down_lidar in the vehicle frame, float64 [2, 3], metres."""
     if not path.exists():
         return np.array(_NOMINAL_XYZ_M)
     columns = _read_columns(path, ("sensor_name", *_POSE_COLUMNS))
@@ -240,7 +222,9 @@ def _lidar_xyz(path: Path) -> NDArray[np.float64]:
 
 
 def _matrices(path: Path, columns: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Rigid transforms [P, 4, 4] of rows of quaternions (normalised here) and translations."""
+    """Convert rows of quaternions (normalised here) and translations to rigid transforms [P, 4, 4]."""
+    from scipy.spatial.transform import Rotation
+
     rows = np.stack([columns[name].astype(np.float64) for name in _POSE_COLUMNS], axis=1)
     norm = np.linalg.norm(rows[:, :4], axis=1)
     if not (np.isfinite(rows).all() and (np.abs(norm - 1) < 1e-3).all()):
@@ -252,8 +236,12 @@ def _matrices(path: Path, columns: dict[str, NDArray[Any]]) -> NDArray[np.float6
     return matrices
 
 
-def _check_points(path: Path) -> None:
-    """Raise UserError where the footer of a sweep's file is cut off or lacks a column."""
+def _check_sweep(folder: Path, poses: _Poses, name: str) -> None:
+    """Raise UserError where a sweep has no pose, or the footer of its file is cut off or lacks a column."""
+    import pyarrow as pa
+
+    _pose_row(folder, poses, int(name))
+    path = _points_file(folder, name)
     try:
         with pa.OSFile(str(path)) as file:
             _check_columns(path, pa.ipc.open_file(file).schema.names, _POINT_COLUMNS)
@@ -262,6 +250,9 @@ def _check_points(path: Path) -> None:
 
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    import pyarrow as pa
+    from pyarrow import feather
+
     try:
         table = feather.read_table(path, use_threads=False, memory_map=False)
     except (OSError, pa.ArrowException) as error:

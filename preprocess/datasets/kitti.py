@@ -1,8 +1,8 @@
 """KITTI's raw recordings and its object detection benchmark; for the odometry layout see ``semantickitti``.
 
-Both layouts are told apart by their folder names and may lie under one root. Points are float32 (x, y, z,
-intensity 0..1) in the sensor frame, x forward, y left, z up, not motion-compensated; intensity is taken as it
-is and clipped to 0..1. There are no point labels.
+The layouts are distinguished by their folder names and may lie under one root. Points are float32 (x, y, z, intensity
+0..1) in the sensor frame, x forward, y left, z up, not motion-compensated; intensity is only clipped to 0..1. There are
+no point labels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _kitti_object, _kitti_raw
-from iscc_lidar.preprocess.datasets._files import found_in
+from iscc_lidar.preprocess.datasets._files import describe_folder
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.kitti import LAYOUT
 
@@ -31,27 +31,27 @@ class Kitti:
         return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
-        """Names of the drives, then of the object frames, sorted."""
+        """List the names of the drives, then of the object frames, each sorted."""
         return _kitti_raw.drives(self.root) + _kitti_object.frames(self.root)
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """Of the object frames by ``ImageSets``, else training and testing; the raw drives have no splits."""
+        """Return the object frames by ``ImageSets``, else training and testing; the raw drives have no splits."""
         return _kitti_object.splits(self.root)
 
     def sweep_names(self, sequence: str) -> tuple[str, ...]:
-        """Frame numbers of the sweeps of a sequence, in order."""
+        """List the frame numbers of the sweeps of a sequence, in order."""
         if _kitti_object.is_frame(sequence):
             return (_kitti_object.points_file(self.root, sequence).stem,)
         return _kitti_raw.sweep_names(_kitti_raw.folder(self.root, sequence))
 
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
-        """Files whose content the sweep depends on, those that exist of them."""
+        """Return the files that the sweep depends on, as far as they exist."""
         if _kitti_object.is_frame(sequence):
             return _kitti_object.input_files(self.root, sequence)
         return _kitti_raw.input_files(_kitti_raw.folder(self.root, sequence), self.sweep_names(sequence)[index])
 
     def problems(self, sequence: str) -> Iterator[str]:
-        """What is missing or damaged, each with the file and what to do."""
+        """Find what is missing or damaged; each message names the file and what to do."""
         if _kitti_object.is_frame(sequence):
             return _kitti_object.problems(self.root, sequence)
         return _kitti_raw.problems(_kitti_raw.folder(self.root, sequence))
@@ -71,12 +71,12 @@ def open_dataset(root: Path) -> Kitti:
         return dataset
     raise UserError(
         f"{root}: looked for DATE/DATE_drive_NNNN_sync/velodyne_points/data (raw) and training/velodyne/*.bin "
-        f"(object), and found: {found_in(root)}. {_hint(root)}"
+        f"(object), and found: {describe_folder(root)}. {_hint(root)}"
     )
 
 
 def _hint(root: Path) -> str:
-    """What to do, by what the root looks like."""
+    """Suggest what to do, by what the root looks like."""
     broken = list(_kitti_object.broken_links(root))
     if broken:
         return f"{'; '.join(broken)}. Make the link again: ln -s FOLDER_OF_BIN_FILES velodyne"
@@ -89,4 +89,4 @@ def _hint(root: Path) -> str:
         return "These are unsynced drives (_extract): fetch the 'synced+rectified data' instead"
     if (root / "velodyne").exists():
         return f"Pass the folder above, --root {root.absolute().parent}"
-    return "Pass the folder that holds the dates or 'training' as --root (ROOT= with make)"
+    return "Pass the folder that contains the dates or 'training' as --root (ROOT= with make)"

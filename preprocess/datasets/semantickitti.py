@@ -1,8 +1,8 @@
 """SemanticKITTI, and any data in its layout: ``sequences/NN/{velodyne,labels,poses.txt,calib.txt,times.txt}``.
 
-Points are float32 (x, y, z, intensity 0..0.99) in the sensor frame, motion-compensated; intensity is
-taken as it is. ``poses.txt`` is in the camera frame, so world_SE3_sensor = Tr^-1 P Tr with Tr from
-``calib.txt``; its rows, like those of ``times.txt``, go by frame number. Labels are optional.
+Points are float32 (x, y, z, intensity 0..0.99) in the sensor frame, motion-compensated; intensity is not changed.
+``poses.txt`` is in the camera frame, so world_SE3_sensor = Tr^-1 P Tr with Tr from ``calib.txt``; its rows, like those
+of ``times.txt``, are by frame number. Labels are optional.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import check_label_size, complaints, count_rows, found_in, read_rows
+from iscc_lidar.preprocess.datasets._files import (
+    check_label_size,
+    collect_errors,
+    count_rows,
+    describe_folder,
+    existing,
+    numbered_files,
+    read_kitti_points,
+)
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.formats.kitti_objects import read_camera, read_objects, to_sensor
@@ -40,7 +48,7 @@ _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
 
 @dataclass(frozen=True)
 class SemanticKitti:
-    """A data set in SemanticKITTI's layout below ``root`` (the folder that holds ``sequences``)."""
+    """A dataset in SemanticKITTI's layout below ``root`` (the folder that contains ``sequences``)."""
 
     root: Path
     name: str = "semantickitti"
@@ -51,19 +59,19 @@ class SemanticKitti:
         return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
-        """Names of the sequences that hold sweeps, sorted."""
+        """List the names of the sequences that contain sweeps, sorted."""
         return tuple(sorted(f.parent.name for f in (self.root / "sequences").glob("*/velodyne") if f.is_dir()))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """The benchmark's splits: train is 00 to 10 without 08, val is 08, test 11 to 21."""
+        """Return the benchmark's splits: train is 00 to 10 without 08, val is 08, test 11 to 21."""
         return {split: tuple(s for s in self.sequences() if s in names) for split, names in _SPLITS.items()}
 
     def sweep_names(self, sequence: str) -> tuple[str, ...]:
-        """Frame numbers of the sweeps of a sequence, in order."""
+        """List the frame numbers of the sweeps of a sequence, in order."""
         return _sweep_names(self.root / "sequences" / sequence)
 
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
-        """Files whose content the sweep depends on, those that exist of them."""
+        """Return the files that the sweep depends on, as far as they exist."""
         folder = self.root / "sequences" / sequence
         name = self.sweep_names(sequence)[index]
         files = (
@@ -74,10 +82,10 @@ class SemanticKitti:
             folder / "calib.txt",
             folder / "times.txt",
         )
-        return tuple(file for file in files if file.exists())
+        return existing(files)
 
     def problems(self, sequence: str) -> Iterator[str]:
-        """Missing poses or calibration, and files whose size cannot be right."""
+        """Find missing poses or calibration, and files whose size cannot be right."""
         folder = self.root / "sequences" / sequence
         try:
             names = self.sweep_names(sequence)
@@ -86,23 +94,23 @@ class SemanticKitti:
         except UserError as error:
             yield str(error)
             return
-        yield from complaints(functools.partial(_check_sizes, folder, name) for name in names)
-        yield from complaints(functools.partial(_boxes, folder, name) for name in names)
+        yield from collect_errors(functools.partial(_check_sizes, folder, name) for name in names)
+        yield from collect_errors(functools.partial(_boxes, folder, name) for name in names)
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
         folder = self.root / "sequences" / sequence
         name = self.sweep_names(sequence)[index]
-        points = read_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
-        raw = _read_labels(folder / "labels" / f"{name}.label", len(points))
+        xyz, intensity = read_kitti_points(folder / "velodyne" / f"{name}.bin")
+        raw = _read_labels(folder / "labels" / f"{name}.label", len(xyz))
         frame = int(name)
         boxes, camera = _boxes(folder, name)
         return Sweep(
             sequence=sequence,
             name=name,
             timestamp_ns=_timestamp_ns(folder / "times.txt", frame),
-            xyz=np.ascontiguousarray(points[:, :3]),
-            intensity=np.clip(np.nan_to_num(points[:, 3]), 0, 1),
+            xyz=xyz,
+            intensity=intensity,
             origin=np.zeros((1, 3), dtype=np.float32),
             world_SE3_sensor=_pose(folder, frame),
             semantic=None if raw is None else _CLASS_LUT[raw & 0xFFFF],
@@ -113,26 +121,20 @@ class SemanticKitti:
 
 
 def open_dataset(root: Path) -> SemanticKitti:
-    """Open the data set below ``root``. Raises UserError where no sequence with sweeps is found."""
+    """Open the dataset below ``root``. Raises UserError where no sequence with sweeps is found."""
     for candidate in (root, root / "dataset"):
         dataset = SemanticKitti(candidate)
         if dataset.sequences():
             return dataset
     raise UserError(
-        f"{root}: looked for sequences/NN/velodyne/*.bin and found: {found_in(root)}. "
-        "Pass the folder that holds 'sequences' as --root (ROOT= with make)"
+        f"{root}: looked for sequences/NN/velodyne/*.bin and found: {describe_folder(root)}. "
+        "Pass the folder that contains 'sequences' as --root (ROOT= with make)"
     )
 
 
 @functools.lru_cache(maxsize=256)
 def _sweep_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(file.stem for file in (folder / "velodyne").glob("*.bin")))
-    bad = [name for name in names if not name.isdecimal()]
-    if bad:
-        raise UserError(f"{folder}/velodyne/{bad[0]}.bin: expected a frame number as the file's name, as in 000042.bin")
-    if not names:
-        raise UserError(f"{folder}/velodyne: holds no .bin file")
-    return names
+    return numbered_files(folder / "velodyne", ".bin", "a frame number, as in 000042.bin,")
 
 
 def _box_file(folder: Path, name: str) -> Path:
@@ -140,7 +142,7 @@ def _box_file(folder: Path, name: str) -> Path:
 
 
 def _boxes(folder: Path, name: str) -> tuple[Boxes, Camera] | tuple[None, None]:
-    """Boxes as KITTI's object benchmark has them, which only synthetic streets come with."""
+    """Read boxes in the format of KITTI's object benchmark, which only synthetic data have."""
     if not (folder / "label_2").is_dir():
         return None, None
     camera = _camera(folder / "calib.txt")
@@ -170,7 +172,7 @@ def _pose(folder: Path, frame: int) -> NDArray[np.float64]:
     poses = _read_matrices(folder / "poses.txt")
     if frame >= len(poses):
         raise UserError(
-            f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; rows go by frame "
+            f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; expected one row per frame "
             "number from 0. Fetch the file again, or remove the sweeps that have no pose"
         )
     camera_SE3_sensor = _read_calibration(folder / "calib.txt")
@@ -184,11 +186,11 @@ def _read_matrices(path: Path) -> NDArray[np.float64]:
         rows = np.loadtxt(path, ndmin=2)
     except FileNotFoundError:
         raise UserError(
-            f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt is "
-            "not the same and does not fit the first sweeps of sequence 00"
+            f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt differs and "
+            "does not match the first sweeps of sequence 00"
         ) from None
     except ValueError as error:
-        raise UserError(f"{path}: expected 12 numbers a row: {error}") from None
+        raise UserError(f"{path}: expected 12 numbers per row: {error}") from None
     if rows.shape[1:] != (12,) or not np.isfinite(rows).all():
         raise UserError(f"{path}: expected rows of 12 finite numbers, found {rows.shape[1]} columns")
     return np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
@@ -222,4 +224,4 @@ def _read_times(path: Path) -> list[float] | None:
     try:
         return [float(line) for line in path.read_text(encoding="utf-8").split()]
     except ValueError as error:
-        raise UserError(f"{path}: expected one number a row: {error}") from None
+        raise UserError(f"{path}: expected one number per row: {error}") from None

@@ -1,4 +1,4 @@
-"""The embedded synthetic streets, which ``iscc-preprocess synth`` writes in SemanticKITTI's layout."""
+"""The procedural sequences that ``iscc-preprocess synth`` writes in SemanticKITTI's layout."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from iscc_lidar.shared.base.errors import UserError
 
 
 def open_dataset(root: Path) -> semantickitti.SemanticKitti:
-    """Open synthetic streets below ``root``. Raises UserError where there are none."""
+    """Open synthetic sequences below ``root``. Raises UserError where there are none."""
     try:
         return dataclasses.replace(semantickitti.open_dataset(root), name="synthetic")
     except UserError as error:
-        raise UserError(f"{error}. To make the synthetic streets there: iscc-preprocess synth {root}") from None
+        raise UserError(f"{error}. To write synthetic sequences there: iscc-preprocess synth {root}") from None

@@ -2,15 +2,15 @@
 
 Read with pyarrow alone. A sequence is a context, a sweep one frame with the returns of all five LiDARs.
 
-- Order of points: by laser (TOP 1, FRONT 2, SIDE_LEFT 3, SIDE_RIGHT 4, REAR 5), then return (1, 2), row and
-  column of the range image; only pixels with range > 0. ``Sweep.pixel`` holds these four numbers.
-- Sensor frame: the vehicle's axes with the origin at the mount of the TOP LiDAR. ``origin`` is where each
-  return's ray started: the mount of its laser, for TOP at its pixel's moment.
-- Points of TOP are taken to the sweep's moment by their pixels' poses (component lidar_pose), as Waymo does.
-- Intensity is unbounded in the files (mostly below 1, reflectors reach thousands): tanh takes it to 0..1.
-- Semantic classes and instances are of TOP's points, in those frames that are labelled (component
-  lidar_segmentation); points of the other LiDARs are unlabelled there.
-- Boxes (component lidar_box) are those of every frame; nothing says how occluded one is.
+- Order of points: by laser (TOP 1, FRONT 2, SIDE_LEFT 3, SIDE_RIGHT 4, REAR 5), then return (1, 2), row and column of
+  the range image; only pixels with range > 0. ``Sweep.pixel`` contains these four numbers.
+- Sensor frame: the vehicle's axes with the origin at the mount of the TOP LiDAR. ``origin`` is the start of each
+  return's ray: the mount of its laser, for TOP at its pixel's time.
+- Points of TOP are transformed to the sweep's time by their pixels' poses (component lidar_pose), as Waymo does.
+- Intensity is unbounded in the files (mostly below 1, reflectors reach thousands): tanh maps it to 0..1.
+- Semantic classes and instances are of TOP's points, in labelled frames (component lidar_segmentation); points of the
+  other LiDARs are unlabelled there.
+- Boxes (component lidar_box) are those of every frame, without occlusion.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
-from iscc_lidar.preprocess.datasets._files import found_in
+from iscc_lidar.preprocess.datasets._files import describe_folder, existing
 from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
-from iscc_lidar.preprocess.datasets._waymo_returns import Returns, concatenated, returns_of
-from iscc_lidar.preprocess.datasets._waymo_tables import LASERS, TOP
+from iscc_lidar.preprocess.datasets._waymo_returns import Returns, concatenate_returns, returns_of
+from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.waymo import LAYOUT
@@ -48,26 +48,19 @@ _Images = dict[int, dict[int, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class WaymoOptions:
-    """What is read of Waymo's files."""
+    """Options of reading Waymo's files."""
 
-    second_return: bool = option(False, "add the second returns behind each laser's first ones")
+    second_return: bool = option(False, "append the second returns to each laser's first ones")
     nominal_pose: bool = option(
         False,
-        "where lidar_pose is missing, take the frame's pose for all of TOP's pixels instead of giving up; its points "
-        "are then off by up to the way driven in a turn, 1 m at 36 km/h",
+        "if lidar_pose is missing, use the frame's pose for all of TOP's pixels instead of raising an error; its "
+        "points are then off by up to the distance driven in one revolution, 1 m at 36 km/h",
     )
 
 
 @dataclass(frozen=True)
 class Waymo:
-    """Waymo Open Dataset v2 below ``root``, the folder that holds ``training`` and the like.
-
-    Attributes:
-        root: folder of the data set.
-        name: as on the command line.
-        options: what is read.
-
-    """
+    """Waymo Open Dataset v2 below ``root``, the folder that contains ``training``, ``validation`` or ``testing``."""
 
     root: Path
     name: str = "waymo"
@@ -79,24 +72,23 @@ class Waymo:
         return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
-        """Names of the contexts of all splits, sorted, also of those that lack a component."""
+        """List the names of the contexts of all splits, sorted, also of those that lack a component."""
         return tuple(sorted({name for names in self.splits().values() for name in names}))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """The official splits: train, val and test are the folders training, validation and testing."""
+        """Return the official splits: train, val and test are the folders training, validation and testing."""
         return {split: _contexts(self.root / folder) for split, folder in _SPLITS.items()}
 
     def sweep_names(self, sequence: str) -> tuple[str, ...]:
-        """Timestamps of a context's frames in microseconds, in order of time."""
+        """List the timestamps of a context's frames in microseconds, in order."""
         return tuple(str(frame) for frame in tables.image_rows(self._file(sequence, "lidar")))
 
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
-        """Files of the context, those that exist of them; all its sweeps lie in the same ones."""
-        files = (self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL))
-        return tuple(file for file in files if file.exists())
+        """Return the files of the context, as far as they exist; all its sweeps are in the same ones."""
+        return existing(self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL))
 
     def problems(self, sequence: str) -> Iterator[str]:
-        """Missing and damaged components, missing columns, frames without poses, lasers without calibration."""
+        """Find missing and damaged components, missing columns, frames without poses, lasers without calibration."""
         files = {component: self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL)}
         optional = (*_OPTIONAL, "lidar_pose") if self.options.nominal_pose else _OPTIONAL
         wanted = {component: file for component, file in files.items() if file.exists() or component not in optional}
@@ -107,7 +99,7 @@ class Waymo:
         frame = int(self.sweep_names(sequence)[index])
         images = self._range_images(sequence, frame)
         world_SE3_vehicle = self._vehicle_pose(sequence, frame)
-        returns = concatenated(list(self._place(sequence, frame, images, world_SE3_vehicle)))
+        returns = concatenate_returns(list(self._place(sequence, frame, images, world_SE3_vehicle)))
         semantic, instance = self._labels(sequence, frame, images, returns.pixel)
         vehicle_SE3_sensor = np.eye(4)
         vehicle_SE3_sensor[:3, 3] = self._calibration(sequence, TOP).vehicle_SE3_laser[:3, 3]
@@ -133,12 +125,12 @@ class Waymo:
         for folder in _SPLITS.values():
             if any((self.root / folder / known / f"{sequence}.parquet").exists() for known in _NEEDED):
                 return self.root / folder / component / f"{sequence}.parquet"
-        raise UserError(f"{self.root}: holds no context {sequence} in {', '.join(_SPLITS.values())}")
+        raise UserError(f"{self.root}: contains no context {sequence} in {', '.join(_SPLITS.values())}")
 
     def _range_images(self, sequence: str, frame: int) -> _Images:
         file = self._file(sequence, "lidar")
         rows = tables.image_rows(file)[frame]
-        # In the order of the file's rows, which is the cheapest.
+        # Read in the order of the file's rows, which is the fastest.
         images = {
             k: tables.range_images(file, tables.LIDAR, frame, k, self._returns)
             for k in sorted(rows, key=rows.__getitem__)
@@ -146,7 +138,7 @@ class Waymo:
         return dict(sorted(images.items()))
 
     def _boxes(self, sequence: str, frame: int, mount: NDArray[np.float64]) -> Boxes | None:
-        """Boxes in the sensor frame, whose axes are the vehicle's; None where the context has no such component."""
+        """Read boxes in the sensor frame, whose axes are the vehicle's; None if the context lacks the component."""
         file = self._file(sequence, _BOXES)
         if not file.exists():
             return None
@@ -164,11 +156,11 @@ class Waymo:
         file = self._file(sequence, "lidar_calibration")
         calibrations = tables.calibrations(file)
         if laser not in calibrations:
-            raise UserError(f"{file}: has no laser {laser} ({LASERS.get(laser, 'unknown')}); fetch the file again")
+            raise UserError(f"{file}: has no {laser_name(laser)}; fetch the file again")
         return calibrations[laser]
 
     def _pixel_poses(self, sequence: str, frame: int) -> NDArray[np.floating[Any]] | None:
-        """Poses of TOP's pixels [H, W, 6], or None where there are none and the frame's shall do."""
+        """Read the poses of TOP's pixels [H, W, 6]; None if there are none and the frame's pose is to be used."""
         file = self._file(sequence, "lidar_pose")
         if file.exists() and TOP in tables.image_rows(file).get(frame, {}):
             image = tables.range_images(file, tables.POSE, frame, TOP, 1).get(1)
@@ -178,8 +170,8 @@ class Waymo:
             return None
         fault = f"has no poses of the pixels of TOP for frame {frame}" if file.exists() else "missing"
         raise UserError(
-            f"{file}: {fault}; fetch the component lidar_pose, or pass --data nominal_pose=true to go on with the "
-            "frame's one pose, which is less exact"
+            f"{file}: {fault}; fetch the component lidar_pose, or pass --data nominal_pose=true to use the frame's one "
+            "pose, which is less exact"
         )
 
     def _place(
@@ -192,7 +184,7 @@ class Waymo:
                 try:
                     yield returns_of(image, laser, number, calibration, poses, world_SE3_vehicle)
                 except ValueError as error:
-                    where = f"frame {frame}, laser {laser} ({LASERS.get(laser, 'unknown')}), return {number}"
+                    where = f"frame {frame}, {laser_name(laser)}, return {number}"
                     raise UserError(f"{self._file(sequence, 'lidar')}: {where}: {error}") from None
 
     def _labels(
@@ -222,13 +214,13 @@ class Waymo:
 
 
 def open_dataset(root: Path) -> Waymo:
-    """Open the data set below ``root``. Raises UserError where no context with LiDAR data is found."""
+    """Open the dataset below ``root``. Raises UserError where no context with LiDAR data is found."""
     dataset = Waymo(root)
     if any(file for folder in _SPLITS.values() for file in (root / folder / "lidar").glob("*.parquet")):
         return dataset
     raise UserError(
-        f"{root}: looked for {{training,validation,testing}}/lidar/*.parquet and found: {found_in(root)}. "
-        "Pass the folder that holds 'training' as --root (ROOT= with make); the tables are those of the Waymo Open "
+        f"{root}: looked for {{training,validation,testing}}/lidar/*.parquet and found: {describe_folder(root)}. "
+        "Pass the folder that contains 'training' as --root (ROOT= with make); the tables are those of the Waymo Open "
         "Dataset v2, the .tfrecord files of v1 are not read"
     )
 

@@ -1,1 +1,1 @@
-"""Second pass: what is stored about groups, and the occupancy queries around them."""
+"""Finishing pass: what is stored about groups, and the occupancy queries near them."""

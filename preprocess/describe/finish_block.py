@@ -1,4 +1,4 @@
-"""Second pass over a block: sequence ids for its points, then its groups and its occupancy queries."""
+"""Finishing pass over a block: its labelled points, its groups and its occupancy queries."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.window import Window
-from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.describe.groups import GroupRows, describe_groups
 from iscc_lidar.preprocess.describe.queries import (
     ProbedGroups,
-    QueryConfig,
+    QuerySamplingConfig,
     QuerySet,
     WindowRays,
     drop_contradicted,
@@ -26,7 +25,7 @@ from iscc_lidar.preprocess.describe.queries import (
 )
 from iscc_lidar.preprocess.describe.ray_image import RayImage, make_ray_image
 from iscc_lidar.preprocess.segment.linking import SweepLabels
-from iscc_lidar.preprocess.segment.motion import moving_groups
+from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 from iscc_lidar.shared.base.geometry import inverse, transform
 
 
@@ -37,10 +36,10 @@ class FinishedSweep:
     Attributes:
         index: position within the sequence.
         sweep: the sweep as read.
-        label: int32 [N], ids of the sequence or codes.
-        groups: its groups, world frame.
-        moving: bool [G], beside ``groups``.
-        queries: its occupancy queries, in its sensor frame.
+        label: int32 [N], group ids of the sequence, or codes.
+        groups: its G groups, world frame.
+        moving: bool [G], whether each of ``groups`` moves.
+        queries: its occupancy queries, sensor frame.
     """
 
     index: int
@@ -53,9 +52,9 @@ class FinishedSweep:
 
 @dataclass(frozen=True)
 class _PlacedSweep:
-    """A sweep in the block's frame: the world's axes, with the block's first sensor as the origin.
+    """A sweep in the block frame: axes of the world frame, origin at the block's first sensor.
 
-    Far from the world's origin float32 would not do; within a block of some hundred metres it does.
+    float32 is too coarse far from the world's origin, but exact enough within a block of a few hundred metres.
     """
 
     index: int
@@ -67,24 +66,41 @@ class _PlacedSweep:
 
 
 def finish_sweeps(
-    dataset: Dataset, sequence: str, windows: tuple[Window, ...], labels: SweepLabels, config: PreprocessConfig
+    dataset: Dataset,
+    sequence: str,
+    windows: tuple[Window, ...],
+    labels: SweepLabels,
+    motion: MotionConfig,
+    queries: QuerySamplingConfig,
+    seed: int,
 ) -> Iterator[FinishedSweep]:
-    """Finish the sweeps that a block's windows own, in turn, given the sequence's labels of all sweeps they hold."""
+    """Finish the sweeps that a block's windows own, in order.
+
+    Args:
+        dataset: where the sweeps come from.
+        sequence: name of the sequence.
+        windows: those of the block, in order.
+        labels: sequence ids and codes of all sweeps of the windows.
+        motion: options of the motion test.
+        queries: options of the query sampling.
+        seed: of the query sampling.
+    """
     start = windows[0].start
     first = dataset.read(sequence, start)
     world_origin = first.world_SE3_sensor[:3, 3]
-    held = {start: _place(start, first, labels[start], world_origin)}
+    by_index = {start: _place(start, first, labels[start], world_origin)}
     for window in windows:
-        held = {
-            i: held.get(i) or _place(i, dataset.read(sequence, i), labels[i], world_origin)
+        by_index = {
+            i: by_index.get(i) or _place(i, dataset.read(sequence, i), labels[i], world_origin)
             for i in range(window.start, window.stop)
         }
-        placed = list(held.values())
+        placed = list(by_index.values())
         rays = _group_rays(placed)
-        moving = _moving_ids(rays, window.start, config)
-        own = placed[window.own_start - window.start : window.own_stop - window.start]
-        for sweep in own:
-            yield _finish_sweep(sweep, placed, rays, moving, world_origin, config)
+        moving = _moving_ids(rays, window.start, motion)
+        for own in placed[window.own_start - window.start : window.own_stop - window.start]:
+            # The name enters by its checksum: Python's hash of a string differs between processes.
+            rng = np.random.default_rng([seed, zlib.crc32(own.sweep.sequence.encode()), own.index])
+            yield _finish_sweep(own, placed, rays, moving, world_origin, queries, rng)
 
 
 def _place(index: int, sweep: Sweep, label: NDArray[np.int32], world_origin: NDArray[np.float64]) -> _PlacedSweep:
@@ -98,7 +114,7 @@ def _place(index: int, sweep: Sweep, label: NDArray[np.int32], world_origin: NDA
 
 
 def _group_rays(placed: list[_PlacedSweep], groups: NDArray[np.int32] | None = None) -> WindowRays:
-    """The rays of some sweeps that ended on groups, by default on any."""
+    """Collect the rays of some sweeps that ended on the given groups, by default on any group."""
     masks = [p.label >= 0 if groups is None else np.isin(p.label, groups) for p in placed]
     return sort_rays(
         np.concatenate([p.xyz[m] for p, m in zip(placed, masks, strict=True)]),
@@ -108,10 +124,10 @@ def _group_rays(placed: list[_PlacedSweep], groups: NDArray[np.int32] | None = N
     )
 
 
-def _moving_ids(rays: WindowRays, start: int, config: PreprocessConfig) -> NDArray[np.int32]:
-    """Ids of the groups that move during the window, sorted."""
+def _moving_ids(rays: WindowRays, start: int, config: MotionConfig) -> NDArray[np.int32]:
+    """Return the ids of the groups that move during the window, sorted."""
     dense = np.repeat(np.arange(len(rays.group), dtype=np.int32), np.diff(rays.start))
-    return rays.group[moving_groups(rays.end, rays.sweep - start, dense, config.motion)]
+    return rays.group[moving_groups(rays.end, rays.sweep - start, dense, config)]
 
 
 def _finish_sweep(
@@ -120,18 +136,15 @@ def _finish_sweep(
     rays: WindowRays,
     moving: NDArray[np.int32],
     world_origin: NDArray[np.float64],
-    config: PreprocessConfig,
+    config: QuerySamplingConfig,
+    rng: np.random.Generator,
 ) -> FinishedSweep:
     rows = describe_groups(own.xyz.astype(np.float64), own.label)
     moves = np.isin(rows.group, moving)
-    # The sequence's name enters by its checksum: a string's own hash differs between processes.
-    rng = np.random.default_rng([config.seed, zlib.crc32(own.sweep.sequence.encode()), own.index])
-    still = sample_queries(_probed(rows, ~moves, config.queries), rays, config.queries, rng)
-    still = drop_contradicted(still, [p.image for p in placed], config.queries)
-    in_motion = sample_queries(
-        _probed(rows, moves, config.queries), _group_rays([own], rows.group[moves]), config.queries, rng
-    )
-    in_motion = drop_contradicted(in_motion, [own.image], config.queries)
+    still = sample_queries(_probed(rows, ~moves, config), rays, config, rng)
+    still = drop_contradicted(still, [p.image for p in placed], config)
+    in_motion = sample_queries(_probed(rows, moves, config), _group_rays([own], rows.group[moves]), config, rng)
+    in_motion = drop_contradicted(in_motion, [own.image], config)
     sensor_SE3_block = inverse(own.sweep.world_SE3_sensor)
     sensor_SE3_block[:3, 3] += sensor_SE3_block[:3, :3] @ world_origin
     world = GroupRows(
@@ -142,8 +155,8 @@ def _finish_sweep(
     )
 
 
-def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QueryConfig) -> ProbedGroups:
-    """The chosen groups of object size, their boxes enlarged."""
+def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QuerySamplingConfig) -> ProbedGroups:
+    """Select the chosen groups that are of object size, and enlarge their boxes."""
     width = (rows.box_max - rows.box_min)[:, :2].max(axis=1, initial=0)
     keep = chosen & (rows.points >= config.group_points_min) & (width <= config.group_width_max_m)
     margin = config.box_margin_m
@@ -152,6 +165,6 @@ def _probed(rows: GroupRows, chosen: NDArray[np.bool_], config: QueryConfig) -> 
 
 def _merge_by_group(a: QuerySet, b: QuerySet, sensor_SE3_block: NDArray[np.float64]) -> QuerySet:
     group, kind, source = (np.concatenate([getattr(q, name) for q in (a, b)]) for name in ("group", "kind", "source"))
-    order = np.lexsort((source, kind, group))  # by kind and source too for what follows one another to be alike
+    order = np.lexsort((source, kind, group))  # type and source too: similar neighbours compress better
     xyz = transform(sensor_SE3_block, np.concatenate([a.xyz, b.xyz])[order]).astype(np.float32)
     return QuerySet(xyz, kind[order], group[order], source[order])

@@ -1,4 +1,4 @@
-"""Statistics of groups: points, centroid and box in every sweep, as rows of the groups table."""
+"""Statistics of groups: number of points, centroid and box in a sweep, as rows of the groups table."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class GroupRows:
-    """Groups of one sweep, sorted by id. Positions in metres, in the frame of the points given.
+    """Groups of one sweep, sorted by id. Positions in metres, in the frame of the given points.
 
     Attributes:
-        group: int32 [G].
-        points: int32 [G].
-        centroid: float64 [G, 3].
-        box_min: float64 [G, 3].
-        box_max: float64 [G, 3].
+        group: int32 [G], ids.
+        points: int32 [G], number of points.
+        centroid: float64 [G, 3], mean of the points.
+        box_min: float64 [G, 3], lower corner of the axis-aligned box.
+        box_max: float64 [G, 3], upper corner.
     """
 
     group: NDArray[np.int32]
@@ -28,7 +28,7 @@ class GroupRows:
 
 
 def describe_groups(xyz: NDArray[np.float64], label: NDArray[np.int32]) -> GroupRows:
-    """Describe the groups (labels >= 0) among points [N, 3]."""
+    """Describe the groups (labels >= 0) of points [N, 3] with labels [N]."""
     order = np.argsort(label, kind="stable")
     order = order[np.searchsorted(label[order], 0) :]
     if len(order) == 0:

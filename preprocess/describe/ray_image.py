@@ -1,4 +1,4 @@
-"""A sweep's rays by direction, to ask what they say about a place: seen through, surface, or hidden."""
+"""A sweep's rays by direction, to look up whether a location was seen through, is a surface, or is hidden."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ROWS = 512  # 0.18 degrees of elevation over half a turn, half the spacing of t
 
 @dataclass(frozen=True)
 class RayImage:
-    """Rays of one sweep, at most one a cell of direction, all in one frame.
+    """Rays of one sweep, at most one per cell of direction, all in one frame.
 
     Attributes:
-        centre: float32 [3], metres: where directions are counted from, the mean of the rays' origins.
-        ray: int32 [rows, columns], row of ``rays``, -1 where no ray went.
-        rays: float32 [N, 7]: origin, direction of length 1 (0 for a ray without length), and length, metres. They lie
-            side by side because they are read in an order of their own, where each row costs a way to memory.
+        centre: float32 [3], metres: the point that directions are seen from, the mean of the rays' origins.
+        ray: int32 [rows, columns], row of ``rays``, -1 where there is no ray.
+        rays: float32 [N, 7]: origin, unit direction (0 for a ray without length), and length, metres. In one array,
+            because rows are read in random order: each costs one memory access rather than three.
     """
 
     centre: NDArray[np.float32]
@@ -30,7 +30,7 @@ class RayImage:
 
 
 def make_ray_image(origin: NDArray[np.float32], end: NDArray[np.float32]) -> RayImage:
-    """Sort the rays [N, 3] of a sweep by direction; of several in one cell the longest stays."""
+    """Sort the rays [N, 3] of a sweep by direction; of several in one cell the longest is kept."""
     centre = origin.mean(axis=0, dtype=np.float64) if len(origin) else np.zeros(3)
     rays = np.empty((len(origin), 7), np.float32)
     span = end - origin
@@ -39,30 +39,30 @@ def make_ray_image(origin: NDArray[np.float32], end: NDArray[np.float32]) -> Ray
     ray = np.full((_ROWS, _COLUMNS), -1, dtype=np.int32)
     order = np.argsort(length)
     row, column = _cell((end - centre.astype(np.float32)).take(order, axis=0))
-    ray[row, column] = order  # of several rays in a cell the last assigned stays, the longest
+    ray[row, column] = order  # of several rays in a cell the last one assigned is kept, which is the longest
     return RayImage(centre.astype(np.float32), ray, rays)
 
 
 def contradicted(
     xyz: NDArray[np.float32], occupied: NDArray[np.bool_], image: RayImage, delta_m: float, tolerance_m: float
 ) -> NDArray[np.bool_]:
-    """Whether a ray that passes within the tolerance of a place says the opposite: bool [M].
+    """Return which locations are contradicted by a ray that passes within the tolerance: bool [M].
 
-    A ray that goes on beyond an ``occupied`` place saw through it; one that ended at most delta_m
-    before a free place says that there is matter. A place further behind the surface is hidden from it.
+    A ray that continues beyond an ``occupied`` location saw through it. A ray that ended at most delta_m before a free
+    location shows that it is occupied; a free location further behind that surface is hidden from the ray.
     """
     ray = image.ray[_cell(xyz - image.centre)]
     seen = np.flatnonzero(ray >= 0)
     rays = image.rays.take(ray[seen], axis=0)
     direction = rays[:, 3:6]
-    way = xyz.take(seen, axis=0) - rays[:, :3]
-    along = np.einsum("ij,ij->i", way, direction)
+    offset = xyz.take(seen, axis=0) - rays[:, :3]
+    along = np.einsum("ij,ij->i", offset, direction)
     beyond = rays[:, 6] - along
     opposite = np.where(occupied[seen], beyond > tolerance_m, (beyond < -tolerance_m) & (beyond > -delta_m))
-    asked = np.flatnonzero(opposite)  # few: only theirs is the distance from the ray looked at
-    off = way[asked] - along[asked, None] * direction[asked]
+    candidates = np.flatnonzero(opposite)  # few: the distance from the ray is computed for these only
+    across = offset[candidates] - along[candidates, None] * direction[candidates]
     result = np.zeros(len(xyz), dtype=bool)
-    result[seen[asked[squared_lengths(off) < tolerance_m**2]]] = True
+    result[seen[candidates[squared_lengths(across) < tolerance_m**2]]] = True
     return result
 
 

@@ -1,1 +1,1 @@
-"""Estimate what a run costs by processing samples of it."""
+"""Estimate the cost of a run by processing samples of it."""

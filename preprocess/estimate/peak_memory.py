@@ -1,4 +1,4 @@
-"""The greatest memory of a process so far."""
+"""Peak memory of this process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def peak_bytes() -> int:
-    """Greatest memory of this process so far; what getrusage tells would include the parent's on Linux."""
+    """Return the peak memory of this process; getrusage would include that of the parent process on Linux."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
-    import resource  # not there on Windows, where all but this runs
+    import resource  # missing on Windows, where everything but this works
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes

@@ -1,1 +1,1 @@
-"""Plan a cache: which sequences, how each is cut, what its results depend on."""
+"""Plan a cache: which sequences, how each is cut into windows and blocks, what its results depend on."""

@@ -1,4 +1,4 @@
-"""How well a data set's poses lay successive sweeps on each other: wrong poses are an adapter's commonest mistake."""
+"""Check a dataset's poses by how well they align successive sweeps: wrong poses are the most common adapter mistake."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.shared.base.geometry import inverse, transform
 
 _NEAR_M: Final = 0.1
-_OWN_CAR_M: Final = 3.0  # points nearer than this may lie on the car itself and move with it
-_GROUND_M: Final = -1.0  # below this under the sensor lies the ground, whose rings repeat wherever the car is
-_ASKED: Final = 4000  # points of a sweep whose nearest one in the sweep before is looked for
+_EGO_VEHICLE_M: Final = 3.0  # nearer points may lie on the ego vehicle, and move with it
+_GROUND_M: Final = -1.0  # lower points are mostly ground, whose rings look the same wherever the vehicle is
+_SAMPLED_POINTS: Final = 4000  # points of a sweep whose nearest neighbour in the previous sweep is searched
 
 
-def alignment(dataset: Dataset, sequence: str, max_pairs: int = 10) -> dict[str, float]:
-    """Share of points that have one of the sweep before within 10 cm, placed by the poses and as measured.
+def measure_alignment(dataset: Dataset, sequence: str, max_pairs: int = 10) -> dict[str, float]:
+    """Measure the share of points within 10 cm of a point of the previous sweep, with the poses and without.
 
-    Wrong poses lower the first share, and one near the second tells of a car that stands or of poses that say
-    nothing: see ``moved_m``. Points within 3 m, where the car itself is, and those lower than 1 m below the sensor,
-    on the ground, are left out; of the later sweep every k-th point is asked, about 4,000.
+    Wrong poses lower the share with poses. If both shares are similar, the vehicle hardly moves or the poses are
+    useless: see ``moved_m``. Points within 3 m (the ego vehicle) and those lower than 1 m below the sensor (the ground)
+    are left out; of the later sweep about 4,000 points are used, evenly spread.
 
     Args:
-        dataset: the data set.
+        dataset: the dataset.
         sequence: name of a sequence whose sweeps follow each other.
-        max_pairs: pairs of successive sweeps, spread over the sequence.
+        max_pairs: number of pairs of successive sweeps, spread over the sequence.
 
     Returns:
         ``pairs``, and means over them: ``near_with_poses``, ``near_without``, ``moved_m`` and ``turned_deg``, the
-        sensor's motion between the two. With no pair only ``pairs``, 0.
+        sensor's motion from one sweep to the next. Without pairs only ``pairs``, 0.
     """
     last = len(dataset.sweep_names(sequence)) - 1
     pairs = min(last, max_pairs)
@@ -45,22 +45,22 @@ def alignment(dataset: Dataset, sequence: str, max_pairs: int = 10) -> dict[str,
 def _align(first: Sweep, second: Sweep) -> dict[str, float]:
     first_SE3_second = inverse(first.world_SE3_sensor) @ second.world_SE3_sensor
     turn = np.clip((np.trace(first_SE3_second[:3, :3]) - 1) / 2, -1, 1)
-    asked = _off_the_car(second)
-    asked = asked[:: max(1, len(asked) // _ASKED)]
-    tree = cKDTree(_off_the_car(first))
+    points = _stationary_points(second)
+    points = points[:: max(1, len(points) // _SAMPLED_POINTS)]
+    tree = cKDTree(_stationary_points(first))
     return {
-        "near_with_poses": _near_share(tree, transform(first_SE3_second, asked)),
-        "near_without": _near_share(tree, asked),
+        "near_with_poses": _near_share(tree, transform(first_SE3_second, points)),
+        "near_without": _near_share(tree, points),
         "moved_m": float(np.linalg.norm(first_SE3_second[:3, 3])),
         "turned_deg": float(np.degrees(np.arccos(turn))),
     }
 
 
-def _off_the_car(sweep: Sweep) -> NDArray[np.float64]:
-    """Points that exist, float64 [M, 3], without those near the sensor or on the ground."""
-    there = np.asarray(np.isfinite(sweep.xyz).all(axis=1))
-    there[there] = (np.linalg.norm(sweep.xyz[there], axis=1) >= _OWN_CAR_M) & (sweep.xyz[there, 2] > _GROUND_M)
-    xyz: NDArray[np.float64] = sweep.xyz[there].astype(np.float64)
+def _stationary_points(sweep: Sweep) -> NDArray[np.float64]:
+    """Select the valid points, float64 [M, 3], without those near the sensor or on the ground."""
+    keep = np.asarray(np.isfinite(sweep.xyz).all(axis=1))
+    keep[keep] = (np.linalg.norm(sweep.xyz[keep], axis=1) >= _EGO_VEHICLE_M) & (sweep.xyz[keep, 2] > _GROUND_M)
+    xyz: NDArray[np.float64] = sweep.xyz[keep].astype(np.float64)
     return xyz
 
 

@@ -1,8 +1,8 @@
-"""One sequence to process: how it is cut, what each step depends on, and where its result lies.
+"""One sequence to process: how it is cut, what each stage depends on, and where its results lie.
 
-Every step's result is named by a key, the SHA-256 over all that it depends on: what is there under its key need not be
-made again, and what has another key is another thing. So an interrupted run goes on, a changed input file or option
-redoes what depends on it and nothing else, and a finished cache stays as it is until the next one is complete.
+The result of each stage is named by a key, the SHA-256 of all that it depends on, and is reused wherever the key is the
+same. So an interrupted run continues, a changed input file or option redoes only what depends on it, and a finished
+cache stays as it is until the next one is complete.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.store.store import Store
 
 STEPS_FOLDER: Final = ".steps"
-"""Results of the steps before the last. They are not part of a cache; without them more is done anew."""
+"""Folder of intermediate files. They are not part of the cache; without them a later run repeats more work."""
 ALGORITHM: Final = 3
-"""To be raised whenever the same input and options give another result than before."""
+"""Raise this whenever the same input and options give another result than before."""
+_FORMAT: Final = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 _SHORT: Final = 16
-"""Hexadecimal digits of a key that a name has."""
+"""Hexadecimal digits of a key in a file name."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class SequenceJob:
     Attributes:
         dataset: where its sweeps come from.
         sequence: its name.
-        sweeps: their number.
-        blocks: its windows, in order, by the block that they are stored in.
+        sweeps: number of its sweeps.
+        blocks: its windows, in order, by the block that stores them.
         store: where the cache lies.
         config: options.
     """
@@ -56,77 +57,77 @@ class SequenceJob:
 
     @property
     def steps_folder(self) -> str:
-        """Where the results of the sequence's steps lie."""
+        """Folder of the sequence's intermediate files."""
         return f"{STEPS_FOLDER}/{self.sequence}"
 
     def block_folder(self, block: int, key: str) -> str:
-        """Folder of a finished block."""
+        """Return the folder of a finished block."""
         return f"sequences/{self.sequence}/block_{block:04d}-{key[:_SHORT]}"
 
     def segmented_file(self, block: int, key: str) -> str:
-        """The first pass's result for a block."""
+        """Return the file of a block's segmentation."""
         return f"{self.steps_folder}/segmented_{block:04d}-{key[:_SHORT]}.npz"
 
     def ids_file(self, key: str) -> str:
-        """The ids of all windows."""
+        """Return the file of the group ids of all windows."""
         return f"{self.steps_folder}/ids-{key[:_SHORT]}.npz"
 
     def own_sweeps(self, block: int) -> int:
-        """Number of sweeps that a block holds."""
+        """Count the sweeps that a block stores."""
         windows = self.blocks[block]
         return windows[-1].own_stop - windows[0].own_start
 
-    def around(self, block: int) -> list[int]:
-        """The blocks that hold a sweep of this one's windows, itself among them."""
+    def blocks_around(self, block: int) -> list[int]:
+        """List the blocks that store a sweep of this block's windows, itself among them."""
         start, stop = self.blocks[block][0].start, self.blocks[block][-1].stop
         return [k for k, b in enumerate(self.blocks) if b[0].own_start < stop and b[-1].own_stop > start]
 
 
-def plan_sequence(dataset: Dataset, sequence: str, store: Store, config: PreprocessConfig) -> SequenceJob:
-    """Cut a sequence into windows and blocks."""
-    sweeps = len(dataset.sweep_names(sequence))
-    blocks = plan_blocks(plan_windows(sweeps, config.window), config.window)
-    return SequenceJob(dataset, sequence, sweeps, blocks, store, config)
+def plan_sequence(
+    dataset: Dataset, sequence: str, store: Store, config: PreprocessConfig, sweeps: range | None = None
+) -> SequenceJob:
+    """Cut a sequence into windows and blocks, or only the given range of its sweeps."""
+    sweeps = range(len(dataset.sweep_names(sequence))) if sweeps is None else sweeps
+    blocks = plan_blocks(plan_windows(len(sweeps), config.window, sweeps.start), config.window)
+    return SequenceJob(dataset, sequence, len(sweeps), blocks, store, config)
 
 
 def input_digest(job: SequenceJob, block: int) -> str:
-    """SHA-256 over the content of every file that the sweeps in a block's windows depend on, and the sweeps' names."""
+    """Return the SHA-256 of the content of every input file of the sweeps in a block's windows, and of their names."""
     start, stop = job.blocks[block][0].start, job.blocks[block][-1].stop
     names = job.dataset.sweep_names(job.sequence)[start:stop]
     found = dict.fromkeys(f for index in range(start, stop) for f in job.dataset.input_files(job.sequence, index))
-    return _digest([job.dataset.name, data_options(job.dataset), job.sequence, start, stop, names], *_contents(found))
+    contents = (f"{file.name} {files.sha256(file)}" for file in found)
+    return _digest([job.dataset.name, data_options(job.dataset), job.sequence, start, stop, names], *contents)
 
 
 def segment_key(job: SequenceJob, block: int, input_sha256: str) -> str:
-    """What a block's first pass depends on."""
+    """Return the key of a block's segmentation."""
     sections = {name: to_dict(job.config)[name] for name in ("range", "ground", "clustering", "linking")}
-    return _digest([ALGORITHM, [_bounds(window) for window in job.blocks[block]], sections, input_sha256])
+    return _digest([ALGORITHM, _bounds(job.blocks[block]), sections, input_sha256])
 
 
 def ids_key(job: SequenceJob, segment_keys: list[str]) -> str:
-    """What the ids of a sequence's groups depend on."""
+    """Return the key of the ids of a sequence's groups."""
     return _digest([ALGORITHM, to_dict(job.config)["linking"], segment_keys])
 
 
 def block_key(job: SequenceJob, block: int, input_sha256: str, segment_keys: list[str], ids_sha256: str) -> str:
-    """What a finished block depends on; keys are those of the blocks around, ids those of their windows."""
-    form = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
-    windows = [_bounds(window) for window in job.blocks[block]]
-    return _digest([ALGORITHM, form, to_dict(job.config), windows, input_sha256, segment_keys, ids_sha256])
+    """Return the key of a finished block.
+
+    ``segment_keys`` are those of the blocks around it, ``ids_sha256`` is of the ids of their windows.
+    """
+    windows = _bounds(job.blocks[block])
+    return _digest([ALGORITHM, _FORMAT, to_dict(job.config), windows, input_sha256, segment_keys, ids_sha256])
 
 
 def config_key(config: PreprocessConfig, dataset: Dataset) -> str:
-    """What a cache depends on besides its sweeps."""
-    form = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
-    return _digest([ALGORITHM, form, dataset.name, data_options(dataset), to_dict(config)])
+    """Return the key of all that a cache depends on besides its sweeps."""
+    return _digest([ALGORITHM, _FORMAT, dataset.name, data_options(dataset), to_dict(config)])
 
 
-def _contents(found: dict[Any, None]) -> list[str]:
-    return [f"{file.name} {files.sha256(file)}" for file in found]
-
-
-def _bounds(window: Window) -> list[int]:
-    return [window.start, window.stop, window.own_start, window.own_stop]
+def _bounds(windows: tuple[Window, ...]) -> list[list[int]]:
+    return [[window.start, window.stop, window.own_start, window.own_stop] for window in windows]
 
 
 def _digest(content: list[Any], *more: str) -> str:

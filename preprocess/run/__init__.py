@@ -1,1 +1,1 @@
-"""Run the tasks of a plan, here or on Dask, and write the manifest."""
+"""Run the tasks of a plan, in this process or on Dask, and write the manifest."""

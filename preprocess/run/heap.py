@@ -1,4 +1,4 @@
-"""How this process's memory is given back to the system: not after every array."""
+"""Keep freed memory in the process instead of returning it to the system after every array."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 
 _TRIM_THRESHOLD: Final = -1  # of glibc's malloc.h
 _MMAP_THRESHOLD: Final = -3
-_LARGEST_FROM_HEAP: Final = 2**25  # as much as glibc allows
+_LARGEST_FROM_HEAP: Final = 2**25  # the maximum of glibc
 _KEPT: Final = 2**29
 
 
 @cache
-def keep_memory() -> bool:
-    """Let freed memory be used again instead of returning it, where the C library is glibc; whether it is.
+def keep_freed_memory() -> bool:
+    """Make glibc reuse freed memory; returns whether it could be set, which other C libraries do not allow.
 
-    Dask starts its workers with MALLOC_TRIM_THRESHOLD_=65536, with which every large array is new pages, which the
-    system clears first: the offline stage takes 1.4 times as long.
+    Dask starts its workers with MALLOC_TRIM_THRESHOLD_=65536, so that every large array gets new pages, which the
+    system clears first: preprocessing takes 1.4 times as long.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

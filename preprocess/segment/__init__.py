@@ -1,1 +1,1 @@
-"""First pass: what each sweep is made of, windows clustered into groups, ids linked over the sequence."""
+"""Segmentation pass: ground removal, clustering of windows into groups, linking of ids over the sequence."""

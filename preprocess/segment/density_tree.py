@@ -1,8 +1,8 @@
 """The cluster tree of HDBSCAN (Campello et al. 2013; McInnes and Healy 2017).
 
-Points are joined in order of mutual reachability distance; a branch with fewer than
-``min_cluster_size`` points is points falling out of a cluster, a fork into two larger ones is two new
-clusters. The spanning tree that this takes is exact, by whichever of two: they differ among equal lengths only.
+Points are joined in order of mutual reachability distance. A branch with fewer than ``min_cluster_size`` points is
+points that fall out of a cluster; a fork into two larger branches is two new clusters. The spanning tree is exact by
+either method: they differ only among edges of equal length.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from iscc_lidar.preprocess.segment.native import library
 from iscc_lidar.preprocess.segment.native.library import Edges
 
 SpanningTree = Literal["c", "hdbscan"]
-"""By this package's C, in a tenth of the time, or by the package hdbscan."""
+"""By this package's C code, in a tenth of the time, or by the package hdbscan."""
 
 
 @dataclass(frozen=True)
 class ClusterTree:
-    """Clusters of a data set, nested. Cluster 0 is the whole; a parent comes before its children.
+    """Nested clusters of N points. Cluster 0 contains all points; a parent comes before its children.
 
     Attributes:
         parent: int64 [clusters], -1 for cluster 0.
-        stability: float64 [clusters], excess of mass: sum over its points of 1/distance gone through.
-        owner: int64 [N], the innermost cluster of each point; -1 if N is below the least size.
+        stability: float64 [clusters], excess of mass: the sum over its points of the range of 1/distance in which they
+            belong to it.
+        owner: int64 [N], the innermost cluster of each point; -1 if there is no cluster.
     """
 
     parent: NDArray[np.int64]
@@ -36,21 +37,18 @@ class ClusterTree:
 
 
 def cluster_tree(
-    xyz: NDArray[np.float64],
-    min_cluster_size: int,
-    min_samples: int,
-    method: SpanningTree,
+    xyz: NDArray[np.float64], min_cluster_size: int, min_samples: int, method: SpanningTree
 ) -> ClusterTree:
-    """Build the cluster tree of points [N, 3].
+    """Build the cluster tree of points.
 
     Args:
         xyz: float64 [N, 3].
         min_cluster_size: points of the smallest cluster, at least 2.
-        min_samples: the core distance is that to this many-th other point.
-        method: what finds the spanning tree.
+        min_samples: k of the core distance, the distance to the k-th other point.
+        method: what computes the spanning tree.
 
     Returns:
-        the tree; without clusters where N is below ``min_cluster_size`` or not above ``min_samples``.
+        the tree; without clusters if N is below ``min_cluster_size`` or not above ``min_samples``.
     """
     if len(xyz) < max(min_cluster_size, min_samples + 1, 2):
         none = np.zeros(0, dtype=np.int64)
@@ -65,10 +63,10 @@ def cluster_tree(
 
 
 def packaged_spanning_tree(xyz: NDArray[np.float64], min_samples: int) -> Edges:
-    """Find the spanning tree by the package hdbscan; see ``library.spanning_tree``."""
+    """Compute the spanning tree with the package hdbscan; see ``library.spanning_tree``."""
     from hdbscan import HDBSCAN
 
-    # Only its spanning tree is of use here, which does not depend on the cluster size.
+    # Only its spanning tree is used, which does not depend on the cluster size.
     fitted = HDBSCAN(
         min_cluster_size=len(xyz),
         min_samples=min_samples,
@@ -86,8 +84,7 @@ def packaged_spanning_tree(xyz: NDArray[np.float64], min_samples: int) -> Edges:
 def join(first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Join points along edges; see ``library.join``.
 
-    The one loop here over as many items as there are points: union-find has no array form, and on plain lists it
-    takes .1 s for 100 k points.
+    Union-find cannot be vectorised: this is the only loop over all points, 0.1 s for 100 k points on plain lists.
     """
     n = len(first) + 1
     above = list(range(2 * n - 1))
@@ -107,10 +104,7 @@ def join(first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[NDArray[n
 
 
 def _condense(
-    children: NDArray[np.int64],
-    size: NDArray[np.int64],
-    distance: NDArray[np.float64],
-    min_cluster_size: int,
+    children: NDArray[np.int64], size: NDArray[np.int64], distance: NDArray[np.float64], min_cluster_size: int
 ) -> ClusterTree:
     n, nodes = len(children) + 1, len(size)
     up = np.full(nodes, nodes - 1)
@@ -149,12 +143,12 @@ def _follow(pointer: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def select_clusters(tree: ClusterTree, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Choose the nested clusters with the greatest total stability, only among those ``allowed``.
+    """Choose clusters, none inside another, with the greatest total stability, only among those ``allowed``.
 
-    Cluster 0 is never chosen. With all allowed these are HDBSCAN's "excess of mass" clusters.
+    Cluster 0 is never chosen. If all are allowed these are HDBSCAN's "excess of mass" clusters.
 
     Returns:
-        int64 [clusters]: the chosen cluster that each cluster lies in or is, -1 where none.
+        int64 [clusters]: the chosen cluster that each cluster is or lies in, -1 where there is none.
     """
     clusters = len(tree.parent)
     below = np.zeros(clusters)

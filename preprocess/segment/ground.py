@@ -1,8 +1,7 @@
 """Ground removal: which returns of one sweep lie on the ground.
 
-Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The
-grid needs numpy alone: the lowest return of each grid cell, and under those minima the highest surface that
-nowhere rises faster than a given slope.
+Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The grid method needs only
+numpy: it takes the lowest return of each grid cell, and the highest surface of limited slope below these minima.
 """
 
 from __future__ import annotations
@@ -33,19 +32,18 @@ _stdout_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class GroundConfig:
+class GroundRemovalConfig:
     """Options of ground removal."""
 
     method: Literal["auto", "patchwork", "grid", "none"] = option(
         "auto",
-        "patchwork = Patchwork++; grid = slope-limited surface under cell minima, needs numpy alone; auto = patchwork "
-        "where pypatchworkpp is installed, and the method taken is what is recorded; none keeps the ground in the "
-        "groups, to show what its removal is worth",
+        "patchwork = Patchwork++; grid = slope-limited surface below cell minima, needs only numpy; auto = patchwork "
+        "if pypatchworkpp is installed, else grid, and the cache records which; none = keep the ground, for ablations",
     )
     sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
-    max_range_m: float = option(80.0, "returns further away horizontally are not called ground, m")
+    max_range_m: float = option(80.0, "returns further away horizontally are never ground, m")
     plane_distance_m: float = option(
-        0.08, "patchwork: half thickness of a patch's plane, m; at .125, its default, more of the objects' feet go"
+        0.08, "patchwork: half thickness of a patch's plane, m; its default of 0.125 removes more of the objects' feet"
     )
     cell_m: float = option(0.5, "grid: edge of a cell, m; finer than a wheel base, coarser than the ring spacing")
     max_slope: float = option(0.2, "grid: steepest ground relative to the sensor's own plane, rise over run")
@@ -53,46 +51,43 @@ class GroundConfig:
 
 
 def ground_mask(
-    xyz: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    config: GroundConfig,
+    xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundRemovalConfig
 ) -> NDArray[np.bool_]:
     """Mark the returns of one sweep that lie on the ground.
 
-    The result depends on this sweep alone: Patchwork++ adapts its thresholds from call to call, so each
-    sweep gets a fresh instance.
+    The result depends on this sweep alone: Patchwork++ adapts its thresholds from call to call, so each sweep gets a
+    new instance.
 
     Args:
         xyz: float32 [N, 3], metres, sensor frame (z up), finite.
-        intensity: float32 [N], 0..1; Patchwork++ uses it against reflections from below the ground.
+        intensity: float32 [N], 0..1; Patchwork++ uses it to detect reflections from below the ground.
         config: options.
 
     Returns:
         bool [N], true on the ground.
 
     Raises:
-        UserError: patchwork is asked for and not installed.
-
+        UserError: the method is patchwork, which is not installed.
     """
     if config.method == "none":
         return np.zeros(len(xyz), np.bool_)
-    if settled(config).method == "patchwork":
+    if resolve_auto(config).method == "patchwork":
         return _patchwork_mask(xyz, intensity, config)
     return _grid_mask(xyz, config)
 
 
-def settled(config: GroundConfig) -> GroundConfig:
-    """Replace "auto" by the method that it leads to on this machine."""
+def resolve_auto(config: GroundRemovalConfig) -> GroundRemovalConfig:
+    """Replace "auto" by the method that it means on this machine."""
     if config.method != "auto":
         return config
     installed = importlib.util.find_spec("pypatchworkpp") is not None
     return dataclasses.replace(config, method="patchwork" if installed else "grid")
 
 
-def sensor_height(xyz: NDArray[np.float32], config: GroundConfig) -> float:
-    """Estimate how high the sensor stands above the ground around it, in metres.
+def sensor_height(xyz: NDArray[np.float32], config: GroundRemovalConfig) -> float:
+    """Estimate the height of the sensor above the ground around it, metres.
 
-    The median of the slope-limited surface in the ring 3..15 m; 1.73 m (KITTI) where too little is seen.
+    The median of the slope-limited surface at ranges of 3 to 15 m; 1.73 m (KITTI) if too little ground is seen.
     """
     range_m = np.hypot(xyz[:, 0], xyz[:, 1])
     near = xyz[(range_m > _NEAR_M[0]) & (range_m < _NEAR_M[1])]
@@ -107,9 +102,7 @@ def sensor_height(xyz: NDArray[np.float32], config: GroundConfig) -> float:
 
 
 def _patchwork_mask(
-    xyz: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    config: GroundConfig,
+    xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundRemovalConfig
 ) -> NDArray[np.bool_]:
     try:
         import pypatchworkpp
@@ -126,7 +119,7 @@ def _patchwork_mask(
     parameters.sensor_height = config.sensor_height_m or sensor_height(xyz, config)
     parameters.max_range = config.max_range_m
     parameters.th_dist = config.plane_distance_m
-    parameters.intensity_thr = 0.0  # the package leaves this one uninitialised
+    parameters.intensity_thr = 0.0  # which the package leaves uninitialised
     with _silent_stdout():
         estimator = pypatchworkpp.patchworkpp(parameters)
     estimator.estimateGround(np.column_stack([xyz, intensity]).astype(np.float32))
@@ -136,7 +129,7 @@ def _patchwork_mask(
 
 @contextlib.contextmanager
 def _silent_stdout() -> Iterator[None]:
-    # The constructor prints a line whatever ``verbose`` says, past Python's own sys.stdout.
+    # The constructor prints a line despite ``verbose``, and not through sys.stdout.
     with _stdout_lock:
         sys.stdout.flush()
         saved = os.dup(1)
@@ -150,7 +143,7 @@ def _silent_stdout() -> Iterator[None]:
             os.close(saved)
 
 
-def _grid_mask(xyz: NDArray[np.float32], config: GroundConfig) -> NDArray[np.bool_]:
+def _grid_mask(xyz: NDArray[np.float32], config: GroundRemovalConfig) -> NDArray[np.bool_]:
     mask = np.zeros(len(xyz), dtype=np.bool_)
     inside = np.flatnonzero(np.hypot(xyz[:, 0], xyz[:, 1]) <= config.max_range_m)
     if len(inside) == 0:
@@ -172,12 +165,9 @@ def _cells(xyz: NDArray[np.float32], cell_m: float) -> tuple[NDArray[np.int64], 
 
 
 def _surface(
-    z: NDArray[np.float32],
-    cell: NDArray[np.int64],
-    shape: tuple[int, int],
-    config: GroundConfig,
+    z: NDArray[np.float32], cell: NDArray[np.int64], shape: tuple[int, int], config: GroundRemovalConfig
 ) -> NDArray[np.float64]:
-    """Lay the highest surface of limited slope under the cells' lowest returns: [rows, columns], metres."""
+    """Compute the highest surface of limited slope below the cells' lowest returns: [rows, columns], metres."""
     lowest = np.full(shape[0] * shape[1], np.inf)
     np.minimum.at(lowest, cell, z.astype(np.float64))
     surface = _without_pits(lowest.reshape(shape))
@@ -186,10 +176,10 @@ def _surface(
 
 
 def _without_pits(lowest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Forget minima far below most of their neighbourhood: reflections seen under the street.
+    """Remove minima far below most of their neighbourhood: reflections seen below the street.
 
-    One such cell would drag the surface down for metres around. A neighbourhood is a block of cells; its
-    reference is the minima's lower fifth, which a car or a wall in the block does not reach.
+    One such cell would pull the surface down for metres around it. A neighbourhood is a block of cells; its reference
+    is the lower quintile of the minima, which a car or a wall in the block does not affect.
     """
     row, column = np.nonzero(np.isfinite(lowest))
     z = lowest[row, column]

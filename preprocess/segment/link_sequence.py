@@ -1,4 +1,4 @@
-"""Between the passes: give every group of a sequence one id, whatever window found it."""
+"""Between the two passes: give every group of a sequence one id, whichever window found it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iscc_lidar.preprocess.segment.segment_block import Arrays, labels_of
 
 
 def link_sequence(segmented: Iterable[Arrays], config: LinkingConfig) -> list[NDArray[np.int32]]:
-    """Ids of the sequence by window and window's id, from the first-pass results of all blocks in order."""
+    """Return the sequence id of each group of each window, given the segmentation results of all blocks in order."""
     counts: list[int] = []
     links: list[NDArray[np.int32]] = []
     last: SweepLabels | None = None

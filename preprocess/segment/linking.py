@@ -1,6 +1,6 @@
-"""Linking windows: one id per object through a whole sequence.
+"""Linking windows: one id per object through all of a sequence.
 
-Successive windows share sweeps. Groups of the two that cover the same points of those get the same id.
+Successive windows share sweeps. Groups that cover the same points of the shared sweeps get the same id.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.shared.base.config import option
 
 SweepLabels = dict[int, NDArray[np.int32]]
-"""Labels of every point of some sweeps, by the sweep's index."""
+"""Labels of all points of some sweeps, by sweep index."""
 
 
 @dataclass(frozen=True)
 class LinkingConfig:
     """Options of linking."""
 
-    min_iou: float = option(0.25, "least intersection over union on the shared points for two groups to be one")
+    min_iou: float = option(0.25, "two groups are one if their IoU on the shared points is above this")
 
 
 def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: LinkingConfig) -> NDArray[np.int32]:
-    """Pairs of ids of two windows that are the same object, judged on the sweeps that both hold."""
+    """Match the groups of two windows on the sweeps that both contain; see ``link_windows``."""
     shared = sorted(before.keys() & after.keys())
     if not shared:
         return np.empty((0, 2), dtype=np.int32)
@@ -34,20 +34,16 @@ def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: LinkingC
     return link_windows(np.maximum(ids_before, NOISE), np.maximum(ids_after, NOISE), config)
 
 
-def link_windows(
-    labels_a: NDArray[np.int32],
-    labels_b: NDArray[np.int32],
-    config: LinkingConfig,
-) -> NDArray[np.int32]:
-    """Match the groups of two windows one to one, the largest overlap first.
+def link_windows(labels_a: NDArray[np.int32], labels_b: NDArray[np.int32], config: LinkingConfig) -> NDArray[np.int32]:
+    """Match the groups of two windows one to one, largest IoU first.
 
     Args:
-        labels_a: int32 [N], ids by the first window of the points that both windows hold; -1 is noise.
-        labels_b: int32 [N], ids of the same points, in the same order, by the second.
+        labels_a: int32 [N], ids in the first window of the points that both windows contain; -1 is noise.
+        labels_b: int32 [N], ids of the same points, in the same order, in the second window.
         config: options.
 
     Returns:
-        int32 [pairs, 2], rows (id in a, id in b) in order of a's ids; each id occurs at most once a column.
+        int32 [pairs, 2], rows (id in a, id in b) sorted by a's ids; each id occurs at most once per column.
     """
     size_a, size_b = _sizes(labels_a), _sizes(labels_b)
     both = (labels_a >= 0) & (labels_b >= 0)
@@ -60,21 +56,18 @@ def link_windows(
     return _greedy(np.stack([a[order], b[order]], axis=1).astype(np.int32))
 
 
-def assign_sequence_ids(
-    group_counts: Sequence[int],
-    links: Sequence[NDArray[np.int32]],
-) -> list[NDArray[np.int32]]:
-    """Turn the windows' own ids into ids that are stable through the sequence.
+def assign_sequence_ids(group_counts: Sequence[int], links: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
+    """Convert the ids of each window to ids that are stable through the sequence.
 
     Args:
-        group_counts: groups of each window.
-        links: for each window but the first, ``link_windows`` of the window before and this one.
+        group_counts: number of groups of each window.
+        links: for each window but the first, ``link_windows`` of the previous window and this one.
 
     Returns:
         for each window int32 [groups]: the sequence id of each of its ids; dense from 0 over the sequence.
 
     Raises:
-        ValueError: there is not one link table between each two windows.
+        ValueError: the number of link tables is not the number of windows less one.
     """
     if len(links) != max(len(group_counts) - 1, 0):
         raise ValueError(
@@ -94,7 +87,7 @@ def assign_sequence_ids(
 
 
 def sequence_labels(own: SweepLabels, window_ids: dict[int, NDArray[np.int32]]) -> SweepLabels:
-    """Replace ids of the owning window by ids of the sequence; codes stay. ``window_ids`` goes by sweep."""
+    """Replace ids of the owning window by ids of the sequence; codes stay. ``window_ids`` is by sweep index."""
     labels: SweepLabels = {}
     for index, label in own.items():
         table = np.append(window_ids[index], np.int32(NOISE))  # the last entry keeps the look-up legal without groups

@@ -1,7 +1,7 @@
-"""Which groups move during a window: both of a moving object's ends do, the same way.
+"""Which groups move during a window: those whose two ends both move, in the same direction.
 
-The centroid alone misleads: a parked car seen from changing sides shifts its centroid and one of its
-ends, as more of one side comes into view, while the other end stays.
+The centroid alone misleads: for a parked car seen from changing sides the centroid and one end shift, as more of one
+side comes into view, while the other end stays.
 """
 
 from __future__ import annotations
@@ -16,39 +16,36 @@ from iscc_lidar.shared.base.config import option
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """Options of the test for motion."""
+    """Options of the motion test."""
 
-    min_shift_m: float = option(0.5, "least way of both ends during the window, m; a walk of 1.2 s is 1.5 m")
-    min_points: int = option(5, "points that a group needs in a sweep for its ends to count there")
-    min_sweeps: int = option(3, "such sweeps that a group needs, or it counts as static")
+    min_shift_m: float = option(0.5, "smallest shift of both ends during the window, m; walking for 1.2 s is 1.5 m")
+    min_points: int = option(5, "points that a group needs in a sweep for the sweep to count")
+    min_sweeps: int = option(3, "number of such sweeps that a group needs, otherwise it is static")
     edge_quantile: float = option(0.05, "share of a sweep's points beyond an end; against stray returns")
     max_width_m: float = option(
         12.0,
-        "a group that is wider in plan within one sweep is static, m; walls come into "
+        "a group that is wider horizontally within one sweep is static, m; walls come into "
         "view as the sensor passes, and look as if they moved",
     )
     min_rigidity: float = option(
         0.4,
-        "the shorter of the two ends' ways over the longer; what comes into view behind other things does so unevenly",
+        "smallest ratio of the shorter to the longer shift of the two ends; objects that come into view from behind "
+        "others have uneven shifts",
     )
 
 
 def moving_groups(
-    xyz_world: NDArray[np.floating],
-    sweep: NDArray[np.integer],
-    group: NDArray[np.int32],
-    config: MotionConfig,
+    xyz_world: NDArray[np.floating], sweep: NDArray[np.integer], group: NDArray[np.int32], config: MotionConfig
 ) -> NDArray[np.bool_]:
-    """Tell which groups move during a window.
+    """Return which groups move during a window.
 
-    Along the direction in which a group's centroid drifts, straight lines are fitted to its lower and
-    upper ends over the sweeps; the group moves if both rise by ``min_shift_m`` or more, and the centroid by
-    half of that.
+    Along the direction in which a group's centroid drifts, straight lines are fitted to its lower and upper ends over
+    the sweeps; the group moves if both ends shift by at least ``min_shift_m``, and the centroid by half of that.
 
     Args:
         xyz_world: float [N, 3], metres, a frame that is fixed during the window.
         sweep: int [N], index of the sweep of each point.
-        group: int32 [N], dense ids from 0; -1 where none.
+        group: int32 [N], dense ids from 0; -1 for points in no group.
         config: options.
 
     Returns:
@@ -71,34 +68,31 @@ def moving_groups(
     owner, time = np.divmod(cell, sweeps)
     size = count[cell]
     centre = np.stack([np.bincount(compact, weights=xy[:, axis]) for axis in range(2)], axis=1) / size[:, None]
-    drift = np.stack([_way(centre[:, axis], owner, time, groups) for axis in range(2)], axis=1)
+    drift = np.stack([_shift(centre[:, axis], owner, time, groups) for axis in range(2)], axis=1)
     length = np.linalg.norm(drift, axis=1)
-    drifts = length >= config.min_shift_m / 2  # the ends of the others need not be looked at
+    drifts = length >= config.min_shift_m / 2  # the ends of other groups need not be computed
     near, cell_drifts = drifts[owner[compact]], drifts[owner]
     xy, compact = xy[near], (np.cumsum(cell_drifts) - 1)[compact[near]]
     owner, time, size = owner[cell_drifts], time[cell_drifts], size[cell_drifts]
     heading = drift / np.maximum(length, 1e-9)[:, None]
     along = (xy * heading[owner[compact]]).sum(axis=1)
     low, high = _ends(along, compact, size, config.edge_quantile)
-    ways = np.stack([_way(low, owner, time, groups), _way(high, owner, time, groups)])
-    shift = ways.min(axis=0)
-    rigid = shift >= config.min_rigidity * ways.max(axis=0)
+    shifts = np.stack([_shift(low, owner, time, groups), _shift(high, owner, time, groups)])
+    shift = shifts.min(axis=0)
+    rigid = shift >= config.min_rigidity * shifts.max(axis=0)
     seen = np.bincount(owner, minlength=groups)
     width = np.zeros(groups)
-    np.maximum.at(width, owner, _plan_widths(xy, compact, len(owner)))
+    np.maximum.at(width, owner, _widths(xy, compact, len(owner)))
     moves: NDArray[np.bool_] = (
         (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m) & rigid
     )
     return moves
 
 
-def _way(
-    position: NDArray[np.float64],
-    owner: NDArray[np.int64],
-    time: NDArray[np.int64],
-    groups: int,
+def _shift(
+    position: NDArray[np.float64], owner: NDArray[np.int64], time: NDArray[np.int64], groups: int
 ) -> NDArray[np.float64]:
-    """Fit position = a + b * time for each group; return b times the group's time span, [groups]."""
+    """Fit position = a + b * time for each group; returns b times the group's time span, [groups]."""
     n = np.maximum(np.bincount(owner, minlength=groups), 1)
     t = time - (np.bincount(owner, weights=time, minlength=groups) / n)[owner]
     p = position - (np.bincount(owner, weights=position, minlength=groups) / n)[owner]
@@ -111,23 +105,21 @@ def _way(
 
 
 def _ends(
-    along: NDArray[np.float64],
-    cell: NDArray[np.int64],
-    size: NDArray[np.int64],
-    quantile: float,
+    along: NDArray[np.float64], cell: NDArray[np.int64], size: NDArray[np.int64], quantile: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ``quantile`` and 1 - ``quantile`` of ``along`` in each cell, both [cells], nearest rank."""
     low = along.min(initial=0.0)
-    stretch = along.max(initial=0.0) - low + 1.0
-    # One sort of numbers, each cell's in a stretch of its own: faster than a sort by two keys, the same to 1e-10 m.
-    ordered = np.sort(cell * stretch + (along - low))
-    ordered -= np.repeat(np.arange(len(size)) * stretch - low, size)
+    span = along.max(initial=0.0) - low + 1.0
+    # One sort, with the values of each cell in an interval of their own: faster than sorting by two keys, equal to
+    # 1e-10 m.
+    ordered = np.sort(cell * span + (along - low))
+    ordered -= np.repeat(np.arange(len(size)) * span - low, size)
     start = np.cumsum(size) - size
     skip = np.floor(quantile * size).astype(np.int64)
     return ordered[start + skip], ordered[start + size - 1 - skip]
 
 
-def _plan_widths(xy: NDArray[np.float64], cell: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
+def _widths(xy: NDArray[np.float64], cell: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
     width = np.zeros(cells)
     for axis in range(2):
         low, high = np.full(cells, np.inf), np.full(cells, -np.inf)

@@ -1,1 +1,1 @@
-"""The procedural LiDAR world: streets, a sensor, and SemanticKITTI files of what it sees."""
+"""Procedural LiDAR data: streets, a sensor, and its sweeps in the layout of SemanticKITTI."""

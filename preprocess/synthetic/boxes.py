@@ -1,4 +1,4 @@
-"""Boxes around the things of a simulated sweep, as a labeller of KITTI's would draw them in the image of a camera."""
+"""Boxes of the objects of a simulated sweep, as KITTI's annotators would label them in the image of a camera."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from iscc_lidar.preprocess.synthetic.street import Street, world_SE3_objects
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.formats.kitti_objects import image_boxes
 
-KINDS: Final = {
+KITTI_CLASSES: Final = {
     CAR: "Car",
     PERSON: "Pedestrian",
     BICYCLIST: "Cyclist",
@@ -35,49 +35,49 @@ KINDS: Final = {
     BICYCLE: "Misc",
     MOTORCYCLE: "Misc",
 }
-"""KITTI's name of each class with an instance id. What KITTI has no name for is Misc."""
+"""KITTI's name of each class with an instance id; Misc where KITTI has none."""
 VAN_FROM_M: Final = 1.9
-"""From this height on a car is a "Van", as KITTI's labellers have it: neither for nor against a detector of cars."""
+"""A car of at least this height is a "Van", as in KITTI's labels: vans count neither for nor against a detector."""
 _FILL: Final = {CAR: 0.7, TRUCK: 0.8, OTHER_VEHICLE: 0.8, PERSON: 0.45}
 _OTHER_FILL: Final = 0.35
-"""Share of the rays at a thing's box that meet it where nothing stands before it."""
+"""Share of the rays towards an object's box that hit the unoccluded object."""
 _VISIBLE: Final = (0.6, 0.3)
-"""Least share of those for "not occluded" and "partly occluded"."""
+"""Smallest share of these for "not occluded" and "partly occluded"."""
 
 
 def boxes_in_image(street: Street, config: SynthConfig, number: int, made: SynthSweep, camera: Camera) -> Boxes:
-    """Boxes of the things that a sweep has a point of and whose middle the camera sees, by distance."""
+    """Label the objects that a sweep has a point of and whose centre the camera sees, sorted by distance."""
     things = street.things
     points = np.bincount((made.label >> 16).astype(np.int64), minlength=int(things.instance.max(initial=0)) + 1)
     poses = inverse(made.world_SE3_sensor) @ world_SE3_objects(street, number / config.sweep_rate_hz)[things.row]
     middle = (things.low + things.high) / 2
     centre = np.einsum("tij,tj->ti", poses[:, :3, :3], middle) + poses[:, :3, 3]
     size = things.high - things.low
-    kind = np.array([KINDS[raw] for raw in things.raw.tolist()], dtype=np.str_)
+    kind = np.array([KITTI_CLASSES[raw] for raw in things.raw.tolist()], dtype=np.str_)
     kind = np.where((kind == "Car") & (size[:, 2] >= VAN_FROM_M), "Van", kind)
     boxes = boxes_in_space(kind, centre, size, np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
     seen = np.flatnonzero((points[things.instance] > 0) & camera.sees(centre))
     seen = seen[np.argsort(np.linalg.norm(centre[seen], axis=1), kind="stable")]
     found = boxes.take(seen)
-    whole, within = image_boxes(found, camera, cut=False), image_boxes(found, camera)
+    uncut, cut = image_boxes(found, camera, cut=False), image_boxes(found, camera)
     share = points[things.instance[seen]] / np.maximum(_expected(found, things.raw[seen], config), 1.0)
     return replace(
         found,
-        truncation=np.clip(1 - image_area(within) / np.maximum(image_area(whole), 1e-9), 0.0, 1.0).round(2),
+        truncation=np.clip(1 - image_area(cut) / np.maximum(image_area(uncut), 1e-9), 0.0, 1.0).round(2),
         occlusion=np.where(share >= _VISIBLE[0], 0, np.where(share >= _VISIBLE[1], 1, 2)).astype(np.int32),
-        image_box=within.round(2),
+        image_box=cut.round(2),
     )
 
 
 def _expected(boxes: Boxes, raw: NDArray[np.int64], config: SynthConfig) -> NDArray[np.float64]:
-    """How many points each thing would have if nothing stood before it."""
+    """Estimate how many points each object would have if it were not occluded."""
     corners = box_corners(boxes.centre, boxes.size, boxes.heading)
     azimuth = np.arctan2(corners[..., 1], corners[..., 0])
-    azimuth = np.angle(np.exp(1j * (azimuth - azimuth[:, :1])))  # about the first corner's
+    azimuth = np.angle(np.exp(1j * (azimuth - azimuth[:, :1])))  # relative to the first corner
     columns = np.ptp(azimuth, axis=1) / (2 * np.pi) * config.columns
     elevation = np.arctan2(corners[..., 2], np.hypot(corners[..., 0], corners[..., 1]))
     beams = elevations(config)
     between = (beams >= elevation.min(axis=1)[:, None]) & (beams <= elevation.max(axis=1)[:, None])
-    fill = np.array([_FILL.get(kind, _OTHER_FILL) for kind in raw.tolist()])
+    fill = np.array([_FILL.get(class_id, _OTHER_FILL) for class_id in raw.tolist()])
     expected: NDArray[np.float64] = columns * between.sum(axis=1) * fill * (1 - config.dropout)
     return expected

@@ -1,4 +1,4 @@
-"""Options of the procedural data set."""
+"""Options of the procedural dataset."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from iscc_lidar.shared.base.config import option
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """What is simulated: how many streets, how long, by which sensor, with which noise."""
+    """Options of the simulation: number and length of sequences, sensor, noise."""
 
-    sequences: int = option(32, "streets, each a sequence of its own; pre-training needs variety more than length")
-    sweeps: int = option(16, "successive sweeps per street; one window of 12 and its stride of 4")
-    seed: int = option(0, "everything random follows from it, the sequence's and the sweep's number")
+    sequences: int = option(32, "sequences, each in a scene of its own; pre-training needs variety more than length")
+    sweeps: int = option(16, "successive sweeps per sequence; a window of 12 and its stride of 4")
+    seed: int = option(0, "all random numbers follow from it and the numbers of sequence and sweep")
     district: Literal["mixed", "old_town", "suburb", "centre"] = option(
         "mixed",
-        "how the streets are built: mixed varies everything; old_town has narrow, winding roads between rows of tall "
-        "houses, suburb wide ones between detached houses behind deep yards, centre straight, wide ones between closed "
-        "rows of taller, larger houses; all beyond what mixed has",
+        "style of the scenes: mixed varies everything; old_town has narrow, winding roads between rows of tall houses, "
+        "suburb wide roads between detached houses behind deep yards, centre straight, wide roads between closed rows "
+        "of taller, larger houses; each beyond the range of mixed",
     )
     beams: int = option(64, "laser beams, spread over the elevations of an HDL-64E")
     columns: int = option(1024, "firings per revolution; a real HDL-64E has about 2000")
     sweep_rate_hz: float = option(10.0, "sweeps per second, as in KITTI")
-    ego_speed_min_mps: float = option(4.0, "slowest own speed of a street, m/s")
-    ego_speed_max_mps: float = option(11.0, "fastest own speed of a street, m/s")
+    ego_speed_min_mps: float = option(4.0, "lowest ego speed of a sequence, m/s")
+    ego_speed_max_mps: float = option(11.0, "highest ego speed of a sequence, m/s")
     sensor_height_m: float = option(1.73, "sensor above the ground, m, as in KITTI")
     max_range_m: float = option(80.0, "no return beyond, m")
-    min_range_m: float = option(1.5, "no return nearer, m; the own car is not drawn")
-    range_noise_m: float = option(0.02, "standard deviation of range, m, an HDL-64E's data sheet")
-    dropout: float = option(0.06, "share of returns lost anywhere; far and grazing ones are lost more often")
-    intensity_noise: float = option(0.11, "standard deviation of intensity per return; KITTI's classes have .08 to .19")
+    min_range_m: float = option(1.5, "no return nearer, m; the ego vehicle is not simulated")
+    range_noise_m: float = option(0.02, "standard deviation of range, m, from the data sheet of an HDL-64E")
+    dropout: float = option(0.06, "share of returns lost everywhere; distant and grazing ones are lost more often")
+    intensity_noise: float = option(0.11, "standard deviation of intensity per return; 0.08 to 0.19 in KITTI's classes")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be simulated. Raises ValueError."""
+        """Raise ValueError for options that cannot be simulated."""
         for name in ("sequences", "sweeps", "beams", "columns"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

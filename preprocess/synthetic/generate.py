@@ -1,4 +1,4 @@
-"""Write many procedural sequences side by side, with a progress bar."""
+"""Write many procedural sequences in parallel, with a progress bar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SynthCommand:
 
 
 def generate(root: Path, config: SynthConfig, workers: int) -> None:
-    """Write all sequences below root in so many processes, 0 for this one. See ``write_sequence``."""
+    """Write all sequences below root in ``workers`` processes, 0 for this one. See ``write_sequence``."""
     with tqdm(total=config.sequences * config.sweeps, desc="synth", unit="sweep") as bar:
         if workers == 0:
             for index in range(config.sequences):

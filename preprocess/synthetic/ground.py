@@ -1,8 +1,7 @@
-"""The ground of a street: where it runs, how high it lies, and what each spot of it is.
+"""The ground of a street: its course, height and semantic classes.
 
-Street coordinates: s along the centre line, d to its left, metres. The centre line is an arc that
-leaves the world's origin along +x. Height is a smooth surface; whatever lies outside road and parking
-is raised by one kerb, a vertical step.
+Street coordinates: s along the centre line, d to its left, metres. The centre line is an arc that leaves the world's
+origin along +x. Height is a smooth surface; all ground outside road and parking is raised by one kerb, a vertical step.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from iscc_lidar.preprocess.synthetic.semantics import OTHER_GROUND, PARKING, ROA
 
 Array = NDArray[np.float64]
 Along = Callable[[Array, Array], tuple[Array, Array, Array]]
-"""Ranges [N] and rays [N, 3] to street coordinates s, d and height above the smooth surface, each [N]."""
+"""From ranges [N] and rays [N, 3] to street coordinates s, d and height above the smooth surface, each [N]."""
 
-NEAR_ENOUGH_M = 1e-4
-"""How far above or below the ground a ray may end: with the flattest rays, some millimetres along the ray."""
-MOST_STEPS = 60
-"""One ray in a hundred needs more than 10, where the surface has a kink just before the root; 20 were never used up."""
+TOLERANCE_M = 1e-4
+"""How far above or below the ground a ray may end: for the flattest rays a few millimetres along the ray."""
+MAX_STEPS = 60
+"""One ray in a hundred needs more than 10, where the surface has a kink just before the root; none needed 20."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,9 @@ class Side:
     Attributes:
         parking: width of the parking strip, 0 for none.
         sidewalk: width of the sidewalk.
-        paved_yard: whether the ground behind the sidewalk is paved like it, rather than grown over.
-        bank, bank_length: slope of that ground, and how far it goes on.
-        drive_period, drive_width: paved drives or paths through the yard, one every so many metres.
-
+        paved_yard: whether the ground behind the sidewalk is paved like it, rather than covered by plants.
+        bank, bank_length: slope of that ground, and its length.
+        drive_period, drive_width: distance between paved drives or paths through the yard, and their width.
     """
 
     parking: float
@@ -56,12 +54,11 @@ class Ground:
         curvature: of the centre line, 1/m, positive to the left; never 0.
         half_road: half the width of the carriageway, m.
         median_half: half the width of the raised strip in its middle, m; 0 for none.
-        grade: slope along s. waves: [W, 3] amplitude m, angular frequency 1/m, phase of the rolling along s.
-        camber: fall of the road to its sides. kerb: height of the step, m.
+        grade: slope along s. waves: [W, 3] amplitude m, angular frequency 1/m, phase of the undulation along s.
+        camber: slope of the road to its sides. kerb: height of the step, m.
         relief: amplitude of the unpaved yards' bumps, m.
-        cross_s, cross_half: where a crossing road lies and half its width; half width 0 for none.
+        cross_s, cross_half: position of a crossing road and half its width; half width 0 for none.
         left, right: the two sides, d > 0 and d < 0.
-
     """
 
     curvature: float
@@ -78,26 +75,26 @@ class Ground:
     right: Side
 
     def to_world(self, s: Array, d: Array) -> tuple[Array, Array]:
-        """World x and y of street coordinates."""
+        """Convert street coordinates to world x and y."""
         radius = 1 / self.curvature
         return np.sin(s / radius) * (radius - d), radius - np.cos(s / radius) * (radius - d)
 
     def to_street(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Street coordinates of world x and y."""
+        """Convert world x and y to street coordinates."""
         radius = 1 / self.curvature
         sign = np.sign(radius)
         s = np.arctan2(sign * x, sign * (radius - y)) * radius
         return s, radius - sign * np.hypot(x, radius - y)
 
     def outside(self, s: Array, d: Array) -> Array:
-        """Distance beyond the edge of the paved lane area, m: negative on road and parking."""
+        """Compute the distance beyond the edge of road and parking, m: negative on them."""
         along_street = np.abs(d) - self.half_road - self._side(d, "parking")
         if self.median_half:
             along_street = np.maximum(along_street, self.median_half - np.abs(d))
         return np.minimum(along_street, self._beyond_crossing(s))
 
     def base(self, s: Array, d: Array) -> Array:
-        """Height of the smooth surface without the kerb's step, m."""
+        """Compute the height of the smooth surface without the kerb's step, m."""
         z = self.grade * s
         for amplitude, frequency, phase in self.waves:
             z = z + amplitude * np.sin(frequency * s + phase)
@@ -110,15 +107,15 @@ class Ground:
         return np.asarray(z + grown * self.relief * np.minimum(yard * 0.3, 1) * bumps)
 
     def height(self, s: Array, d: Array) -> Array:
-        """Height of the ground, kerb included, m."""
+        """Compute the height of the ground including the kerb, m."""
         return self.base(s, d) + self.kerb * (self.outside(s, d) >= 0)
 
     def raw(self, s: Array, d: Array) -> NDArray[np.int64]:
-        """Raw class id at street coordinates."""
+        """Return the raw class id at street coordinates."""
         crossing = self._beyond_crossing(s)
         along_street = np.abs(d) - self.half_road
         beyond = self.outside(s, d) - self._side(d, "sidewalk")
-        # A wide drive is for cars, a narrow one for feet.
+        # A wide drive is for cars, a narrow one for pedestrians.
         drive_raw = np.where(self._side(d, "drive_width") > 2.2, PARKING, SIDEWALK)
         yard_raw = np.where(self._side(d, "paved_yard") > 0, SIDEWALK, TERRAIN)
         raw = np.where(beyond >= 0, np.where(self._beyond_drive(s, d) < 0, drive_raw, yard_raw), SIDEWALK)
@@ -139,20 +136,19 @@ class Ground:
 
 
 def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float) -> tuple[Array, NDArray[np.int64]]:
-    """Where rays first meet the ground.
+    """Compute where rays first hit the ground.
 
-    Two smooth surfaces are met, road level and kerb level. A ray that meets kerb level outside the road
-    stops there; otherwise it stops at road level, or before it at the face of the kerb.
+    There are two smooth surfaces, road level and kerb level. A ray that meets kerb level outside the road stops there;
+    otherwise it stops at road level, or before at the face of the kerb.
 
     Args:
         ground: the ground.
         origin: world position of the sensor [3], above the ground.
         direction: unit rays in the world frame [N, 3].
-        max_range: search no farther, m.
+        max_range: end of the search, m.
 
     Returns:
-        range [N] in metres, infinite where there is none, and raw class id [N].
-
+        range [N] in metres, infinite without a hit, and raw class id [N].
     """
 
     def at(t: Array, rays: Array) -> tuple[Array, Array, Array]:
@@ -167,7 +163,7 @@ def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float)
     low = met[ground.outside(s, d) < 0]
     hit[low] = _onto_road(ground, at, direction[low], upper[low], max_range)
     found = np.flatnonzero(np.isfinite(hit))
-    # A hair farther, so that the face of a kerb counts as what it bounds.
+    # Slightly farther, so that the face of a kerb has the class of the ground behind it.
     s, d, _ = at(hit[found] + 1e-3, direction[found])
     raw[found] = ground.raw(s, d)
     hit[hit > max_range] = np.inf
@@ -175,7 +171,7 @@ def first_hit(ground: Ground, origin: Array, direction: Array, max_range: float)
 
 
 def _first_below(at: Along, rays: Array, level: float, max_range: float) -> Array:
-    # March outwards in growing steps until below the surface, then halve the bracket by regula falsi.
+    # March outwards in growing steps until below the surface, then shrink the bracket by regula falsi.
     steps = np.concatenate([[0.5], np.geomspace(3.2, max_range + 1.0, 28)])
     hit = np.full(len(rays), np.inf)
     active = np.arange(len(rays))
@@ -194,25 +190,25 @@ def _root(at: Along, rays: Array, level: float, near: float, far: float, above: 
     root, rest = np.full(len(rays), far), np.arange(len(rays))
     lo, hi = np.full(len(rays), near), np.full(len(rays), far)
     f_lo, f_hi = np.maximum(above, 1e-9), np.minimum(below, -1e-9)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         middle = lo + (hi - lo) * f_lo / (f_lo - f_hi)
         f = at(middle, rays[rest])[2] - level
         up = f > 0
-        # The Illinois rule: the end that stays put loses half its weight.
+        # The Illinois algorithm: halve the weight of the end that is kept.
         lo, hi = np.where(up, middle, lo), np.where(up, hi, middle)
         f_lo, f_hi = np.where(up, f, f_lo * 0.5), np.where(up, f_hi * 0.5, f)
         root[rest] = middle
-        # Each ray stops by itself, so that none depends on what else was cast.
-        go_on = np.abs(f) > NEAR_ENOUGH_M
-        if not go_on.any():
+        # Each ray stops separately, so that its result does not depend on the other rays.
+        active = np.abs(f) > TOLERANCE_M
+        if not active.any():
             break
-        rest, lo, hi, f_lo, f_hi = (each[go_on] for each in (rest, lo, hi, f_lo, f_hi))
+        rest, lo, hi, f_lo, f_hi = (each[active] for each in (rest, lo, hi, f_lo, f_hi))
     return root
 
 
 def _onto_road(ground: Ground, at: Along, rays: Array, start: Array, max_range: float) -> Array:
-    # From kerb level over the road, go on down to road level unless what is raised is in the way: the face of the
-    # kerb as a rule, the top of it where the ray rose above kerb level again over the road.
+    # From kerb level above the road continue to road level, unless raised ground is in the way: usually the face of
+    # the kerb, or its top where the ray rose above kerb level again.
     road = np.maximum(_first_below(at, rays, 0.0, max_range), start)
     stop = np.minimum(road, max_range)
 

@@ -10,10 +10,10 @@ from numpy.random import Generator
 
 from iscc_lidar.preprocess.synthetic import people, plants, structures, vehicles
 from iscc_lidar.preprocess.synthetic.ground import Ground, Side
-from iscc_lidar.preprocess.synthetic.parts import Part, footprint
+from iscc_lidar.preprocess.synthetic.solids import Solid, footprint
 from iscc_lidar.preprocess.synthetic.style import SideStyle, Style
 
-Maker = Callable[[Generator], list[Part]]
+Maker = Callable[[Generator], list[Solid]]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,10 @@ class Placed:
         s, d: street coordinates of its origin at time 0, m.
         yaw: heading relative to the street's, radians.
         v_s, v_d: velocity in street coordinates, m/s.
-        tilts: whether it stands square to the ground (vehicles) or upright (all else).
-
+        tilts: whether it tilts with the ground (vehicles) or stands upright (all other objects).
     """
 
-    parts: list[Part]
+    parts: list[Solid]
     s: float
     d: float
     yaw: float
@@ -39,7 +38,7 @@ class Placed:
 
 
 def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> list[Placed]:
-    """Fill a street between two values of s; the own car is at s = 0, lateral offset ego_d, at time 0."""
+    """Fill a street between two values of s; the ego vehicle is at s = 0, d = ego_d at time 0."""
     placed = [*_traffic(rng, style, s_min, s_max, ego_d), *_median(rng, style.ground, s_min, s_max)]
     for sign, side, furnishing in ((1, style.ground.left, style.left), (-1, style.ground.right, style.right)):
         kerb = style.ground.half_road + side.parking
@@ -57,17 +56,17 @@ def _clear_of_crossing(ground: Ground, s: float, half_length: float) -> bool:
 def _traffic(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> Iterator[Placed]:
     makers: list[Maker] = [vehicles.car, vehicles.truck, vehicles.other_vehicle, people.bicyclist, people.motorcyclist]
     for lane, heading, speed in ((ego_d, 1, style.ego_speed), (-ego_d, -1, style.lane_speed)):
-        queue = heading < 0 and rng.random() < 0.25  # the other direction stands in a jam
+        queue = heading < 0 and rng.random() < 0.25  # a traffic jam in the other direction
         s = s_min
         while s < s_max:
-            kind = int(rng.choice(5, p=style.vehicle_mix))
-            parts = makers[kind](rng)
+            variant = int(rng.choice(5, p=style.vehicle_mix))
+            parts = makers[variant](rng)
             x_min, x_max, _, _ = footprint(parts)
             s += (x_max - x_min) + (rng.uniform(1.0, 4.0) if queue else 4 + rng.exponential(style.lane_gap))
-            two_wheeled = kind >= 3
+            two_wheeled = variant >= 3
             drift = -heading * rng.uniform(0.6, 1.4) if two_wheeled and abs(lane) > 1.8 else rng.normal(0, 0.15)
             if heading > 0 and abs(s - (x_max + x_min) / 2) < 9 + (x_max - x_min) / 2:
-                continue  # room for the own car
+                continue  # space for the ego vehicle
             yield Placed(
                 parts,
                 s,
@@ -145,7 +144,7 @@ def _kerbside(
 ) -> Iterator[Placed]:
     sign = np.sign(kerb)
     outwards = 0.0 if sign > 0 else np.pi
-    kinds: list[tuple[Maker, float, bool]] = [
+    makers: list[tuple[Maker, float, bool]] = [
         (plants.tree, style.trees, False),
         (structures.pole, style.poles, False),
         (structures.sign, style.signs, False),
@@ -154,9 +153,9 @@ def _kerbside(
         (people.motorcycle, style.two_wheelers * 0.8, True),
     ]
     taken: list[float] = []
-    for maker, density, any_way in kinds:
+    for maker, density, any_way in makers:
         for s in _scatter(rng, density, s_min, s_max):
-            # Two-wheelers stand together and lean on things; the rest keeps its distance.
+            # A minimum distance, also between the objects of different makers.
             if not _clear_of_crossing(ground, s, 1.0) or any(abs(s - other) < 0.7 for other in taken):
                 continue
             taken.append(s)
@@ -176,7 +175,7 @@ def _walkers(
             yield Placed(rider(rng), s, float(kerb - sign * rng.uniform(-0.8, 0.5)), rng.choice([0, np.pi]))
             continue
         if place == "crosses":
-            # Not before the own car: it would drive through them.
+            # Not in front of the ego vehicle, which would drive through them.
             onto = rng.uniform(0, abs(kerb)) if s < -6 else (rng.uniform(0, 1.5) if sign > 0 else 0.0)
             yield Placed(
                 people.person(rng),
@@ -187,19 +186,19 @@ def _walkers(
             )
             continue
         for _ in range(int(rng.choice([1, 2, 3], p=[0.65, 0.25, 0.1]))):
-            # Against a wall means the back of the sidewalk, where houses without a front yard stand.
+            # "wall" is the back of the sidewalk, where houses without a front yard stand.
             reach = (
                 side.sidewalk + min(style.setback, 1.0) - 0.3
                 if place == "wall"
                 else rng.uniform(0.5, max(0.8, side.sidewalk - 0.3))
             )
-            way = rng.choice([-1, 1])
+            heading = rng.choice([-1, 1])
             yield Placed(
                 people.person(rng),
                 s + rng.normal(0, 0.6),
                 float(kerb + sign * reach),
-                (0 if way > 0 else np.pi) if place == "walks" else rng.uniform(0, 2 * np.pi),
-                v_s=float(way * rng.uniform(0.6, 1.8)) if place == "walks" else 0.0,
+                (0 if heading > 0 else np.pi) if place == "walks" else rng.uniform(0, 2 * np.pi),
+                v_s=float(heading * rng.uniform(0.6, 1.8)) if place == "walks" else 0.0,
             )
 
 
@@ -207,7 +206,7 @@ def _fronts(
     rng: Generator, ground: Ground, style: SideStyle, border: float, s_min: float, s_max: float
 ) -> Iterator[Placed]:
     sign = float(np.sign(border))
-    away = 0.0 if sign > 0 else np.pi  # turns y of a structure away from the street
+    away = 0.0 if sign > 0 else np.pi  # y of a structure points away from the street
     s = s_min
     while s < s_max:
         length = float(np.clip(rng.normal(style.house, style.house * 0.3), 4, 40))
@@ -215,19 +214,19 @@ def _fronts(
         if _clear_of_crossing(ground, middle, length / 2 + 2.0):
             yield from _lot(rng, style, border, middle, length, away)
         s += length + (rng.uniform(0.0, 1.0) if rng.random() < style.built else rng.uniform(2, 18))
-    for s in _scatter(rng, 16.0, s_min, s_max):  # what shows between and behind the houses
+    for s in _scatter(rng, 16.0, s_min, s_max):  # visible between and behind the houses
         far = border + sign * (style.setback + rng.uniform(12, 45))
         if _clear_of_crossing(ground, s, 11.0) and abs(far * ground.curvature) < 0.8:
             yield Placed(_backdrop(rng), s, far, away + rng.uniform(-0.5, 0.5))
 
 
-def _backdrop(rng: Generator) -> list[Part]:
-    kind = rng.choice(["house", "tree", "bush", "hedge"], p=[0.12, 0.5, 0.2, 0.18])
-    if kind == "house":
+def _backdrop(rng: Generator) -> list[Solid]:
+    variant = rng.choice(["house", "tree", "bush", "hedge"], p=[0.12, 0.5, 0.2, 0.18])
+    if variant == "house":
         return structures.building(rng, rng.uniform(8, 20), 2)
-    if kind == "hedge":
+    if variant == "hedge":
         return plants.hedge(rng, rng.uniform(4, 20))
-    return plants.tree(rng) if kind == "tree" else plants.bush(rng)
+    return plants.tree(rng) if variant == "tree" else plants.bush(rng)
 
 
 def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
@@ -245,7 +244,7 @@ def _house_or_thicket(
         small = rng.random() < 0.12
         house = structures.shed(rng) if small else structures.building(rng, length, storeys)
         yield Placed(house, s, border + sign * style.setback, away)
-    else:  # a gap between the houses grows over
+    else:  # plants in a gap between the houses
         for x in _scatter(rng, rng.uniform(10, 70), s - length / 2, s + length / 2):
             maker = plants.bush if rng.random() < 0.6 else plants.tree
             yield Placed(maker(rng), x, border + sign * (style.setback + rng.uniform(1, 12)), rng.uniform(0, 2 * np.pi))
@@ -254,11 +253,11 @@ def _house_or_thicket(
 def _borders(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
     sign = float(np.sign(border))
     if style.setback > 1.2 or rng.random() < 0.5:
-        kind = rng.choice(["fence", "hedge", "open"], p=style.border)
+        variant = rng.choice(["fence", "hedge", "open"], p=style.border)
         gate = rng.uniform(0.0, 3.0)
         span = max(2.0, length - gate)
-        if kind != "open":
-            maker = structures.fence if kind == "fence" else plants.hedge
+        if variant != "open":
+            maker = structures.fence if variant == "fence" else plants.hedge
             yield Placed(maker(rng, span), s + rng.uniform(-gate, gate) / 2, border + sign * 0.35, away)
         if rng.random() < 0.3:  # a hedge or a fence between neighbours, or against the house
             maker = structures.fence if rng.random() < 0.5 else plants.hedge

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from iscc_lidar.preprocess.synthetic.parts import Part, ball, bar, box, turn
 from iscc_lidar.preprocess.synthetic.semantics import BICYCLE, BICYCLIST, MOTORCYCLE, MOTORCYCLIST, PERSON
+from iscc_lidar.preprocess.synthetic.solids import Solid, ball, bar, box
+from iscc_lidar.shared.base.geometry import euler_rotation
 
 
-def person(rng: Generator) -> list[Part]:
-    """Make a standing or walking person, child or adult, some with a bag, a pram or an umbrella."""
+def person(rng: Generator) -> list[Solid]:
+    """Make a standing or walking person, child or adult, sometimes with a bag, a pram or an umbrella."""
     h = rng.uniform(1.05, 1.4) if rng.random() < 0.2 else rng.normal(1.72, 0.09)
     girth, stride = rng.uniform(0.85, 1.3), rng.uniform(0, 0.22) * h
     hip, shoulder = 0.5 * h, 0.82 * h
@@ -31,12 +32,12 @@ def _upper_body(
     girth: float,
     raw: int,
     hands: tuple[float, float] | None = None,
-) -> list[Part]:
+) -> list[Solid]:
     low, high = np.array(hip), np.array(shoulder)
     along = (high - low) / np.linalg.norm(high - low)
     pitch = float(np.arctan2(along[0], along[2]))
     radii = (0.085 * h * girth, 0.125 * h * girth, 0.62 * float(np.linalg.norm(high - low)))
-    torso = ball((low + high) / 2, radii, raw, rotation=turn(pitch=pitch))
+    torso = ball((low + high) / 2, radii, raw, rotation=euler_rotation(pitch=pitch))
     head = ball((high[0] + 0.02 * h, 0, high[2] + 0.10 * h), (0.06 * h, 0.05 * h, 0.075 * h), raw)
     arms = []
     for side in (-1, 1):
@@ -50,27 +51,27 @@ def _upper_body(
     return [torso, head, *arms]
 
 
-def _luggage(rng: Generator, h: float) -> list[Part]:
-    kind = rng.choice(["none", "backpack", "pram", "umbrella", "bag"], p=[0.55, 0.18, 0.08, 0.05, 0.14])
-    if kind == "backpack":
+def _luggage(rng: Generator, h: float) -> list[Solid]:
+    variant = rng.choice(["none", "backpack", "pram", "umbrella", "bag"], p=[0.55, 0.18, 0.08, 0.05, 0.14])
+    if variant == "backpack":
         return [box((-0.13 * h, 0, 0.68 * h), (0.12 * h, 0.2 * h, 0.26 * h), PERSON)]
-    if kind == "pram":
+    if variant == "pram":
         return [
             box((0.75, 0, 0.62), (0.75, 0.5, 0.45), PERSON, taper=(0.1, 0)),
             bar((0.3, 0, 0.95), (0.6, 0, 0.1), 0.04, PERSON),
         ]
-    if kind == "umbrella":
+    if variant == "umbrella":
         return [
             ball((0.1, 0, h + 0.15), (0.5, 0.5, 0.12), PERSON),
             bar((0.1, 0, 0.6 * h), (0.1, 0, h + 0.2), 0.02, PERSON),
         ]
-    if kind == "bag":
+    if variant == "bag":
         return [box((0, 0.2 * h, 0.3 * h), (0.35, 0.14, 0.35), PERSON)]
     return []
 
 
-def bicycle(rng: Generator, raw: int = BICYCLE) -> list[Part]:
-    """Make a bicycle: two spoked wheels, a frame, bars and a saddle; some carry a basket."""
+def bicycle(rng: Generator, raw: int = BICYCLE) -> list[Solid]:
+    """Make a bicycle: two spoked wheels, a frame, bars and a saddle, sometimes a basket."""
     r = rng.uniform(0.24, 0.37)
     base = 1.5 * r + rng.uniform(0.0, 0.12)
     seat, grip = 0.55 + r + rng.uniform(-0.05, 0.1), 0.62 + r + rng.uniform(-0.05, 0.1)
@@ -90,7 +91,7 @@ def bicycle(rng: Generator, raw: int = BICYCLE) -> list[Part]:
     return [*wheels, *frame]
 
 
-def motorcycle(rng: Generator, raw: int = MOTORCYCLE) -> list[Part]:
+def motorcycle(rng: Generator, raw: int = MOTORCYCLE) -> list[Solid]:
     """Make a motorcycle or a scooter."""
     k, r = rng.uniform(0.8, 1.1), rng.uniform(0.24, 0.33)
     base = rng.uniform(0.6, 0.76) * k
@@ -117,12 +118,12 @@ def motorcycle(rng: Generator, raw: int = MOTORCYCLE) -> list[Part]:
     return parts
 
 
-def bicyclist(rng: Generator) -> list[Part]:
-    """Make a bicycle with its rider, who leans forward more or less."""
+def bicyclist(rng: Generator) -> list[Solid]:
+    """Make a bicycle with its rider, leaning forward by a varying angle."""
     return [*bicycle(rng, BICYCLIST), *_rider(rng, BICYCLIST, (-0.25, 0.95), rng.uniform(0.1, 0.4), (0.3, 1.0))]
 
 
-def motorcyclist(rng: Generator) -> list[Part]:
+def motorcyclist(rng: Generator) -> list[Solid]:
     """Make a motorcycle with its rider."""
     return [
         *motorcycle(rng, MOTORCYCLIST),
@@ -130,7 +131,7 @@ def motorcyclist(rng: Generator) -> list[Part]:
     ]
 
 
-def _rider(rng: Generator, raw: int, seat: tuple[float, float], lean: float, hands: tuple[float, float]) -> list[Part]:
+def _rider(rng: Generator, raw: int, seat: tuple[float, float], lean: float, hands: tuple[float, float]) -> list[Solid]:
     h, girth = rng.normal(1.72, 0.1), rng.uniform(0.9, 1.3)
     hip = (seat[0], 0.0, seat[1])
     shoulder = (seat[0] + lean, 0.0, seat[1] + 0.32 * h * np.cos(lean))

@@ -1,4 +1,4 @@
-"""Trees, bushes and hedges. Foliage is a volume that a beam enters before it returns."""
+"""Trees, bushes and hedges. Foliage is a volume that a ray enters before it returns."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.synthetic.parts import CYLINDER, Part, ball, bar, box, turn
 from iscc_lidar.preprocess.synthetic.semantics import TRUNK, VEGETATION
+from iscc_lidar.preprocess.synthetic.solids import CYLINDER, Solid, ball, bar, box
+from iscc_lidar.shared.base.geometry import euler_rotation
 
 
-def tree(rng: Generator) -> list[Part]:
-    """Make a broad-leaved tree, a conifer or a bare tree; trunks bend, lean and fork."""
-    kind = rng.choice(["broad", "conifer", "bare"], p=[0.68, 0.14, 0.18])
+def tree(rng: Generator) -> list[Solid]:
+    """Make a broad-leaved tree, a conifer or a bare tree; trunks are bent, leaning or forked."""
+    variant = rng.choice(["broad", "conifer", "bare"], p=[0.68, 0.14, 0.18])
     radius, stem = rng.uniform(0.06, 0.32), rng.uniform(0.8, 3.5)
-    if kind == "conifer":
+    if variant == "conifer":
         return _conifer(rng, radius)
     parts, top = _stem(rng, radius, stem)
-    return [*parts, *(_crown(rng, top, radius) if kind == "broad" else _branches(rng, top, radius))]
+    return [*parts, *(_crown(rng, top, radius) if variant == "broad" else _branches(rng, top, radius))]
 
 
-def _stem(rng: Generator, radius: float, height: float) -> tuple[list[Part], NDArray[np.float64]]:
+def _stem(rng: Generator, radius: float, height: float) -> tuple[list[Solid], NDArray[np.float64]]:
     points = [np.zeros(3)]
     for _ in range(int(rng.integers(1, 4))):
         lean = rng.normal(0, 0.06, 2) * height
@@ -38,7 +39,7 @@ def _stem(rng: Generator, radius: float, height: float) -> tuple[list[Part], NDA
     return stems, points[-1]
 
 
-def _crown(rng: Generator, top: NDArray[np.float64], radius: float) -> list[Part]:
+def _crown(rng: Generator, top: NDArray[np.float64], radius: float) -> list[Solid]:
     spread = rng.uniform(0.8, 1.8) + 6 * radius
     tall = spread * rng.uniform(0.6, 1.3)
     density = rng.uniform(0.25, 0.9)
@@ -50,7 +51,7 @@ def _crown(rng: Generator, top: NDArray[np.float64], radius: float) -> list[Part
     return leaves
 
 
-def _branches(rng: Generator, top: NDArray[np.float64], radius: float) -> list[Part]:
+def _branches(rng: Generator, top: NDArray[np.float64], radius: float) -> list[Solid]:
     parts = []
     for _ in range(int(rng.integers(4, 8))):
         end = top + rng.normal(0, 0.9, 3) * (1, 1, 0.5) + (0, 0, rng.uniform(0.8, 2.5))
@@ -59,23 +60,16 @@ def _branches(rng: Generator, top: NDArray[np.float64], radius: float) -> list[P
     return parts
 
 
-def _conifer(rng: Generator, radius: float) -> list[Part]:
+def _conifer(rng: Generator, radius: float) -> list[Solid]:
     base, tall, wide = rng.uniform(0.1, 1.5), rng.uniform(2.0, 9.0), rng.uniform(0.6, 2.0)
     trunk = bar((0, 0, -0.3), (0, 0, base + 0.3 * tall), radius, TRUNK, taper=0.3)
-    cone = Part(
-        CYLINDER,
-        np.array([0, 0, base + tall / 2]),
-        np.array([wide, wide, tall / 2]),
-        VEGETATION,
-        np.eye(3),
-        (0.95, 0.95),
-        rng.uniform(0.15, 0.5),
-    )
+    centre, half = np.array([0, 0, base + tall / 2]), np.array([wide, wide, tall / 2])
+    cone = Solid(CYLINDER, centre, half, VEGETATION, np.eye(3), (0.95, 0.95), rng.uniform(0.15, 0.5))
     return [trunk, cone]
 
 
-def bush(rng: Generator) -> list[Part]:
-    """Make a bush of a few overlapping balls that stand on the ground."""
+def bush(rng: Generator) -> list[Solid]:
+    """Make a bush of a few overlapping balls on the ground."""
     size, density = rng.uniform(0.35, 1.3), rng.uniform(0.06, 0.3)
     return [
         ball((*rng.normal(0, 0.5 * size, 2), 0.5 * size), rng.uniform(0.5, 1.0, 3) * size, VEGETATION, fuzzy=density)
@@ -83,8 +77,8 @@ def bush(rng: Generator) -> list[Part]:
     ]
 
 
-def hedge(rng: Generator, length: float) -> list[Part]:
-    """Make a hedge along x: trimmed to a box, or grown out of shape."""
+def hedge(rng: Generator, length: float) -> list[Solid]:
+    """Make a hedge along x: trimmed to a box, or irregular."""
     height, depth, density = rng.uniform(0.6, 2.6), rng.uniform(0.4, 1.1), rng.uniform(0.04, 0.2)
     parts = [
         box(
@@ -93,7 +87,7 @@ def hedge(rng: Generator, length: float) -> list[Part]:
             VEGETATION,
             taper=(0.0, rng.uniform(0, 0.3)),
             fuzzy=density,
-            rotation=turn(pitch=rng.normal(0, 0.01)),
+            rotation=euler_rotation(pitch=rng.normal(0, 0.01)),
         )
     ]
     if rng.random() < 0.6:

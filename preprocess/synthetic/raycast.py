@@ -1,7 +1,7 @@
-"""Cast the rays of one sweep against primitives.
+"""Cast the rays of one sweep against primitive solids.
 
-Rays form a grid, beam by column, in the sensor frame. Each primitive is tested only against the rays
-of its own angular window, a slice of that grid.
+Rays form a grid, beam by column, in the sensor frame. Each solid is tested only against the rays of its own angular
+window, a slice of that grid.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.synthetic.parts import CYLINDER, ELLIPSOID
+from iscc_lidar.preprocess.synthetic.solids import CYLINDER, ELLIPSOID
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Solids:
-    """P primitives in one frame; the fields are those of ``Part``.
+    """P solids in one frame; the fields are those of ``Solid``.
 
     Attributes:
-        shape [P], centre [P, 3], rotation [P, 3, 3] (frame_R_part), half [P, 3], taper [P, 2],
-        mean_free_path_m [P].
-
+        shape [P], centre [P, 3], rotation [P, 3, 3] (frame_R_part), half [P, 3], taper [P, 2], mean_free_path_m [P].
     """
 
     shape: NDArray[np.int64]
@@ -40,10 +38,9 @@ class RayGrid:
     """Rays from the origin of the sensor frame.
 
     Attributes:
-        direction: unit vectors [beams, columns, 3]; azimuth grows with the column from -pi, and strays
-            from its column's centre by at most one column.
+        direction: unit vectors [beams, columns, 3]; azimuth increases with the column from -pi, and differs from its
+            column's centre by at most one column.
         elevation: of each beam [beams], radians, descending.
-
     """
 
     direction: Array
@@ -57,17 +54,16 @@ class _Window:
 
 
 def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[Array, NDArray[np.int64]]:
-    """Find the first primitive on each ray.
+    """Find the first solid on each ray.
 
     Args:
         rays: the grid, H beams by W columns.
-        solids: primitives in the sensor frame.
+        solids: in the sensor frame.
         limit: range [H, W] at which something else stops the ray, infinite for nothing.
-        rng: for the depth at which beams return from fuzzy primitives.
+        rng: for the depth at which rays return from fuzzy solids.
 
     Returns:
-        range [H, W] in metres (``limit`` where no primitive is nearer) and primitive index [H, W], -1 for none.
-
+        range [H, W] in metres (``limit`` where no solid is nearer) and index of the solid [H, W], -1 for none.
     """
     best, which = limit.copy(), np.full(limit.shape, -1, np.int64)
     nearest, windows = _windows(rays, solids)
@@ -78,7 +74,7 @@ def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[A
             for columns in windows[p].columns:
                 view = (windows[p].rows, columns)
                 if best[view].max() <= nearest[p]:
-                    continue  # all of it hides behind nearer things
+                    continue  # all of it is occluded
                 enter, leave = intersect(solids, int(p), rays.direction[view])
                 path = solids.mean_free_path_m[p]
                 if path > 0:
@@ -90,7 +86,7 @@ def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[A
 
 
 def intersect(solids: Solids, p: int, direction: Array) -> tuple[Array, Array]:
-    """Interval of range in which rays [..., 3] from the origin are inside primitive p; empty if enter >= leave."""
+    """Compute the interval of range in which rays [..., 3] from the origin are in solid p; empty if enter >= leave."""
     local = solids.rotation[p] / solids.half[p]  # unit_R_frame, transposed
     d, o = direction @ local, -solids.centre[p] @ local
     if solids.shape[p] == ELLIPSOID:
@@ -119,8 +115,8 @@ def _slab(d: Array, o: float, low: float, high: float) -> tuple[Array, Array]:
 
 
 def _roots(a: Array, b: Array, c: float) -> tuple[Array, Array]:
-    # a t² + 2 b t + c <= 0 between its roots. A ray within a cone's opening angle (a <= 0) is given up.
-    disc = np.sqrt(b * b - a * c)  # NaN: no root, and every comparison with it is false
+    # a t² + 2 b t + c <= 0 between its roots. A ray within a cone's opening angle (a <= 0) is dropped.
+    disc = np.sqrt(b * b - a * c)  # NaN without a root: every comparison with it is false
     a = np.where(a > 0, a, np.nan)
     return (-b - disc) / a, (-b + disc) / a
 
@@ -129,7 +125,7 @@ _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 
 def _windows(rays: RayGrid, solids: Solids) -> tuple[Array, list[_Window | None]]:
-    """Nearest possible range of each primitive [P], and its window, None where no ray can meet it."""
+    """Compute the nearest possible range of each solid [P], and its window, None where no ray can meet it."""
     arms = solids.rotation * solids.half[:, None, :]
     corners = solids.centre[:, None, :] + np.einsum("pij,kj->pki", arms, _CORNERS)
     near_xy = _nearest_in_plan(corners[..., :2], solids)
@@ -146,7 +142,7 @@ def _windows(rays: RayGrid, solids: Solids) -> tuple[Array, list[_Window | None]
 
 
 def _nearest_in_plan(corners: Array, solids: Solids) -> Array:
-    # All corners lie beyond a line at this distance, for the best of a few lines.
+    # All corners lie beyond a line at this distance; the best of a few lines.
     looks = np.stack([solids.centre[:, :2], solids.rotation[:, :2, 0], solids.rotation[:, :2, 1]], axis=1)
     looks = looks / np.maximum(np.linalg.norm(looks, axis=2, keepdims=True), 1e-9)
     along = np.einsum("pki,pli->pkl", corners, looks)
@@ -161,7 +157,7 @@ def _column_range(corners: Array, near_xy: Array, columns: int) -> tuple[NDArray
     per_column = 2 * np.pi / columns
     start = np.floor((centre + apart.min(axis=1) + np.pi) / per_column).astype(np.int64) - 1
     stop = np.ceil((centre + apart.max(axis=1) + np.pi) / per_column).astype(np.int64) + 1
-    around = near_xy <= 1e-6  # the sensor may stand over or inside it: look everywhere
+    around = near_xy <= 1e-6  # the sensor may be above or inside it: test all columns
     return np.where(around, 0, start), np.where(around, columns, np.minimum(stop - start, columns))
 
 

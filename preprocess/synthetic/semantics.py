@@ -1,6 +1,6 @@
-"""SemanticKITTI's raw class ids, as far as the procedural world uses them.
+"""SemanticKITTI's raw class ids, as far as the synthetic data have them.
 
-Source: the data set's label definition (semantic-kitti.yaml).
+Source: the dataset's label definition (semantic-kitti.yaml).
 """
 
 from typing import Final
@@ -25,10 +25,10 @@ TERRAIN: Final = 72
 POLE: Final = 80
 TRAFFIC_SIGN: Final = 81
 OTHER_OBJECT: Final = 99
-"""Left out of scores: bins, cabinets, containers. They are there to be mistaken for something else."""
+"""Not scored: bins, cabinets, containers, which can be confused with scored classes."""
 
 MOVING: Final = {CAR: 252, BICYCLIST: 253, PERSON: 254, MOTORCYCLIST: 255, TRUCK: 258, OTHER_VEHICLE: 259}
-"""Raw id of a thing that moves, by its raw id at rest."""
+"""Raw id of a moving object, by its raw id at rest."""
 
 THINGS: Final = frozenset({CAR, BICYCLE, MOTORCYCLE, TRUCK, OTHER_VEHICLE, PERSON, BICYCLIST, MOTORCYCLIST})
 """Classes with an instance id."""

@@ -1,4 +1,4 @@
-"""The simulated LiDAR: its beams, and what it makes of a street."""
+"""The simulated LiDAR: its beams and its sweeps of a street."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ class SynthSweep:
     """One simulated sweep.
 
     Attributes:
-        points: float32 [N, 4], x, y, z in metres in the sensor frame (x forward, y left, z up), and
-            intensity 0..0.99; beam by beam, as in KITTI, without rays that met nothing.
+        points: float32 [N, 4], x, y, z in metres in the sensor frame (x forward, y left, z up), and intensity 0..0.99;
+            beam by beam, as in KITTI, without rays that hit nothing.
         label: uint32 [N], SemanticKITTI class in the low, instance in the high 16 bits.
         world_SE3_sensor: float64 [4, 4].
-
     """
 
     points: NDArray[np.float32]
@@ -58,9 +57,9 @@ def sweep(street: Street, config: SynthConfig, index: int, number: int) -> Synth
 
 
 def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
-    """Lay out the rays: elevations of an HDL-64E, whose upper half is denser (data sheet: +2 to -24.8 degrees)."""
+    """Compute the rays: elevations of an HDL-64E, whose upper half is denser (data sheet: +2 to -24.8 degrees)."""
     elevation = elevations(config)
-    # Beams do not fire in line; a revolution does not start at the same angle twice.
+    # Beams have different azimuth offsets, and each revolution starts at a different angle.
     shift = np.random.default_rng([config.seed, 2]).uniform(-0.4, 0.4, config.beams) + rng.uniform(-0.1, 0.1)
     column = np.arange(config.columns) + 0.5 + shift[:, None]
     azimuth = -np.pi + column * 2 * np.pi / config.columns
@@ -70,18 +69,18 @@ def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
 
 
 def elevations(config: SynthConfig) -> Array:
-    """Elevation of each beam, radians, descending."""
+    """Return the elevation of each beam, radians, descending."""
     hdl64 = np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.33, 32)])
     return np.asarray(np.radians(np.interp(np.linspace(0, 63, config.beams), np.arange(64), hdl64)))
 
 
 def _ground_albedo(config: SynthConfig, index: int) -> Array:
-    # Each kind of ground has its own shade on each street, so a shade means nothing elsewhere.
+    # The albedo of a ground class differs between streets, so that it does not identify the class.
     return np.random.default_rng([config.seed, index, 3]).normal(0.28, 0.06, 256)
 
 
 def _range_error(config: SynthConfig, rng: Generator, reach: Array, raw: NDArray[np.int64]) -> Array:
-    # Grass is rough: beams stop some way before or behind the surface, the more the flatter they come in.
+    # Grass is rough: beams stop before or behind the surface, the more the flatter they are.
     blade = np.where(raw == TERRAIN, 0.02 * np.minimum(reach / config.sensor_height_m, 8.0), 0.0)
     return np.asarray(rng.normal(0, 1, len(reach)) * np.hypot(config.range_noise_m, blade))
 

@@ -1,4 +1,4 @@
-"""A street as arrays: its ground, its objects through time, and the own car's path along it."""
+"""A street as arrays: its ground, its objects over time, and the path of the ego vehicle."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.ground import Ground
 from iscc_lidar.preprocess.synthetic.layout import Placed, lay_out
-from iscc_lidar.preprocess.synthetic.parts import extent
 from iscc_lidar.preprocess.synthetic.raycast import Solids
 from iscc_lidar.preprocess.synthetic.semantics import MOVING, THINGS
+from iscc_lidar.preprocess.synthetic.solids import extent
 from iscc_lidar.preprocess.synthetic.style import DISTRICTS, draw_style
 
 Array = NDArray[np.float64]
@@ -24,11 +24,10 @@ class Things:
     """The objects with an instance id; T rows.
 
     Attributes:
-        row: int64 [T], row of the object among all.
+        row: int64 [T], row of the object among all objects.
         instance: int64 [T], its id.
         raw: int64 [T], its SemanticKITTI class at rest.
-        low, high: float64 [T, 3], corners of the tight box around it in its own frame, metres.
-
+        low, high: float64 [T, 3], corners of its tight box in its own frame, metres.
     """
 
     row: NDArray[np.int64]
@@ -45,16 +44,15 @@ class Street:
     Attributes:
         ground: the ground.
         origin: s, d, yaw, v_s, v_d of each object at time 0 [O, 5], metres, radians, m/s.
-        tilts: whether an object stands square to the ground [O].
-        solids: all primitives [P], each in the frame of its object.
-        owner: object of each primitive [P].
-        raw: SemanticKITTI class of each primitive [P], moving classes where its object moves.
-        instance: id of each primitive's object [P], from 1 for things, 0 for all else.
+        tilts: whether an object tilts with the ground [O].
+        solids: all solids [P], each in the frame of its object.
+        owner: object of each solid [P].
+        raw: SemanticKITTI class of each solid [P], the moving class if its object moves.
+        instance: id of each solid's object [P], from 1; 0 for objects without an id.
         things: the objects with an id.
-        reflectance: mean intensity of each primitive before range and noise [P].
-        ego_speed: own speed, m/s. ego_d: lateral offset of the own path, m.
-        sway: phases of the own car's sway [2].
-
+        reflectance: mean intensity of each solid before the effects of range and noise [P].
+        ego_speed: speed of the ego vehicle, m/s. ego_d: lateral offset of its path, m.
+        sway: phases of its sway [2].
     """
 
     ground: Ground
@@ -72,7 +70,7 @@ class Street:
 
 
 def build_street(config: SynthConfig, index: int) -> Street:
-    """Build street ``index`` of the data set: the same configuration and index give the same street."""
+    """Build street ``index`` of the dataset: the same configuration and index give the same street."""
     rng = np.random.default_rng([config.seed, index, 0])
     style = draw_style(rng, (config.ego_speed_min_mps, config.ego_speed_max_mps), DISTRICTS[config.district])
     travel = style.ego_speed * config.sweeps / config.sweep_rate_hz
@@ -89,7 +87,7 @@ def _assemble(rng: Generator, ground: Ground, placed: list[Placed], ego_speed: f
     ids = np.zeros(len(placed), np.int64)
     ids[np.unique(owner[thing])] = np.arange(1, len(np.unique(owner[thing])) + 1)
     moves = np.array([bool(o.v_s or o.v_d) for o in placed])[owner]
-    # Paint and material differ between objects far more than between classes.
+    # Reflectance differs between objects far more than between classes.
     paint = rng.normal(0, 0.10, len(placed))[owner] + rng.normal(0, 0.04, len(parts))
     return Street(
         ground=ground,
@@ -123,14 +121,14 @@ def _things(placed: list[Placed], ids: NDArray[np.int64]) -> Things:
 
 
 def world_SE3_objects(street: Street, time_s: float) -> Array:
-    """Poses of all objects at a time: float64 [O, 4, 4]."""
+    """Compute the poses of all objects at a time: float64 [O, 4, 4]."""
     s = street.origin[:, 0] + time_s * street.origin[:, 3]
     d = street.origin[:, 1] + time_s * street.origin[:, 4]
     return _stand(street.ground, s, d, street.origin[:, 2], street.tilts)
 
 
 def world_SE3_sensor(street: Street, config: SynthConfig, time_s: float) -> Array:
-    """Pose of the sensor at a time, float64 [4, 4]: on the ground, tilted with it, swaying a little."""
+    """Compute the pose of the sensor at a time, float64 [4, 4]: tilted with the ground and swaying slightly."""
     distance = np.array([street.ego_speed * time_s])
     d = street.ego_d + 0.12 * np.sin(0.15 * distance + street.sway[0])
     yaw = np.arctan(0.12 * 0.15 * np.cos(0.15 * distance + street.sway[0]))
@@ -141,7 +139,7 @@ def world_SE3_sensor(street: Street, config: SynthConfig, time_s: float) -> Arra
 
 
 def solids_in_sensor(street: Street, sensor_SE3_world: Array, time_s: float) -> Solids:
-    """All primitives in the sensor frame at a time."""
+    """Transform all solids to the sensor frame at a time."""
     sensor_SE3_part = (sensor_SE3_world @ world_SE3_objects(street, time_s))[street.owner]
     R, part = sensor_SE3_part[:, :3, :3], street.solids
     centre = np.einsum("pij,pj->pi", R, part.centre) + sensor_SE3_part[:, :3, 3]
@@ -151,7 +149,7 @@ def solids_in_sensor(street: Street, sensor_SE3_world: Array, time_s: float) -> 
 def _stand(ground: Ground, s: Array, d: Array, yaw: Array, tilts: NDArray[np.bool_]) -> Array:
     x, y = ground.to_world(s, d)
     heading, step = ground.curvature * s + yaw, 0.5
-    # The slope comes from the smooth surface, or a kerb would tip whatever stands beside it.
+    # Slopes are those of the smooth surface: a kerb must not tilt the objects next to it.
     rise_s = (ground.base(s + step, d) - ground.base(s - step, d)) / (2 * step)
     rise_d = (ground.base(s, d + step) - ground.base(s, d - step)) / (2 * step)
     zero = np.zeros_like(s)

@@ -1,4 +1,4 @@
-"""What kind of street a seed gives: its ground, and how densely it is built, planted, parked and used."""
+"""Style of a street: its ground, and the density of buildings, plants, parked vehicles and people."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from iscc_lidar.preprocess.synthetic.ground import Ground, Side
 
 @dataclass(frozen=True)
 class SideStyle:
-    """How one side of the street is furnished.
+    """Style of one side of the street.
 
     Attributes:
         setback: from the sidewalk to the buildings' fronts, m.
-        built: share of the front that is built up. house: typical front length, m. storeys: typical number.
+        built: share of the front with buildings. house: typical front length, m. storeys: typical number.
         border: probabilities of fence, hedge and nothing along the sidewalk.
         trees, poles, signs, persons, clutter, two_wheelers: per 100 m of sidewalk.
-        parked: share of the parking strip that is taken. bushes: per 100 m of yard.
-
+        parked: share of the parking strip that is occupied. bushes: per 100 m of yard.
     """
 
     setback: float
@@ -42,15 +41,14 @@ class SideStyle:
 
 @dataclass(frozen=True)
 class Style:
-    """A street's character.
+    """Style of a street.
 
     Attributes:
         ground: its ground.
         left, right: its sides (d > 0 and d < 0).
-        lane_gap: mean free length between moving vehicles of a lane, m.
-        lane_speed: speed of the other traffic, m/s. ego_speed: own speed, m/s.
+        lane_gap: mean gap between moving vehicles of a lane, m.
+        lane_speed: speed of the oncoming traffic, m/s. ego_speed: speed of the ego vehicle and its lane, m/s.
         vehicle_mix: probabilities of car, truck, other vehicle, bicyclist, motorcyclist in traffic.
-
     """
 
     ground: Ground
@@ -67,15 +65,14 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class District:
-    """How the streets of a district are built; a Range holds the bounds of a uniform draw.
+    """Style of the streets of a district; a Range is the bounds of a uniform distribution.
 
     Attributes:
         half_road, sidewalk, kerb: widths and height as in Ground and Side, m. curvature: sharpest bend, 1/m.
         parking: share of sides with a parking strip.
-        built: share of the front that is built up, one of three. yard: depth where there is one, m.
+        built: share of the front with buildings, one of three. yard: depth of a yard, m.
         house: front length, m. storeys: number.
         green, people: factors on plants, and on persons and two-wheelers.
-
     """
 
     half_road: Range
@@ -146,11 +143,11 @@ DISTRICTS: Final = {
         people=0.8,
     ),
 }
-"""By the name that SynthConfig.district gives."""
+"""By the values of SynthConfig.district."""
 
 
 def draw_style(rng: Generator, ego_speed_range: Range, district: District = MIXED) -> Style:
-    """Draw a street; every quantity varies on its own, so that kinds of street shade into each other."""
+    """Draw the style of a street; all quantities vary independently, so that there are no separate types of street."""
     return Style(
         ground=_ground(rng, district),
         left=_side_style(rng, district),

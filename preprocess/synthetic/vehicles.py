@@ -1,11 +1,12 @@
-"""Cars, trucks and other vehicles, no two alike. Frame: x forward, y left, origin on the ground."""
+"""Cars, trucks and other vehicles, all different. Frame: x forward, y left, origin on the ground."""
 
 from __future__ import annotations
 
 from numpy.random import Generator
 
-from iscc_lidar.preprocess.synthetic.parts import Part, bar, box, turn
 from iscc_lidar.preprocess.synthetic.semantics import CAR, OTHER_VEHICLE, TRUCK
+from iscc_lidar.preprocess.synthetic.solids import Solid, bar, box
+from iscc_lidar.shared.base.geometry import euler_rotation
 
 # length, width, height (m), share of the height that is body, cabin length and its centre (share of length)
 _CARS = {
@@ -18,10 +19,10 @@ _CARS = {
 }
 
 
-def car(rng: Generator) -> list[Part]:
+def car(rng: Generator) -> list[Solid]:
     """Make a car, van or pick-up."""
-    kind = str(rng.choice(list(_CARS), p=[0.27, 0.22, 0.15, 0.18, 0.12, 0.06]))
-    length, width, height, belt, cabin, shift = _CARS[kind]
+    variant = str(rng.choice(list(_CARS), p=[0.27, 0.22, 0.15, 0.18, 0.12, 0.06]))
+    length, width, height, belt, cabin, shift = _CARS[variant]
     length, width, height = length * rng.normal(1, 0.07), width * rng.normal(1, 0.03), height * rng.normal(1, 0.06)
     clearance, belt_z = rng.uniform(0.16, 0.28), height * belt
     parts = [
@@ -40,7 +41,7 @@ def car(rng: Generator) -> list[Part]:
         height,
         shift * length,
         CAR,
-        slope=0.1 if kind == "van" else rng.uniform(0.2, 0.42),
+        slope=0.1 if variant == "van" else rng.uniform(0.2, 0.42),
     )
     parts += _wheels(length * 0.31, width, rng.uniform(0.28, 0.36), 2, CAR)
     for side in (-1, 1):
@@ -48,8 +49,8 @@ def car(rng: Generator) -> list[Part]:
     return parts
 
 
-def truck(rng: Generator) -> list[Part]:
-    """Make a lorry: a cab, and a box, a tank or a flat bed with a load behind it."""
+def truck(rng: Generator) -> list[Solid]:
+    """Make a truck: a cab, and behind it a box, a tank or a flat bed with a load."""
     scale = rng.uniform(0.72, 1.15)
     width, cab_l, cab_h = 2.3 * scale, rng.uniform(1.6, 2.4) * scale, rng.uniform(2.1, 2.9) * scale
     bed_l, bed_z = rng.uniform(2.8, 6.5) * scale, rng.uniform(0.75, 1.1) * scale
@@ -67,12 +68,12 @@ def truck(rng: Generator) -> list[Part]:
     return parts
 
 
-def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scale: float) -> list[Part]:
-    kind = rng.choice(["box", "tank", "flat"], p=[0.6, 0.15, 0.25])
+def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scale: float) -> list[Solid]:
+    variant = rng.choice(["box", "tank", "flat"], p=[0.6, 0.15, 0.25])
     height = rng.uniform(1.5, 2.6) * scale
-    if kind == "box":
+    if variant == "box":
         return [box((x, 0, z + height / 2), (length, width, height), TRUCK)]
-    if kind == "tank":
+    if variant == "tank":
         radius = 0.45 * width
         return [bar((x - length / 2, 0, z + radius), (x + length / 2, 0, z + radius), radius, TRUCK)]
     sides = [box((x, side * width * 0.49, z + 0.25), (length, 0.08, 0.5), TRUCK) for side in (-1, 1)]
@@ -85,14 +86,14 @@ def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scal
     return [*sides, load]
 
 
-def other_vehicle(rng: Generator) -> list[Part]:
+def other_vehicle(rng: Generator) -> list[Solid]:
     """Make a bus, a caravan, a trailer or a machine."""
-    kind = rng.choice(["bus", "caravan", "trailer", "tractor", "excavator"], p=[0.3, 0.25, 0.15, 0.15, 0.15])
+    variant = rng.choice(["bus", "caravan", "trailer", "tractor", "excavator"], p=[0.3, 0.25, 0.15, 0.15, 0.15])
     makers = {"bus": _bus, "caravan": _caravan, "trailer": _trailer, "tractor": _tractor, "excavator": _excavator}
-    return makers[str(kind)](rng)
+    return makers[str(variant)](rng)
 
 
-def _bus(rng: Generator) -> list[Part]:
+def _bus(rng: Generator) -> list[Solid]:
     raw, length, width, height = OTHER_VEHICLE, rng.uniform(6, 12), rng.uniform(2.1, 2.5), rng.uniform(2.5, 3.2)
     return [
         box((0, 0, 0.3 + 0.35 * height), (length, width, 0.7 * height - 0.6), raw),
@@ -101,7 +102,7 @@ def _bus(rng: Generator) -> list[Part]:
     ]
 
 
-def _caravan(rng: Generator) -> list[Part]:
+def _caravan(rng: Generator) -> list[Solid]:
     raw, length, width, height = OTHER_VEHICLE, rng.uniform(3.2, 6), rng.uniform(1.9, 2.4), rng.uniform(1.9, 2.7)
     return [
         box((0, 0, (0.35 + height) / 2), (length, width, height - 0.35), raw, taper=(0.12, 0.06)),
@@ -110,7 +111,7 @@ def _caravan(rng: Generator) -> list[Part]:
     ]
 
 
-def _trailer(rng: Generator) -> list[Part]:
+def _trailer(rng: Generator) -> list[Solid]:
     raw, length, width, wall = OTHER_VEHICLE, rng.uniform(1.8, 4), rng.uniform(1.3, 2), rng.uniform(0.2, 0.7)
     return [
         box((0, 0, 0.55 + wall / 2), (length, width, wall), raw),
@@ -119,7 +120,7 @@ def _trailer(rng: Generator) -> list[Part]:
     ]
 
 
-def _tractor(rng: Generator) -> list[Part]:
+def _tractor(rng: Generator) -> list[Solid]:
     raw, k = OTHER_VEHICLE, rng.uniform(0.75, 1.15)
     return [
         box((0.9 * k, 0, 1.1 * k), (1.9 * k, 0.8 * k, 0.8 * k), raw),
@@ -129,10 +130,12 @@ def _tractor(rng: Generator) -> list[Part]:
     ]
 
 
-def _excavator(rng: Generator) -> list[Part]:
+def _excavator(rng: Generator) -> list[Solid]:
     raw, k = OTHER_VEHICLE, rng.uniform(0.6, 1.1)
     tracks = [box((0, side * k, 0.4 * k), (3 * k, 0.5 * k, 0.8 * k), raw, taper=(0.2, 0)) for side in (-1, 1)]
-    body = box((-0.3 * k, 0, 1.5 * k), (2.4 * k, 2.1 * k, 1.2 * k), raw, rotation=turn(yaw=rng.uniform(-0.8, 0.8)))
+    body = box(
+        (-0.3 * k, 0, 1.5 * k), (2.4 * k, 2.1 * k, 1.2 * k), raw, rotation=euler_rotation(yaw=rng.uniform(-0.8, 0.8))
+    )
     elbow, tip = (2.4 * k, 0, rng.uniform(2.8, 3.8) * k), (3.6 * k, 0, rng.uniform(0.6, 2) * k)
     return [
         *tracks,
@@ -146,8 +149,8 @@ def _excavator(rng: Generator) -> list[Part]:
 
 def _cabin(
     rng: Generator, length: float, width: float, low: float, high: float, x: float, raw: int, slope: float
-) -> list[Part]:
-    # Glass lets most beams in; what returns comes from the seats, so from inside the volume.
+) -> list[Solid]:
+    # Most beams pass the glass and return from the seats, inside the volume.
     roof = max(0.08, 0.12 * (high - low))
     glass = box(
         (x, 0, (low + high - roof) / 2),
@@ -165,7 +168,7 @@ def _cabin(
     return [glass, *pillars, box((x, 0, high - roof / 2), (*top, roof), raw, taper=(0.1, 0.1))]
 
 
-def _wheels(x: float, width: float, radius: float, axles: int, raw: int) -> list[Part]:
+def _wheels(x: float, width: float, radius: float, axles: int, raw: int) -> list[Solid]:
     places = [(f * x, side) for f in (1, -1)[:axles] for side in (-1, 1)]
     return [
         bar((px, side * width * 0.40, radius), (px, side * width * 0.51, radius), radius, raw) for px, side in places

@@ -1,4 +1,4 @@
-"""Write the procedural data set in SemanticKITTI's own layout."""
+"""Write the procedural dataset in SemanticKITTI's layout."""
 
 from __future__ import annotations
 
@@ -14,63 +14,58 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Camera
 from iscc_lidar.preprocess.synthetic.boxes import boxes_in_image
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.parts import turn
 from iscc_lidar.preprocess.synthetic.sensor import sweep
 from iscc_lidar.preprocess.synthetic.street import build_street
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.geometry import inverse
+from iscc_lidar.shared.base.geometry import euler_rotation, inverse
 from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, format_objects, to_camera
 
 _PROJECTION: Final = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]])
 WORLD_VERSION = 2
-"""Counts up whenever the same configuration gives other bytes than before."""
+"""Raise this whenever the same configuration gives other bytes than before."""
 
 
 def sequence_name(config: SynthConfig, index: int) -> str:
-    """Folder name of a sequence: two digits as in KITTI, more where there are more than 100."""
+    """Return the folder name of a sequence: two digits as in KITTI, more if there are more than 100 sequences."""
     return f"{index:0{max(2, len(str(config.sequences - 1)))}d}"
 
 
 def write_synthetic(root: Path, config: SynthConfig) -> list[Path]:
-    """Write all sequences below root, one after the other; returns their folders. See ``write_sequence``."""
+    """Write all sequences below root, one by one; returns their folders. See ``write_sequence``."""
     return [write_sequence(root, config, index) for index in range(config.sequences)]
 
 
 def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
     """Write ``root/sequences/NN/{velodyne,labels,label_2,poses.txt,calib.txt,times.txt}`` for one street.
 
-    Sequences do not depend on each other: write them in as many processes as you like. One that is there
-    already, made by the same options, is left alone. It is written beside its place and renamed, so that
-    an interrupted one is never taken for finished.
+    Sequences are independent: any number of processes can write them. A sequence that exists already, made by the same
+    options, is kept. It is written to a temporary folder and renamed, so that an interrupted one is never taken for
+    finished.
 
     Returns:
         The sequence's folder.
 
     Raises:
-        UserError: the folder holds something else than this configuration's sequence.
-
+        UserError: the folder contains something else than this configuration's sequence.
     """
     folder = root / "sequences" / sequence_name(config, index)
-    stamp = {"world_version": WORLD_VERSION, "sequence": index, "config": _that_matters(config)}
+    # A sequence does not depend on the number of sequences.
+    options = {key: value for key, value in to_dict(config).items() if key != "sequences"}
+    stamp = {"world_version": WORLD_VERSION, "sequence": index, "config": options}
     if folder.exists():
         _refuse_other(folder, stamp)
         return folder
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    _write(aside, config, index)
-    (aside / "synthetic.json").write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    _write(temporary, config, index)
+    (temporary / "synthetic.json").write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
     try:
-        aside.rename(folder)
+        temporary.rename(folder)
     except OSError:  # another process was faster
-        shutil.rmtree(aside)
+        shutil.rmtree(temporary)
         _refuse_other(folder, stamp)
     return folder
-
-
-def _that_matters(config: SynthConfig) -> dict[str, object]:
-    # A street is the same whether or not more streets follow it.
-    return {key: value for key, value in to_dict(config).items() if key != "sequences"}
 
 
 def _refuse_other(folder: Path, stamp: dict[str, object]) -> None:
@@ -80,7 +75,7 @@ def _refuse_other(folder: Path, stamp: dict[str, object]) -> None:
         found = None
     if found != stamp:
         raise UserError(
-            f"{folder}: holds a sequence that was not made by these options; give an empty folder, or remove it"
+            f"{folder}: contains a sequence that was not made by these options; pass an empty folder, or remove it"
         )
 
 
@@ -106,16 +101,16 @@ def _write(folder: Path, config: SynthConfig, index: int) -> None:
 
 
 def _camera_SE3_velo(rng: np.random.Generator) -> NDArray[np.float64]:
-    # Camera axes are right, down, forward; a mounting is never exact.
+    # Camera axes are right, down, forward; a mount is never exact.
     camera_SE3_velo = np.eye(4)
     axes = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-    camera_SE3_velo[:3, :3] = turn(*rng.normal(0, 0.01, 3)) @ axes
+    camera_SE3_velo[:3, :3] = euler_rotation(*rng.normal(0, 0.01, 3)) @ axes
     camera_SE3_velo[:3, 3] = rng.normal((0.0, -0.08, -0.27), 0.01)
     return camera_SE3_velo
 
 
 def _calibration(camera_SE3_velo: NDArray[np.float64]) -> str:
-    # There is one camera, in which boxes are labelled: readers of KITTI expect four.
+    # The one camera, whose image the boxes are labelled in, four times: readers of KITTI expect four.
     lines = [f"P{i}: {_row(_PROJECTION)}" for i in range(4)]
     return "\n".join([*lines, f"Tr: {_row(camera_SE3_velo)}"]) + "\n"
 

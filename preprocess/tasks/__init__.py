@@ -1,1 +1,1 @@
-"""The tasks of one sequence, which Dask runs."""
+"""The tasks of one sequence, as Dask runs them."""

@@ -1,4 +1,4 @@
-"""Progress in sweeps, from wherever a task runs to the bar on the user's screen."""
+"""Progress in sweeps, reported by tasks in any process, shown as a bar on the user's screen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _local_listener: list[Callable[[float], None]] = []
 
 
 def report_sweeps(sweeps: float) -> None:
-    """Say that so many sweeps' worth of work is done; callable from a Dask worker or in the main process."""
+    """Report that the work of this many sweeps is done; callable on a Dask worker or in the main process."""
     for listen in _local_listener:
         listen(sweeps)
     if not _local_listener:
@@ -23,12 +23,12 @@ def report_sweeps(sweeps: float) -> None:
 
 @contextmanager
 def sweep_bar(total: int, client: Client | None) -> Iterator[None]:
-    """Show a bar with sweeps/s and the time left, fed by report_sweeps here or on the client's workers."""
+    """Show a bar with sweeps/s and the remaining time, fed by ``report_sweeps`` here or on the client's workers."""
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} sweeps [{elapsed}<{remaining}, {rate_fmt}]"
     with tqdm(total=total, desc="preprocess", unit="sweep", bar_format=bar_format, file=sys.stderr) as bar:
 
         def advance(sweeps: float) -> None:
-            bar.update(min(sweeps, total - bar.n))  # a task that was repeated reports twice
+            bar.update(min(sweeps, total - bar.n))  # a repeated task reports twice
 
         if client is None:
             _local_listener.append(advance)
@@ -47,5 +47,5 @@ def sweep_bar(total: int, client: Client | None) -> Iterator[None]:
 def _report_to_scheduler(sweeps: float) -> None:
     try:
         get_worker().log_event(_TOPIC, sweeps)
-    except ValueError:  # neither on a worker nor under a bar: nobody listens
+    except ValueError:  # neither on a worker nor under a bar
         return

@@ -1,7 +1,7 @@
-"""The steps of one sequence as tasks: each reads its input from disk and writes its output in one step.
+"""The tasks of one sequence: each reads its input from disk and writes its output atomically.
 
-A task returns little, so that it can be repeated, moved to another worker and interrupted. What is there already under
-its key is kept.
+A task returns little, so that it can be repeated, moved to another worker and interrupted. Results that are there
+already, under the same key, are kept.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from iscc_lidar.preprocess.plan.sequence_job import SequenceJob, block_key, ids_
 from iscc_lidar.preprocess.segment.link_sequence import link_sequence
 from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
 from iscc_lidar.preprocess.segment.segment_block import labels_of, segment_block, segmented_arrays
+from iscc_lidar.preprocess.segment.sweeps import SweepBuffer
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
-from iscc_lidar.preprocess.tasks.step_files import holds_step, read_step, write_step
-from iscc_lidar.preprocess.write.block import held_block, write_block
+from iscc_lidar.preprocess.tasks.step_files import has_step, read_step, write_step
+from iscc_lidar.preprocess.write.block import find_block, write_block
 
 SEGMENT_SHARE = 0.55
-"""Share of a sweep's work that the first pass does, for the progress bar."""
+"""Share of a sweep's work in the segmentation pass, for the progress bar."""
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """A block's first pass: the key of its result, and the digest of the files that it was made from."""
+    """A segmented block: the key of its result, and the digest of its input files."""
 
     key: str
     input_sha256: str
@@ -36,50 +37,51 @@ class Segmented:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished block's manifest entry, and the names of the steps' files that it was made from."""
+    """A finished block: its manifest entry, and the names of the intermediate files that it was made from."""
 
     entry: BlockEntry
     steps: tuple[str, ...]
 
 
 def segment_task(job: SequenceJob, block: int) -> Segmented:
-    """First pass over a block."""
+    """Run the segmentation pass over a block."""
     digest = input_digest(job, block)
     key = segment_key(job, block, digest)
     name = job.segmented_file(block, key)
-    if not holds_step(job.store, name, key):
-        segmented = segment_block(job.dataset, job.sequence, job.blocks[block], job.config)
+    if not has_step(job.store, name, key):
+        sweeps = SweepBuffer(job.dataset, job.sequence, job.config.range, job.config.ground)
+        segmented = segment_block(sweeps, job.blocks[block], job.config.clustering, job.config.linking)
         write_step(job.store, name, key, segmented_arrays(segmented))
     report_sweeps(SEGMENT_SHARE * job.own_sweeps(block))
     return Segmented(key, digest)
 
 
 def link_task(job: SequenceJob, segmented: list[Segmented]) -> str:
-    """Link all windows of a sequence, once all its blocks are segmented; returns the key of the ids."""
-    key = ids_key(job, [done.key for done in segmented])
-    if not holds_step(job.store, job.ids_file(key), key):
-        names = (job.segmented_file(block, done.key) for block, done in enumerate(segmented))
-        steps = (read_step(job.store, name, done.key) for name, done in zip(names, segmented, strict=True))
+    """Link all windows of a sequence after all its blocks are segmented; returns the key of the ids."""
+    key = ids_key(job, [block.key for block in segmented])
+    if not has_step(job.store, job.ids_file(key), key):
+        names = (job.segmented_file(number, block.key) for number, block in enumerate(segmented))
+        steps = (read_step(job.store, name, block.key) for name, block in zip(names, segmented, strict=True))
         ids = link_sequence(steps, job.config.linking)
         write_step(job.store, job.ids_file(key), key, {f"window_{k}": ids_k for k, ids_k in enumerate(ids)})
     return key
 
 
 def finish_task(job: SequenceJob, block: int, segmented: list[Segmented], ids: str) -> Finished:
-    """Second pass over a block."""
-    around = job.around(block)
+    """Run the finishing pass over a block, and write it."""
+    around = job.blocks_around(block)
     ids_of_sweep, ids_sha256 = _ids_around(job, around, ids)
     key = block_key(job, block, segmented[block].input_sha256, [segmented[k].key for k in around], ids_sha256)
     folder = job.block_folder(block, key)
-    windows = job.blocks[block]
-    digest = held_block(job.store, folder, key)
+    windows, config = job.blocks[block], job.config
+    digest = find_block(job.store, folder, key)
     if digest is None:
         sweeps = range(windows[0].start, windows[-1].stop)
         labels: SweepLabels = {}
         for k in around:
             arrays = read_step(job.store, job.segmented_file(k, segmented[k].key), segmented[k].key)
             labels |= sequence_labels(labels_of(arrays, "own", sweeps), ids_of_sweep)
-        finished = finish_sweeps(job.dataset, job.sequence, windows, labels, job.config)
+        finished = finish_sweeps(job.dataset, job.sequence, windows, labels, config.motion, config.queries, config.seed)
         digest = write_block(job.store, folder, finished, key)
     report_sweeps((1 - SEGMENT_SHARE) * job.own_sweeps(block))
     entry = BlockEntry(folder, windows[0].own_start, windows[-1].own_stop, digest)
@@ -87,14 +89,14 @@ def finish_task(job: SequenceJob, block: int, segmented: list[Segmented], ids: s
 
 
 def _ids_around(job: SequenceJob, blocks: list[int], key: str) -> tuple[dict[int, NDArray[np.int32]], str]:
-    """Ids of the windows of some blocks, by the sweeps that the windows own, and their SHA-256."""
+    """Read the ids of the windows of some blocks, by the sweeps that the windows own, and their SHA-256."""
     arrays = read_step(job.store, job.ids_file(key), key)
     digest = hashlib.sha256()
     before = sum(len(job.blocks[k]) for k in range(blocks[0]))
     windows = [window for k in blocks for window in job.blocks[k]]
     ids: dict[int, NDArray[np.int32]] = {}
     for number, window in enumerate(windows, start=before):
-        found: NDArray[np.int32] = arrays[f"window_{number}"]
-        digest.update(found.tobytes())
-        ids |= dict.fromkeys(range(window.own_start, window.own_stop), found)
+        of_window: NDArray[np.int32] = arrays[f"window_{number}"]
+        digest.update(of_window.tobytes())
+        ids |= dict.fromkeys(range(window.own_start, window.own_stop), of_window)
     return ids, digest.hexdigest()

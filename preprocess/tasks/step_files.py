@@ -1,4 +1,4 @@
-"""Results of the steps before the last, as files: arrays in an .npz behind their own SHA-256 and the step's key."""
+"""Intermediate files: the arrays of one stage as .npz, after a SHA-256 of the content and the stage's key."""
 
 from __future__ import annotations
 
@@ -17,38 +17,37 @@ _DIGEST: Final = hashlib.sha256().digest_size
 
 
 def write_step(store: Store, name: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays, whole or not at all."""
+    """Write named arrays atomically."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     content = bytes.fromhex(key) + buffer.getvalue()
     store.write(name, hashlib.sha256(content).digest() + content)
 
 
-def holds_step(store: Store, name: str, key: str) -> bool:
-    """Whether a file of this name is there, whole, and of the step with this key."""
+def has_step(store: Store, name: str, key: str) -> bool:
+    """Return whether there is an undamaged file of this name and key."""
     return _content(store, name, key) is not None
 
 
 def read_step(store: Store, name: str, key: str) -> np.lib.npyio.NpzFile:
-    """Open the arrays of a step that was done just before; each is read when it is asked for.
+    """Open the arrays that an earlier task wrote; each is decompressed when accessed.
 
     Raises:
-        UserError: it is no longer there.
+        UserError: the file is no longer there, or damaged.
     """
     content = _content(store, name, key)
     if content is None:
-        raise UserError(f"{store.url}/{name}: was there and is gone or damaged; run the same command again")
-    found: np.lib.npyio.NpzFile = np.load(io.BytesIO(content), allow_pickle=False)
-    return found
+        raise UserError(f"{store.url}/{name}: removed or damaged during the run; run the same command again")
+    arrays: np.lib.npyio.NpzFile = np.load(io.BytesIO(content), allow_pickle=False)
+    return arrays
 
 
 def _content(store: Store, name: str, key: str) -> bytes | None:
     try:
-        whole = store.read(name)
+        data = store.read(name)
     except FileNotFoundError:
         return None
-    digest, content = whole[:_DIGEST], whole[_DIGEST:]
-    head = bytes.fromhex(key)
-    if hashlib.sha256(content).digest() != digest or not content.startswith(head):
+    digest, content, header = data[:_DIGEST], data[_DIGEST:], bytes.fromhex(key)
+    if hashlib.sha256(content).digest() != digest or not content.startswith(header):
         return None
-    return content[len(head) :]
+    return content[len(header) :]

@@ -1,1 +1,1 @@
-"""Write finished blocks."""
+"""Write finished blocks to the cache."""

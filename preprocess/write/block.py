@@ -1,4 +1,4 @@
-"""Write a finished block: its Zarr arrays, its two tables, and the block file with their checksums."""
+"""Write a finished block: its Zarr arrays, its tables, and the block file with their checksums."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from iscc_lidar.shared.store.store import Store
 
 @dataclass(frozen=True)
 class _StoredSweep:
-    """A finished sweep in what it is stored as: half the memory of the sweep as it is worked on.
+    """A finished sweep in the types that are stored: half the memory of a FinishedSweep.
 
     Attributes:
         arrays: its rows of the block's arrays, along the last axis.
-        row: of the table of sweeps, still without checksums.
+        row: its row of the sweeps table, still without checksums.
         groups, moving, boxes: as in FinishedSweep and its Sweep.
     """
 
@@ -46,23 +46,25 @@ class _StoredSweep:
 
 
 def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key: str) -> str:
-    """Write a block; ``key`` says what it was made from. Returns the SHA-256 of its block file."""
-    stored = _with_the_same_arrays([_stored(sweep) for sweep in sweeps])
-    with store.new_folder(folder, last=BLOCK_FILE) as aside:
-        _write_arrays(aside / ARRAYS_FOLDER, stored)
-        _write_table(aside / SWEEPS_FILE, pa.Table.from_pylist([_checked(s) for s in stored], tables.SWEEPS))
-        _write_table(aside / GROUPS_FILE, _groups_table(stored))
+    """Write a block with the key of what it was made from; returns the SHA-256 of its block file."""
+    stored = [_stored(sweep) for sweep in sweeps]
+    _equalise_arrays(stored)
+    with store.new_folder(folder, last=BLOCK_FILE) as staging:
+        _write_arrays(staging / ARRAYS_FOLDER, stored)
+        rows = [_row_with_checksums(s) for s in stored]
+        _write_table(staging / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
+        _write_table(staging / GROUPS_FILE, _groups_table(stored))
         if any(s.boxes is not None for s in stored):
-            _write_table(aside / BOXES_FILE, _boxes_table(stored))
-        files = sorted(f for f in aside.rglob("*") if f.is_file())
-        content = {"key": key, "files": {f.relative_to(aside).as_posix(): sha256(f) for f in files}}
+            _write_table(staging / BOXES_FILE, _boxes_table(stored))
+        files = sorted(f for f in staging.rglob("*") if f.is_file())
+        content = {"key": key, "files": {f.relative_to(staging).as_posix(): sha256(f) for f in files}}
         text = json.dumps(content, indent=1) + "\n"
-        (aside / BLOCK_FILE).write_text(text, encoding="utf-8")
+        (staging / BLOCK_FILE).write_text(text, encoding="utf-8")
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def held_block(store: Store, folder: str, key: str) -> str | None:
-    """SHA-256 of the block file in a folder, None where there is no block that was made from ``key``."""
+def find_block(store: Store, folder: str, key: str) -> str | None:
+    """Return the SHA-256 of the block file in a folder; None if no block with this key is there."""
     try:
         content = store.read(f"{folder}/{BLOCK_FILE}")
         return hashlib.sha256(content).hexdigest() if json.loads(content)["key"] == key else None
@@ -88,25 +90,23 @@ def _stored(s: FinishedSweep) -> _StoredSweep:
     return _StoredSweep(arrays, _sweep_row(s), s.groups, s.moving, sweep.boxes)
 
 
-def _with_the_same_arrays(sweeps: list[_StoredSweep]) -> list[_StoredSweep]:
-    """Sweeps without semantic labels beside such with get 0, unlabelled; pixels are kept where all have them."""
+def _equalise_arrays(sweeps: list[_StoredSweep]) -> None:
+    """Give all sweeps the same arrays: 0 (unlabelled) for missing classes; pixels only if all sweeps have them."""
     if any("semantic" in s.arrays for s in sweeps):
         for s in sweeps:
             s.arrays.setdefault("semantic", np.zeros(len(s.arrays["label"]), np.uint8))
     if not all("pixel" in s.arrays for s in sweeps):
         for s in sweeps:
             s.arrays.pop("pixel", None)
-    return sweeps
 
 
-def _checked(s: _StoredSweep) -> dict[str, Any]:
-    """The row of a sweep with the CRC-32 of its rows of each array."""
-    held = [spec.name for spec in BLOCK_ARRAYS if spec.name in s.arrays]
-    return s.row | {"crc32": {name: row_checksum(s.arrays[name]) for name in held}}
+def _row_with_checksums(s: _StoredSweep) -> dict[str, Any]:
+    names = [spec.name for spec in BLOCK_ARRAYS if spec.name in s.arrays]
+    return s.row | {"crc32": {name: row_checksum(s.arrays[name]) for name in names}}
 
 
 def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
-    limit = np.iinfo(np.int16).max  # what is clipped or not finite is out of range and labelled so
+    limit = np.iinfo(np.int16).max  # clipped and non-finite points are out of range, and labelled so
     steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)
     quantised: NDArray[np.int16] = np.rint(np.clip(steps, -limit, limit)).astype(np.int16)
     return quantised
@@ -135,21 +135,22 @@ def _write_array(group: zarr.Group, spec: ArraySpec, data: NDArray[Any]) -> None
         shape=data.shape,
         dtype=spec.dtype,
         chunks=(*(1 for _ in planes), chunk),
-        shards=(*planes, chunk * chunks_needed),  # one file an array
-        compressors=[_compressor(spec, data), Crc32cCodec()],  # neither compressor finds every flipped bit
+        shards=(*planes, chunk * chunks_needed),  # one file per array
+        compressors=[_compressor(spec, data), Crc32cCodec()],  # neither compressor detects every flipped bit
         fill_value=spec.fill,
         attributes={k: v for k, v in (("meaning", spec.meaning), ("unit", spec.unit), ("frame", spec.frame)) if v},
-        # A chunk that happens to equal the fill value is written all the same: a hole must show.
+        # Also write a chunk that equals the fill value: a missing chunk must be noticed.
         config={"write_empty_chunks": True},
     )
     array[...] = data
 
 
 def _compressor(spec: ArraySpec, data: NDArray[Any]) -> BloscCodec | ZstdCodec:
-    """Coordinates differ in their lower bytes, which go apart; ids and codes come in runs, which bytes apart break.
+    """Choose the compressor of an array.
 
-    Queries follow no scan line, so that no bytes of theirs repeat, and their bits go apart. Levels are those above
-    which time grows faster than what is saved (docs/benchmarks.md).
+    Coordinates differ mostly in their lower bytes, so bytes are shuffled; ids and codes come in runs, which shuffling
+    would break. Queries follow no scan line, so that no bytes repeat, and bits are shuffled. Above these levels time
+    grows faster than space is saved (docs/benchmarks.md).
     """
     if spec.planes:
         shuffle: Literal["shuffle", "bitshuffle"] = "shuffle" if spec.rows == "points" else "bitshuffle"
@@ -199,10 +200,10 @@ def _groups_table(sweeps: list[_StoredSweep]) -> pa.Table:
 
 
 def _boxes_table(sweeps: list[_StoredSweep]) -> pa.Table:
-    held = [(s.row["sweep"], s.boxes) for s in sweeps if s.boxes is not None]
-    arrays = {"sweep": pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in held]))}
+    labelled = [(s.row["sweep"], s.boxes) for s in sweeps if s.boxes is not None]
+    arrays = {"sweep": pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in labelled]))}
     for name in tables.BOXES.names[1:]:
-        values = np.concatenate([getattr(boxes, name) for _, boxes in held])
+        values = np.concatenate([getattr(boxes, name) for _, boxes in labelled])
         flat = pa.array(values.ravel().tolist() if name == "kind" else values.ravel())
         arrays[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
     return pa.table([arrays[name] for name in tables.BOXES.names], schema=tables.BOXES)

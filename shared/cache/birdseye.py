@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import colorsys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.arrays import OCCUPIED
+from iscc_lidar.data_schemas.arrays import OCCUPIED as IS_OCCUPIED
 from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
-from iscc_lidar.shared.base.picture import GREY, around, dots, new_figure, outlines, prepare_birdseye, save
+from iscc_lidar.shared.base.palettes import BOX, FREE, GREY, GROUND_POINTS, HEIGHT_MAP, OCCUPIED, distinct_colors
+from iscc_lidar.shared.base.picture import around, dots, outlines, prepare_birdseye, save, titled_figure
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_GOLDEN = 0.6180339887
-_BOX = "#ffffff"
 
 
 def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Boxes | None = None) -> None:
     """Write a PNG of a sweep seen from above, sensor in the middle, x to the right.
 
     Args:
-        sweep: what to draw.
+        sweep: the sweep to draw.
         path: the PNG to write.
         reach_m: half the width of the area shown, metres.
         boxes: its labelled boxes, drawn over the raw points.
@@ -34,21 +30,14 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Box
     Raises:
         UserError: matplotlib is not installed.
     """
-    figure = new_figure(20, 5.6, f"sequence {sweep.sequence}, sweep {sweep.name}")
+    figure = titled_figure(20, 5.6, f"sequence {sweep.sequence}, sweep {sweep.name}")
     panels = figure.subplots(1, 4)
     for panel, title, draw in zip(panels, _titles(sweep), (_raw, _ground, _groups, _queries), strict=True):
         prepare_birdseye(panel, title, around(reach_m))
         draw(panel, sweep)
     if boxes is not None:
-        outlines(panels[0], boxes, _BOX)
+        outlines(panels[0], boxes, BOX)
     save(figure, path)
-
-
-def group_colors(ids: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return a colour for each group id, RGB [N, 3]; the same for the same id, different for neighbouring ids."""
-    unique, inverse = np.unique(ids, return_inverse=True)
-    palette = [colorsys.hsv_to_rgb((i * _GOLDEN) % 1, 0.45 + 0.5 * ((i * 7) % 5) / 4, 1.0) for i in unique.tolist()]
-    return np.array(palette).reshape(-1, 3)[inverse]
 
 
 def _titles(sweep: CachedSweep) -> tuple[str, str, str, str]:
@@ -65,22 +54,22 @@ def _titles(sweep: CachedSweep) -> tuple[str, str, str, str]:
 def _raw(panel: Axes, sweep: CachedSweep) -> None:
     xyz = sweep.xyz[sweep.label != NOT_CONSIDERED]
     low, high = np.percentile(xyz[:, 2], [2, 98]) if len(xyz) else (0.0, 1.0)
-    panel.scatter(xyz[:, 0], xyz[:, 1], s=0.6, c=xyz[:, 2], cmap="viridis", vmin=low, vmax=high, linewidths=0)
+    panel.scatter(xyz[:, 0], xyz[:, 1], s=0.6, c=xyz[:, 2], cmap=HEIGHT_MAP, vmin=low, vmax=high, linewidths=0)
 
 
 def _ground(panel: Axes, sweep: CachedSweep) -> None:
     dots(panel, sweep.xyz[(sweep.label >= 0) | (sweep.label == NOISE)], GREY)
-    dots(panel, sweep.xyz[sweep.label == GROUND], "#c8a26b")
+    dots(panel, sweep.xyz[sweep.label == GROUND], GROUND_POINTS)
 
 
 def _groups(panel: Axes, sweep: CachedSweep) -> None:
     dots(panel, sweep.xyz[sweep.label == NOISE], GREY)
     grouped = sweep.label >= 0
-    dots(panel, sweep.xyz[grouped], group_colors(sweep.label[grouped]), size=1.5)
+    dots(panel, sweep.xyz[grouped], distinct_colors(sweep.label[grouped]), size=1.5)
 
 
 def _queries(panel: Axes, sweep: CachedSweep) -> None:
     dots(panel, sweep.xyz[sweep.label >= 0], GREY)
-    occupied = sweep.queries.kind == OCCUPIED
-    dots(panel, sweep.queries.xyz[~occupied], "#4ea3ff")
-    dots(panel, sweep.queries.xyz[occupied], "#ff9c3d")
+    occupied = sweep.queries.kind == IS_OCCUPIED
+    dots(panel, sweep.queries.xyz[~occupied], FREE)
+    dots(panel, sweep.queries.xyz[occupied], OCCUPIED)

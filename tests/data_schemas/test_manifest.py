@@ -125,10 +125,10 @@ def test_what_the_schema_refuses_the_reader_refuses(path: list[Any], value: Any)
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ([*FIRST, "sweeps"], 6, "do not hold its sweeps one after the other"),
-        ([*FIRST, "blocks", 1, "start"], 3, "do not hold its sweeps one after the other"),
-        ([*FIRST, "blocks", 0, "start"], 1, "do not hold its sweeps one after the other"),
-        (["sequences"], [content()["sequences"][0]] * 2, "a sequence stands in it twice"),
+        ([*FIRST, "sweeps"], 6, "do not contain its sweeps one after the other"),
+        ([*FIRST, "blocks", 1, "start"], 3, "do not contain its sweeps one after the other"),
+        ([*FIRST, "blocks", 0, "start"], 1, "do not contain its sweeps one after the other"),
+        (["sequences"], [content()["sequences"][0]] * 2, "it contains a sequence twice"),
     ],
 )
 def test_what_is_at_odds_with_itself_is_refused(path: list[Any], value: Any, says: str) -> None:

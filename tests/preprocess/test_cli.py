@@ -51,7 +51,7 @@ def test_synth_writes_streets_and_says_where(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("run", "semantickity"), "unknown data set 'semantickity'; did you mean semantickitti?"),
+        (("run", "semantickity"), "unknown dataset 'semantickity'; did you mean semantickitti?"),
         (("run", "semantickitti", "--root", "nowhere"), "nowhere: looked for sequences/NN/velodyne"),
         (("run", "synthetic", "--set", "window.sweps=3"), "unknown option window.sweps; the nearest is window.sweeps"),
         (("run", "synthetic", "--set", "window.sweeps=3"), "window.stride from 1 to window.sweeps"),

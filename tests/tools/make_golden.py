@@ -19,7 +19,7 @@ from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate

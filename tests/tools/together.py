@@ -14,14 +14,13 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
-from iscc_lidar.trainer.pretrain.checkpoint import TrainState, new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.pretrain.dataset import batches
 from iscc_lidar.trainer.pretrain.loop import share_of_this_process
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.weights import LossConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.pretrain.train_step import train_step
+from iscc_lidar.trainer.run.state import TrainingState, new_state
 
 STEPS = 4
 LOSSES = {
@@ -47,7 +46,7 @@ def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
     return told | {f"{part}.{k}": v for part in ("student", "teacher", "memory") for k, v in dump(state, part)}
 
 
-def dump(state: TrainState, part: str) -> list[tuple[str, torch.Tensor]]:
+def dump(state: TrainingState, part: str) -> list[tuple[str, torch.Tensor]]:
     return list(getattr(state, part).state_dict().items())
 
 

@@ -18,14 +18,14 @@ from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, FREE_NEAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.data_schemas.window import Window
-from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.files import sha256
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.block import row_checksum
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
@@ -41,17 +41,19 @@ TINY = """
 [heads]
 project_hidden = 8
 project_channels = 8
+
+[iscc.occupancy]
 decoder_hidden = 8
 
-[clustering]
-prototypes = 10
-recent = 128
+[iscc.prototypes]
+count = 10
+buffer_size = 128
 reseed_after = 2
 
-[ground]
-cells = 4
+[iscc.ground_patches]
+count = 4
 edge_m = 6.0  # the ground of the tiny cache is sparse
-max_range_m = 80.0  # all of it: with few cells left, rounding grows too fast to compare runs of one and two processes
+max_range_m = 80.0  # all of it: with few patches left, rounding grows too fast to compare runs of one and two processes
 
 [train]
 steps = 6
@@ -229,14 +231,22 @@ def tiny_model() -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
-    """A configuration whose steps take milliseconds."""
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of a run whose steps take milliseconds, whatever the method."""
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     recipe.write_text(TINY_MODEL + TINY, encoding="utf-8")
-    return resolve(PretrainConfig, recipe)
+    return recipe
 
 
 @pytest.fixture(scope="session")
-def batch(cache: Cache, tiny: PretrainConfig) -> Batch:
+def tiny(tiny_recipe: Path) -> IsccConfig:
+    """Options of ISCC with steps of milliseconds."""
+    config = resolve_pretrain([tiny_recipe])
+    assert isinstance(config, IsccConfig)
+    return config
+
+
+@pytest.fixture(scope="session")
+def batch(cache: Cache, tiny: IsccConfig) -> Batch:
     dataset = PairDataset(cache, tiny)
     return collate([dataset[SampleKey(0, place)] for place in (0, 7)])

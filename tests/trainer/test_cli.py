@@ -13,7 +13,7 @@ runner = CliRunner()
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recipe(tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
     path.write_text(to_toml(tiny), encoding="utf-8")
     return path

@@ -1,29 +1,40 @@
-"""``iscc-train evaluate``: what the features of a run are worth without fine-tuning."""
+"""``iscc-train evaluate``: score the features of a run without fine-tuning."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
 
 from iscc_lidar.shared.base import files
-from iscc_lidar.shared.base.config import to_dict
+from iscc_lidar.shared.base.config import option, section, to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place, frames_of, listed_places
-from iscc_lidar.trainer.evaluation.frozen import spread_sweeps
-from iscc_lidar.trainer.evaluation.group_features import geometry, pooled
+from iscc_lidar.trainer.evaluation.frozen import calibrate, spread_sweeps, voxelize_sweep
 from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, score_grouping
-from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups
-from iscc_lidar.trainer.evaluation.job import EvaluationConfig, Job, read_sweeps
-from iscc_lidar.trainer.evaluation.occupancy_probe import occupancy_probe
-from iscc_lidar.trainer.evaluation.probes import probe
+from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups, geometry, pooled
+from iscc_lidar.trainer.evaluation.occupancy import occupancy_probe
+from iscc_lidar.trainer.evaluation.probes import (
+    LinearProbe,
+    NeighbourConfig,
+    NeighbourProbe,
+    fit_linear_probe,
+    keep_neighbours,
+    labelled_voxels,
+    score_probes,
+)
+from iscc_lidar.trainer.evaluation.scores import SegmentationScore
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.recipe import config_of
@@ -33,6 +44,45 @@ from iscc_lidar.trainer.run.run import Run, open_run
 
 TRAINED: Final = "pre-trained"
 UNTRAINED: Final = "untrained"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How much is fitted and scored."""
+
+    labelled_sweeps: int = option(6, "sweeps of the training cache whose labels fit the probes; 1 % of 600")
+    val_sweeps: int = option(0, "sweeps of the other cache that are scored, evenly spread; 0 takes all")
+    occupancy_sweeps: int = option(48, "sweeps of each cache whose occupancy is predicted; 0 takes all")
+    grouping_sweeps: int = option(
+        160, "sweeps of the training cache on whose groups k-means is fitted and clusters are named; 0 takes all"
+    )
+    clusters: int = option(100, "clusters of k-means for a run without prototypes; else as many as it has")
+    seed: int = option(0, "seed of the choice of sweeps, masks and neighbours, and of k-means")
+    neighbours: NeighbourConfig = section(NeighbourConfig)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation: how much, of which run, on which sweeps.
+
+    Attributes:
+        config: how much.
+        trained: options of the run.
+        train: the cache whose labels fit; val: the cache whose sweeps are scored.
+        labelled: sweeps of ``train`` that fit the probes; scored: those of ``val`` that are scored.
+    """
+
+    config: EvaluationConfig
+    trained: PretrainConfig
+    train: Cache
+    val: Cache
+    labelled: Sequence[Place]
+    scored: Sequence[Place]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes of both caches."""
+        return self.val.manifest.class_names
 
 
 def evaluate(
@@ -48,12 +98,12 @@ def evaluate(
     """Evaluate the run's network and the same one untrained (same seed); write all figures to ``out`` as JSON.
 
     The labelled sweeps are those of the list ``labelled`` (see shared.label_fractions), else some spread over the
-    cache; ``labelled.txt`` beside ``out`` tells which.
+    cache; ``labelled.txt`` next to ``out`` lists them.
 
     Args:
         run: OUT of a pre-training run.
-        train_cache: whose labels fit the probes, and whose groups k-means is fitted to.
-        val_cache: whose sweeps score.
+        train_cache: its labels fit the probes, its groups k-means.
+        val_cache: its sweeps are scored.
         config: how much.
         out: the JSON file to write.
         labelled: a list of sweeps, or None.
@@ -64,25 +114,26 @@ def evaluate(
     """
     train, val = Cache(train_cache), Cache(val_cache)
     if train.manifest.class_names != val.manifest.class_names:
-        raise UserError(f"{train_cache} and {val_cache} have different semantic classes; take caches of one data set")
+        raise UserError(f"{train_cache} and {val_cache} have different semantic classes; take caches of one dataset")
     opened = open_run(run, "pretrain")
-    made_with = config_of(opened)
+    trained = config_of(opened)
     places = _labelled(train, config, labelled, out)
-    job = Job(config, made_with, train, val, places, spread_sweeps(val, config.val_sweeps, config.seed, labelled=True))
-    students = _students(opened, made_with, untrained_only)
-    probes = {name: probe(student.encoder, job) for name, student in students.items()}
+    scored = spread_sweeps(val, config.val_sweeps, config.seed, labelled=True)
+    evaluation = Evaluation(config, trained, train, val, places, scored)
+    students = _students(opened, trained, untrained_only)
+    probes = {name: _probe(student.encoder, evaluation) for name, student in students.items()}
     about = {"run": str(run), "train_cache": str(train_cache), "val_cache": str(val_cache)}
     result: dict[str, Any] = {
         "options": to_dict(config) | {"labelled_sweeps": len(places)},
-        "about": about | {"dataset": val.manifest.dataset, "val_sweeps": len(job.scored)},
-        "linear_probe": {name: asdict(linear) for name, (linear, _) in probes.items()},
-        "neighbour_probe": {name: asdict(neighbour) for name, (_, neighbour) in probes.items()},
-        "grouping": _grouping(opened, students, job),
+        "about": about | {"dataset": val.manifest.dataset, "val_sweeps": len(scored)},
+        "linear_probe": {name: asdict(scores["linear"]) for name, scores in probes.items()},
+        "neighbour_probe": {name: asdict(scores["neighbour"]) for name, scores in probes.items()},
+        "grouping": _grouping(opened, students, evaluation),
     }
-    trained = students.get(TRAINED)
-    if isinstance(trained, Student) and isinstance(made_with, IsccConfig) and made_with.loss.occupancy_weight > 0:
+    student = students.get(TRAINED)
+    if isinstance(student, Student) and isinstance(trained, IsccConfig) and trained.loss.occupancy_weight > 0:
         sweeps = config.occupancy_sweeps
-        result["occupancy"] = occupancy_probe(trained, made_with, train, val, sweeps, config.seed)
+        result["occupancy"] = occupancy_probe(student, trained, train, val, sweeps, config.seed)
     files.write_text(out, json.dumps(result, indent=1) + "\n")
     return result
 
@@ -96,34 +147,53 @@ def _labelled(train: Cache, config: EvaluationConfig, listed: Path | None, out: 
     return places
 
 
-def _students(run: Run, made_with: PretrainConfig, untrained_only: bool) -> dict[str, GroupEncoder]:
-    torch.manual_seed(made_with.train.seed)
-    students = {UNTRAINED: new_student(made_with)}
-    return students if untrained_only else students | {TRAINED: load_student(run, made_with)}
+def _students(run: Run, trained: PretrainConfig, untrained_only: bool) -> dict[str, GroupEncoder]:
+    torch.manual_seed(trained.train.seed)
+    students = {UNTRAINED: new_student(trained)}
+    return students if untrained_only else students | {TRAINED: load_student(run, trained)}
 
 
-def _grouping(run: Run, students: dict[str, GroupEncoder], job: Job) -> dict[str, Any]:
+def _read_sweeps(cache: Cache, places: Sequence[Place], what: str) -> Iterator[CachedSweep]:
+    for sequence, index in tqdm(places, desc=what, unit="sweep", leave=False):
+        yield cache.sweep(sequence, index, ("queries", "pixel"))
+
+
+def _probe(encoder: nn.Module, evaluation: Evaluation) -> dict[str, SegmentationScore]:
+    """Score both probes; the encoder gets batch-norm statistics of the labelled sweeps, see frozen.calibrate."""
+    config, trained, classes = evaluation.config, evaluation.trained, len(evaluation.class_names)
+    labelled = list(_read_sweeps(evaluation.train, evaluation.labelled, "labelled"))
+    voxels = [voxelize_sweep(sweep, trained) for sweep in labelled]
+    calibrate(encoder, voxels)
+    samples = labelled_voxels(encoder, trained, labelled, voxels, classes)
+    probes: dict[str, LinearProbe | NeighbourProbe] = {
+        "linear": fit_linear_probe(samples, classes),
+        "neighbour": keep_neighbours(samples, config.neighbours, config.seed),
+    }
+    scored = _read_sweeps(evaluation.val, evaluation.scored, "probes")
+    return score_probes(encoder, trained, probes, evaluation.val, scored)
+
+
+def _grouping(run: Run, students: dict[str, GroupEncoder], evaluation: Evaluation) -> dict[str, Any]:
     """Score clusters of groups: prototypes, where the run has such, and k-means with as many clusters."""
+    config, trained, names = evaluation.config, evaluation.trained, evaluation.class_names
     describe = {name: pooled(students[name].encoder) for name in reversed(students)} | {"geometry": geometry}
-    places = spread_sweeps(job.train, job.config.grouping_sweeps, job.config.seed, labelled=True)
+    places = spread_sweeps(evaluation.train, config.grouping_sweeps, config.seed, labelled=True)
     train, val = (
-        gather_groups(read_sweeps(cache, chosen, "groups"), job.made_with, describe, len(job.class_names))
-        for cache, chosen in ((job.train, places), (job.val, job.scored))
+        gather_groups(_read_sweeps(cache, chosen, "groups"), trained, describe, len(names))
+        for cache, chosen in ((evaluation.train, places), (evaluation.val, evaluation.scored))
     )
-    clusterings, clusters = {}, job.config.clusters
-    if isinstance(job.made_with, IsccConfig):
-        clusters = job.made_with.prototypes.count
+    clusterings, clusters = {}, config.clusters
+    if isinstance(trained, IsccConfig):
+        clusters = trained.prototypes.count
         if TRAINED in students:
-            clusterings["prototypes"] = _by_prototypes(run, students[TRAINED], job.made_with, train, val)
-    for name, clustering in cluster_by_kmeans(train, val, clusters, job.config.seed).items():
+            clusterings["prototypes"] = _by_prototypes(run, students[TRAINED], trained, train, val)
+    for name, clustering in cluster_by_kmeans(train, val, clusters, config.seed).items():
         clusterings[f"k-means, {name}"] = clustering
-    return score_grouping(clusterings, train, val, job.class_names, job.val.manifest.dataset)
+    return score_grouping(clusterings, train, val, names, evaluation.val.manifest.dataset)
 
 
-def _by_prototypes(
-    run: Run, student: GroupEncoder, made_with: IsccConfig, train: GroupSet, val: GroupSet
-) -> Clustering:
-    centres = load_prototypes(run, made_with).centres
+def _by_prototypes(run: Run, student: GroupEncoder, trained: IsccConfig, train: GroupSet, val: GroupSet) -> Clustering:
+    centres = load_prototypes(run, trained).centres
 
     @torch.no_grad()
     def nearest(features: NDArray[np.float32]) -> NDArray[np.int64]:

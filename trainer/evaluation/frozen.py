@@ -1,4 +1,4 @@
-"""A frozen network over whole sweeps, without augmentation."""
+"""A frozen network over all voxels of sweeps, without augmentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 
 def spread_sweeps(cache: Cache, count: int, seed: int, labelled: bool = False) -> list[Place]:
-    """Choose sweeps evenly over the sequences of a cache, each at a random place; 0 takes all.
+    """Draw sweeps evenly over the sequences of a cache; 0 takes all.
 
     With ``labelled`` only sweeps that have semantic labels; raises UserError where there is none.
     """
@@ -28,19 +28,19 @@ def spread_sweeps(cache: Cache, count: int, seed: int, labelled: bool = False) -
     if count == 0 or count >= len(every):
         return every
     rng = np.random.default_rng(seed)
-    # One draw from each of `count` equal stretches of all sweeps laid end to end.
+    # One draw from each of `count` equal ranges of all sweeps in sequence.
     edges = np.linspace(0, len(every), count + 1).astype(int)
     return [every[int(rng.integers(low, high))] for low, high in pairwise(edges)]
 
 
-def see(sweep: CachedSweep, config: PretrainConfig) -> Voxels:
-    """Voxels of a sweep's considered points, as the network sees them."""
+def voxelize_sweep(sweep: CachedSweep, config: PretrainConfig) -> Voxels:
+    """Voxelise a sweep's considered points, as the network sees them."""
     keep = considered(sweep, config.data.max_range_m)
     return voxelize(sweep.xyz[keep], sweep.intensity[keep], config.model.voxel_size)
 
 
-def see_groups(voxels: Voxels, label: NDArray[np.int32], groups: NDArray[np.int32]) -> GroupedView:
-    """Voxels and the groups (ascending ids [K]) of the points [N] in them, of which ``label`` tells the ids."""
+def grouped_view(voxels: Voxels, label: NDArray[np.int32], groups: NDArray[np.int32]) -> GroupedView:
+    """Return voxels with their groups (ascending IDs [K]); ``label`` [N] gives the group of each point."""
     members = group_members(label, groups, voxels)
     coords, feats = join_voxels([voxels])
     return GroupedView(coords, feats, *map(torch.from_numpy, (members.voxel, members.group, members.points)))
@@ -48,7 +48,7 @@ def see_groups(voxels: Voxels, label: NDArray[np.int32], groups: NDArray[np.int3
 
 @torch.no_grad()
 def voxel_features(encoder: nn.Module, voxels: Voxels) -> Tensor:
-    """Features of one sweep's voxels, float [V, D]."""
+    """Compute the features of one sweep's voxels, float [V, D]."""
     features: Tensor = encoder(*join_voxels([voxels]))
     return features
 
@@ -65,8 +65,8 @@ def calibrate(encoder: nn.Module, voxels: Sequence[Voxels]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
     encoder.train()
-    for each in voxels:
-        voxel_features(encoder, each)
+    for of_sweep in voxels:
+        voxel_features(encoder, of_sweep)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     encoder.eval()

@@ -1,21 +1,28 @@
-"""The groups of many sweeps: what describes them, and the classes of their points."""
+"""The groups of many sweeps: their features, from a network or from geometry alone, and the classes of their points."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.voxelize import considered, voxelize
-from iscc_lidar.trainer.evaluation.frozen import see_groups
+from iscc_lidar.trainer.evaluation.frozen import grouped_view
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.heads import average_pool
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 # N points that the network sees, G groups of one sweep (of all sweeps in GroupSet), C classes of the manifest
+
+_SMALLEST_M: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class SweepGroups:
 
     Attributes:
         xyz: float32 [N, 3], metres, sensor frame; intensity: float32 [N].
-        slot: int64 [N], which of the groups 0..G-1 a point is of; -1 none.
+        slot: int64 [N], the group 0..G-1 of each point; -1 none.
         count: G.
         view: voxels and groups for the network.
     """
@@ -45,7 +52,7 @@ class GroupSet:
     """The groups of many sweeps.
 
     Attributes:
-        features: of each name float32 [G, D].
+        features: by name, float32 [G, D].
         classes: int64 [G, C], points of each group by true class.
         outside: int64 [C], points by true class that are in none of the groups.
     """
@@ -55,7 +62,7 @@ class GroupSet:
     outside: NDArray[np.int64]
 
     def table(self, cluster: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
-        """Points by cluster and true class, int64 [clusters + 1, C]; row 0 is of no cluster.
+        """Count points by cluster and true class, int64 [clusters + 1, C]; row 0 is of no cluster.
 
         ``cluster`` [G] gives each group one of 0..clusters-1.
         """
@@ -74,7 +81,7 @@ def gather_groups(
     for sweep in sweeps:
         truth = semantic(sweep)
         keep = considered(sweep, config.data.max_range_m)
-        groups = sweep_groups(sweep, keep, config.model.voxel_size)
+        groups = _groups_of(sweep, keep, config.model.voxel_size)
         inside = np.zeros(len(truth), bool)
         inside[keep] = groups.slot >= 0
         pair = groups.slot[groups.slot >= 0] * classes + truth[inside]
@@ -86,10 +93,64 @@ def gather_groups(
     return GroupSet(joined, np.concatenate(of_groups), outside)
 
 
-def sweep_groups(sweep: CachedSweep, keep: NDArray[np.bool_], voxel_size: float) -> SweepGroups:
-    """The groups among the points of a sweep that ``keep``, bool, says."""
+def pooled(encoder: nn.Module) -> Describe:
+    """Return the function that averages a network's voxel features over each group's points, before any head."""
+
+    @torch.no_grad()
+    def describe(groups: SweepGroups) -> NDArray[np.float32]:
+        h = encoder(groups.view.coords, groups.view.feats)
+        features: NDArray[np.float32] = average_pool(h, groups.view, groups.count).numpy()
+        return features
+
+    return describe
+
+
+def geometry(groups: SweepGroups) -> NDArray[np.float32]:
+    """Measure each group: the columns of ``GEOMETRY``, float32 [G, 13]."""
+    order = np.argsort(groups.slot, kind="stable")
+    starts = np.searchsorted(groups.slot[order], np.arange(groups.count + 1))
+    members = (order[first:stop] for first, stop in pairwise(starts))
+    rows = [[*_measure(groups.xyz[own], groups.intensity[own]).values()] for own in members]
+    return np.array(rows, np.float32).reshape(-1, len(GEOMETRY))
+
+
+def _groups_of(sweep: CachedSweep, keep: NDArray[np.bool_], voxel_size: float) -> SweepGroups:
     xyz, intensity, label = sweep.xyz[keep], sweep.intensity[keep], sweep.label[keep]
     ids = np.unique(label[label >= 0])
     slot = np.where(label >= 0, np.searchsorted(ids, label), -1)
-    view = see_groups(voxelize(xyz, intensity, voxel_size), label, ids)
+    view = grouped_view(voxelize(xyz, intensity, voxel_size), label, ids)
     return SweepGroups(xyz, intensity, slot, len(ids), view)
+
+
+def _measure(xyz: NDArray[np.float32], intensity: NDArray[np.float32]) -> dict[str, float]:
+    points = xyz.astype(np.float64)
+    middle = points.mean(axis=0)
+    offset = points - middle
+    covariance = offset.T @ offset / len(points)
+    value, axis = np.linalg.eigh(covariance)  # ascending
+    small, medium, large = np.sqrt(np.maximum(value, 0))
+    along = offset[:, :2] @ np.linalg.eigh(covariance[:2, :2])[1]
+    width, length = np.maximum(np.ptp(along, axis=0), _SMALLEST_M)
+    low, high = points[:, 2].min(), points[:, 2].max()
+    scale = max(large, 1e-6)
+    return {
+        "lowest z": low,
+        "highest z": high,
+        "log height": np.log(max(high - low, _SMALLEST_M)),
+        "log length": np.log(length),
+        "log width": np.log(width),
+        "linearity": (large - medium) / scale,
+        "planarity": (medium - small) / scale,
+        "scattering": small / scale,
+        "verticality": 1 - abs(axis[2, 0]),
+        "log points": np.log(len(points)),
+        "range": float(np.hypot(middle[0], middle[1])),
+        "mean intensity": float(intensity.mean()),
+        "spread of intensity": float(intensity.std()),
+    }
+
+
+GEOMETRY: Final = tuple(_measure(np.zeros((1, 3), np.float32), np.zeros(1, np.float32)))
+"""Names of the measures of a group. z is above the sensor, length and width are extents along the horizontal axes of
+its points' covariance, metres; linearity, planarity and scattering are those of Demantké et al. 2011; verticality is 0
+for a level plane, 1 for an upright one."""

@@ -1,9 +1,8 @@
-"""``config.json`` of an export: what a program needs to know about the weights beside it."""
+"""``config.json`` of an export: architecture, layout and input of the weights, machine-readable."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +10,6 @@ from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun
-from iscc_lidar.trainer.model.unet import ModelConfig
 
 DESCRIPTION_FILE: Final = "config.json"
 FORMAT: Final = "iscc-lidar-export"
@@ -29,13 +27,12 @@ ARCHITECTURE: Final = (
 
 
 def describe(run: TrainedRun, target: str, layout: str, scaling: str) -> str:
-    """Write config.json."""
-    model = run.config.model
+    """Return the content of config.json."""
     content = {
         "format": FORMAT,
         "version": "1.0",
         "target": target,
-        "model": to_dict(model),
+        "model": to_dict(run.config.model),
         "architecture": ARCHITECTURE,
         "weights_layout": layout,
         "batch_norm": {"eps": 1e-5, "momentum": 0.1},
@@ -46,7 +43,7 @@ def describe(run: TrainedRun, target: str, layout: str, scaling: str) -> str:
 
 
 def input_of(run: TrainedRun) -> dict[str, Any]:
-    """What a voxel's features and coordinates are; see data/voxelize."""
+    """Describe the features and coordinates of a voxel; see data/voxelize."""
     what = ("mean x of the voxel's points, metres", "mean y, metres", "mean z, metres", "mean intensity, 0 to 1")
     names = ("x", "y", "z", "intensity")
     return {
@@ -70,7 +67,7 @@ def _range(run: TrainedRun) -> str:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder holds an export."""
+    """Check whether a folder contains an export."""
     path = folder / DESCRIPTION_FILE
     if not path.exists():
         return False
@@ -78,13 +75,3 @@ def is_export(folder: Path) -> bool:
         return read_json(path).get("format") == FORMAT
     except UserError:
         return False
-
-
-def read_model(folder: Path) -> ModelConfig:
-    """Shape of the network in an export. Raises UserError where there is no export."""
-    if not is_export(folder):
-        raise UserError(f"{folder}: no export here; make one with: iscc-train export")
-    content: dict[str, Any] = read_json(folder / DESCRIPTION_FILE)["model"]
-    known = {field.name for field in fields(ModelConfig)}
-    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k in known}
-    return ModelConfig(**options)

@@ -1,22 +1,19 @@
 """``--to mmdetection3d``: checkpoints for its MinkUNetBackbone, which is our architecture, on either of two engines.
 
-Its pre-processing gives x, y, z in metres and has no place for a scale, so that the scale goes into the weights
-of the first convolution. They are stored in float64, which holds the products exactly, and are rounded on loading.
+Its preprocessing gives x, y, z in metres and cannot scale them, so the scale is multiplied into the weights of the
+first convolution. They are stored in float64, in which the products are exact, and rounded on loading.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.export import torch_file
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
-from iscc_lidar.trainer.export.spconv_layout import from_spconv, to_spconv
-from iscc_lidar.trainer.export.spconv_network import template
+from iscc_lidar.trainer.export.spconv_network import template, to_spconv, torch_bytes
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 Backend = Literal["torchsparse", "spconv"]
@@ -36,57 +33,39 @@ KEY: Final = "state_dict"
 PREFIX: Final = "backbone."
 
 _FIRST: Final = "stem.0.conv.kernel"
+_SCALE: Final = torch.tensor(INPUT_SCALE, dtype=torch.float32).double()[:, None]
 _CONV_LEAVES: Final[dict[Backend, dict[str, str]]] = {
     "torchsparse": {"conv": "net.0", "norm": "net.1"},
     "spconv": {"conv": "0", "norm": "1"},
 }
 _BLOCK_LEAVES: Final[dict[Backend, dict[str, str]]] = {
-    "torchsparse": {
-        "conv1.conv": "net.0",
-        "conv1.norm": "net.1",
-        "conv2.conv": "net.3",
-        "conv2.norm": "net.4",
-        "skip.conv": "downsample.0",
-        "skip.norm": "downsample.1",
-    },
-    "spconv": {
-        "conv1.conv": "conv1",
-        "conv1.norm": "bn1",
-        "conv2.conv": "conv2",
-        "conv2.norm": "bn2",
-        "skip.conv": "downsample.0",
-        "skip.norm": "downsample.1",
-    },
+    "torchsparse": {"conv1.conv": "net.0", "conv1.norm": "net.1", "conv2.conv": "net.3", "conv2.norm": "net.4"},
+    "spconv": {"conv1.conv": "conv1", "conv1.norm": "bn1", "conv2.conv": "conv2", "conv2.norm": "bn2"},
 }
+_SKIP_LEAVES: Final = {"skip.conv": "downsample.0", "skip.norm": "downsample.1"}
 
 
 def files(run: TrainedRun) -> dict[str, bytes]:
-    """Files of the export, by name."""
+    """Return the files of the export by name."""
     model = run.config.model
-    weights: dict[str, bytes] = {
-        name: torch_file.to_bytes({KEY: to_minkunet(run.weights, model, backend)})
-        for backend, name in WEIGHTS_FILES.items()
+    weights = {
+        name: torch_bytes({KEY: to_minkunet(run.weights, model, backend)}) for backend, name in WEIGHTS_FILES.items()
     }
     return weights | {MODULE_FILE: template(MODULE_FILE), CONFIG_FILE: _config(model).encode()}
 
 
-def read(folder: Path, model: ModelConfig) -> Weights:
-    """The encoder's weights, back from an export."""
-    return from_minkunet(torch_file.read(folder / WEIGHTS_FILES["spconv"])[KEY], model, "spconv")
-
-
 def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weights:
-    """Bring an encoder's weights to the names and layout of MinkUNetBackbone.
+    """Convert an encoder's weights to the names and layout of MinkUNetBackbone.
 
-    Raises UserError for a weight that it has no place for.
+    Raises UserError for a weight that it has no layer for.
     """
-    modules = _modules(model, backend)
+    modules = module_names(model, backend)
     theirs: Weights = {}
     for name, tensor in weights.items():
         module, _, leaf = name.rpartition(".")
         if module not in modules:
             raise UserError(f"{name}: mmdetection3d's MinkUNetBackbone has no such layer; export --to native instead")
-        scaled = tensor.double() * _scale() if name == _FIRST else tensor
+        scaled = tensor.double() * _SCALE if name == _FIRST else tensor
         if leaf == "kernel" and backend == "spconv":
             theirs[f"{PREFIX}{modules[module]}.weight"] = _to_mmcv(scaled)
         else:
@@ -94,34 +73,19 @@ def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weigh
     return theirs
 
 
-def from_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weights:
-    """Invert to_minkunet."""
-    modules = {theirs: ours for ours, theirs in _modules(model, backend).items()}
-    ours: Weights = {}
-    for name, tensor in weights.items():
-        theirs, _, leaf = name.removeprefix(PREFIX).rpartition(".")
-        module = modules[theirs]
-        if tensor.ndim == 5:
-            ours[f"{module}.kernel"] = _from_mmcv(tensor)
-        else:
-            ours[f"{module}.{leaf}"] = tensor
-    ours[_FIRST] = (ours[_FIRST] / _scale()).float()
-    return ours
-
-
 def how_to_load(run: TrainedRun) -> str:
-    """Markdown that tells how to use the export."""
+    """Return Markdown that explains how to use the export."""
     return f"""\
-1. Take over into your config what `{CONFIG_FILE}` says. `load_from` loads the weights; only `decode_head` is missing.
+1. Copy what your config needs from `{CONFIG_FILE}`. `load_from` loads the weights; only `decode_head` is missing.
 2. On spconv, put `{MODULE_FILE}` where Python finds it. Plain `MinkUNetBackbone` loads the same weights, but its
-   voxels at the border of odd grids get nothing from the coarser levels.
+   voxels at the border of odd grids get no features from the coarser levels.
 
 ```python
 {_config(run.config.model)}```
 
-mmdetection3d keeps the first point of each voxel, where pre-training takes means, and rounds, where it takes the floor.
-With the scale in them, the first convolution's weights for x, y, z are small, and AdamW's steps are not: a smaller
-rate for `backbone.conv_input.0` keeps what they have learnt.
+mmdetection3d keeps the first point of each voxel and rounds coordinates; pre-training takes means and floors. With the
+scale in them, the first convolution's weights for x, y, z are small, and AdamW's steps are not: a smaller learning
+rate for `backbone.conv_input.0` preserves what was learnt.
 """
 
 
@@ -153,8 +117,9 @@ model = dict(
 """
 
 
-def _modules(model: ModelConfig, backend: Backend) -> dict[str, str]:
-    conv, block = _CONV_LEAVES[backend], _BLOCK_LEAVES[backend]
+def module_names(model: ModelConfig, backend: Backend) -> dict[str, str]:
+    """Return the name in MinkUNetBackbone of each of our modules with weights."""
+    conv, block = _CONV_LEAVES[backend], _BLOCK_LEAVES[backend] | _SKIP_LEAVES
     stages = range(len(model.encoder_widths))
     pairs = [(f"stem.{i}", f"conv_input.{i}", conv) for i in range(2)]
     for stage in stages:
@@ -168,21 +133,10 @@ def _modules(model: ModelConfig, backend: Backend) -> dict[str, str]:
     return {f"{ours}.{a}": f"{theirs}.{b}" for ours, theirs, leaves in pairs for a, b in leaves.items()}
 
 
-def _scale() -> Tensor:
-    return torch.tensor(INPUT_SCALE, dtype=torch.float32).double()[:, None]
-
-
 def _to_mmcv(kernel: Tensor) -> Tensor:
-    """Layout of mmcv's spconv, which mmdetection3d permutes to spconv 2's [C_out, k, k, k, C_in] on loading."""
+    """Convert to the layout of mmcv's spconv, which mmdetection3d permutes to spconv 2's on loading."""
     if kernel.ndim == 3:
         return to_spconv(kernel, "xyz").permute(1, 2, 3, 4, 0).contiguous()
     # spconv 2 (2.3.8, conv.py) reads the memory of a kernel of 1 as [C_in, C_out], whatever its shape says.
     n_in, n_out = kernel.shape
     return kernel.reshape(n_out, 1, 1, 1, n_in).permute(1, 2, 3, 4, 0).contiguous()
-
-
-def _from_mmcv(weight: Tensor) -> Tensor:
-    layer = weight.permute(4, 0, 1, 2, 3)
-    if layer.shape[1] > 1:
-        return from_spconv(layer, "xyz")
-    return layer.reshape(layer.shape[4], layer.shape[0])

@@ -1,4 +1,4 @@
-"""``MODEL_CARD.md``: what the weights are, how they came about, how to use them, and where they end."""
+"""``MODEL_CARD.md``: what the weights were trained on, how to load them, their input, figures and limitations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ from iscc_lidar.trainer.run.metrics import LoggedStep
 
 CARD_FILE: Final = "MODEL_CARD.md"
 _LAST_ROWS: Final = 10
+_FIGURES: Final = ("prototypes_used", "accuracy", "cosine_same", "cosine_others", "occupancy_accuracy_balanced")
+
+_BATCH_NORM: Final = "Batch norm: eps 1e-5, momentum 0.1. With another eps the same weights give other features."
+
+_LIMITATIONS: Final = """\
+- Trained on one sensor, its mounting height (z is a feature), density and intensities. For another sensor fine-tune all
+  layers, or pre-train on that sensor's sweeps.
+- The voxel size is part of the weights: another voxel size gives other features.
+- The running statistics of the batch norms are those of augmented views (rotated, scaled, points dropped, balls
+  masked). For use without fine-tuning, recompute them on some unaugmented sweeps first."""
 
 
 def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_load: str) -> str:
-    """Write the card of an export, Markdown."""
+    """Return the card of an export, Markdown."""
     sections = {
-        f"Sparse U-Net for LiDAR, {title_of(run.run, run.config)}, for {target}": _summary(run),
         "How to load it": how_to_load,
         "Input": _input(run, scaling),
         "Weights": f"{layout}\n\n{_BATCH_NORM}",
@@ -30,50 +39,30 @@ def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_l
         "Limitations": _limitations(run),
         "Licence": _licence(run),
     }
-    first, *others = sections.items()
-    parts = [f"# {first[0]}\n\n{first[1].strip()}"]
-    parts += [f"## {title}\n\n{text.strip()}" for title, text in others]
+    title = f"# Sparse U-Net for LiDAR, {title_of(run.run, run.config)}, for {target}"
+    parts = [title, _summary(run)]
+    for heading, text in sections.items():
+        parts += [f"## {heading}", text.strip()]
     return "\n\n".join(parts) + "\n"
-
-
-_BATCH_NORM: Final = "Batch norm: eps 1e-5, momentum 0.1. With another eps the same weights give other features."
-
-_LIMITATIONS: Final = """\
-- It knows streets like those it was trained on: one sensor, its mounting height (z is a feature), density and
-  intensities. For another sensor fine-tune all of it, or pre-train on that sensor's sweeps.
-- The voxel size is part of the weights: other voxels, other features.
-- Running statistics of its batch norms are those of augmented views (turned, scaled, points dropped, crops cut out).
-  For use without fine-tuning, average them anew over some whole sweeps first."""
-
-
-def _limitations(run: TrainedRun) -> str:
-    if run.run.task == "pretrain":
-        return f"""\
-- An encoder, not a detector or segmenter: it needs a head and labels. It has not learnt classes.
-{_LIMITATIONS}
-- These are the student's weights. Teacher, heads and prototypes (or queue) are not part of the export."""
-    return f"""\
-- An encoder without the head that it was fine-tuned with: the head is not part of the export.
-{_LIMITATIONS}"""
-
-
-def _origin(run: TrainedRun) -> str:
-    if run.run.task == "pretrain":
-        return f"pre-trained without labels with iscc-lidar, by\n{find_method(run.config.method.name).about}"
-    start = run.run.provenance.get("encoder", "unknown")
-    return f"{title_of(run.run, run.config)} with iscc-lidar. It\nstarted from the encoder: {start}"
 
 
 def _summary(run: TrainedRun) -> str:
     model = run.config.model
     parameters = sum(t.numel() for name, t in run.weights.items() if name.endswith(("kernel", "weight", "bias")))
     return f"""\
-An encoder for sparse voxels of a LiDAR sweep, {_origin(run)}.
+A backbone for the sparse voxels of a LiDAR sweep, {_origin(run)}.
 
-- {parameters:,} parameters; {model.out_channels} features a voxel of {model.voxel_size:g} m.
+- {parameters:,} parameters; {model.out_channels} features per voxel of {model.voxel_size:g} m.
 - A residual U-Net after MinkUNet: stem of {model.stem_width} channels, encoder {_row(model.encoder_widths)} at strides
-  2, 4, 8 and so on, decoder {_row(model.decoder_widths)} on the way back, residual blocks a stage: {model.blocks}.
-- `config.json` says it exactly, and for programs."""
+  2, 4, 8 and so on, decoder {_row(model.decoder_widths)}, residual blocks per stage: {model.blocks}.
+- `config.json` has the exact description, machine-readable."""
+
+
+def _origin(run: TrainedRun) -> str:
+    if run.run.task == "pretrain":
+        return f"pre-trained without labels with iscc-lidar, by\n{find_method(run.config.method.name).about}"
+    start = run.run.provenance.get("encoder", "unknown")
+    return f"{title_of(run.run, run.config)} with iscc-lidar,\nstarting from the backbone: {start}"
 
 
 def _input(run: TrainedRun, scaling: str) -> str:
@@ -95,13 +84,13 @@ def _data(run: TrainedRun) -> str:
     digest = run.run.provenance.get("cache_manifest_sha256", "unknown")
     if run.data is None:
         return f"""\
-The cache was not at hand when this was exported, so the data set is not named here (`iscc-train export --cache` says
-where it lies). SHA-256 of its manifest: `{digest}`."""
+The cache was not found during the export, so the dataset is not named here (give its place by
+`iscc-train export --cache`). SHA-256 of its manifest: `{digest}`."""
     sweeps = sum(sequence.sweeps for sequence in run.data.sequences)
     used = run.run.provenance.get("list of labelled sweeps", "unknown")
     labels = "No labels" if run.run.task == "pretrain" else f"Labels of {used}"
     return f"""\
-Data set `{run.data.dataset}`; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. {labels}.
+Dataset `{run.data.dataset}`; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. {labels}.
 SHA-256 of the cache's manifest: `{digest}`."""
 
 
@@ -128,19 +117,14 @@ Versions: {versions}.
 def _losses(metrics: Sequence[LoggedStep]) -> str:
     rows = metrics[-_LAST_ROWS:]
     if not rows:
-        return "Losses: no metrics.jsonl was there."
-    names = [name for name in rows[-1].figures if name.startswith("loss") or name in _SIGNS]
+        return "Losses: unknown, there was no metrics.jsonl."
     lines = []
-    for name in names:
-        found = (row.figures.get(name) for row in rows)
-        values = [value for value in found if value is not None]
-        if values:
+    for name in rows[-1].figures:
+        values = [value for row in rows if (value := row.figures.get(name)) is not None]
+        if values and (name.startswith("loss") or name in _FIGURES):
             lines.append(f"| {name} | {sum(values) / len(values):.4f} |")
     head = f"Mean over the last {len(rows)} logged steps ({rows[0].step} to {rows[-1].step}):"
     return "\n".join([head, "", "| figure | mean |", "|---|---|", *lines])
-
-
-_SIGNS: Final = ("prototypes_used", "accuracy", "cosine_same", "cosine_others", "occupancy_accuracy_balanced")
 
 
 def _figures(run: TrainedRun) -> str:
@@ -155,16 +139,27 @@ def _figures(run: TrainedRun) -> str:
     if not figures:
         return "None: the run was not evaluated (`iscc-train evaluate`)."
     rows = [f"| {name} | {value:.3f} |" for name, value in figures if isinstance(value, float)]
-    lines = ["Frozen features on unseen streets:", "", "| | |", "|---|---|", *rows]
+    lines = ["Frozen features on unseen sequences:", "", "| | |", "|---|---|", *rows]
     options = run.evaluation.get("options")
     return "\n".join(lines) + (f"\n\nOptions of the evaluation: `{json.dumps(options)}`." if options else "")
 
 
-def _licence(run: TrainedRun) -> str:
-    name = f"`{run.data.dataset}`" if run.data is not None else "the data set above"
+def _limitations(run: TrainedRun) -> str:
+    if run.run.task == "pretrain":
+        return f"""\
+- A backbone, not a detector or segmentation network: it needs a head and labels. It has not learnt classes.
+{_LIMITATIONS}
+- These are the student's weights. Teacher, heads and prototypes (or queue) are not part of the export."""
     return f"""\
-The program is Apache-2.0. Weights inherit the terms of what they were trained on: those of {name}
-(`iscc-preprocess datasets` says where its licence is). Read them before you pass the weights on or use them
+- A backbone without the head that it was fine-tuned with, which is not part of the export.
+{_LIMITATIONS}"""
+
+
+def _licence(run: TrainedRun) -> str:
+    name = f"`{run.data.dataset}`" if run.data is not None else "the dataset above"
+    return f"""\
+The program is Apache-2.0. Weights inherit the terms of the data that they were trained on: those of {name}
+(`iscc-preprocess datasets` shows where to find them). Read them before you pass the weights on or use them
 commercially."""
 
 

@@ -1,17 +1,11 @@
-"""``--to native``: the run's own safetensors, for this package, or for a reader of config.json."""
+"""``--to native``: the run's own safetensors, for this package or any reader of config.json."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-import safetensors
-import safetensors.torch
-
 from iscc_lidar.shared.base.config import to_dict
-from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.export.source import TrainedRun, Weights
-from iscc_lidar.trainer.model.unet import ModelConfig
+from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.run.weights import ENCODER_FILE, to_bytes
 
 LAYOUT: Final = (
@@ -25,22 +19,14 @@ INPUT: Final = "Multiply the features by `times` before the network."
 
 
 def files(run: TrainedRun) -> dict[str, bytes]:
-    """Files of the export, by name."""
+    """Return the files of the export by name."""
     if run.run.task == "pretrain":
         return {ENCODER_FILE: (run.run.folder / ENCODER_FILE).read_bytes()}
     return {ENCODER_FILE: to_bytes(run.weights, {"step": run.step, "model": to_dict(run.config.model)})}
 
 
-def read(folder: Path, model: ModelConfig) -> Weights:
-    """The encoder's weights, back from an export."""
-    try:
-        return safetensors.torch.load_file(folder / ENCODER_FILE)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{folder / ENCODER_FILE}: no readable weights ({error}); export again") from None
-
-
 def how_to_load(run: TrainedRun) -> str:
-    """Markdown that tells how to use the export."""
+    """Return Markdown that explains how to use the export."""
     return f"""\
 With this package (`pip install 'iscc-lidar[train]'`), in this folder:
 
@@ -62,16 +48,16 @@ points = np.fromfile("sweep.bin", np.float32).reshape(-1, 4)  # x, y, z in metre
 points = points[{_in_range(run)}]
 voxels = voxelize(points[:, :3], points[:, 3], model.voxel_size)  # scales the features itself
 with torch.no_grad():
-    features = encoder(*join_voxels([voxels]))  # [V, {run.config.model.out_channels}], a row a voxel
+    features = encoder(*join_voxels([voxels]))  # [V, {run.config.model.out_channels}], one row per voxel
 per_point = features[torch.from_numpy(voxels.of_point)]
 ```
 
-Without it: `config.json` states architecture, layout of the kernels and input.
+Without it: `config.json` describes architecture, kernel layout and input.
 """
 
 
 def _in_range(run: TrainedRun) -> str:
-    """Return the Python expression that selects the points that the network was trained on."""
+    """Return a Python expression for the points in the range that the network was trained on."""
     if run.run.task == "detection":
         grid = run.config.grid
         low, high = (grid.x_min_m, grid.y_min_m, grid.z_min_m), (grid.x_max_m, grid.y_max_m, grid.z_max_m)

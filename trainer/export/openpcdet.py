@@ -5,17 +5,16 @@ OpenPCDet's UNetV2 has strided convolutions of kernel 3 and another decoder. Its
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from iscc_lidar.trainer.export.source import TrainedRun, Weights
+from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import (
     NETWORK_FILE,
     WEIGHTS_FILE,
+    Checkpoint,
     network_files,
     network_options,
     plain_snippet,
-    read_network,
 )
 from iscc_lidar.trainer.model.unet import ModelConfig
 
@@ -23,28 +22,22 @@ LAYOUT: Final = "spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes z, y, x;
 INPUT: Final = "The network multiplies the features by `times` itself: give it metres, as OpenPCDet does."
 MODULE_FILE: Final = "iscc_openpcdet.py"
 CONFIG_FILE: Final = "iscc_config.yaml"
-KEY: Final = "model_state"
-PREFIX: Final = "backbone_3d.network."
+CHECKPOINT: Final = Checkpoint(key="model_state", prefix="backbone_3d.network.", axes="zyx")
 
 
 def files(run: TrainedRun) -> dict[str, bytes]:
-    """Files of the export, by name."""
+    """Return the files of the export by name."""
     config = {CONFIG_FILE: _config(run.config.model).encode()}
-    return network_files(run, MODULE_FILE, KEY, "zyx", PREFIX) | config
-
-
-def read(folder: Path, model: ModelConfig) -> Weights:
-    """The encoder's weights, back from an export."""
-    return read_network(folder, KEY, "zyx", PREFIX)
+    return network_files(run, CHECKPOINT, MODULE_FILE) | config
 
 
 def how_to_load(run: TrainedRun) -> str:
-    """Markdown that tells how to use the export."""
+    """Return Markdown that explains how to use the export."""
     return f"""\
 1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pcdet/models/backbones_3d/`, and add to its `__init__.py`:
    `from .iscc_openpcdet import ISCCUNet`, and `'ISCCUNet': ISCCUNet,` in `__all__`.
-2. Take over into your config what `{CONFIG_FILE}` says, and train with
-   `--pretrained_model .../{WEIGHTS_FILE}`. OpenPCDet skips in silence what does not fit: the log must name no
+2. Copy what your config needs from `{CONFIG_FILE}`, and train with
+   `--pretrained_model .../{WEIGHTS_FILE}`. OpenPCDet silently skips weights that do not fit: the log must name no
    `backbone_3d` weight among those not updated.
 
 ```yaml
@@ -56,7 +49,7 @@ The backbone gives `point_features` and `point_coords`, as UNetV2 does, and the 
 With spconv alone, in this folder:
 
 ```python
-{plain_snippet(run.config.model, "zyx", KEY, PREFIX)}```
+{plain_snippet(run.config.model, CHECKPOINT)}```
 """
 
 

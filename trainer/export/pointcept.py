@@ -6,17 +6,16 @@ the strided one, SPVCNN adds a point branch to ours. Its voxels are (batch, x, y
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from iscc_lidar.trainer.export.source import TrainedRun, Weights
+from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import (
     NETWORK_FILE,
     WEIGHTS_FILE,
+    Checkpoint,
     network_files,
     network_options,
     plain_snippet,
-    read_network,
 )
 from iscc_lidar.trainer.model.unet import ModelConfig
 
@@ -24,28 +23,22 @@ LAYOUT: Final = "spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes x, y, z;
 INPUT: Final = "The network multiplies the features by `times` itself: give it metres, as Pointcept does."
 MODULE_FILE: Final = "iscc_pointcept.py"
 CONFIG_FILE: Final = "iscc_config.py"
-KEY: Final = "state_dict"
-# CheckpointLoader puts "module." before every name and takes it away again without DDP.
-PREFIX: Final = "backbone.network."
+# CheckpointLoader puts "module." before every name and removes it again without DDP.
+CHECKPOINT: Final = Checkpoint(key="state_dict", prefix="backbone.network.", axes="xyz")
 
 
 def files(run: TrainedRun) -> dict[str, bytes]:
-    """Files of the export, by name."""
+    """Return the files of the export by name."""
     config = {CONFIG_FILE: _config(run.config.model).encode()}
-    return network_files(run, MODULE_FILE, KEY, "xyz", PREFIX) | config
-
-
-def read(folder: Path, model: ModelConfig) -> Weights:
-    """The encoder's weights, back from an export."""
-    return read_network(folder, KEY, "xyz", PREFIX)
+    return network_files(run, CHECKPOINT, MODULE_FILE) | config
 
 
 def how_to_load(run: TrainedRun) -> str:
-    """Markdown that tells how to use the export."""
+    """Return Markdown that explains how to use the export."""
     return f"""\
 1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pointcept/models/sparse_unet/`, and add to its `__init__.py`:
    `from .iscc_pointcept import *`
-2. Take over into your config what `{CONFIG_FILE}` says, and name the weights, in the config or as
+2. Copy what your config needs from `{CONFIG_FILE}`, and name the weights, in the config or as
    `-w .../{WEIGHTS_FILE}`. `CheckpointLoader` (in the default hooks) loads them; only `seg_head` is missing.
 
 ```python
@@ -56,7 +49,7 @@ def how_to_load(run: TrainedRun) -> str:
 With spconv alone, in this folder:
 
 ```python
-{plain_snippet(run.config.model, "xyz", KEY, PREFIX)}```
+{plain_snippet(run.config.model, CHECKPOINT)}```
 """
 
 

@@ -1,4 +1,4 @@
-"""The run that an export takes its weights from."""
+"""Read the run whose weights are exported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
-from iscc_lidar.trainer.evaluation.file import read_evaluation
+from iscc_lidar.trainer.evaluation.results import read_evaluation
 from iscc_lidar.trainer.finetune.tasks import read_encoder, read_options
 from iscc_lidar.trainer.run.metrics import LoggedStep
 from iscc_lidar.trainer.run.run import Run, open_run
@@ -21,7 +21,7 @@ Weights = dict[str, Tensor]
 """Tensors of an encoder by the names of its state dict."""
 
 INPUT_SCALE: Final = (*(float(str(s)) for s in POSITION_SCALE), 1.0)
-"""What the encoder expects x, y, z and intensity to be multiplied by: float32, in as few digits as name them."""
+"""Factors of x, y, z and intensity before the encoder: float32, in the fewest digits that identify them."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class TrainedRun:
         config: its options.
         weights: of the encoder, all finite.
         step: of the checkpoint, run.steps when finished.
-        data: manifest of its cache, None where that is missing.
+        data: manifest of its cache, None if the cache was not found.
         metrics: logged steps up to the checkpoint.
-        evaluation: what ``iscc-train evaluate`` wrote to its folder, empty where it has not run.
+        evaluation: figures of ``iscc-train evaluate`` in its folder, empty without.
     """
 
     run: Run
@@ -48,11 +48,11 @@ class TrainedRun:
 
 
 def read_run(path: Path, cache: Path | str | None = None) -> TrainedRun:
-    """Read a run and what is known about it.
+    """Read a run, its metrics and figures.
 
     Args:
         path: folder of the run.
-        cache: where its cache lies now; None takes the place that the run recorded, if it is still there.
+        cache: where its cache is now; None takes the recorded place, if the cache is still there.
 
     Raises:
         UserError: no run, no checkpoint yet, damaged or diverged weights, or another cache than the run's.

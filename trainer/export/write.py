@@ -1,4 +1,4 @@
-"""``iscc-train export``: the folder of an export, whole or not there at all."""
+"""``iscc-train export``: write the folder of an export atomically."""
 
 from __future__ import annotations
 
@@ -10,29 +10,25 @@ from iscc_lidar.shared.base.files import new_folder, write_bytes
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
 from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, describe, is_export
 from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card
-from iscc_lidar.trainer.export.source import TrainedRun, Weights, read_run
-from iscc_lidar.trainer.model.unet import ModelConfig
+from iscc_lidar.trainer.export.source import TrainedRun, read_run
 
 
 class Target(Protocol):
-    """What a module offers that exports to one place."""
+    """Members of a module that exports to one code base."""
 
     @property
     def LAYOUT(self) -> str:
-        """How its tensors are laid out."""
+        """Layout of its tensors."""
 
     @property
     def INPUT(self) -> str:
-        """Who applies the scale of the input features."""
+        """Where the scale of the input features is applied."""
 
     def files(self, run: TrainedRun) -> dict[str, bytes]:
-        """Files of the export, by name."""
-
-    def read(self, folder: Path, model: ModelConfig) -> Weights:
-        """The encoder's weights, back from an export."""
+        """Return the files of the export by name."""
 
     def how_to_load(self, run: TrainedRun) -> str:
-        """Markdown that tells how to use the export."""
+        """Return Markdown that explains how to use the export."""
 
 
 TARGETS: Final[dict[str, Target]] = {
@@ -46,14 +42,14 @@ TARGETS: Final[dict[str, Target]] = {
 def export(
     path: Path, to: str, out: Path | None = None, cache: Path | str | None = None, overwrite: bool = False
 ) -> Path:
-    """Write a run's encoder for a target, with config.json and MODEL_CARD.md beside it.
+    """Write a run's encoder for a target, with config.json and MODEL_CARD.md.
 
     Args:
         path: folder of the run.
         to: one of TARGETS.
         out: folder of the export; None takes RUN/export/TARGET.
-        cache: where the run's cache lies now, for the model card.
-        overwrite: whether an export in ``out`` may be replaced. Anything else there never is.
+        cache: where the run's cache is now, for the model card.
+        overwrite: replace an export in ``out``. Anything else there is never replaced.
 
     Returns:
         The folder written.
@@ -84,4 +80,4 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
     if not out.is_dir() or not is_export(out):
         raise UserError(f"{out}: exists and is no export of this program; choose another --out")
     if not overwrite:
-        raise UserError(f"{out}: holds an export already; add --overwrite to replace it, or choose another --out")
+        raise UserError(f"{out}: contains an export already; add --overwrite to replace it, or choose another --out")

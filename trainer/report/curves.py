@@ -1,4 +1,4 @@
-"""Which curves a run is shown by: panels of series over the step, thinned to what a screen can show."""
+"""Curves of a run: panels of series over the step, thinned to the resolution of a screen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from iscc_lidar.trainer.run.schedule import learning_rate
 # S logged steps, P points of a curve
 
 MOST_POINTS: Final = 300
-"""A curve has at most this many points; longer logs are averaged over stretches of equal length."""
+"""A curve has at most this many points; longer logs are averaged over sections of equal length."""
 SMOOTHING: Final = 0.05
 """The smooth line is the mean over this share of the log, centred; at least five logged steps."""
 
@@ -30,7 +30,7 @@ class Series:
     """One curve.
 
     Attributes:
-        run: position of its run among those shown; name: what it is within its panel.
+        run: position of its run among those shown; name: its name within the panel.
         step: float64 [P]; low, high: float64 [P], range of the raw values there; mean: float64 [P], smoothed.
         last: mean over the last tenth of the log, as in the verdicts.
     """
@@ -46,9 +46,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small chart: its series, and levels worth knowing as (value, what it is).
+    """One small chart: its series, and reference levels as (value, name).
 
-    The axis reaches over ``bounds`` at least. ``resting`` stands beside the title instead of the last values.
+    The axis covers at least ``bounds``. ``resting`` is shown next to the title instead of the last values.
     """
 
     title: str
@@ -68,30 +68,30 @@ class _Plan:
 
 
 _PLANS: Final = (
-    _Plan("Loss", "weighted sum of its parts", (("loss", "loss"),)),
+    _Plan("Loss", "weighted sum of its terms", (("loss", "loss"),)),
     _Plan("Global clustering", "cross-entropy to the teacher's prototypes", (("loss_global", "loss"),)),
     _Plan("Local contrast", "InfoNCE over the groups of a scene", (("loss_local", "loss"),)),
     _Plan(
         "Contrast",
-        "InfoNCE; what it is for features that tell nothing",
+        "InfoNCE; its value for uninformative features",
         (("loss_contrast", "loss"), ("guessing", "guessing")),
     ),
     _Plan("Occupancy", "binary cross-entropy of the queries", (("loss_occupancy", "loss"),)),
     _Plan(
         "Occupancy accuracy",
-        "share of right answers to the queries",
+        "share of queries predicted right",
         (("occupancy_accuracy_occupied", "occupied"), ("occupancy_accuracy_free", "free")),
         (0, 1),
     ),
     _Plan(
         "Cosine of group features",
-        "one view's to the other's: of the same group, of others",
+        "between the two views: of the same group, of different groups",
         (("cosine_same", "same"), ("cosine_others", "others")),
         (0, 1),
     ),
     _Plan("Prototypes used", "nearest to at least one recent region", (("prototypes_used", "used"),)),
     _Plan("Agreement", "groups with the same prototype for student and teacher", (("agreement", "share"),), (0, 1)),
-    _Plan("Gradient norm", "before it is shortened", (("gradient_norm", "norm"),), (0, 0)),
+    _Plan("Gradient norm", "before clipping", (("gradient_norm", "norm"),), (0, 0)),
 )
 _SHOWN_ELSEWHERE: Final = frozenset(name for plan in _PLANS for name, _ in plan.columns) | {
     "occupancy_accuracy",
@@ -100,7 +100,7 @@ _SHOWN_ELSEWHERE: Final = frozenset(name for plan in _PLANS for name, _ in plan.
 
 
 def panels(runs: Sequence[RunRecord]) -> list[Panel]:
-    """All panels of the first run, with those of the others in them, in a fixed order."""
+    """Return all panels of the runs, in a fixed order."""
     known = [_panel(plan, runs) for plan in _PLANS]
     others = sorted({name for run in runs for name in run.figures} - _SHOWN_ELSEWHERE)
     extra = [_panel(_Plan(name.replace("_", " ").capitalize(), "as logged", ((name, name),)), runs) for name in others]
@@ -108,7 +108,7 @@ def panels(runs: Sequence[RunRecord]) -> list[Panel]:
 
 
 def thin(run: int, name: str, step: NDArray[np.int64], values: NDArray[np.float64], last: float) -> Series:
-    """Smooth and thin a logged figure [S]; gaps (NaN) are left out."""
+    """Smooth and thin a logged figure [S], without its gaps (NaN)."""
     there = np.isfinite(values)
     step, values = step[there], values[there]
     parts = np.array_split(np.arange(len(values)), min(len(values), MOST_POINTS)) if len(values) else []
@@ -125,7 +125,7 @@ def thin(run: int, name: str, step: NDArray[np.int64], values: NDArray[np.float6
 
 
 def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Mean over ``width`` values [S] around each, over those that there are near the ends."""
+    """Return the mean over ``width`` values [S] around each; fewer near the ends."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))
     low, high = np.maximum(place - width // 2, 0), np.minimum(place + (width - 1) // 2 + 1, len(values))
@@ -148,11 +148,11 @@ def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:
     if chance is not None:
         return ((chance, "guessing"),)
     if column.startswith("occupancy_accuracy"):
-        return ((0.5, "a coin"),)
+        return ((0.5, "guessing"),)
     if column == "prototypes_used" and isinstance(run.config, IsccConfig):
         return ((run.config.prototypes.count, "all"),)
     if column == "gradient_norm" and run.config.train.clip_norm > 0:
-        return ((run.config.train.clip_norm, "shortened above"),)
+        return ((run.config.train.clip_norm, "clipped above"),)
     return ()
 
 
@@ -198,7 +198,7 @@ def _by_schedule(number: int, name: str, run: RunRecord, value_at: Callable[[int
 
 
 def value_range(panel: Panel) -> tuple[float, float]:
-    """Range of a panel's axis: all smooth values and levels, and raw ones but for the outermost percent."""
+    """Return the range of a panel's axis: all smooth values and levels, logged ones without the outermost percent."""
     raw = np.concatenate([np.concatenate([s.low, s.high]) for s in panel.series])
     smooth = np.concatenate([s.mean for s in panel.series])
     levels = [value for value, _ in panel.levels]

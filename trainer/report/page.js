@@ -22,7 +22,7 @@ function show(step) {
     for (const series of chart.series) {
       const at = nearest(series.step, step);
       const mark = document.createElement("i");
-      mark.className = series.kind;
+      mark.className = series.color;
       const value = document.createElement("b");
       value.textContent = short(series.mean[at]);
       value.title = `as logged: ${short(series.raw[at])}`;
@@ -30,7 +30,7 @@ function show(step) {
       const raw = alone ? ` (${short(series.raw[at])})` : "";
       chart.output.append(series.name ? ` ${series.name} ` : " ", mark, value, raw);
     }
-    const x = step / chart.steps * chart.inner;
+    const x = chart.left + step / chart.steps * chart.inner;
     chart.cursor.setAttribute("x1", x);
     chart.cursor.setAttribute("x2", x);
     chart.cursor.style.visibility = "visible";
@@ -47,7 +47,7 @@ function rest() {
 for (const chart of charts) {
   chart.svg.addEventListener("pointermove", (event) => {
     const box = chart.svg.getBoundingClientRect();
-    const share = ((event.clientX - box.left) / box.width - chart.left) / chart.width;
+    const share = ((event.clientX - box.left) / box.width * chart.width - chart.left) / chart.inner;
     show(Math.min(Math.max(share, 0), 1) * chart.steps);
   });
   chart.svg.addEventListener("pointerleave", rest);

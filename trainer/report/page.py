@@ -1,4 +1,4 @@
-"""The page: parts in their order, around a style sheet and a script that lie beside this module."""
+"""The page: sections in their order, with the style sheet and the script next to this module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any, Final
 
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
-from iscc_lidar.trainer.report.chart import draw, number
+from iscc_lidar.trainer.report.chart import SERIES_COLORS, draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
 from iscc_lidar.trainer.report.health import verdicts
 from iscc_lidar.trainer.report.record import RunRecord
@@ -18,7 +18,7 @@ _MARKS: Final = {"good": "✓", "watch": "!", "bad": "✕", "unknown": "?"}
 
 
 def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str:
-    """A whole HTML document from its head matter and its sections, (anchor, heading, HTML) each."""
+    """Build the HTML document from the HTML of its header and its sections, each (anchor, heading, HTML)."""
     files = resources.files("iscc_lidar.trainer.report")
     style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     links = "".join(f'<a href="#{anchor}">{escape(heading)}</a>' for anchor, heading, _ in sections)
@@ -32,8 +32,8 @@ def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str
     )
 
 
-def headline(run: RunRecord, data_set: str, recipe: str, changed: int, parameters: int) -> str:
-    """Name and state of the run, and its figures at a glance."""
+def headline(run: RunRecord, dataset: str, recipe: str, changed: int, parameters: int) -> str:
+    """Return the header: name and state of the run, and its main figures."""
     train = run.config.train
     state = "finished" if run.finished else "not finished"
     variant = f", {changed} option{'s' * (changed != 1)} changed" if changed else ""
@@ -41,20 +41,20 @@ def headline(run: RunRecord, data_set: str, recipe: str, changed: int, parameter
     tiles = [
         (f"{run.steps_done:,}", f"of {run.run.steps:,} steps"),
         (f"{run.steps_done * train.batch_size:,}", f"{'pairs of ' * paired}sweeps seen"),
-        (_short(parameters), "encoder parameters"),
+        (_short(parameters), "backbone parameters"),
         *_final_figures(run),
     ]
     shown = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in tiles)
     return (
         f'<p class="kind">{escape(run.title[0].upper() + run.title[1:])}</p>'
         f'<h1>{escape(run.name)} <span class="state {state.split()[0]}">{state}'
-        f"</span></h1><p>{escape(data_set)} · recipe <code>{escape(recipe)}</code>{variant} · seed {train.seed}</p>"
+        f"</span></h1><p>{escape(dataset)} · recipe <code>{escape(recipe)}</code>{variant} · seed {train.seed}</p>"
         f'<div class="tiles">{shown}</div>'
     )
 
 
 def health_section(run: RunRecord, remarks: Sequence[str]) -> str:
-    """Verdicts, and what could not be shown."""
+    """Return the verdicts, and remarks on what is missing."""
     rows = "".join(
         f'<li class="{v.status}"><i>{_MARKS[v.status]}</i><div><b>{escape(v.about)}</b> {escape(v.finding)}'
         f"<small>{escape(v.rule)}</small></div></li>"
@@ -62,44 +62,46 @@ def health_section(run: RunRecord, remarks: Sequence[str]) -> str:
     )
     rows += "".join(f'<li class="watch"><i>!</i><div>{escape(remark)}</div></li>' for remark in remarks)
     return (
-        f'<ul class="health">{rows}</ul><p class="note">These tell a broken run from a working one. What the features '
-        "are worth is measured by <code>iscc-train evaluate</code> and by fine-tuning.</p>"
+        f'<ul class="health">{rows}</ul><p class="note">These checks detect a broken run. The quality of the '
+        "features is measured by <code>iscc-train evaluate</code> and by fine-tuning.</p>"
     )
 
 
 def curve_section(runs: Sequence[RunRecord]) -> str:
-    """All curves of the runs, in small multiples."""
+    """Return all curves of the runs, one chart per figure."""
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{n}. {name}" for n, name in enumerate(names, start=1)]
     steps = max(run.run.steps for run in runs)
     charts = "".join(draw(panel, steps, len(runs) > 1) for panel in panels(runs))
-    key = "".join(f'<span class="chip"><i class="c{n}"></i>{escape(name)}</span>' for n, name in enumerate(names))
+    key = "".join(
+        f'<span class="chip"><i class="c{n % SERIES_COLORS}"></i>{escape(name)}</span>' for n, name in enumerate(names)
+    )
     legend = f'<p class="legend">{key}</p>' if len(runs) > 1 else ""
     lines = len(runs[0].step)
-    pale = "the pale line is as logged; where the log is too long to draw, a pale area is its range"
+    pale = "; the pale line or, for a long log, the pale range are the logged values"
     return (
-        f"<p>{lines:,} logged steps. The strong line is the mean over {SMOOTHING:.0%} of the log, centred"
-        f"{'' if len(runs) > 1 else '; ' + pale}. The figure beside a title is the mean over the last tenth. The "
-        "outermost percent of spikes may lie beyond an axis.</p>"
+        f"<p>{lines:,} logged steps. The strong line is a centred mean over {SMOOTHING:.0%} of the log"
+        f"{'' if len(runs) > 1 else pale}. The figure next to a title is the mean over the last tenth. The outermost "
+        "percent of the values may lie outside the axes.</p>"
         f'{legend}<div class="charts">{charts}</div>'
     )
 
 
 def evaluation_section(run: RunRecord) -> str:
-    """The figures of ``iscc-train evaluate``."""
+    """Return the scores that ``iscc-train evaluate`` has saved."""
     tables = [_probe_table(run.evaluation, "linear_probe", "linear probe")]
     tables.append(_probe_table(run.evaluation, "neighbour_probe", "nearest neighbours"))
     grouping = run.evaluation.get("grouping", {})
     if grouping:
-        head = ("clusters of groups, mIoU without ground", "named on what is scored", "named on other streets")
+        head = ("clusters of groups, mIoU without ground", "named on the scored sweeps", "named on other sequences")
         tables.append(_table(head, [(name, *_majority(scores)) for name, scores in grouping.items()]))
     occupancy = run.evaluation.get("occupancy", {})
     if occupancy:
         scores = [(name, row.get("accuracy"), row.get("balanced")) for name, row in occupancy.items()]
         tables.append(_table(("occupancy", "accuracy", "balanced"), scores))
-    said = "On streets of another cache, as <code>iscc-train evaluate</code> left it in the run's folder."
-    return f'<p>{said}</p><div class="tables">{"".join(tables)}</div>'
+    source = "On sequences of another cache, as saved in the run folder by <code>iscc-train evaluate</code>."
+    return f'<p>{source}</p><div class="tables">{"".join(tables)}</div>'
 
 
 def _probe_table(evaluation: Mapping[str, Any], key: str, title: str) -> str:
@@ -115,7 +117,7 @@ def _probe_table(evaluation: Mapping[str, Any], key: str, title: str) -> str:
 
 
 def _majority(scores: Mapping[str, Any]) -> tuple[object, object]:
-    """Clusters named by majority, scored on all points."""
+    """Return scores on all points of clusters named by their majority class on val and on train."""
     named = scores.get("many_to_one", {})
     on_val, on_train = (named.get(source, {}).get("all", {}).get("miou_objects") for source in ("val", "train"))
     return on_val, on_train

@@ -1,177 +1,161 @@
-"""Pictures of sweeps and groups as RGB arrays, drawn by numpy."""
+"""Pictures of sweeps and groups, drawn onto a panel that fills its figure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import base64
+import io
+from html import escape
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND
-from iscc_lidar.trainer.evaluation.hidden_answers import HiddenAnswers
-from iscc_lidar.trainer.report.color import GROUP_COLORS, group_palette
-from iscc_lidar.trainer.report.look import Look
+from iscc_lidar.shared.base.palettes import DARK_GREY, FREE, LIGHT_GREY, MID_GREY, OCCUPIED, distinct_colors
+from iscc_lidar.shared.base.picture import DPI, Extent, dots, new_figure
+from iscc_lidar.trainer.evaluation.occupancy import MaskedPredictions
+from iscc_lidar.trainer.report.inspect_sweeps import InspectedSweep
 
-# N points, C prototypes; images are uint8 [height, width, 3]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-Image = NDArray[np.uint8]
+# N points, C prototypes
 
 SWEEP_PIXELS: Final = 800
 """Width of a sweep's picture."""
 CROP_PIXELS: Final = (96, 144)
 """Height and width of a group's picture."""
 HIDDEN_PIXELS: Final = 220
+_MARGIN: Final = 6
+"""Pixels left free around a group."""
 _MANY: Final = 200
 """A group of more points is drawn with smaller dots."""
-BACKGROUND: Final = (16, 20, 24)
-_GROUND: Final = (44, 52, 60)
-_GREY: Final = (86, 97, 108)
-_LIGHT: Final = (150, 160, 170)
-OCCUPIED_COLOR: Final = (255, 156, 61)
-FREE_COLOR: Final = (78, 163, 255)
+_DOT, _BLOCK, _DISC, _CROSS = 2.1, 4.8, 14.0, 26.0
+"""Areas of dots and marks in square points: about 2, 3, 5 and 7 pixels wide."""
 
 
-def _offsets(pattern: str) -> NDArray[np.int64]:
-    rows = pattern.split("/")
-    marked = np.argwhere(np.array([list(row) for row in rows]) == "#")
-    return marked - len(rows) // 2
+def new_panel(width: int, height: int) -> Axes:
+    """Begin a picture of this size in pixels."""
+    figure = new_figure(width / DPI, height / DPI, layout=None)
+    panel = figure.add_axes((0, 0, 1, 1))
+    panel.set_axis_off()
+    return panel
 
 
-_DOT: Final = _offsets("##/##")
-_BLOCK: Final = _offsets("###/###/###")
-_DISC: Final = _offsets(".###./#####/#####/#####/.###.")
-_CROSS: Final = _offsets("##...##/###.###/.#####./..###../.#####./###.###/##...##")
+def image_tag(panel: Axes, alt: str) -> str:
+    """Write a picture as an <img> with a PNG in it, and clear it for the next one, since a new panel takes 8 ms.
+
+    Without anti-aliasing a picture has few colours: indexed, its PNG is a third of the size.
+    """
+    from PIL import Image
+
+    canvas = panel.figure.canvas
+    width, height = canvas.get_width_height()
+    pixels, data = io.BytesIO(), io.BytesIO()
+    for drawn in panel.collections:
+        drawn.set_antialiased(False)
+    canvas.print_figure(pixels, format="rgba")
+    for drawn in list(panel.collections):
+        drawn.remove()
+    image = Image.frombytes("RGBA", (width, height), pixels.getvalue()).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(data, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What of a sweep is shown from above: x from -reach_m to reach_m, y from low_m to high_m."""
-
-    reach_m: float
-    low_m: float
-    high_m: float
-
-    @property
-    def pixels_per_m(self) -> float:
-        """Scale."""
-        return SWEEP_PIXELS / (2 * self.reach_m)
-
-    @property
-    def height(self) -> int:
-        """Rows of the picture."""
-        return max(int((self.high_m - self.low_m) * self.pixels_per_m), 1)
-
-    def place(self, xyz: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Row and column of points [n, 3]: x to the right, y up."""
-        return (self.high_m - xyz[:, 1]) * self.pixels_per_m, (xyz[:, 0] + self.reach_m) * self.pixels_per_m
-
-
-def frame_of(look: Look, reach_m: float) -> Frame:
-    """Frame with the sensor in the middle of its width and, in height, 98 % of the grouped points within reach."""
-    inside = (look.label >= 0) & (np.abs(look.xyz[:, :2]) <= reach_m).all(axis=1)
-    low, high = np.percentile(look.xyz[inside, 1], [1, 99]) if inside.any() else (-reach_m, reach_m)
+def view_of(sweep: InspectedSweep, reach_m: float) -> Extent:
+    """Return a view with the sensor in the middle of its width and, in height, 98 % of the grouped points in reach."""
+    inside = (sweep.label >= 0) & (np.abs(sweep.xyz[:, :2]) <= reach_m).all(axis=1)
+    low, high = np.percentile(sweep.xyz[inside, 1], [1, 99]) if inside.any() else (-reach_m, reach_m)
     low, high = min(float(low) - 2, -reach_m / 4), max(float(high) + 2, reach_m / 4)
-    return Frame(reach_m, max(low, -reach_m), min(high, reach_m))
+    return Extent(-reach_m, reach_m, max(low, -reach_m), min(high, reach_m))
 
 
-def draw_groups(look: Look, frame: Frame) -> Image:
-    """From above, x to the right, a colour a group; ground dark, points of no group grey."""
-    colors = np.full((len(look.label), 3), _GREY, np.uint8)
-    colors[look.label == GROUND] = _GROUND
-    grouped = look.label >= 0
-    colors[grouped] = group_palette()[look.label[grouped] % GROUP_COLORS]
-    return _from_above(look, colors, frame)
+def view_panel(view: Extent) -> Axes:
+    """Begin a picture of a view from above."""
+    panel = new_panel(SWEEP_PIXELS, max(int(SWEEP_PIXELS * view.aspect), 1))
+    panel.set(xlim=(view.x_min_m, view.x_max_m), ylim=(view.y_min_m, view.y_max_m))
+    return panel
 
 
-def draw_group_prototypes(look: Look, palette: NDArray[np.uint8], frame: Frame) -> Image:
-    """From above, each group in the colour [C, 3] of its nearest prototype; all else grey."""
-    colors = np.full((len(look.label), 3), _GREY, np.uint8)
-    colors[look.label == GROUND] = _GROUND
-    inside = np.isin(look.label, look.group)
-    colors[inside] = palette[look.prototype[np.searchsorted(look.group, look.label[inside])]]
-    return _from_above(look, colors, frame)
+def draw_groups(panel: Axes, sweep: InspectedSweep) -> None:
+    """Draw a sweep from above, each group in its own colour; ground dark, points of no group grey."""
+    grouped = sweep.label >= 0
+    _draw_in_grey(panel, sweep)
+    _draw_by_height(panel, sweep.xyz[grouped], distinct_colors(sweep.label[grouped]))
 
 
-def draw_point_prototypes(look: Look, palette: NDArray[np.uint8], frame: Frame) -> Image:
-    """From above, every point in the colour [C, 3] of its own voxel's nearest prototype."""
-    return _from_above(look, palette[look.point_prototype], frame)
+def draw_group_prototypes(panel: Axes, sweep: InspectedSweep, palette: NDArray[np.float64]) -> None:
+    """Draw a sweep from above, each group in the colour [C, 3] of its nearest prototype; all else grey."""
+    inside = np.isin(sweep.label, sweep.group)
+    nearest = sweep.prototype[np.searchsorted(sweep.group, sweep.label[inside])]
+    _draw_in_grey(panel, sweep)
+    _draw_by_height(panel, sweep.xyz[inside], palette[nearest])
 
 
-def draw_answers(look: Look, answers: HiddenAnswers, frame: Frame) -> Image:
-    """From above: what the network saw in grey, and its answers; see mark_answers."""
-    colors = np.full((len(look.label), 3), _GREY, np.uint8)
-    colors[look.label == GROUND] = _GROUND
-    image = _from_above(look, colors, frame)
-    place = frame.place(answers.xyz)
-    mark_answers(image, *place, answers.occupied, answers.answer)
-    return image
+def draw_point_prototypes(panel: Axes, sweep: InspectedSweep, palette: NDArray[np.float64]) -> None:
+    """Draw a sweep from above, every point in the colour [C, 3] of its own voxel's nearest prototype."""
+    _draw_by_height(panel, sweep.xyz, palette[sweep.point_prototype])
 
 
-def draw_hidden_crop(look: Look, answers: HiddenAnswers, crop: int) -> Image:
-    """One crop from the side, the sensor to the left, z up: what was seen grey, what was hidden light, the answers."""
-    crops = answers.crops
+def draw_answers(panel: Axes, sweep: InspectedSweep, answers: MaskedPredictions) -> None:
+    """Draw a sweep from above in grey, and the network's predictions; see mark_answers."""
+    _draw_in_grey(panel, sweep)
+    mark_answers(panel, answers.xyz, answers.occupied, answers.predicted)
+
+
+def draw_hidden_crop(panel: Axes, sweep: InspectedSweep, answers: MaskedPredictions, crop: int) -> None:
+    """Draw a masked ball from the side, sensor to the left, z up: visible points grey, masked ones light."""
+    crops = answers.balls
     centre = crops.centre[crop]
     reach = float(crops.radius[crop]) * 1.5
     ahead = centre[:2] / max(float(np.linalg.norm(centre[:2])), 1e-6)
-    image = _blank(HIDDEN_PIXELS, HIDDEN_PIXELS)
-    scale = HIDDEN_PIXELS / (2 * reach)
 
-    def place(xyz: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        offset = xyz - centre
-        return (reach - offset[:, 2]) * scale, (offset[:, :2] @ ahead + reach) * scale
+    def from_side(xyz: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([(xyz - centre)[:, :2] @ ahead, xyz[:, 2] - centre[2]], axis=1)
 
-    # Only a slice as thick as the crop: what lies beside it would cover it.
-    near = (np.abs(look.xyz - centre) <= reach).all(axis=1)
-    _stamp(image, *place(look.xyz[near & crops.visible]), _GREY, _DOT)
-    _stamp(image, *place(look.xyz[near & ~crops.visible]), _LIGHT, _DOT)
-    mine = answers.crop == crop
-    mark_answers(image, *place(answers.xyz[mine]), answers.occupied[mine], answers.answer[mine])
-    return image
+    panel.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    # Only a slice as thick as the ball: what lies next to it would cover it.
+    near = (np.abs(sweep.xyz - centre) <= reach).all(axis=1)
+    dots(panel, from_side(sweep.xyz[near & crops.visible]), MID_GREY, _DOT, "s")
+    dots(panel, from_side(sweep.xyz[near & ~crops.visible]), LIGHT_GREY, _DOT, "s")
+    mine = answers.ball == crop
+    mark_answers(panel, from_side(answers.xyz[mine]), answers.occupied[mine], answers.predicted[mine])
 
 
 def mark_answers(
-    image: Image,
-    row: NDArray[np.float32],
-    column: NDArray[np.float32],
-    occupied: NDArray[np.bool_],
-    answer: NDArray[np.bool_],
+    panel: Axes, places: NDArray[np.float32], occupied: NDArray[np.bool_], answer: NDArray[np.bool_]
 ) -> None:
-    """Mark queries: occupied ones orange, free ones blue; a disc where the answer is right, a cross where wrong."""
-    for right, shape in ((True, _DISC), (False, _CROSS)):
-        for truth, color in ((True, OCCUPIED_COLOR), (False, FREE_COLOR)):
-            chosen = (occupied == truth) & ((answer == occupied) == right)
-            _stamp(image, row[chosen], column[chosen], color, shape)
+    """Mark queries [Q, 2 or 3]: occupied orange, free blue; a disc where the prediction is right, a cross if wrong."""
+    for truth, color in ((True, OCCUPIED), (False, FREE)):
+        right, wrong = (places[(occupied == truth) & ((answer == occupied) == good)] for good in (True, False))
+        dots(panel, right, color, _DISC)
+        panel.scatter(wrong[:, 0], wrong[:, 1], _CROSS, color, marker="x", linewidths=1.4, zorder=2)
 
 
-def draw_side_view(look: Look, group: int, color: NDArray[np.uint8]) -> Image:
-    """The group at position ``group`` of the look, along its length, z up, filling the picture; nearer is brighter.
+def draw_side_view(panel: Axes, sweep: InspectedSweep, group: int, color: NDArray[np.float64]) -> None:
+    """Draw the group at position ``group`` along its length, z up, filling the picture; nearer points are brighter.
 
     Small groups are not drawn larger than if they were 2 m long and 1.3 m high.
     """
-    xyz = look.xyz[look.label == look.group[group]]
+    xyz = sweep.xyz[sweep.label == sweep.group[group]]
     along, across = side_axes(xyz)
     flat = xyz[:, :2] - xyz[:, :2].mean(axis=0)
     u, depth, z = flat @ along, flat @ across, xyz[:, 2] - xyz[:, 2].min()
     height, width = CROP_PIXELS
-    image = _blank(height, width)
-    scale = min((width - 12) / max(float(np.ptp(u)), 2.0), (height - 12) / max(float(z.max()), 1.3))
-    row, column = height - 6 - z * scale, width / 2 + (u - (u.max() + u.min()) / 2) * scale
+    wide, high = width - 2 * _MARGIN, height - 2 * _MARGIN
+    pixel_m = max(max(float(np.ptp(u)), 2.0) / wide, max(float(z.max()), 1.3) / high)
+    middle = float(u.max() + u.min()) / 2
+    panel.set(xlim=(middle - width / 2 * pixel_m, middle + width / 2 * pixel_m))
+    panel.set(ylim=(-_MARGIN * pixel_m, (height - _MARGIN) * pixel_m))
     near = 1 - (depth - depth.min()) / max(float(np.ptp(depth)), 1e-6)
     shade = (0.55 + 0.15 * np.rint(near * 3))[:, None]
     order = np.argsort(near, kind="stable")
-    _stamp(
-        image,
-        row[order],
-        column[order],
-        (color * shade).clip(0, 255).astype(np.uint8)[order],
-        _DOT if len(xyz) > _MANY else _BLOCK,
-    )
-    return image
+    dots(panel, np.stack([u, z], axis=1)[order], (color * shade)[order], _DOT if len(xyz) > _MANY else _BLOCK, "s")
 
 
 def side_axes(xyz: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Horizontal unit vectors along and across points [n, 3], as the sensor at the origin sees them.
+    """Return horizontal unit vectors along and across points [n, 3], as seen from the sensor at the origin.
 
     ``along`` is the first principal axis and points to the sensor's right, ``across`` away from the sensor.
     """
@@ -184,37 +168,19 @@ def side_axes(xyz: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np
     return np.array([across[1], -across[0]]), across
 
 
-def group_size(look: Look, group: int) -> tuple[float, float, int]:
-    """Length along ``side_axes`` and height of a group, metres, and its points."""
-    xyz = look.xyz[look.label == look.group[group]]
+def group_size(sweep: InspectedSweep, group: int) -> tuple[float, float, int]:
+    """Return length along ``side_axes`` and height of a group, metres, and its number of points."""
+    xyz = sweep.xyz[sweep.label == sweep.group[group]]
     return float(np.ptp(xyz[:, :2] @ side_axes(xyz)[0])), float(np.ptp(xyz[:, 2])), len(xyz)
 
 
-def _from_above(look: Look, colors: NDArray[np.uint8], frame: Frame) -> Image:
-    image = _blank(frame.height, SWEEP_PIXELS)
-    order = np.lexsort((look.xyz[:, 2], look.label >= 0))  # groups over the rest, then the higher over the lower
-    _stamp(image, *frame.place(look.xyz[order]), colors[order], _DOT)
-    return image
+def _draw_in_grey(panel: Axes, sweep: InspectedSweep) -> None:
+    ground = sweep.label == GROUND
+    dots(panel, sweep.xyz[ground], DARK_GREY, _DOT, "s")
+    dots(panel, sweep.xyz[~ground], MID_GREY, _DOT, "s")
 
 
-def _blank(height: int, width: int) -> Image:
-    return np.full((height, width, 3), BACKGROUND, np.uint8)
-
-
-def _stamp(
-    image: Image,
-    row: NDArray[np.floating],
-    column: NDArray[np.floating],
-    color: tuple[int, int, int] | NDArray[np.uint8],
-    shape: NDArray[np.int64],
-) -> None:
-    """Put a shape, offsets [m, 2] in pixels, at each place; of several at one pixel the last one shows."""
-    at = np.stack([np.floor(row), np.floor(column)], axis=1).astype(np.int64)
-    pixels = (at[:, None] + shape).reshape(-1, 2)
-    fill = np.broadcast_to(np.asarray(color, np.uint8), (len(at), 3)).repeat(len(shape), axis=0)
-    inside = ((pixels >= 0) & (pixels < image.shape[:2])).all(axis=1)
-    pixels, fill = pixels[inside], fill[inside]
-    # numpy leaves open which of several writes to one place wins: keep the last of each.
-    flat = pixels[:, 0] * image.shape[1] + pixels[:, 1]
-    unique, last = np.unique(flat[::-1], return_index=True)
-    image.reshape(-1, 3)[unique] = fill[::-1][last]
+def _draw_by_height(panel: Axes, xyz: NDArray[np.float32], colors: NDArray[np.float64]) -> None:
+    """Draw points [n, 3] from above, each in its colour [n, 3], the higher over the lower."""
+    order = np.argsort(xyz[:, 2], kind="stable")
+    dots(panel, xyz[order], colors[order], _DOT, "s")

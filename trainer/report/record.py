@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.trainer.evaluation.file import read_evaluation
+from iscc_lidar.trainer.evaluation.results import read_evaluation
 from iscc_lidar.trainer.finetune.tasks import read_options, title_of, weight_file
 from iscc_lidar.trainer.run.checkpoint import CHECKPOINT_FILE
 from iscc_lidar.trainer.run.metrics import METRICS_FILE, LoggedStep

@@ -12,14 +12,14 @@ from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.palettes import prototype_colors
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.student import Student
 from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
-from iscc_lidar.trainer.report.color import prototype_palette
-from iscc_lidar.trainer.report.look import look_around
+from iscc_lidar.trainer.report.inspect_sweeps import inspect_sweeps
 from iscc_lidar.trainer.report.options import nearest_recipe
 from iscc_lidar.trainer.report.page import curve_section, evaluation_section, headline, health_section, page
 from iscc_lidar.trainer.report.prototype_section import prototype_section
@@ -33,14 +33,14 @@ Section = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """How much is looked at and shown."""
+    """How much is inspected and shown."""
 
-    sweeps: int = option(24, "sweeps of the cache that the network looks at, evenly spread; 0 takes all")
+    sweeps: int = option(24, "sweeps of the cache that the network is applied to, evenly spread; 0 takes all")
     drawn: int = option(4, "of these, sweeps that are drawn; each adds about 0.2 MB to the page")
     reach_m: float = option(40.0, "half the width of a drawn sweep, metres")
     cards: int = option(12, "prototypes shown at once; the others are folded in")
     examples: int = option(4, "groups shown of each prototype")
-    seed: int = option(0, "seed of the choice of sweeps and crops")
+    seed: int = option(0, "seed of the choice of sweeps and masked balls")
 
     def __post_init__(self) -> None:
         if self.reach_m <= 0 or min(self.sweeps, self.drawn, self.cards, self.examples) < 0:
@@ -52,17 +52,17 @@ def write_report(
 ) -> None:
     """Write the page on a run.
 
-    The same run, cache and options give the same bytes on one machine; the page holds no date.
+    The same run, cache and options give the same bytes on one machine; the page has no date.
 
     Args:
         run: folder of a run, finished or not.
-        cache: whose sweeps are shown; None takes the one that the run was made from, if it is still there.
+        cache: its sweeps are shown; None takes the cache that the run was trained on, if it still exists.
         out: the page to write.
         config: how much is shown.
-        compare: folders of other runs, whose curves are drawn over the run's own.
+        compare: folders of other runs, whose curves are drawn into the same charts.
 
     Raises:
-        UserError: no run in a folder, a damaged file there, or no cache at ``cache``.
+        UserError: no run in a folder, a damaged file there, no cache at ``cache``, or no matplotlib.
     """
     records = [read_record(folder) for folder in (run, *compare)]
     record = records[0]
@@ -72,7 +72,7 @@ def write_report(
     changed = sum(o.differs and o.matters and o.key != "train.seed" for o in options)
     head = headline(
         record,
-        data_set=str(record.provenance.get("dataset", "data set not known")),
+        dataset=str(record.provenance.get("dataset", "unknown dataset")),
         recipe=" + ".join(recipes) or "defaults",
         changed=changed,
         parameters=sum(p.numel() for p in encoder.parameters()),
@@ -88,18 +88,18 @@ def write_report(
 
 
 def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None, tuple[str, ...]]:
-    """The cache to look at, and what must be said about it. Raises UserError only where one was asked for."""
+    """Open the cache to show, and list remarks on it. Raises UserError only where ``given`` is not a cache."""
     recorded = run.provenance.get("cache")
     if given is None and recorded is None:
-        return None, ("The run does not say which cache it was made from: no pictures. Add --cache CACHE.",)
+        return None, ("No pictures: the run does not record its cache. Add --cache CACHE.",)
     path = given or str(recorded)
     if given is None and not open_store(path).exists(MANIFEST_FILE):
         where = (
             ""
             if "://" in str(path) or Path(path).is_absolute()
-            else ", as seen from the folder that the report was made in"
+            else ", relative to the folder in which the report was written"
         )
-        return None, (f"No pictures: the run's cache {path} is not there{where}. Add --cache CACHE.",)
+        return None, (f"No pictures: the run's cache {path} was not found{where}. Add --cache CACHE.",)
     try:
         cache = Cache(path)
     except UserError as error:
@@ -108,8 +108,8 @@ def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None,
         return None, (f"No pictures: {error}",)
     if not _is_of_run(cache, run):
         return cache, (
-            f"The sweeps and prototypes below are of {cache.path} ({cache.manifest.dataset}). Its manifest is not the "
-            f"one that the run was made with ({recorded}): other sweeps, or the same ones preprocessed otherwise.",
+            f"The sweeps and prototypes below are of {cache.path} ({cache.manifest.dataset}). Its manifest is not that "
+            f"of the run's cache ({recorded}): other sweeps, or other preprocessing options.",
         )
     return cache, ()
 
@@ -126,17 +126,17 @@ def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list
         return [("sweeps", "Sweeps", text)]
     centres = load_prototypes(run.run, run.config).centres
     student = cast(Student, load_student(run.run, run.config))
-    looks = look_around(student, centres, run.config, cache, config.sweeps, config.seed)
-    if not looks:
-        return [("sweeps", "Sweeps", f"<p>{escape(str(cache.path))} holds no sweep.</p>")]
-    palette = prototype_palette(centres.numpy())
-    counted = usage(looks, len(centres), cache.manifest.class_names, config.examples)
+    sweeps = inspect_sweeps(student, centres, run.config, cache, config.sweeps, config.seed)
+    if not sweeps:
+        return [("sweeps", "Sweeps", f"<p>{escape(str(cache.path))} contains no sweep.</p>")]
+    palette = prototype_colors(centres.numpy())
+    counted = usage(sweeps, len(centres), cache.manifest.class_names, config.examples)
     reach_m = min(config.reach_m, run.config.data.max_range_m)
     note = f"<p>The network of the checkpoint after step {run.checkpoint_step:,}.{_caution(run)}</p>"
-    drawn = spread(len(looks), config.drawn)
+    drawn = spread(len(sweeps), config.drawn)
     return [
-        ("prototypes", "Prototypes", note + prototype_section(counted, looks, palette, config.cards)),
-        ("sweeps", "Sweeps", note + sweep_section(looks, drawn, counted, palette, reach_m)),
+        ("prototypes", "Prototypes", note + prototype_section(counted, sweeps, palette, config.cards)),
+        ("sweeps", "Sweeps", note + sweep_section(sweeps, drawn, counted, palette, reach_m)),
     ]
 
 
@@ -145,5 +145,5 @@ def _caution(run: RunRecord) -> str:
     if weight.global_weight > 0:
         return ""
     if weight.local_weight > 0:
-        return " Trained without global clustering: the prototypes follow the features, which were never drawn to them."
-    return " Trained on occupancy alone: the projection head, and with it the prototypes, never learnt anything."
+        return " Trained without global clustering: the prototypes follow the features, but do not attract them."
+    return " Trained on occupancy alone: the projection head, and with it the prototypes, are untrained."

@@ -1,12 +1,13 @@
-"""One HTML page on the results: what was run, the tables, the plots. It needs nothing but a browser."""
+"""One self-contained HTML page with the results: plots, tables, and how they were made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from iscc_lidar.shared.base.picture import svg
 from iscc_lidar.trainer.reproduce.experiments import SCRATCH
-from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, svg
+from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule
 from iscc_lidar.trainer.reproduce.tables import filled
 
@@ -27,23 +28,23 @@ figcaption { color: #444; padding: 0 1rem .6rem; font-size: .85rem; }
 
 
 def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Sequence[Result]) -> str:
-    """A whole document; ``markdown_tables`` are those of tables.tables."""
+    """Build the HTML document; ``markdown_tables`` are those of tables.tables."""
     known = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
-    said = "Over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
+    about = "Over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
     shown = filled(results) if results else []
-    figures = [_figure(svg(curves(results, rows)), f"{title}. {said}") for title, rows in shown]
+    figures = [_figure(svg(curves(results, rows)), f"{title}. {about}") for title, rows in shown]
     methods = dict.fromkeys(r.method for r in results)
     if SCRATCH in methods and "iscc" in methods:
         smallest = min(r.fraction for r in results)
         for schedule, own in by_schedule(results).items():
-            said = f"What ISCC gains in each class, fine-tuned by {schedule}; bars: mean over seeds, dots: single ones."
-            figures.append(_figure(svg(gains_by_class(own, "iscc", smallest)), said))
+            about = f"Gain of ISCC in each class, fine-tuned by {schedule}; bars: mean over seeds, dots: single seeds."
+            figures.append(_figure(svg(gains_by_class(own, "iscc", smallest)), about))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n"
         '<p class="note">Gains are over training from scratch with the same labels and seed, in points; ± is the '
-        "standard deviation over seeds. The authors' gains are those of their slides, on the real data set.</p>\n"
+        "standard deviation over seeds. The authors' gains are from their slides, on the real dataset.</p>\n"
         f"{''.join(figures)}\n{_html(markdown_tables)}\n<h2>How it was made</h2><dl>{known}</dl></body></html>\n"
     )
 
@@ -53,7 +54,7 @@ def _figure(plot: str, caption: str) -> str:
 
 
 def _html(markdown: str) -> str:
-    """Headings and tables of Markdown, as tables.py writes them, as HTML."""
+    """Convert headings and tables of Markdown, as tables.py writes them, to HTML."""
     parts: list[str] = []
     rows: list[list[str]] = []
     for line in [*markdown.splitlines(), ""]:

@@ -13,16 +13,16 @@ from typing import Final
 import torch
 
 from iscc_lidar.shared.base import files
-from iscc_lidar.shared.base.bench_file import processor
 from iscc_lidar.shared.base.config import to_dict, to_toml
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.provenance import versions
+from iscc_lidar.shared.base.picture import png
+from iscc_lidar.shared.base.provenance import processor, versions
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import STANDARD
 from iscc_lidar.trainer.reproduce.page import page
 from iscc_lidar.trainer.reproduce.plan import Caches, Job, fine_tunings, plan
-from iscc_lidar.trainer.reproduce.plots import curves, png
+from iscc_lidar.trainer.reproduce.plots import curves
 from iscc_lidar.trainer.reproduce.results import read_box_results, read_result, write_csv
 from iscc_lidar.trainer.reproduce.tables import box_tables, filled, tables
 from iscc_lidar.trainer.reproduce.work import is_done, run_jobs, seconds_of
@@ -45,7 +45,7 @@ def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
     text = "\n".join([*([tables(results, dataset)] if results else []), *([box_tables(boxes)] if boxes else [])])
     if results:
         write_csv(out / "results.csv", results)
-        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1])))
+        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1]), dpi=130))
     if boxes:
         write_csv(out / "detection.csv", boxes)
     facts = _facts(config, caches, jobs, out)

@@ -1,1 +1,1 @@
-"""What segmenting does in C, where installing could compile it."""
+"""C code of the segmentation, compiled at installation if there is a compiler."""

@@ -1,4 +1,4 @@
-"""The C functions of spanning_tree.c on arrays. They let go of the interpreter's lock meanwhile."""
+"""The functions of spanning_tree.c on numpy arrays. They release the GIL."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.base.c_library import load_library
 from iscc_lidar.shared.base.errors import UserError
 
-_INTERFACE: Final = 1  # of spanning_tree.c that this file was written for
+_INTERFACE: Final = 1  # version of spanning_tree.c that this file was written for
 
 Edges = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
-"""Edges of a spanning tree by mutual reachability, shortest first: both ends and the length."""
+"""Edges of a spanning tree, shortest first: both ends, int64 [N - 1], and the lengths, float64 [N - 1]."""
 
 
 def available() -> bool:
-    """Whether there is a compiled library."""
+    """Return whether the compiled library can be loaded."""
     return _load()[0] is not None
 
 
 def spanning_tree(xyz: NDArray[np.float64], min_samples: int) -> Edges:
-    """Find the shortest spanning tree of points by mutual reachability, exactly.
+    """Compute the exact minimum spanning tree of points by mutual reachability distance.
 
     Args:
         xyz: float64 [N, 3], finite.
-        min_samples: the core distance is that to this many-th other point; 1 to N - 1.
+        min_samples: k of the core distance, the distance to the k-th other point; 1 to N - 1.
     """
     xyz, n = np.ascontiguousarray(xyz), len(xyz)
     first, second, length = np.empty(n - 1, np.int64), np.empty(n - 1, np.int64), np.empty(n - 1)
@@ -40,8 +40,8 @@ def join(first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[NDArray[n
     """Join N points along the N - 1 edges of a spanning tree, in order.
 
     Returns:
-        the two nodes of each join, int64 [N - 1, 2], and the points of every node, int64 [2N - 1]. Nodes below N are
-        points, node N + i is the i-th join.
+        the two nodes of each join, int64 [N - 1, 2], and the number of points of every node, int64 [2N - 1]. Nodes
+        below N are points, node N + i is the i-th join.
     """
     first, second, n = np.ascontiguousarray(first), np.ascontiguousarray(second), len(first) + 1
     children, size = np.empty((n - 1, 2), np.int64), np.empty(2 * n - 1, np.int64)
@@ -62,7 +62,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
 def _library() -> ctypes.CDLL:
     found, reason = _load()
     if found is None:
-        raise UserError(f"{reason}; or do without by --set clustering.spanning_tree=hdbscan")
+        raise UserError(f"{reason}; or use the package hdbscan: --set clustering.spanning_tree=hdbscan")
     return found
 
 
@@ -72,4 +72,4 @@ def _at(array: NDArray[Any]) -> int:
 
 def _refuse(failed: int) -> None:
     if failed:
-        raise MemoryError("no memory for the spanning tree of a window")
+        raise MemoryError("not enough memory for the spanning tree of a window")

@@ -1,12 +1,12 @@
-/* The spanning tree of points in space by mutual reachability (Campello et al. 2013), exactly, and what HDBSCAN makes
- * of it that has no array form.
+/* The exact minimum spanning tree of points by mutual reachability distance (Campello et al. 2013), and the union-find
+ * of HDBSCAN, which cannot be vectorised.
  *
- * The length of an edge is the greatest of its length in space and the core distances of its two ends; a point's core
- * distance is that to its k-th nearest other. Boruvka's algorithm: in each round every component takes its shortest
- * edge to another (March, Ram and Gray 2010 is the variant with two trees; here each point searches one).
+ * The length of an edge is the greatest of its Euclidean length and the core distances of its two ends; a point's core
+ * distance is the distance to its k-th nearest other point. Boruvka's algorithm: in each round every component takes its
+ * shortest edge to another (March, Ram and Gray 2010 is the variant with two trees; here each point searches one).
  *
  * Built as a plain shared library that library.py calls through ctypes. Lengths are squared until they are returned.
- * The same points in the same order give the same tree on any machine: nothing is summed in an order of its own. */
+ * The same points in the same order give the same tree on any machine: no sum depends on the order of its terms. */
 
 #include <math.h>
 #include <stdint.h>
@@ -25,8 +25,8 @@ int iscc_interface(void) { return 1; }
 
 typedef struct {
     int64_t n, leaves;  /* points; leaves, a power of two. Node 1 is the root, 2i and 2i + 1 lie below i */
-    double *x, *y, *z;  /* [leaves * LEAF], in the curve's order; where there is no point, infinity */
-    int64_t *order;     /* which point that is */
+    double *x, *y, *z;  /* [leaves * LEAF], in the curve's order; infinity where there is no point */
+    int64_t *order;     /* index of that point */
     double *box;        /* [2 * leaves][6]: lower corner, upper corner */
 } tree;
 
@@ -172,7 +172,7 @@ static void look_below(const tree *t, int64_t node, nearest *q)
     if ((nearer ? left : right) < q->best[q->k - 1].length) look_below(t, 2 * node + 1 - nearer, q);
 }
 
-/* The k nearest others of every point, nearest first: [n][k]. From its own leaf upwards, as most are near by. */
+/* The k nearest other points of every point, nearest first: [n][k]. From its own leaf upwards, as most are close. */
 static void find_nearest(const tree *t, int64_t k, near_one *found)
 {
     for (int64_t i = 0; i < t->n; i++) {
@@ -195,11 +195,11 @@ typedef struct {
 typedef struct {
     const tree *t;
     const double *core;      /* [n] */
-    const double *least;     /* [2 * leaves]: least core distance of a node's points */
+    const double *least;     /* [2 * leaves]: smallest core distance of a node's points */
     const int64_t *part;     /* [n]: component of each point */
     const int64_t *of_node;  /* [2 * leaves]: the component that all of a node's points are in, or -1 */
     int64_t self;
-    edge best;               /* the shortest so far; only shorter ones are of interest */
+    edge best;               /* the shortest so far */
 } search;
 
 static void search_below(int64_t node, search *s)
@@ -231,7 +231,7 @@ static void search_from(int64_t self, search *s)
     int64_t node = t->leaves + self / LEAF;
     s->self = self;
     search_below(node, s);
-    /* Once the core distance itself is reached nothing can be shorter. */
+    /* No edge is shorter than the core distance. */
     for (; node > 1 && s->best.length > s->core[self]; node /= 2)
         if (larger(to_box(t->box + 6 * (node ^ 1), x, y, z), s->least[node ^ 1]) < s->best.length)
             search_below(node ^ 1, s);
@@ -280,7 +280,7 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
                 one = one == -2 || one == part[i] ? part[i] : -1;
             of_node[node] = one;
         }
-        /* What is known already bounds the searches. */
+        /* Edges found so far bound the searches. */
         for (int64_t i = 0; i < n; i++) {
             edge *best = shortest + part[i];
             for (int64_t j = 0; j < k; j++) {
@@ -295,10 +295,10 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
             if (at_least[i] >= best->length) continue;
             s.best = *best;
             search_from(i, &s);
-            at_least[i] = s.best.length;  /* of no shorter one is anything known: it is the point's or a bound */
+            at_least[i] = s.best.length;  /* the point's shortest edge, or a lower bound of it */
             *best = s.best;
         }
-        /* In order of length: an edge that then closes no circle belongs to a shortest tree, also among equals. */
+        /* In order of length: an edge that closes no circle belongs to a minimum tree, also among equal lengths. */
         int64_t parts = 0;
         for (int64_t i = 0; i < n; i++)
             if (part[i] == i) shortest[parts++] = shortest[i];
@@ -312,8 +312,8 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
     }
 }
 
-/* The shortest spanning tree of xyz [n][3], which are finite: both ends and the length of n - 1 edges, shortest
- * first. 1 <= k < n. Not 0: there is no memory for it. */
+/* Compute the minimum spanning tree of xyz [n][3], finite: both ends and the length of n - 1 edges, shortest first.
+ * 1 <= k < n. Returns nonzero if memory runs out. */
 int iscc_spanning_tree(const double *xyz, int64_t n, int64_t k, int64_t *first, int64_t *second, double *length)
 {
     tree t;
@@ -346,8 +346,8 @@ int iscc_spanning_tree(const double *xyz, int64_t n, int64_t k, int64_t *first, 
     return failed;
 }
 
-/* Join n points along edges in order. Nodes below n are points, node n + i is the i-th join: the two nodes of each
- * join into children [n - 1][2], and every node's number of points into size [2n - 1]. Not 0: no memory. */
+/* Join n points along edges in order. Nodes below n are points, node n + i is the i-th join. Writes the two nodes of each
+ * join to children [n - 1][2], and every node's number of points to size [2n - 1]. Returns nonzero if memory runs out. */
 int iscc_join(const int64_t *first, const int64_t *second, int64_t n, int64_t *children, int64_t *size)
 {
     int64_t *above = malloc((2 * n - 1) * sizeof *above);

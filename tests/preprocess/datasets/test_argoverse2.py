@@ -254,7 +254,7 @@ def test_wrong_root_strange_names_and_unknown_logs_are_named(root: Path) -> None
     with pytest.raises(UserError, match="no log nothing"):
         open_dataset("argoverse2", root).sweep_names("nothing")
     (root / "sensor/val" / LOG / "sensors/lidar/cloud.feather").touch()
-    with pytest.raises(UserError, match=r"cloud\.feather: expected a time stamp"):
+    with pytest.raises(UserError, match=r"cloud\.feather: expected a timestamp"):
         open_dataset("argoverse2", root).sweep_names(LOG)
 
 

@@ -175,7 +175,7 @@ def edit(path: str, change):  # type: ignore[no-untyped-def]
         (edit(f"oxts/data/{FRAME}.txt", lambda b: b"x" + b), [f"oxts/data/{FRAME}.txt", "30 numbers"]),
         (edit(f"oxts/data/{FRAME}.txt", lambda b: b"nan " + b[5:]), [f"oxts/data/{FRAME}.txt", "finite"]),
         (lambda f: (f / "oxts/data" / f"{FRAME}.txt").unlink(), [f"oxts/data/{FRAME}.txt: missing", "archive"]),
-        (lambda f: shutil.rmtree(f / "oxts"), ["oxts/data: holds no .txt", "archive"]),
+        (lambda f: shutil.rmtree(f / "oxts"), ["oxts/data: contains no .txt", "archive"]),
         (lambda f: (f / "velodyne_points/timestamps.txt").unlink(), ["timestamps.txt: missing", "archive"]),
         (edit("velodyne_points/timestamps.txt", lambda b: b[:40]), ["timestamps.txt", f"no time for frame {FRAME}"]),
         (edit("velodyne_points/timestamps.txt", lambda b: b.replace(b"25.2", b"x")), ["line 3", "2011-09-26 13:02"]),
@@ -240,7 +240,7 @@ def test_an_empty_drive_and_strange_names_are_named(tmp_path: Path) -> None:
     other = "2011_09_28_drive_0001_sync"
     (tmp_path / other[:10] / other / "velodyne_points" / "data").mkdir(parents=True)
     (problem,) = dataset.problems(other)
-    assert "holds no .bin file" in problem
+    assert "contains no .bin file" in problem
 
 
 def write_object(root: Path, training: tuple[int, ...] = (0, 8), testing: tuple[int, ...] = (8,)) -> None:
@@ -280,9 +280,9 @@ def test_image_sets_are_the_splits_where_they_are_there(tmp_path: Path) -> None:
     }
     assert list(dataset.problems("training_000000")) == []
     (problem,) = dataset.problems("training_000003")  # is not here
-    assert "training/velodyne/000003.bin: missing, a list in" in problem
+    assert "training/velodyne/000003.bin: missing, but listed in" in problem
     (tmp_path / "ImageSets/val.txt").write_text("image_000008.png")
-    with pytest.raises(UserError, match=r"val\.txt: expected one frame number a line"):
+    with pytest.raises(UserError, match=r"val\.txt: expected one frame number per line"):
         dataset.splits()
 
 
@@ -302,7 +302,7 @@ def test_damage_of_a_frame_is_named(tmp_path: Path) -> None:
     file = tmp_path / "training/velodyne/000000.bin"
     file.write_bytes(file.read_bytes()[:-2])
     (problem,) = dataset.problems("training_000000")
-    with pytest.raises(UserError, match=r"000000\.bin: 78 bytes is no whole number of points") as error:
+    with pytest.raises(UserError, match=r"000000\.bin: 78 bytes is not a whole number of points") as error:
         dataset.read("training_000000", 0)
     assert problem == str(error.value)
     file.unlink()
@@ -335,7 +335,7 @@ def make_dead_link(root: Path) -> None:
         ("empty", "empty", "an empty folder"),
         (".", "nowhere", "no such folder"),
         (make_link_file, ".", "training/velodyne is a file"),
-        (make_dead_link, ".", "is a link to ../gone, which is not there"),
+        (make_dead_link, ".", "is a link to ../gone, which does not exist"),
     ],
 )
 def test_a_wrong_root_says_what_to_pass(tmp_path: Path, folder, passed: str, hint: str) -> None:  # type: ignore[no-untyped-def]

@@ -114,10 +114,10 @@ def cut_poses(folder: Path) -> None:
         (cut_poses, ["poses.txt", "2 rows", "frame 000002"]),
         (lambda f: (f / "poses.txt").write_text("1 2 three"), ["poses.txt", "12 numbers"]),
         (lambda f: (f / "poses.txt").write_text("1 2 3"), ["poses.txt", "12 finite numbers"]),
-        (lambda f: (f / "poses.txt").unlink(), ["poses.txt", "missing", "does not fit"]),
+        (lambda f: (f / "poses.txt").unlink(), ["poses.txt", "missing", "does not match"]),
         (lambda f: (f / "calib.txt").unlink(), ["calib.txt", "missing"]),
         (lambda f: (f / "calib.txt").write_text("P0: 1"), ["calib.txt", "Tr"]),
-        (lambda f: (f / "times.txt").write_text("0\nx\n"), ["times.txt", "one number a row"]),
+        (lambda f: (f / "times.txt").write_text("0\nx\n"), ["times.txt", "one number per row"]),
     ],
 )
 def test_damage_is_named(root: Path, damage, says: list[str]) -> None:  # type: ignore[no-untyped-def]

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.datasets import _parquet_rows, _waymo_tables, registry, semantickitti, waymo
 from iscc_lidar.preprocess.datasets._parquet_rows import open_rows
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
+
+import waymo_writer as writer
 
 NAME = "10_000_000"
 
@@ -55,7 +56,7 @@ def check(sweep: Sweep, truth, second_return: bool = True) -> None:  # type: ign
 
 
 def test_gives_back_points_origins_poses_labels_and_pixels(tmp_path: Path) -> None:
-    scene = writer.Scene(contexts={"training": ("11_a", "10_b"), "validation": ("12_c",)})
+    scene = writer.WaymoScene(contexts={"training": ("11_a", "10_b"), "validation": ("12_c",)})
     truth = writer.write_dataset(tmp_path, scene)
     dataset = waymo.Waymo(tmp_path, options=waymo.WaymoOptions(second_return=True))
     assert dataset.sequences() == ("10_b", "11_a", "12_c")
@@ -90,7 +91,7 @@ def test_rays_of_top_start_where_the_car_was_at_their_moment(tmp_path: Path) -> 
 
 
 layouts = st.builds(
-    writer.Layout,
+    writer.WaymoLayout,
     row_group=st.sampled_from([1, 2, 7, 1000]),
     shuffled=st.booleans(),
     index=st.booleans(),
@@ -101,7 +102,7 @@ layouts = st.builds(
 )
 sides = st.tuples(st.integers(1, 4), st.integers(1, 9))
 scenes = st.builds(
-    writer.Scene,
+    writer.WaymoScene,
     frames=st.integers(1, 3),
     shapes=st.lists(sides, min_size=5, max_size=5).map(lambda s: dict(enumerate(s, start=1))),
     labelled_every=st.integers(1, 3),
@@ -257,7 +258,7 @@ LABEL_SHAPE = "[LiDARSegmentationLabelComponent].range_image_return1.shape"
         (lambda r: edit(r, "lidar_pose", lambda rows: rows.pop(0)), ["lidar_pose/", "of TOP", "346370"]),
         (lambda r: edit(r, "lidar_calibration", lambda rows: rows.pop(2)), ["calibration/", "laser 3 (SIDE_LEFT)"]),
         (lambda r: edit(r, "lidar_calibration", lambda rows: rows.pop(0)), ["calibration/", "laser 1 (TOP)"]),
-        (lambda r: edit(r, "lidar", lambda rows: rows.append(rows[0])), ["lidar/", "comes twice"]),
+        (lambda r: edit(r, "lidar", lambda rows: rows.append(rows[0])), ["lidar/", "occurs twice"]),
         (lambda r: edit(r, "lidar", lambda rows: rows[0].update({writer.CONTEXT: "9_other"})), ["lidar/", "9_other"]),
         (lambda r: edit(r, "lidar", lambda rows: rows[0].update({writer.LASER: None})), ["lidar/", writer.LASER]),
         (lambda r: edit(r, "vehicle_pose", lambda rows: rows[0].update({list(rows[0])[-1]: [2.0] * 16})),
@@ -323,7 +324,7 @@ def test_all_problems_are_told_not_just_the_first(tmp_path: Path) -> None:
     found = list(waymo.open_dataset(tmp_path).problems(NAME))
     assert len(found) == 4
     told = "\n".join(found)
-    assert "component lidar_calibration tells where the LiDARs are mounted" in told
+    assert "component lidar_calibration contains mounts and beam inclinations" in told
     assert "pre-training needs only lidar, lidar_calibration, lidar_pose, vehicle_pose" in told
     assert "lidar_pose/10_000_000.parquet: not readable as Parquet" in told
     assert "no pose for 1 of 3 frames, first 1550083467446373" in told
@@ -333,7 +334,7 @@ def test_all_problems_are_told_not_just_the_first(tmp_path: Path) -> None:
 def test_without_lidar_pose_the_way_out_is_named(tmp_path: Path) -> None:
     writer.write_dataset(tmp_path)
     shutil.rmtree(tmp_path / "training/lidar_pose")
-    with pytest.raises(UserError, match="--data nominal_pose=true to go on"):
+    with pytest.raises(UserError, match="--data nominal_pose=true to use"):
         waymo.open_dataset(tmp_path).read(NAME, 0)
 
 
@@ -342,7 +343,7 @@ def test_an_empty_lidar_table_is_a_problem(tmp_path: Path) -> None:
     edit(tmp_path, "lidar", lambda rows: rows.clear())
     dataset = waymo.open_dataset(tmp_path)
     assert dataset.sweep_names(NAME) == ()
-    assert [p for p in dataset.problems(NAME) if "holds no frame" in p]
+    assert [p for p in dataset.problems(NAME) if "contains no frame" in p]
 
 
 def test_wrong_root_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
@@ -351,7 +352,7 @@ def test_wrong_root_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
         waymo.open_dataset(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         waymo.open_dataset(tmp_path / "none")
-    with pytest.raises(UserError, match="holds no context 7"):
+    with pytest.raises(UserError, match="contains no context 7"):
         waymo.Waymo(tmp_path).read("7", 0)
 
 

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
-from iscc_lidar.preprocess.describe.queries import ProbedGroups, QueryConfig, WindowRays, sample_queries, sort_rays
+from iscc_lidar.preprocess.describe.queries import (
+    ProbedGroups,
+    QuerySamplingConfig,
+    WindowRays,
+    sample_queries,
+    sort_rays,
+)
 
 
 def rays_of(seed: int, groups: int = 3, rays: int = 50) -> WindowRays:
@@ -24,7 +30,7 @@ def boxes(rays: WindowRays, margin: float = 1.0) -> ProbedGroups:
 
 @given(st.integers(0, 10_000))
 def test_queries_lie_on_rays_of_their_group_where_their_kind_says(seed: int) -> None:
-    config = QueryConfig()
+    config = QuerySamplingConfig()
     rays = rays_of(seed)
     groups = boxes(rays)
     queries = sample_queries(groups, rays, config, np.random.default_rng(seed))
@@ -53,7 +59,9 @@ def test_queries_lie_on_rays_of_their_group_where_their_kind_says(seed: int) -> 
 def test_thirds_of_each_kind_and_a_limit_for_each_group() -> None:
     rays = rays_of(1)
     groups = ProbedGroups(rays.group, np.array([10, 100, 9000], np.int32), *2 * (np.zeros((3, 3)),))
-    queries = sample_queries(groups, rays, QueryConfig(per_point=0.6, per_group_max=600), np.random.default_rng(0))
+    queries = sample_queries(
+        groups, rays, QuerySamplingConfig(per_point=0.6, per_group_max=600), np.random.default_rng(0)
+    )
     assert [(queries.group == g).sum() for g in rays.group] == [6, 60, 600]
     assert [(queries.kind == k).sum() for k in (OCCUPIED, FREE_NEAR, FREE_FAR)] == [222, 222, 222]
 
@@ -61,7 +69,7 @@ def test_thirds_of_each_kind_and_a_limit_for_each_group() -> None:
 def test_no_groups_no_queries() -> None:
     rays = sort_rays(np.zeros((3, 3), np.float32), np.zeros((3, 3), np.float32), *2 * (np.full(3, -1, np.int32),))
     none = ProbedGroups(np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 3)), np.empty((0, 3)))
-    assert len(sample_queries(none, rays, QueryConfig(), np.random.default_rng(0)).kind) == 0
+    assert len(sample_queries(none, rays, QuerySamplingConfig(), np.random.default_rng(0)).kind) == 0
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -70,7 +78,7 @@ def test_a_ray_along_an_axis_stays_inside_its_box(axis: int) -> None:
     end[0, axis] = 10
     rays = sort_rays(end, np.zeros((1, 3), np.float32), *2 * (np.zeros(1, np.int32),))
     group = ProbedGroups(rays.group, np.array([300], np.int32), end - 1.0, end + 1.0)
-    queries = sample_queries(group, rays, QueryConfig(per_point=1), np.random.default_rng(0))
+    queries = sample_queries(group, rays, QuerySamplingConfig(per_point=1), np.random.default_rng(0))
     far = queries.xyz[queries.kind == FREE_FAR][:, axis]
     assert far.min() >= 9
     assert far.min() < 9.1

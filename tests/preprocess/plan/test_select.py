@@ -5,7 +5,7 @@ import pytest
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, select_sequences
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.layout import find_layout
@@ -59,8 +59,8 @@ def test_sequences_by_name_and_by_split(streets: Path) -> None:
     [
         (["1"], None, "no sequence '1' here; the nearest is 0"),
         (None, "trian", "no such split here .it has: train, val, test."),
-        (None, "test", "none of its sequences is here; found 00, 01, 08"),
-        (["00"], "val", "one of them, not both"),
+        (None, "test", "none of its sequences are here; found 00, 01, 08"),
+        (["00"], "val", "pass only one of them"),
         ([], None, "names no sequence"),
     ],
 )
@@ -85,7 +85,7 @@ def test_all_problems_are_found_in_one_pass_and_nothing_is_done(tmp_path: Path) 
     dataset = find_dataset("semantickitti", broken(tmp_path))
     problems = find_problems(dataset, ["00"])["00"]
     assert len(problems) == 2
-    assert "000000.bin: 33 bytes is no whole number of points" in problems[0]
+    assert "000000.bin: 33 bytes is not a whole number of points" in problems[0]
     assert "000001.label: 4 bytes, expected 4 for each of the sweep's 2 points" in problems[1]
     with pytest.raises(UserError, match=r"2 problem\(s\) in the data, nothing was done"):
         preprocess(dataset, LocalStore(tmp_path / "cache"), PreprocessConfig())
@@ -97,12 +97,12 @@ def test_broken_sequences_are_left_out_only_if_asked_for(
 ) -> None:
     (broken(tmp_path) / "sequences" / "00").rename(streets / "sequences" / "05")
     dataset, store = find_dataset("semantickitti", streets), LocalStore(tmp_path / "cache")
-    with pytest.raises(UserError, match="leave those sequences out by --on-error skip"):
+    with pytest.raises(UserError, match="leave those sequences out with --on-error skip"):
         preprocess(dataset, store, tiny_config, sequences=("00", "05"))
     manifest = preprocess(dataset, store, tiny_config, sequences=("00", "05"), on_error="skip")
     assert [entry.name for entry in manifest.sequences] == ["00"]
     assert [skipped.name for skipped in manifest.skipped] == ["05"]
-    assert "000000.bin: 33 bytes is no whole number of points" in manifest.skipped[0].reason
+    assert "000000.bin: 33 bytes is not a whole number of points" in manifest.skipped[0].reason
     with pytest.raises(UserError, match="nothing was done"):
         preprocess(dataset, LocalStore(tmp_path / "other"), tiny_config, sequences=("05",), on_error="skip")
 

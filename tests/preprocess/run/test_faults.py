@@ -20,7 +20,8 @@ from caches import content, labels
 from faulty_disk import NEEDS_SPACE, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
-LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", "iscc_lidar.preprocess.datasets.synthetic")
+STAGE = ("iscc_lidar.preprocess.run.pipeline", "iscc_lidar.preprocess.datasets.synthetic")
+LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", *STAGE)
 FAULTS = {
     "kill": ("kill", 0),
     "torn": ("torn", 0),

@@ -19,7 +19,8 @@ from caches import content, labels
 from faulty_disk import Ended, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
-LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", "s3fs", "iscc_lidar.preprocess.datasets.synthetic")
+STAGE = ("iscc_lidar.preprocess.run.pipeline", "iscc_lidar.preprocess.datasets.synthetic")
+LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", "s3fs", *STAGE)
 EVERY = 23
 """Of the operations every so many are tried where not all are."""
 

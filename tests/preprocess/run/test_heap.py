@@ -12,9 +12,9 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from iscc_lidar.preprocess.run.heap import keep_memory
+from iscc_lidar.preprocess.run.heap import keep_freed_memory
 if sys.argv[1] == "keep":
-    assert keep_memory()
+    assert keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(50):
     np.ones(2_000_000)

@@ -14,8 +14,8 @@ import pytest
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.plan.plan import make_plan, part_of
-from iscc_lidar.preprocess.run.run import begin, finalise, preprocess, work
+from iscc_lidar.preprocess.plan.cache_plan import make_plan, part_of
+from iscc_lidar.preprocess.run.pipeline import finalise_cache, init_cache, preprocess, process_part
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.local import LocalStore
@@ -49,15 +49,15 @@ def test_parts_make_what_one_run_makes(
 def test_what_is_missing_is_named(tiny_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path) -> None:
     dataset, store = registry.open_dataset("synthetic", tiny_streets), LocalStore(tmp_path / "cache")
     with pytest.raises(UserError, match="was not begun"):
-        work(dataset, store, tiny_config)
-    begin(dataset, store, tiny_config)
-    work(dataset, store, tiny_config, part=(1, 2))
+        process_part(dataset, store, tiny_config)
+    init_cache(dataset, store, tiny_config)
+    process_part(dataset, store, tiny_config, part=(1, 2))
     with pytest.raises(UserError, match="1 of 2 sequences are missing: 01"):
-        finalise(dataset, store, tiny_config)
+        finalise_cache(dataset, store, tiny_config)
     with pytest.raises(UserError, match="other options"):
-        work(dataset, store, replace(tiny_config, seed=1))
-    work(dataset, store, tiny_config, part=(2, 2))
-    assert [entry.name for entry in finalise(dataset, store, tiny_config).sequences] == ["00", "01"]
+        process_part(dataset, store, replace(tiny_config, seed=1))
+    process_part(dataset, store, tiny_config, part=(2, 2))
+    assert [entry.name for entry in finalise_cache(dataset, store, tiny_config).sequences] == ["00", "01"]
 
 
 def test_parts_divide_the_sweeps_evenly_and_hold_each_sequence_once(
@@ -78,12 +78,12 @@ def test_a_part_and_a_whole_run_exclude_each_other(
     tiny_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
 ) -> None:
     dataset, store = registry.open_dataset("synthetic", tiny_streets), LocalStore(tmp_path / "cache")
-    begin(dataset, store, tiny_config)
+    init_cache(dataset, store, tiny_config)
     with store.claim("part-2-of-2"):
-        work(dataset, store, tiny_config, part=(1, 2))
+        process_part(dataset, store, tiny_config, part=(1, 2))
         for call in (
             lambda: preprocess(dataset, store, tiny_config),
-            lambda: work(dataset, store, tiny_config, part=(2, 2)),
+            lambda: process_part(dataset, store, tiny_config, part=(2, 2)),
         ):
             with pytest.raises(UserError, match="works on it"):
                 call()

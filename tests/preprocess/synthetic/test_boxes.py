@@ -10,10 +10,11 @@ import pytest
 
 from iscc_lidar.data_schemas.boxes import points_in_box
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.synthetic.boxes import KINDS, VAN_FROM_M
+from iscc_lidar.preprocess.synthetic.boxes import KITTI_CLASSES, VAN_FROM_M
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
-from iscc_lidar.preprocess.synthetic.parts import ball, bar, box, extent, turn
+from iscc_lidar.preprocess.synthetic.solids import ball, bar, box, extent
+from iscc_lidar.shared.base.geometry import euler_rotation
 from iscc_lidar.shared.layouts.formats.kitti_objects import image_boxes
 
 CLASS = {"Car": 1, "Van": 1, "Pedestrian": 6, "Cyclist": 7, "Truck": 4}
@@ -49,7 +50,7 @@ def test_boxes_hold_the_points_of_their_things(streets: Path) -> None:
                     kinds.add(kind)
                     assert (inside & thing).sum() > 0.95 * thing.sum()
                     assert (sweep.semantic[thing] == CLASS[kind]).all()
-    assert {"Car", "Pedestrian"} <= kinds <= {*KINDS.values(), "Van"}
+    assert {"Car", "Pedestrian"} <= kinds <= {*KITTI_CLASSES.values(), "Van"}
 
 
 def test_a_high_car_is_a_van(streets: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_label_that_is_wrong_is_a_problem(streets: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("make", [box, ball])
 def test_the_extent_of_a_turned_part_is_tight(make: object) -> None:
-    rotation = turn(0.3, -0.4, 1.1)
+    rotation = euler_rotation(0.3, -0.4, 1.1)
     half = np.array([1.0, 0.4, 0.2])
     part = box((1, 2, 3), 2 * half, 10) if make is box else ball((1, 2, 3), half, 10)
     part = dataclasses.replace(part, rotation=rotation)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from iscc_lidar.preprocess.synthetic import people, plants, structures, vehicles
-from iscc_lidar.preprocess.synthetic.parts import Part, bar, footprint
 from iscc_lidar.preprocess.synthetic.semantics import (
     BICYCLE,
     BICYCLIST,
@@ -26,8 +25,9 @@ from iscc_lidar.preprocess.synthetic.semantics import (
     TRUNK,
     VEGETATION,
 )
+from iscc_lidar.preprocess.synthetic.solids import Solid, bar, footprint
 
-Maker = Callable[[np.random.Generator], list[Part]]
+Maker = Callable[[np.random.Generator], list[Solid]]
 
 # maker, classes, shortest and longest extent (larger of length and width), lowest and highest top, metres
 KINDS: list[tuple[Maker, set[int], float, float, float, float]] = [

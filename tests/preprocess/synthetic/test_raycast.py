@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.parts import CYLINDER, ELLIPSOID, FRUSTUM, turn
 from iscc_lidar.preprocess.synthetic.raycast import Solids, cast, intersect
 from iscc_lidar.preprocess.synthetic.sensor import ray_grid
+from iscc_lidar.preprocess.synthetic.solids import CYLINDER, ELLIPSOID, FRUSTUM
+from iscc_lidar.shared.base.geometry import euler_rotation
 
 STEP = 0.004
 
@@ -22,7 +23,7 @@ def random_solids(rng: np.random.Generator, count: int, nearest: float = 3.0, fa
     half = rng.uniform(0.05, nearest / 2.2, (count, 3))
     tilt = np.array(
         [
-            turn(*rng.uniform(-3, 3, 3)) if s == ELLIPSOID or t else turn(yaw=rng.uniform(-3, 3))
+            euler_rotation(*rng.uniform(-3, 3, 3)) if s == ELLIPSOID or t else euler_rotation(yaw=rng.uniform(-3, 3))
             for s, t in zip(shape, rng.random(count) < 0.5, strict=True)
         ]
     )

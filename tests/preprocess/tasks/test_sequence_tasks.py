@@ -10,8 +10,8 @@ import numpy as np
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.run.dask_engine import Engine
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.executor import Executor
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.verify import remove_damaged, verify_cache
 from iscc_lidar.shared.store.local import LocalStore
@@ -20,7 +20,7 @@ from caches import content
 
 
 def run(streets: Path, cache: Path, config: PreprocessConfig, workers: int = 0) -> None:
-    preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Engine(workers))
+    preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Executor(workers))
 
 
 def test_a_second_run_changes_nothing(

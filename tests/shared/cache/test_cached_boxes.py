@@ -11,7 +11,7 @@ import numpy as np
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.verify import verify_cache
 from iscc_lidar.shared.store.open import open_store

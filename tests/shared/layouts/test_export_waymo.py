@@ -13,15 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.waymo import Waymo, WaymoOptions
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.waymo import LAYOUT
 from iscc_lidar.shared.store.local import LocalStore
+
+import waymo_writer as writer
 
 NAME = "10_000_000"
 
@@ -45,7 +46,7 @@ class Blobs(Waymo):
 def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: PreprocessConfig) -> tuple[Path, Path]:
     """A dataset of four frames and the cache of it. Read only."""
     folder = tmp_path_factory.mktemp("export")
-    scene = writer.Scene(contexts={"validation": (NAME,)}, frames=4, shapes=writer.SHAPES | {1: (16, 60)})
+    scene = writer.WaymoScene(contexts={"validation": (NAME,)}, frames=4, shapes=writer.SHAPES | {1: (16, 60)})
     writer.write_dataset(folder / "root", scene)
     dataset = Blobs(folder / "root", options=WaymoOptions(second_return=True))
     preprocess(dataset, LocalStore(folder / "cache"), tiny_config)
@@ -97,7 +98,7 @@ def test_a_cache_without_pixels_and_a_foreign_data_set_are_named(
         LAYOUT.export_labels(Cache(tiny_cache), tmp_path / "out", root)
     with pytest.raises(UserError, match=rf"contains no .*lidar/{NAME}\.parquet"):
         LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path)
-    writer.write_dataset(tmp_path / "other", writer.Scene(contexts={"validation": (NAME,)}, frames=4))
+    writer.write_dataset(tmp_path / "other", writer.WaymoScene(contexts={"validation": (NAME,)}, frames=4))
     with pytest.raises(UserError, match="laser 1: the range image is 7 x 36, too small"):
         LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path / "other")
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,6 @@ import pytest
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.preprocess.benchmarks import waymo_writer
 from iscc_lidar.preprocess.datasets.semantickitti import SemanticKitti
 from iscc_lidar.preprocess.datasets.waymo import Waymo
 from iscc_lidar.shared.base.errors import UserError
@@ -24,6 +23,8 @@ from iscc_lidar.shared.cache.sweep import CachedSweep, Queries
 from iscc_lidar.shared.layouts import nuscenes, semantickitti
 from iscc_lidar.shared.layouts import waymo as waymo_layout
 from iscc_lidar.shared.layouts.layout import open_predictions
+
+import waymo_writer
 
 CONTEXTS = ("10_000_000", "20_000_000")
 
@@ -145,7 +146,7 @@ def test_nuscenes_files_are_named_by_the_token_and_lie_in_their_split(tmp_path: 
 def waymo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[CachedSweep, ...]]:
     """A dataset of two contexts of two frames, and the sweeps of it as they would be cached."""
     root = tmp_path_factory.mktemp("waymo")
-    waymo_writer.write_dataset(root, waymo_writer.Scene(contexts={"validation": CONTEXTS}, frames=2))
+    waymo_writer.write_dataset(root, waymo_writer.WaymoScene(contexts={"validation": CONTEXTS}, frames=2))
     sweeps = []
     for context in CONTEXTS:
         for index in range(2):

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.check import LAYERS, TOLERANCE, check_engine, near_voxels
 from iscc_lidar.trainer.engine.choose import import_torchsparse, load_engine
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 import torchsparse_stand_in as stand_in
+from synthetic_voxels import synthetic_voxels
 
 CPU = torch.device("cpu")
 ADAPTER = "iscc_lidar.trainer.engine.torchsparse_engine"

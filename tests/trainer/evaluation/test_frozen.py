@@ -5,8 +5,8 @@ import torch
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
-from iscc_lidar.trainer.evaluation.frozen import calibrate, see, see_groups, spread_sweeps
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.evaluation.frozen import calibrate, grouped_view, spread_sweeps, voxelize_sweep
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 
 def test_sweeps_are_spread_over_the_whole_cache(cache: Cache):
@@ -25,12 +25,12 @@ def test_sweeps_without_labels_are_passed_over_where_labels_are_needed(cache: Ca
         spread_sweeps(cache, 4, seed=0, labelled=True)
 
 
-def test_calibration_sets_statistics_to_the_mean_over_sweeps(cache: Cache, tiny: PretrainConfig):
+def test_calibration_sets_statistics_to_the_mean_over_sweeps(cache: Cache, tiny: IsccConfig):
     norm = torch.nn.BatchNorm1d(INPUT_CHANNELS)
     encoder = torch.nn.Module()
     encoder.norm = norm
     encoder.forward = lambda bxyz, feats: norm(feats)  # type: ignore[method-assign]
-    seen = [see(cache.sweep("00", n), tiny) for n in range(3)]
+    seen = [voxelize_sweep(cache.sweep("00", n), tiny) for n in range(3)]
     norm.running_mean += 100
     calibrate(encoder, seen)
     expected = np.mean([v.feats.mean(axis=0) for v in seen], axis=0)
@@ -39,10 +39,10 @@ def test_calibration_sets_statistics_to_the_mean_over_sweeps(cache: Cache, tiny:
     assert not norm.training
 
 
-def test_groups_lie_in_the_voxels_of_their_points(cache: Cache, tiny: PretrainConfig):
+def test_groups_lie_in_the_voxels_of_their_points(cache: Cache, tiny: IsccConfig):
     sweep = cache.sweep("00", 0)
-    voxels = see(sweep, tiny)
-    view = see_groups(voxels, sweep.label, np.array([3, 5], np.int32))
+    voxels = voxelize_sweep(sweep, tiny)
+    view = grouped_view(voxels, sweep.label, np.array([3, 5], np.int32))
     for slot, group in enumerate((3, 5)):
         own = view.member_group == slot
         points = np.bincount(voxels.of_point[sweep.label == group], minlength=len(voxels.coords))

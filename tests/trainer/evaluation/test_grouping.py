@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, score_grouping
+from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, fit_kmeans, score_grouping
 from iscc_lidar.trainer.evaluation.groups import GroupSet
-from iscc_lidar.trainer.evaluation.kmeans import fit_kmeans
 
 NAMES = ("unlabelled", "car", "wall", "pole")
 

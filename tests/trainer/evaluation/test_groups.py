@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.evaluation.frozen import see, voxel_features
-from iscc_lidar.trainer.evaluation.group_features import GEOMETRY, geometry, pooled
-from iscc_lidar.trainer.evaluation.groups import GroupSet, SweepGroups, gather_groups
+from iscc_lidar.trainer.evaluation.frozen import voxel_features, voxelize_sweep
+from iscc_lidar.trainer.evaluation.groups import GEOMETRY, GroupSet, SweepGroups, gather_groups, geometry, pooled
 from iscc_lidar.trainer.evaluation.scores import semantic
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 
@@ -27,7 +26,7 @@ def grid(x: int, y: int, z: int, step: float = 0.1) -> np.ndarray:
     return step * np.stack(np.meshgrid(np.arange(x), np.arange(y), np.arange(z)), axis=-1).reshape(-1, 3)
 
 
-def test_every_labelled_point_is_counted_once(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_every_labelled_point_is_counted_once(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     near = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, max_range_m=12.0))
     sweeps = [cache.sweep("00", 0), cache.sweep("01", 3)]
     found = gather_groups(sweeps, near, {"raw": pooled(raw), "geometry": geometry}, 5)
@@ -49,10 +48,10 @@ def test_every_labelled_point_is_counted_once(cache: Cache, tiny: PretrainConfig
     np.testing.assert_array_equal(table[0], outside)
 
 
-def test_pooled_features_are_means_over_points(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_pooled_features_are_means_over_points(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 2)
     found = gather_groups([sweep], tiny, {"raw": pooled(raw)}, 5)
-    voxels = see(sweep, tiny)
+    voxels = voxelize_sweep(sweep, tiny)
     of_point = voxel_features(raw, voxels).numpy()[voxels.of_point]
     expected = [of_point[sweep.label == group].mean(axis=0) for group in np.unique(sweep.label[sweep.label >= 0])]
     np.testing.assert_allclose(found.features["raw"], expected, rtol=1e-4, atol=1e-6)
@@ -85,7 +84,7 @@ def test_geometry_does_not_depend_on_heading_and_takes_a_single_point():
     assert np.isfinite(rows).all()
 
 
-def test_a_sweep_without_groups_adds_none(cache: Cache, tiny: PretrainConfig, raw: torch.nn.Module):
+def test_a_sweep_without_groups_adds_none(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 0)
     bare = dataclasses.replace(sweep, label=np.full_like(sweep.label, -1))
     found = gather_groups([bare], tiny, {"raw": pooled(raw), "geometry": geometry}, 5)

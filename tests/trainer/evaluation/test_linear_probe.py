@@ -1,7 +1,6 @@
 import torch
 
-from iscc_lidar.trainer.evaluation.labelled_voxels import LabelledVoxels
-from iscc_lidar.trainer.evaluation.linear_probe import fit_linear_probe, fit_logistic
+from iscc_lidar.trainer.evaluation.probes import LabelledVoxels, fit_linear_probe, fit_logistic
 
 
 def test_logistic_regression_separates_what_is_separable():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from iscc_lidar.trainer.evaluation.naming import name_by_majority, name_one_to_one, named_confusion
+from iscc_lidar.trainer.evaluation.grouping import name_by_majority, name_one_to_one, named_confusion
 from iscc_lidar.trainer.evaluation.scores import score
 
 NAMES = ("unlabelled", "car", "wall", "pole")

@@ -6,9 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.evaluation import neighbour_probe
-from iscc_lidar.trainer.evaluation.labelled_voxels import LabelledVoxels
-from iscc_lidar.trainer.evaluation.neighbour_probe import NeighbourConfig, keep_neighbours
+from iscc_lidar.trainer.evaluation import probes
+from iscc_lidar.trainer.evaluation.probes import LabelledVoxels, NeighbourConfig, keep_neighbours
 
 
 def slow_vote(known, target, asked, config):
@@ -28,7 +27,7 @@ def test_the_vote_is_that_of_counting_one_by_one(seed: int, k: int, temperature:
     config = NeighbourConfig(k=k, temperature=temperature, per_class=100)
     probe = keep_neighbours(LabelledVoxels(torch.from_numpy(known), torch.from_numpy(target)), config, seed=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbour_probe, "_AT_ONCE", at_once)  # several chunks
+        patch.setattr(probes, "_MAX_SIMILARITIES", at_once)  # several chunks
         found = probe.predict(torch.from_numpy(asked)).tolist()
     for chosen, feature in zip(found, asked, strict=True):
         votes = slow_vote(known, target.tolist(), feature, config)

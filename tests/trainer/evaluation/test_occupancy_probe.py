@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.evaluation.occupancy_probe import best_threshold, nearest_points, occupancy_probe, score
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.evaluation.occupancy import best_threshold, nearest_points, occupancy_probe, score
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.student import Student
 
 
@@ -28,7 +28,7 @@ def test_nearest_points_by_rank():
     np.testing.assert_allclose(nearest_points(query, xyz), expected, rtol=1e-5)
 
 
-def test_floors_of_occupancy_are_what_they_say(cache: Cache, tiny: PretrainConfig):
+def test_floors_of_occupancy_are_what_they_say(cache: Cache, tiny: IsccConfig):
     torch.manual_seed(0)
     student = Student(tiny.model, tiny.heads).eval()
     result = occupancy_probe(student, tiny, cache, cache, sweeps=6, seed=0)

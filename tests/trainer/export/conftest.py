@@ -15,11 +15,12 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import to_dict, to_toml
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import Voxels
-from iscc_lidar.trainer.evaluation.frozen import see
+from iscc_lidar.trainer.evaluation.frozen import voxelize_sweep
 from iscc_lidar.trainer.export.source import TrainedRun, read_run
 from iscc_lidar.trainer.export.write import export
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 STEPS = 6
 
@@ -37,7 +38,7 @@ def random_encoder(config: PretrainConfig) -> SparseUNet:
 
 
 @pytest.fixture(scope="session")
-def config(tiny: PretrainConfig) -> PretrainConfig:
+def config(tiny: IsccConfig) -> PretrainConfig:
     """Stages whose width changes and one whose width does not, two blocks each."""
     model = replace(tiny.model, stem_width=8, encoder_widths=(8, 16), decoder_widths=(16, 8), blocks=2)
     return replace(tiny, model=model, train=replace(tiny.train, steps=STEPS))
@@ -95,4 +96,4 @@ def encoder(config: PretrainConfig) -> SparseUNet:
 @pytest.fixture(scope="session")
 def sweeps(cache: Cache, config: PretrainConfig) -> list[Voxels]:
     """Two sweeps, voxelised."""
-    return [see(cache.sweep("00", 0), config), see(cache.sweep("01", 3), config)]
+    return [voxelize_sweep(cache.sweep("00", 0), config), voxelize_sweep(cache.sweep("01", 3), config)]

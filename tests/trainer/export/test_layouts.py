@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from iscc_lidar.trainer.data.voxelize import Voxels, join_voxels
 from iscc_lidar.trainer.export.source import INPUT_SCALE
-from iscc_lidar.trainer.export.spconv_layout import Axes, from_spconv, to_spconv
+from iscc_lidar.trainer.export.spconv_network import Axes, to_spconv
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 
@@ -139,15 +137,6 @@ def test_torchsparse_file_holds_our_kernels_with_the_scale_of_the_input(
     assert torch.equal(weights["decoder.0.1.0.downsample.0.kernel"], ours["decoder.0.blocks.0.skip.conv.kernel"])
     scaled = ours["stem.0.conv.kernel"] * torch.tensor(INPUT_SCALE)[:, None]
     assert torch.equal(weights["conv_input.0.net.0.kernel"].float(), scaled)
-
-
-@given(st.sampled_from([27, 8]), st.sampled_from(["xyz", "zyx"]), st.integers(1, 4), st.integers(1, 4))
-def test_spconv_layout_and_back(offsets: int, axes: Axes, c_in: int, c_out: int):
-    kernel = torch.arange(offsets * c_in * c_out, dtype=torch.float32).reshape(offsets, c_in, c_out)
-    there = to_spconv(kernel, axes)
-    k = round(offsets ** (1 / 3))
-    assert there.shape == (c_out, k, k, k, c_in)
-    assert torch.equal(from_spconv(there, axes), kernel)
 
 
 def test_spconv_layout_puts_each_offset_where_its_axes_are():

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from iscc_lidar.trainer.export import torch_file
 from iscc_lidar.trainer.export.write import TARGETS
 
 TRAINER = Path(__file__).resolve().parents[3] / "trainer"
@@ -78,6 +77,6 @@ def test_what_users_are_told_to_run_is_safe_too(exported: Callable[[str], Path])
 def test_exported_files_hold_tensors_in_plain_containers(exported: Callable[[str], Path]):
     for target in TARGETS:
         for path in exported(target).glob("*.pth"):
-            (weights,) = torch_file.read(path).values()
+            (weights,) = torch.load(path, weights_only=True).values()
             assert type(weights) is dict
             assert all(type(name) is str and type(tensor) is torch.Tensor for name, tensor in weights.items())

@@ -6,8 +6,8 @@ import pytest
 
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 TINY = """
 [train]
@@ -27,7 +27,7 @@ def tuning(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> SemsegC
 
 
 @pytest.fixture(scope="session")
-def pretrained(cache_path: Path, tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pretrained(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "pretrained"
     pretrain(cache_path, out, tiny)
     return out

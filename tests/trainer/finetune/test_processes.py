@@ -13,7 +13,7 @@ from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step
 
 import runs
 
@@ -55,7 +55,7 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_the_same(command: list[str], 
     runs.wait_until(lambda: (out / "resume.pt").exists(), process)
     os.kill(process.pid, signal.SIGKILL)
     runs.ended(process)
-    assert 0 < resume_file.saved_step(out) < 24
+    assert 0 < checkpoint_step(out) < 24
     status, said = runs.ended(runs.started([*command, "--out", str(out), "--resume"]))
     assert status == 0, said
     for name in ("segmentation.safetensors", "metrics.jsonl", "labelled.txt"):

@@ -9,7 +9,7 @@ import torch
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 import together
 
@@ -20,7 +20,7 @@ TRAIN = [sys.executable.replace("python", "iscc-train")]
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recipe(tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(to_toml(tiny), encoding="utf-8")
     return path
@@ -49,7 +49,7 @@ def test_batch_norm_over_two_processes_is_that_over_all_rows(of_two: list[dict])
 
 
 @pytest.fixture(scope="module")
-def of_one(cache: Cache, tiny: PretrainConfig) -> dict[str, dict[str, torch.Tensor]]:
+def of_one(cache: Cache, tiny: IsccConfig) -> dict[str, dict[str, torch.Tensor]]:
     return together.every_case(cache, tiny)
 
 

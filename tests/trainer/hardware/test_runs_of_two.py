@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.base.config import to_toml
-from iscc_lidar.trainer.pretrain import loop
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run import loop
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step, read_checkpoint
 from iscc_lidar.trainer.run.stop_signal import StoppedError
 
 import runs
@@ -30,7 +31,7 @@ WEIGHTS_TOLERANCE = 1e-2
 
 
 @pytest.fixture(scope="module")
-def config(tiny: PretrainConfig) -> PretrainConfig:
+def config(tiny: IsccConfig) -> PretrainConfig:
     return dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=16, batch_size=4))
 
 
@@ -92,7 +93,7 @@ def assert_alike(run: Path, other: Path) -> None:
     first = largest_differences(run, other, ROUNDING[0])
     assert {name: value for name, value in first.items() if not value <= ROUNDING[1]} == {}
     assert sorted(path.name for path in run.iterdir()) == sorted(runs.FILES)
-    weights = [resume_file.read(out)["student"] for out in (run, other)]
+    weights = [read_checkpoint(out)["student"] for out in (run, other)]
     length = math.sqrt(sum(float(w.double().square().sum()) for w in weights[1].values()))
     apart = math.sqrt(sum(float((w - weights[1][k]).double().square().sum()) for k, w in weights[0].items()))
     print(f"weights {apart / length:.1e}")
@@ -114,7 +115,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on_with_it(
     assert "Traceback" not in ours(said)
     assert runs.outlived(family, 15) == []
     assert not list(out.glob(".*.tmp"))
-    assert 0 < resume_file.saved_step(out) < config.train.steps
+    assert 0 < checkpoint_step(out) < config.train.steps
     assert pretrain(cache_path, out, config, resume=True)
     assert_alike(out, of_one)
 
@@ -142,7 +143,7 @@ def test_from_one_process_to_two_and_back(
     runs.wait_until(lambda: runs.lines(out) > 7, process)
     process.terminate()
     runs.ended(process)
-    assert 8 <= resume_file.saved_step(out) < config.train.steps
+    assert 8 <= checkpoint_step(out) < config.train.steps
     assert pretrain(cache_path, out, config, resume=True)
     assert_alike(out, of_one)
 
@@ -169,7 +170,7 @@ def test_sigterm_to_torchrun_saves_once(torchrun: Torchrun, tmp_path: Path, work
     process.terminate()
     status, said = runs.ended(process)
     assert status != 0
-    step = resume_file.saved_step(out)
+    step = checkpoint_step(out)
     assert said.count(f"stopped by SIGTERM: step {step} is saved, --resume goes on from it") == 1
     assert runs.lines(out) == step
     assert "forcefully" not in said
@@ -188,7 +189,7 @@ def test_the_main_process_killed_while_loaders_run(torchrun: Torchrun, tmp_path:
     assert status != 0
     assert "process 1: another process of this run has ended" in said
     assert runs.outlived(family, 15) == []
-    assert 0 < resume_file.saved_step(out) < 16
+    assert 0 < checkpoint_step(out) < 16
 
 
 @pytest.mark.slow

@@ -9,9 +9,12 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
 from iscc_lidar.trainer.data.voxelize import considered
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.dataset import PairDataset, batches
+from iscc_lidar.trainer.pretrain.dataset import PairDataset
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.samples.voxel_samples import VoxelSampleConfig
+from iscc_lidar.trainer.run.loop import step_batches
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -26,10 +29,11 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
 
 
 def flat(cache: Cache, config: PretrainConfig, start: int, share: Share = Share()) -> list[Batch]:  # noqa: B008
-    return [batch for step in batches(cache, config, start, share, torch.device("cpu")) for batch in step]
+    learner = PretrainLearner(cache, config)
+    return [batch for step in step_batches(learner, start, share, torch.device("cpu")) for batch in step]
 
 
-def test_processes_and_micro_batches_share_the_samples_of_a_step(cache: Cache, tiny: PretrainConfig):
+def test_processes_and_micro_batches_share_the_samples_of_a_step(cache: Cache, tiny: IsccConfig):
     four = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, batch_size=4, steps=2))
     whole = [batch.names for batch in flat(cache, four, 0)]
     parts = [[batch.names for batch in flat(cache, four, 0, Share(2, rank, 2))] for rank in (0, 1)]
@@ -37,7 +41,7 @@ def test_processes_and_micro_batches_share_the_samples_of_a_step(cache: Cache, t
     assert [together[0] + together[1], together[2] + together[3]] == whole
 
 
-def test_worker_processes_and_a_late_start_change_nothing(cache: Cache, tiny: PretrainConfig):
+def test_worker_processes_and_a_late_start_change_nothing(cache: Cache, tiny: IsccConfig):
     with_workers = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, loader_workers=2))
     here, there, late = (flat(cache, *which) for which in ((tiny, 0), (with_workers, 0), (tiny, 4)))
     assert len(here) == tiny.train.steps
@@ -49,7 +53,7 @@ def test_worker_processes_and_a_late_start_change_nothing(cache: Cache, tiny: Pr
 
 
 def test_kept_sweeps_change_nothing_and_are_not_read_again(
-    cache: Cache, tiny: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, tiny: IsccConfig, monkeypatch: pytest.MonkeyPatch
 ):
     read: list[tuple[object, ...]] = []
     sweep = Cache.sweep
@@ -71,7 +75,7 @@ def test_kept_sweeps_change_nothing_and_are_not_read_again(
     assert len(once) == len(set(once)) == len(set(every_time)) < len(every_time)
 
 
-def test_a_sample_pairs_two_sweeps_of_one_window(cache: Cache, tiny: PretrainConfig):
+def test_a_sample_pairs_two_sweeps_of_one_window(cache: Cache, tiny: IsccConfig):
     dataset = PairDataset(cache, tiny)
     for place in range(len(dataset)):
         sample = dataset[SampleKey(1, place)]
@@ -81,10 +85,10 @@ def test_a_sample_pairs_two_sweeps_of_one_window(cache: Cache, tiny: PretrainCon
         assert any(w.start <= int(i) < w.stop and w.start <= int(j) < w.stop for w in cache.sequence(one).windows)
 
 
-def test_groups_line_up_between_the_views(cache: Cache, tiny: PretrainConfig):
+def test_groups_line_up_between_the_views(cache: Cache, tiny: IsccConfig):
     # Without rotation the same group lies at about the same place in both sweeps.
-    still = dataclasses.replace(tiny.augment, rotate_deg=0.0, flip=False, scale=0.0)
-    config = dataclasses.replace(tiny, augment=still, parts=VoxelSampleConfig(voxels=0))
+    still = dataclasses.replace(tiny.augment, rotate_deg=0.0, flip=False, scale=0.0, rotate_groups=0.0)
+    config = dataclasses.replace(tiny, augment=still, voxel_samples=VoxelSampleConfig(voxels=0))
     sample = PairDataset(cache, config)[SampleKey(0, 2)]
     assert len(sample.ground) >= 10
     for group in range(len(sample.ground)):
@@ -95,7 +99,7 @@ def test_groups_line_up_between_the_views(cache: Cache, tiny: PretrainConfig):
         assert np.linalg.norm(first - second) < 6.0  # the sensor moves a metre a sweep, and sees other sides
 
 
-def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, batch: Batch):
+def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: IsccConfig, batch: Batch):
     dataset = PairDataset(cache, tiny)
     samples = [dataset[SampleKey(0, place)] for place in (0, 7)]
     first = len(samples[0].voxels1.coords)
@@ -108,7 +112,7 @@ def test_a_batch_is_its_samples_renumbered(cache: Cache, tiny: PretrainConfig, b
     assert int(batch.view2.member_group.max()) + 1 == len(batch.scene)
 
 
-def test_without_its_loss_occupancy_is_not_asked_about(cache: Cache, tiny: PretrainConfig):
+def test_without_its_loss_occupancy_is_not_asked_about(cache: Cache, tiny: IsccConfig):
     unasked = dataclasses.replace(tiny, loss=dataclasses.replace(tiny.loss, occupancy_weight=0.0))
     asked, without = (PairDataset(cache, config)[SampleKey(0, 0)] for config in (tiny, unasked))
     assert len(asked.queries.voxel) > 0

@@ -27,7 +27,7 @@ def test_projection_gives_unit_rows():
 
 def test_the_decoder_answers_each_query_from_its_own_voxel_and_place():
     torch.manual_seed(0)
-    decoder = OccupancyDecoder(5, HeadConfig(decoder_hidden=16))
+    decoder = OccupancyDecoder(5, 16)
     feats, offset = torch.randn(9, 5), torch.randn(3, 3)
     answers = decoder(feats, torch.tensor([2, 7, 4]), offset)
     assert answers.shape == (3,)

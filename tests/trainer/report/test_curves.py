@@ -1,9 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.report.chart import nice_ticks, number
+from iscc_lidar.trainer.report.chart import draw, nice_ticks, number
 from iscc_lidar.trainer.report.curves import MOST_POINTS, Panel, Series, running_mean, thin, value_range
 
 finite = st.floats(-1e4, 1e4)
@@ -43,16 +45,38 @@ def test_the_axis_holds_curve_and_level_but_not_a_lone_spike():
     assert 4.6 <= high < 10
 
 
-@given(finite, st.floats(1e-3, 1e4), st.integers(2, 8))
-def test_ticks_are_round_few_and_reach_over_the_range(low: float, length: float, about: int):
-    ticks = nice_ticks(low, low + length, about)
+@given(finite, st.floats(1e-3, 1e4))
+def test_ticks_are_round_few_and_reach_over_the_range(low: float, length: float):
+    ticks = nice_ticks(low, low + length)
     step = ticks[1] - ticks[0]
-    assert ticks[0] <= low + 0.021 * step + 1e-9
-    assert ticks[-1] >= low + length - 0.021 * step - 1e-9
-    assert 2 <= len(ticks) <= about + 3
+    assert ticks[0] <= low + 1e-6 * step + 1e-9
+    assert ticks[-1] >= low + length - 1e-6 * step - 1e-9
+    assert 2 <= len(ticks) <= 8
+    assert not any(0 < abs(tick) < step / 2 for tick in ticks)
     assert float(f"{step:.2e}".split("e")[0]) == pytest.approx(
         step / 10 ** np.floor(np.log10(step * (1 + 1e-9))), rel=0.01
     )
+
+
+def test_a_chart_has_round_ticks_around_its_curves_and_colours_of_the_page():
+    step = np.arange(0.0, 101)
+    series = Series(0, "loss", step, step / 50 + 1.1, step / 50 + 1.2, step / 50 + 1.15, 3.1)
+    chart = draw(Panel("Loss", "of a < b", (series,), levels=((2.5, "guessing"),)), 100, several=False)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", chart)
+    assert texts == ["0", "20", "40", "60", "80", "100", "1", "1.5", "2", "2.5", "3", "3.5", "guessing 2.5"]
+    assert chart.count("stroke: var(--c0)") == 1
+    assert chart.count("fill: var(--c0)") == 1
+    assert chart.count("var(--level)") == 1
+    assert "of a &lt; b" in chart
+    assert not re.search(r"#0000\w\w\b", chart)
+
+
+def test_of_several_runs_colour_is_the_run_and_dash_the_name():
+    step = np.arange(3.0)
+    series = [Series(run, name, step, step, step, step, 2.0) for run in (0, 1) for name in ("same", "others")]
+    chart = draw(Panel("Cosine", "", tuple(series)), 2, several=True)
+    lines = re.findall(r'style="fill: none; (stroke-dasharray)?[^"]*var\(--(c\d)\)', chart)
+    assert sorted(lines) == [("", "c0"), ("", "c1"), ("stroke-dasharray", "c0"), ("stroke-dasharray", "c1")]
 
 
 @pytest.mark.parametrize(

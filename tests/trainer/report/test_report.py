@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
 
 SMALL = ReportConfig(sweeps=4, drawn=2, reach_m=20.0, cards=3, examples=2)
-_VOID = {"meta", "img", "line", "br"}
+_VOID = {"meta", "img", "line", "br", "hr"}
 
 
 class Page(HTMLParser):
-    """Checks that elements close in order, and gathers what is asked about below."""
+    """Checks that elements close in order, and collects what the tests need."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -88,11 +88,11 @@ def test_every_part_is_there(page: Page):
 def test_nothing_is_loaded_from_elsewhere(page: Page):
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
     assert "http" not in page.source.replace("http-equiv", "")
-    assert not re.search(r"@import|url\(|<link|<iframe", page.source)
+    assert not re.search(r"@import|url\((?!#)|<link|<iframe", page.source)
 
 
 def test_it_says_which_class_a_prototype_means(page: Page):
-    assert re.search(r"Classes took no part in training.*dealt to the prototypes at random", page.text)
+    assert re.search(r"Classes were not used in training.*groups assigned at random", page.text)
     assert re.search(r"(car|wall|pole) \d+%", page.text)
 
 
@@ -174,7 +174,7 @@ def test_a_lost_cache_costs_the_pictures_only(copy: Path):
     (copy / "config.json").write_text(json.dumps(content))
     page = report(copy)
     assert page.anchors == ["health", "curves", "setup"]
-    assert "gone/away is not there" in page.text
+    assert "gone/away was not found" in page.text
     assert "--cache CACHE" in page.text
 
 
@@ -197,7 +197,7 @@ def test_another_cache_is_shown_and_named(run: Path, other_cache_path: Path, tmp
     write_report(run, other_cache_path, tmp_path / "report.html", SMALL)
     page = Page(tmp_path / "report.html")
     assert "sweeps" in page.anchors
-    assert f"are of {other_cache_path} (fake). Its manifest is not the one" in page.text
+    assert f"are of {other_cache_path} (fake). Its manifest is not that" in page.text
     assert "fake · recipe" in page.text  # the data set of the run
 
 
@@ -225,11 +225,11 @@ def test_two_runs_are_drawn_over_each_other(run: Path, copy: Path, tmp_path: Pat
     other = copy.rename(tmp_path / "other")
     write_report(run, None, tmp_path / "report.html", SMALL, [other])
     page = Page(tmp_path / "report.html")
-    assert page.source.count('class="smooth c1 d0"') >= 9
-    assert re.search(r'class="c1 d0"></i><b>50</b>', page.source)
+    assert page.source.count("stroke: var(--c1)") >= 9
+    assert re.search(r'class="c1"></i><b>50</b>', page.source)
 
 
-def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny: PretrainConfig):
+def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny: IsccConfig):
     config = dataclasses.replace(
         tiny,
         loss=dataclasses.replace(tiny.loss, occupancy_weight=0.0, global_weight=0.0),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.trainer.pretrain import loop
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.loop import pretrain
+from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.run import loop
 
 
 class KilledError(RuntimeError):
@@ -26,7 +26,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_tensorboard_holds_what_the_log_holds_also_after_a_kill(
-    cache_path: Path, tiny: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, tensorboard=True))

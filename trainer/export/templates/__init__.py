@@ -1,1 +1,1 @@
-"""Files that an export puts beside the weights, for code bases without our architecture. They need spconv."""
+"""Files that are exported with the weights, for code bases without our architecture. They need spconv."""

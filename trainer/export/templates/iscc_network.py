@@ -1,7 +1,7 @@
-"""Sparse residual U-Net after MinkUNet (Choy et al., CVPR 2019), on spconv 2: what the weights beside it belong to.
+"""Sparse residual U-Net after MinkUNet (Choy et al., CVPR 2019), on spconv 2: the network of the exported weights.
 
 From iscc-lidar, Apache-2.0. Needs PyTorch and spconv only. The axes of the kernels follow those of the
-voxel indices, so that weights exported for (batch, x, y, z) do not fit (batch, z, y, x) and the other way round.
+voxel indices, so weights exported for (batch, x, y, z) do not fit (batch, z, y, x), nor the reverse.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch.nn.functional import relu
 EPS, MOMENTUM = 1e-5, 0.1
 
 
-class SparseUNet(nn.Module):
+class SpconvUNet(nn.Module):
     """Features for every voxel.
 
     Args:
         in_channels: features of a voxel, C.
         stem_width: channels of the two convolutions at full resolution.
         encoder_widths: channels at strides 2, 4, 8, ...
-        decoder_widths: channels on the way up, coarsest first; the last is D.
+        decoder_widths: channels of the decoder, coarsest first; the last is D.
         blocks: residual blocks of each stage.
         input_scale: one factor for each of the C features, applied first.
     """
@@ -46,15 +46,15 @@ class SparseUNet(nn.Module):
         self.input_scale: Tensor
         self.register_buffer("input_scale", torch.tensor(list(input_scale)), persistent=False)
         self.stem = nn.ModuleList(
-            [ConvNormReLU(subm(in_channels, stem_width, 0)), ConvNormReLU(subm(stem_width, stem_width, 0))]
+            [SpconvLayer(subm(in_channels, stem_width, 0)), SpconvLayer(subm(stem_width, stem_width, 0))]
         )
         widths = [stem_width, *encoder_widths]
         self.encoder = nn.ModuleList(
-            DownStage(wide, deep, blocks, level) for level, (wide, deep) in enumerate(pairwise(widths), start=1)
+            SpconvDown(wide, deep, blocks, level) for level, (wide, deep) in enumerate(pairwise(widths), start=1)
         )
         below = [widths[-1], *decoder_widths]
         self.decoder = nn.ModuleList(
-            UpStage(below[i], below[i + 1], widths[-2 - i], blocks, self.depth - 1 - i) for i in range(self.depth)
+            SpconvUp(below[i], below[i + 1], widths[-2 - i], blocks, self.depth - 1 - i) for i in range(self.depth)
         )
 
     def forward(self, x: Any) -> tuple[Any, Any]:
@@ -86,7 +86,7 @@ def subm(in_channels: int, out_channels: int, level: int) -> nn.Module:
     return conv
 
 
-class ConvNormReLU(nn.Module):
+class SpconvLayer(nn.Module):
     """Convolution, batch norm, and ReLU unless switched off."""
 
     def __init__(self, conv: nn.Module, activate: bool = True) -> None:
@@ -116,13 +116,13 @@ class Skip(nn.Module):
         return result
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions beside a skip, which is a convolution where the width changes."""
+class SpconvBlock(nn.Module):
+    """Two convolutions and a skip, which is a convolution where the width changes."""
 
     def __init__(self, in_channels: int, out_channels: int, level: int) -> None:
         super().__init__()
-        self.conv1 = ConvNormReLU(subm(in_channels, out_channels, level))
-        self.conv2 = ConvNormReLU(subm(out_channels, out_channels, level), activate=False)
+        self.conv1 = SpconvLayer(subm(in_channels, out_channels, level))
+        self.conv2 = SpconvLayer(subm(out_channels, out_channels, level), activate=False)
         self.skip = nn.Identity() if in_channels == out_channels else Skip(in_channels, out_channels)
 
     def forward(self, x: Any) -> Any:
@@ -131,13 +131,13 @@ class ResidualBlock(nn.Module):
         return y.replace_feature(relu(y.features + self.skip(x.features)))
 
 
-class DownStage(nn.Module):
+class SpconvDown(nn.Module):
     """Halve the resolution, then residual blocks."""
 
     def __init__(self, in_channels: int, out_channels: int, blocks: int, level: int) -> None:
         super().__init__()
         conv = spconv.SparseConv3d(in_channels, in_channels, 2, stride=2, bias=False, indice_key=f"down{level}")
-        self.down = ConvNormReLU(conv)
+        self.down = SpconvLayer(conv)
         self.blocks = residual_blocks(in_channels, out_channels, blocks, level)
 
     def forward(self, x: Any) -> Any:
@@ -145,13 +145,13 @@ class DownStage(nn.Module):
         return self.blocks(self.down(x))
 
 
-class UpStage(nn.Module):
+class SpconvUp(nn.Module):
     """Double the resolution, append the encoder's features of that level, then residual blocks."""
 
     def __init__(self, in_channels: int, out_channels: int, skip_channels: int, blocks: int, level: int) -> None:
         super().__init__()
         conv = spconv.SparseInverseConv3d(in_channels, out_channels, 2, bias=False, indice_key=f"down{level + 1}")
-        self.up = ConvNormReLU(conv)
+        self.up = SpconvLayer(conv)
         self.blocks = residual_blocks(out_channels + skip_channels, out_channels, blocks, level)
 
     def forward(self, x: Any, skip: Any) -> Any:
@@ -163,4 +163,4 @@ class UpStage(nn.Module):
 def residual_blocks(in_channels: int, out_channels: int, count: int, level: int) -> nn.Sequential:
     """Make ``count`` blocks, the first of which changes the width."""
     widths = [in_channels] + [out_channels] * count
-    return nn.Sequential(*(ResidualBlock(a, b, level) for a, b in pairwise(widths)))
+    return nn.Sequential(*(SpconvBlock(a, b, level) for a, b in pairwise(widths)))

@@ -8,7 +8,7 @@ import spconv.pytorch as spconv
 import torch
 from torch import nn
 
-from .iscc_network import SparseUNet, padded_shape
+from .iscc_network import SpconvUNet, padded_shape
 
 
 class ISCCUNet(nn.Module):
@@ -19,7 +19,7 @@ class ISCCUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.model_cfg = model_cfg
-        self.network = SparseUNet(
+        self.network = SpconvUNet(
             input_channels,
             model_cfg.STEM_WIDTH,
             model_cfg.ENCODER_WIDTHS,
@@ -33,7 +33,7 @@ class ISCCUNet(nn.Module):
         self.num_point_features = self.network.out_channels
 
     def forward(self, batch_dict: dict[str, Any]) -> dict[str, Any]:
-        """Add to ``voxel_features`` [N, C] and ``voxel_coords`` [N, 4] (batch, z, y, x) what a head reads.
+        """Add the input of a head, from ``voxel_features`` [N, C] and ``voxel_coords`` [N, 4] (batch, z, y, x).
 
         ``point_features`` [N, D], ``point_coords`` [N, 4] (batch and the voxel's centre, metres),
         ``encoded_spconv_tensor`` (the coarsest level) and ``encoded_spconv_tensor_stride``.

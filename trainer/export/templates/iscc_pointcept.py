@@ -10,18 +10,18 @@ from pointcept.models.builder import MODELS
 from pointcept.models.utils import offset2batch
 from torch import Tensor, nn
 
-from .iscc_network import SparseUNet, padded_shape
+from .iscc_network import SpconvUNet, padded_shape
 
 __all__ = ["ISCCSparseUNet"]
 
 
 @MODELS.register_module("ISCC-SparseUNet")
 class ISCCSparseUNet(nn.Module):
-    """Features [N, D] for Pointcept's voxels; the arguments are those of SparseUNet."""
+    """Features [N, D] for Pointcept's voxels; the arguments are those of SpconvUNet."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.network = SparseUNet(**options)
+        self.network = SpconvUNet(**options)
 
     def forward(self, data: Any) -> Tensor:
         """Map ``grid_coord`` [N, 3] (x, y, z), ``feat`` [N, C] (coord, strength) and ``offset`` to features."""

@@ -81,5 +81,7 @@ def test_equals_the_packages_on_many_points() -> None:
 def test_a_library_that_is_not_there_is_a_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(library, "_load", lambda: (None, "the C kernels were not compiled"))
     assert not library.available()
-    with pytest.raises(UserError, match=r"not compiled; or do without by --set clustering\.spanning_tree=hdbscan"):
+    with pytest.raises(
+        UserError, match=r"not compiled; or use the package hdbscan: --set clustering\.spanning_tree=hdbscan"
+    ):
         library.spanning_tree(np.zeros((5, 3)), 2)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from iscc_lidar.trainer.benchmarks.matmul_floor import bench_engine, synthetic_voxels
 from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
+
+from benchmarks.trainer.matmul_floor import bench_engine
+from synthetic_voxels import synthetic_voxels
 
 TINY = ModelConfig(stem_width=4, encoder_widths=(6, 5), decoder_widths=(5, 6))
 

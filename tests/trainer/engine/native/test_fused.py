@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import convolution, fused, tile_sizes
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution, sparse_convolution
@@ -19,6 +18,7 @@ from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
 import dense_twin as twin
+from synthetic_voxels import synthetic_voxels
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import fused, tile_sizes
 from iscc_lidar.trainer.engine.native.kernel_map import MapCache
+
+from synthetic_voxels import synthetic_voxels
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed (pip install triton, Linux only)", allow_module_level=True)

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import cpu_library, fused_cpu
 from iscc_lidar.trainer.engine.native.convolution import sparse_convolution
 from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
 
 import dense_twin as twin
+from synthetic_voxels import synthetic_voxels
 
 pytestmark = pytest.mark.skipif(not cpu_library.available(), reason=cpu_library.description())
 

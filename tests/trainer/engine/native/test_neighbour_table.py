@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from iscc_lidar.trainer.benchmarks.matmul_floor import synthetic_voxels
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import kernel_map as km
 from iscc_lidar.trainer.engine.native import neighbour_table as nt
@@ -16,6 +15,7 @@ from iscc_lidar.trainer.engine.native import tile_sizes
 from iscc_lidar.trainer.engine.native.convolution import plain_convolution
 
 import dense_twin as twin
+from synthetic_voxels import synthetic_voxels
 
 
 def maps_of(bxyz: Tensor) -> dict[str, km.KernelMap]:

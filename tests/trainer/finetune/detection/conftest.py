@@ -6,7 +6,7 @@ import pytest
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iscc_lidar.preprocess.benchmarks import waymo_writer as writer
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.run.run import preprocess
+from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
@@ -23,12 +22,14 @@ from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
-from iscc_lidar.trainer.finetune import loop
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
 from iscc_lidar.trainer.finetune.detection.learner import DETECTION
 from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.tasks import TASKS
+from iscc_lidar.trainer.run import loop
+
+import waymo_writer as writer
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
 ) -> None:
     from iscc_lidar.preprocess.config import PreprocessConfig
     from iscc_lidar.preprocess.datasets.registry import open_dataset
-    from iscc_lidar.preprocess.run.run import preprocess
+    from iscc_lidar.preprocess.run.pipeline import preprocess
     from iscc_lidar.shared.store.open import open_store
 
     dataset = open_dataset("kitti", real_boxes)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from iscc_lidar.trainer.pretrain.losses.prototypes import GlobalConfig, Prototypes, sinkhorn
+from iscc_lidar.trainer.pretrain.losses.prototypes import PrototypeConfig, Prototypes, sinkhorn
 
 
 def unit(seed: int, *shape: int) -> torch.Tensor:
@@ -33,7 +33,7 @@ def test_sinkhorn_survives_a_tiny_epsilon():
 
 @pytest.mark.parametrize("assign", ["sinkhorn", "softmax", "argmax"])
 def test_targets_are_distributions(assign):
-    target = Prototypes(GlobalConfig(prototypes=6, assign=assign), 8, seed=0).assign(unit(0, 10, 8))
+    target = Prototypes(PrototypeConfig(count=6, assign=assign), 8, seed=0).assign(unit(0, 10, 8))
     assert target.shape == (10, 6)
     torch.testing.assert_close(target.sum(dim=1), torch.ones(10))
     assert (target >= 0).all()
@@ -41,7 +41,7 @@ def test_targets_are_distributions(assign):
 
 def test_sinkhorn_takes_recent_features_into_account():
     # All of this batch looks alike; only the memory says that the rest of the world does not.
-    prototypes = Prototypes(GlobalConfig(prototypes=4, recent=64, reseed_after=0), 8, seed=0)
+    prototypes = Prototypes(PrototypeConfig(count=4, buffer_size=64, reseed_after=0), 8, seed=0)
     alike = normalize(unit(5, 1, 8) + 0.01 * unit(6, 10, 8), dim=1)
     before = prototypes.assign(alike).argmax(dim=1).unique()
     prototypes.recent.copy_(unit(7, 64, 8))
@@ -51,7 +51,7 @@ def test_sinkhorn_takes_recent_features_into_account():
 
 
 def test_rows_move_by_the_stated_average_and_stay_unit():
-    config = GlobalConfig(prototypes=3, recent=16, momentum=0.9, reseed_after=0)
+    config = PrototypeConfig(count=3, buffer_size=16, momentum=0.9, reseed_after=0)
     prototypes = Prototypes(config, 4, seed=0)
     prototypes.refresh(unit(0, 5, 4), torch.eye(3)[[0, 1, 2, 0, 1]])  # the first one seeds the rows
     start, f2, target = prototypes.centres.clone(), unit(1, 4, 4), torch.eye(3)[[0, 0, 2, 0]]
@@ -63,7 +63,7 @@ def test_rows_move_by_the_stated_average_and_stay_unit():
 
 
 def test_the_buffer_keeps_the_newest_features_first_in_first_out():
-    prototypes = Prototypes(GlobalConfig(prototypes=2, recent=5), 4, seed=0)
+    prototypes = Prototypes(PrototypeConfig(count=2, buffer_size=5), 4, seed=0)
     target = torch.tensor([[1.0, 0.0]])
     seen = unit(0, 12, 4)
     for start in (0, 3, 6, 9):
@@ -74,7 +74,7 @@ def test_the_buffer_keeps_the_newest_features_first_in_first_out():
 
 
 def test_dead_rows_restart_near_a_recent_feature():
-    prototypes = Prototypes(GlobalConfig(prototypes=2, recent=8, reseed_after=3, seed_noise=0.1), 16, seed=0)
+    prototypes = Prototypes(PrototypeConfig(count=2, buffer_size=8, reseed_after=3, seed_noise=0.1), 16, seed=0)
     only_first = torch.tensor([[1.0, 0.0]]).expand(4, 2)
     prototypes.refresh(unit(0, 4, 16), only_first)
     far = -normalize(unit(0, 4, 16).mean(dim=0), dim=0)
@@ -87,7 +87,7 @@ def test_dead_rows_restart_near_a_recent_feature():
 
 
 def test_used_counts_nearest_prototypes_of_recent_features():
-    prototypes = Prototypes(GlobalConfig(prototypes=4, recent=8), 4, seed=0)
+    prototypes = Prototypes(PrototypeConfig(count=4, buffer_size=8), 4, seed=0)
     assert int(prototypes.used()) == 0
     prototypes.refresh(torch.eye(4)[[0, 0, 1]], torch.full((3, 4), 0.25))
     prototypes.centres.copy_(torch.eye(4))
@@ -95,7 +95,7 @@ def test_used_counts_nearest_prototypes_of_recent_features():
 
 
 def test_no_groups_change_nothing():
-    prototypes = Prototypes(GlobalConfig(prototypes=4, recent=8), 4, seed=0)
+    prototypes = Prototypes(PrototypeConfig(count=4, buffer_size=8), 4, seed=0)
     before = {k: v.clone() for k, v in prototypes.state_dict().items()}
     prototypes.refresh(torch.zeros(0, 4), prototypes.assign(torch.zeros(0, 4)))
     torch.testing.assert_close(prototypes.state_dict(), before)

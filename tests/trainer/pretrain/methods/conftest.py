@@ -5,18 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.base.config import resolve, to_toml
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+
+SMALL = """
+[segcontrast.queue]
+size = 64
+
+[depthcontrast.queue]
+size = 64
+
+[pointcontrast.contrast]
+matches = 200
+
+[sspl.contrast]
+matches = 200
+"""
 
 
 @pytest.fixture(scope="session")
-def tiny_run_of(tiny: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., PretrainConfig]:
+def tiny_run_of(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., PretrainConfig]:
     """Makes the configuration of a method's recipe on networks whose steps take milliseconds."""
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(to_toml(tiny), encoding="utf-8")
+    small = tmp_path_factory.mktemp("recipe") / "small.toml"
+    small.write_text(SMALL, encoding="utf-8")
 
     def config(name: str, *changes: str) -> PretrainConfig:
-        recipes: list[Path] = [path, find_recipe(name)]
-        return resolve(PretrainConfig, recipes, ["method.queue=64", "method.matches=200", *changes])
+        return resolve_pretrain([tiny_recipe, *find_recipes([name]), small], changes)
 
     return config

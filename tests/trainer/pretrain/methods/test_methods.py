@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
@@ -14,24 +13,19 @@ import torch
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain import loop
-from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
-from iscc_lidar.trainer.pretrain.loop import pretrain
-from iscc_lidar.trainer.pretrain.methods.method import find_method
-from iscc_lidar.trainer.pretrain.methods.options import MethodName
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner, pretrain
+from iscc_lidar.trainer.pretrain.method import find_method, method_names
 from iscc_lidar.trainer.pretrain.samples.batch import collate
-from iscc_lidar.trainer.pretrain.train_step import train_step
-from iscc_lidar.trainer.run import resume_file
+from iscc_lidar.trainer.run.checkpoint import checkpoint_step, read_checkpoint
+from iscc_lidar.trainer.run.state import new_state
+
+from steps import KilledError, die_in_step, one_step
 
 ConfigOf = Callable[..., PretrainConfig]
-NAMES = get_args(MethodName)
+NAMES = method_names()
 OTHERS = [name for name in NAMES if name != "iscc"]
-
-
-class KilledError(Exception):
-    pass
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,9 +34,9 @@ def test_every_name_is_a_method_with_a_recipe(name: str, tiny_run_of: ConfigOf):
     assert tiny_run_of(name).method.name == name
 
 
-SHORT = ("train.steps=140", "train.learning_rate=0.02", "method.queue=512")
+SHORT = ("train.steps=140", "train.learning_rate=0.02", "segcontrast.queue.size=512")
 # A feature of a whole scene tells it from others only where streets differ and views are alike, and takes longer.
-LONGER = ("train.steps=80", "train.learning_rate=0.01", "train.batch_size=8", "method.queue=64", "data.max_range_m=20")
+LONGER = ("train.steps=80", "train.learning_rate=0.01", "train.batch_size=8", "queue.size=64", "data.max_range_m=20")
 ALIKE = ("model.voxel_size=1.0", "augment.rotate_deg=0", "augment.flip=false", "augment.scale=0", "augment.drop=0")
 QUICK_TEACHER = ("teacher.momentum_start=0.99", "teacher.momentum_end=0.99")
 
@@ -52,7 +46,8 @@ def test_a_short_run_learns_something(
     name: str, cache_path: Path, streets_path: Path, tiny_run_of: ConfigOf, tmp_path: Path
 ):
     of_scenes = name == "depthcontrast"
-    config = tiny_run_of(name, *QUICK_TEACHER, *((*LONGER, *ALIKE) if of_scenes else SHORT))
+    teacher = QUICK_TEACHER if find_method(name).has_teacher else ()
+    config = tiny_run_of(name, *teacher, *((*LONGER, *ALIKE) if of_scenes else SHORT))
     assert pretrain(streets_path if of_scenes else cache_path, tmp_path / "run", config)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     first, last = lines[4:14], lines[-10:]
@@ -74,40 +69,34 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
 ):
     config = tiny_run_of(name)
     assert pretrain(cache_path, tmp_path / "whole", config)
-    real = loop.train_step
-
-    def dying(state, network, batches, config):
-        if state.step == 5:
-            raise KilledError
-        return real(state, network, batches, config)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_step", dying)
+        die_in_step(patch, 5)
         with pytest.raises(KilledError):
             pretrain(cache_path, tmp_path / "run", config)
-    assert resume_file.saved_step(tmp_path / "run") == 3
+    assert checkpoint_step(tmp_path / "run") == 3
     assert pretrain(cache_path, tmp_path / "run", config, resume=True)
     for file in ("encoder.safetensors", "heads.safetensors", "metrics.jsonl"):
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
-    resumed, straight = (resume_file.read(tmp_path / run) for run in ("run", "whole"))
+    resumed, straight = (read_checkpoint(tmp_path / run) for run in ("run", "whole"))
     torch.testing.assert_close(resumed, straight, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_micro_batches_weigh_by_their_regions(name: str, cache: Cache, tiny_run_of: ConfigOf):
     """Batch norm in evaluation mode, negatives of the scene or of a full queue: a step cut in two is the same step."""
-    config = tiny_run_of(name, "method.negatives=scene")
+    config = tiny_run_of(name, *(() if find_method(name).has_teacher else ["contrast.negatives=scene"]))
     dataset = PairDataset(cache, config)
     samples = [dataset[SampleKey(0, place)] for place in (0, 7, 9)]
     moved = []
     for batches in ([collate(samples)], [collate(samples[:1]), collate(samples[1:])]):
-        state = new_state(config, ON_CPU)
-        state.student.eval()
-        state.teacher.eval()
+        learner = PretrainLearner(cache, config)
+        state = new_state(learner, ON_CPU)
+        state.network.eval()
+        state.others["teacher"].eval()
         rows = torch.nn.functional.normalize(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), dim=1)
-        state.memory.refresh(rows)
-        figures = train_step(state, state.student, batches, config)
-        moved.append((figures["loss_contrast"], figures["gradient_norm"], state.memory.state_dict()))
+        state.others["memory"].refresh(rows)
+        figures = one_step(learner, state, batches)
+        moved.append((figures["loss_contrast"], figures["gradient_norm"], state.others["memory"].state_dict()))
     torch.testing.assert_close(*moved, rtol=1e-5, atol=1e-6)
 
 
@@ -115,11 +104,13 @@ def test_only_methods_with_a_teacher_move_it(cache: Cache, tiny_run_of: ConfigOf
     for name in NAMES:
         config = tiny_run_of(name)
         dataset = PairDataset(cache, config)
-        state = new_state(config, ON_CPU)
-        before = [p.clone() for p in state.teacher.parameters()]
-        for state.step in range(2):  # the first step of a queue has nothing to contrast with
-            train_step(state, state.student, [collate([dataset[SampleKey(0, 3)], dataset[SampleKey(0, 4)]])], config)
-        moved = any(not torch.equal(p, q) for p, q in zip(state.teacher.parameters(), before, strict=True))
+        learner = PretrainLearner(cache, config)
+        state = new_state(learner, ON_CPU)
+        teacher = state.others["teacher"]
+        before = [p.clone() for p in teacher.parameters()]
+        for _ in range(2):  # the first step of a queue has nothing to contrast with
+            one_step(learner, state, [collate([dataset[SampleKey(0, 3)], dataset[SampleKey(0, 4)]])])
+        moved = any(not torch.equal(p, q) for p, q in zip(teacher.parameters(), before, strict=True))
         assert moved == find_method(name).has_teacher, name
 
 

@@ -7,12 +7,13 @@ import torch
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
-from iscc_lidar.trainer.pretrain.checkpoint import new_state
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner
 from iscc_lidar.trainer.pretrain.losses.queue import Queue
 from iscc_lidar.trainer.pretrain.methods.segcontrast import METHOD
 from iscc_lidar.trainer.pretrain.samples.batch import collate
+from iscc_lidar.trainer.run.state import new_state
 
 
 def test_the_step_pools_contrasts_and_remembers_as_loops_do(cache: Cache, tiny_run_of: Callable[..., PretrainConfig]):
@@ -20,19 +21,19 @@ def test_the_step_pools_contrasts_and_remembers_as_loops_do(cache: Cache, tiny_r
     config = tiny_run_of("segcontrast")
     dataset = PairDataset(cache, config)
     batch = collate([dataset[SampleKey(0, place)] for place in (2, 8)])
-    state = new_state(config, ON_CPU)
-    state.student.eval()
-    state.teacher.eval()
+    state = new_state(PretrainLearner(cache, config), ON_CPU)
+    state.network.eval()
+    state.others["teacher"].eval()
     with torch.no_grad():
-        for weights in state.teacher.parameters():
+        for weights in state.others["teacher"].parameters():
             weights.mul_(1.1)  # so that it is another network
     queue = Queue(64, 8)
     queue.refresh(torch.nn.functional.normalize(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), dim=1))
     held = queue.negatives().clone()
-    result = METHOD.step(state.student, state.teacher, queue, batch, config)
+    result = METHOD.losses(state.network, state.others["teacher"], queue, batch, config)
 
     features = []
-    for network, view in ((state.student, batch.view1), (state.teacher, batch.view2)):
+    for network, view in ((state.network, batch.view1), (state.others["teacher"], batch.view2)):
         with torch.no_grad():
             voxels, rows = network.voxel_features(view), []
             for group in range(len(batch.scene)):
@@ -50,10 +51,10 @@ def test_the_step_pools_contrasts_and_remembers_as_loops_do(cache: Cache, tiny_r
         losses.append(-(logits[0] - torch.stack(logits).logsumexp(0)))
         same.append(f1[k] @ f2[k])
         others += [f1[k] @ row for row in held]
-    torch.testing.assert_close(result.losses["loss_contrast"].mean.detach(), torch.stack(losses).mean())
+    torch.testing.assert_close(result.terms["loss_contrast"].mean.detach(), torch.stack(losses).mean())
     torch.testing.assert_close(result.remembered[0], f2)
-    torch.testing.assert_close(result.health["cosine_same"], torch.stack(same).mean())
-    torch.testing.assert_close(result.health["cosine_others"], torch.stack(others).mean())
+    torch.testing.assert_close(result.figures["cosine_same"], torch.stack(same).mean())
+    torch.testing.assert_close(result.figures["cosine_others"], torch.stack(others).mean())
     torch.testing.assert_close(queue.negatives(), held)  # the step itself changes nothing
 
 

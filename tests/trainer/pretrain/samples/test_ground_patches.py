@@ -13,7 +13,7 @@ from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.voxelize import shared_groups, voxelize
 from iscc_lidar.trainer.pretrain.samples.ground_patches import GroundPatchConfig, add_ground_patches
 from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, without_ground
-from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
+from iscc_lidar.trainer.pretrain.samples.sample import PairConfig, draw_view
 
 MIN_POINTS = 10
 
@@ -23,7 +23,7 @@ def pair(cache: Cache) -> Pair:
     """Two sweeps from different places, each turned, mirrored and scaled its own way."""
     rng = np.random.default_rng(0)
     sweeps = [cache.sweep("00", index) for index in (1, 4)]
-    view1, view2 = (draw_view(sweep, DataConfig(), AugmentConfig(jitter_m=0.0), rng) for sweep in sweeps)
+    view1, view2 = (draw_view(sweep, PairConfig(), AugmentConfig(jitter_m=0.0), rng) for sweep in sweeps)
     voxels = [voxelize(view.xyz, view.intensity, 0.5) for view in (view1, view2)]
     return Pair(view1, view2, *voxels, inverse(sweeps[0].world_SE3_sensor) @ sweeps[1].world_SE3_sensor)
 
@@ -82,7 +82,7 @@ def test_without_cells_nothing_is_drawn(pair: Pair, groups: Regions):
     assert rng.random() == np.random.default_rng(5).random()
 
 
-@pytest.mark.parametrize("wrong", [{"cells": -1}, {"edge_m": 0.0}, {"max_range_m": 0.0}])
+@pytest.mark.parametrize("wrong", [{"count": -1}, {"edge_m": 0.0}, {"max_range_m": 0.0}])
 def test_cells_that_cannot_be_are_refused(wrong: dict[str, float]):
-    with pytest.raises(ValueError, match=r"ground\.cells must be 0 or more"):
+    with pytest.raises(ValueError, match=r"ground_patches\.count must be 0 or more"):
         GroundPatchConfig(**wrong)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import AugmentConfig, apply_affine
 from iscc_lidar.trainer.pretrain.samples.masking import MaskingConfig, draw_masked_balls
-from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
+from iscc_lidar.trainer.pretrain.samples.sample import PairConfig, draw_view
 
 CONFIG = MaskingConfig(per_sweep=5, min_group_points=20)
 
@@ -15,7 +15,7 @@ CONFIG = MaskingConfig(per_sweep=5, min_group_points=20)
 def drawn(cache: Cache):
     sweep = cache.sweep("00", 2)
     rng = np.random.default_rng(0)
-    view = draw_view(sweep, DataConfig(), AugmentConfig(), rng)
+    view = draw_view(sweep, PairConfig(), AugmentConfig(), rng)
     return sweep, view, draw_masked_balls(view, CONFIG, rng)
 
 
@@ -52,7 +52,7 @@ def test_a_query_is_in_the_crop_of_its_group_whose_ball_holds_it_by_loop(drawn):
             if crops.group[crop] == group and np.linalg.norm(position - crops.centre[crop]) <= crops.radius[crop]
         ]
         expected.append(holds[0] if holds else -1)
-    found = crops.holding(xyz, sweep.queries.group)
+    found = crops.containing(xyz, sweep.queries.group)
     np.testing.assert_array_equal(found, expected)
     assert 20 <= (found >= 0).sum() < len(found)
 
@@ -66,8 +66,8 @@ def test_radius_is_an_upper_bound_and_reached_where_the_group_is_large(drawn):
 def test_without_crops_all_points_stay(cache: Cache):
     sweep = cache.sweep("00", 2)
     rng = np.random.default_rng(0)
-    view = draw_view(sweep, DataConfig(), AugmentConfig(), rng)
+    view = draw_view(sweep, PairConfig(), AugmentConfig(), rng)
     crops = draw_masked_balls(view, dataclasses.replace(CONFIG, per_sweep=0), rng)
     assert crops.visible.all()
     assert len(crops.centre) == 0
-    assert (crops.holding(sweep.queries.xyz, sweep.queries.group) == -1).all()
+    assert (crops.containing(sweep.queries.xyz, sweep.queries.group) == -1).all()

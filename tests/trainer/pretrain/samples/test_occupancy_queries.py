@@ -13,9 +13,10 @@ from iscc_lidar.trainer.pretrain.samples.occupancy_queries import (
     QueryTargets,
     draw_query_rows,
     draw_voxels,
+    sample_queries,
     to_ray_axes,
 )
-from iscc_lidar.trainer.pretrain.samples.sample import DataConfig, draw_view
+from iscc_lidar.trainer.pretrain.samples.sample import PairConfig, draw_view
 
 KINDS = (OCCUPIED, FREE_NEAR, FREE_FAR)
 
@@ -72,7 +73,7 @@ def test_every_voxel_within_reach_is_drawn_now_and_then_and_seldom_none():
 def asked_in(cache: Cache, config: OccupancyConfig) -> tuple[QueryTargets, Voxels]:
     rng = np.random.default_rng(0)
     sweep = cache.sweep("00", 2)
-    view = draw_view(sweep, DataConfig(), AugmentConfig(jitter_m=0.0), rng)
+    view = draw_view(sweep, PairConfig(), AugmentConfig(jitter_m=0.0), rng)
     voxels = voxelize(view.xyz, view.intensity, 0.5)
     asked = sample_queries(sweep.queries, view.view_T_sensor, voxels, config, rng)
     moved = apply_affine(view.view_T_sensor, sweep.queries.xyz)
@@ -109,5 +110,5 @@ def test_no_stored_query_is_nothing_asked(cache: Cache):
 
 @pytest.mark.parametrize("wrong", [{"per_group": 0}, {"reach_m": 0.0}])
 def test_impossible_options_are_refused(wrong):
-    with pytest.raises(ValueError, match="queries"):
+    with pytest.raises(ValueError, match="occupancy"):
         OccupancyConfig(**wrong)

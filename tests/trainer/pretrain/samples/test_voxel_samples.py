@@ -57,7 +57,7 @@ def test_another_draw_takes_other_voxels():
     assert len(draws) == 5
 
 
-@pytest.mark.parametrize("bad", [{"voxels": -1}, {"most": 0}])
+@pytest.mark.parametrize("bad", [{"voxels": -1}, {"max_parts": 0}])
 def test_sizes_that_cannot_be_are_refused(bad: dict[str, int]):
-    with pytest.raises(ValueError, match="parts"):
+    with pytest.raises(ValueError, match="voxel_samples"):
         VoxelSampleConfig(**bad)

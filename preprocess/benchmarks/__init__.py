@@ -1,1 +1,0 @@
-"""Measurements of the offline stage, each beside its opponents in the same run."""

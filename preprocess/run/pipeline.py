@@ -1,0 +1,148 @@
+"""Preprocess a dataset: in one run, or initialised, processed in parts and finalised by separate processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, SkippedSequence
+from iscc_lidar.data_schemas.sweep import SweepError
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
+from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
+from iscc_lidar.preprocess.run.executor import Executor, Submit, result_of, start_executor
+from iscc_lidar.preprocess.run.results import SequenceResult, load_result, remove_result, save_result, write_manifest
+from iscc_lidar.preprocess.tasks.progress import sweep_bar
+from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.store.store import Store
+
+OnError = Literal["stop", "skip"]
+"""Whether a sequence whose data cannot be processed stops the run, or is left out."""
+
+
+def preprocess(
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    executor: Executor | None = None,
+    sequences: Sequence[str] | None = None,
+    on_error: OnError = "stop",
+) -> Manifest:
+    """Make, complete or update the cache of a dataset.
+
+    Args:
+        dataset: where the sweeps come from.
+        store: where the cache lies.
+        config: options; what depends on an option that differs from the cache's is redone.
+        executor: where the tasks run, by default in this process.
+        sequences: those to add, by default all; sequences already in the cache are kept and updated.
+        on_error: "skip" leaves out sequences whose data cannot be processed, and lists them in the manifest.
+
+    Returns:
+        The manifest, which is written last.
+
+    Raises:
+        UserError: bad input, the folder contains something else, or another process works on it.
+    """
+    with store.claim() as check_claim:
+        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
+        save_plan(plan, store)
+        results = list(process_jobs(plan.jobs, executor, on_error))
+        check_claim()
+        return write_manifest(plan, store, results)
+
+
+def init_cache(
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    sequences: Sequence[str] | None = None,
+    on_error: OnError = "stop",
+) -> Plan:
+    """Save the plan of a cache for ``process_part`` and ``finalise_cache``; arguments as of ``preprocess``."""
+    with store.claim():
+        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
+        for job in plan.jobs:
+            remove_result(job)
+        save_plan(plan, store)
+        return plan
+
+
+def process_part(
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    executor: Executor | None = None,
+    part: tuple[int, int] = (1, 1),
+    on_error: OnError = "stop",
+) -> int:
+    """Process the sequences of one part of an initialised cache; other processes may do other parts at the same time.
+
+    ``part`` is (k, n) for part k of n, from 1; the other arguments are as of ``preprocess``, and must be those of
+    ``init_cache``. Returns the number of sequences.
+    """
+    with store.claim(f"part-{part[0]}-of-{part[1]}") as check_claim:
+        jobs = part_of(load_plan(dataset, store, config).jobs, *part)
+        for job, result in zip(jobs, process_jobs(jobs, executor, on_error), strict=True):
+            check_claim()
+            save_result(job, result)
+        return len(jobs)
+
+
+def finalise_cache(dataset: Dataset, store: Store, config: PreprocessConfig) -> Manifest:
+    """Write the manifest of a cache after all its parts are processed; arguments as of ``init_cache``.
+
+    Raises:
+        UserError: sequences are missing; the message names them.
+    """
+    with store.claim() as check_claim:
+        plan = load_plan(dataset, store, config)
+        results = {job.sequence: load_result(job) for job in plan.jobs}
+        missing = [name for name, result in results.items() if result is None]
+        if missing:
+            raise UserError(
+                f"{store.url}: not finished: {len(missing)} of {len(results)} sequences are missing: "
+                f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}; run the parts that contain them"
+            )
+        check_claim()
+        return write_manifest(plan, store, [result for result in results.values() if result is not None])
+
+
+def process_jobs(
+    jobs: Sequence[SequenceJob], executor: Executor | None = None, on_error: OnError = "stop"
+) -> Iterator[SequenceResult]:
+    """Process sequences; yields their results in order, each as soon as it is complete."""
+    total = sum(job.sweeps for job in jobs)
+    with start_executor(executor or Executor()) as (submit, client), sweep_bar(total, client):
+        blocks: list[Iterable[Any]] = [_submit(submit, job) for job in jobs]
+        if client is not None:
+            blocks = [list(submitted) for submitted in blocks]  # all at once; in this process one after the other
+        for job, submitted in zip(jobs, blocks, strict=True):
+            yield _collect(job, submitted, on_error)
+
+
+def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
+    """Submit the tasks of a sequence; yields the last task of each block."""
+    segmented = [submit(segment_task, job, block) for block in range(len(job.blocks))]
+    ids = submit(link_task, job, segmented)
+    for block in range(len(job.blocks)):
+        yield submit(finish_task, job, block, segmented, ids)
+
+
+def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> SequenceResult:
+    try:
+        finished: list[Finished] = [result_of(item) for item in submitted]
+    except OSError:  # of the disk or the network that all sequences share
+        raise
+    except Exception as error:
+        if on_error == "stop" and isinstance(error, SweepError):
+            raise UserError(f"{error}; fix its files, or leave such sequences out with --on-error skip") from None
+        if on_error == "stop":
+            raise
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return SequenceResult(SkippedSequence(job.sequence, reason))
+    steps = sorted({step for block in finished for step in block.steps})
+    blocks = tuple(block.entry for block in finished)
+    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps))

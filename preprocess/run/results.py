@@ -1,0 +1,90 @@
+"""Results of sequences: intermediate files while parts of a cache are processed, the manifest at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iscc_lidar.data_schemas.manifest import (
+    BLOCK_FILE,
+    MANIFEST_FILE,
+    BlockEntry,
+    Manifest,
+    SequenceEntry,
+    SkippedSequence,
+    to_json,
+)
+from iscc_lidar.preprocess.datasets.registry import data_options
+from iscc_lidar.preprocess.plan.cache_plan import Plan
+from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key
+from iscc_lidar.shared.base.config import to_dict
+from iscc_lidar.shared.base.provenance import versions
+from iscc_lidar.shared.store.store import Store
+
+
+@dataclass(frozen=True)
+class SequenceResult:
+    """Manifest entry of a processed sequence, and the names of the intermediate files that it was made from."""
+
+    entry: SequenceEntry | SkippedSequence
+    steps: tuple[str, ...] = ()
+
+
+def save_result(job: SequenceJob, result: SequenceResult) -> None:
+    """Write the result of a sequence to an intermediate file."""
+    key = "skipped" if isinstance(result.entry, SkippedSequence) else "entry"
+    content = {key: dataclasses.asdict(result.entry), "steps": result.steps}
+    job.store.write(_result_file(job), (json.dumps(content, indent=1) + "\n").encode())
+
+
+def load_result(job: SequenceJob) -> SequenceResult | None:
+    """Read the result of a sequence; None where it is missing or damaged."""
+    try:
+        content = json.loads(job.store.read(_result_file(job)))
+        if "skipped" in content:
+            return SequenceResult(SkippedSequence(**content["skipped"]))
+        blocks = tuple(BlockEntry(**block) for block in content["entry"]["blocks"])
+        return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(content["steps"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remove_result(job: SequenceJob) -> None:
+    """Remove the result of a sequence, if there is one."""
+    job.store.remove(_result_file(job))
+
+
+def write_manifest(plan: Plan, store: Store, results: Sequence[SequenceResult]) -> Manifest:
+    """Write the manifest of a cache, then remove the blocks and intermediate files that it no longer needs."""
+    entries = tuple(result.entry for result in results if isinstance(result.entry, SequenceEntry))
+    skipped = plan.skipped + tuple(r.entry for r in results if isinstance(r.entry, SkippedSequence))
+    made_by = {
+        "data": data_options(plan.dataset),
+        "seed": plan.config.seed,
+        "config": to_dict(plan.config),
+        "versions": versions(),
+    }
+    manifest = Manifest(
+        plan.dataset.name, config_key(plan.config, plan.dataset), plan.dataset.class_names, entries, skipped, made_by
+    )
+    store.write(MANIFEST_FILE, to_json(manifest).encode())
+    # Only now: until here readers of the previous manifest could read its blocks.
+    blocks = {block.path for entry in entries for block in entry.blocks}
+    steps = {step for result in results for step in result.steps}
+    _remove_stale(store, blocks, steps)
+    return manifest
+
+
+def _remove_stale(store: Store, blocks: set[str], steps: set[str]) -> None:
+    stored = {name.rpartition("/")[0] for name in store.files("sequences") if name.endswith(f"/{BLOCK_FILE}")}
+    for folder in sorted({f"sequences/{block}" for block in stored} - blocks):
+        store.remove(folder)
+    for name in store.files(STEPS_FOLDER):
+        if f"{STEPS_FOLDER}/{name}" not in steps:
+            store.remove(f"{STEPS_FOLDER}/{name}")
+
+
+def _result_file(job: SequenceJob) -> str:
+    return f"{job.steps_folder}/done.json"

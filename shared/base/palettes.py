@@ -1,0 +1,74 @@
+"""Colours of all pictures and plots: single ones as #rrggbb, palettes as RGB from 0 to 1, float64 [n, 3].
+
+The report's page has light and dark colours of its own for text, lines and curves: trainer/report/page.css.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+# N points, C prototypes
+
+BACKGROUND: Final = "#101418"
+TEXT: Final = "#ffffff"
+PAPER: Final = "#ffffff"
+
+# Points
+DARK_GREY: Final = "#2c343c"
+GREY: Final = "#39424c"
+MID_GREY: Final = "#56616c"
+LIGHT_GREY: Final = "#96a0aa"
+GROUND_POINTS: Final = "#c8a26b"
+OCCUPIED: Final = "#ff9c3d"
+FREE: Final = "#4ea3ff"
+WRONG: Final = "#ff4d4d"
+
+# Boxes
+BOX: Final = "#ffffff"
+BOXED_POINTS: Final = "#7d8894"
+LABELLED_BOX: Final = "#4dd17a"
+FOUND_BOXES: Final = ("#ff4d4d", "#4da3ff", "#ff9d3b", "#c77dff")
+
+# Experiments
+SCRATCH_RUNS: Final = "#6b7280"
+ISCC_RUNS: Final = "#d1495b"
+OTHER_METHODS: Final = ("#2e86ab", "#66a182", "#edae49", "#7b5ea7", "#8c564b", "#17a2b8", "#9acd32", "#e07a5f")
+
+# Of matplotlib
+HEIGHT_MAP: Final = "viridis"
+SHARE_MAP: Final = "magma"
+
+_GOLDEN: Final = 0.6180339887
+_SPREAD: Final = 0.34
+
+
+def distinct_colors(ids: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return a colour of each ID [N]: an ID always has the same one, neighbouring IDs have very different ones."""
+    return hues(ids * _GOLDEN, 0.5 + 0.06 * (ids * 7 % 5))
+
+
+def prototype_colors(centres: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return colours [C, 3] of prototypes [C, E]: similar hues for similar prototypes, neighbours differ in level.
+
+    Hues go once round by the angle in the plane of the two first principal components.
+    """
+    spread = centres.astype(np.float64) - centres.mean(axis=0)
+    axes = np.linalg.svd(spread, full_matrices=False)[2][:2]
+    axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]  # sign is free
+    plane = np.zeros((len(centres), 2))
+    plane[:, : len(axes)] = spread @ axes.T
+    rank = np.argsort(np.argsort(np.arctan2(plane[:, 1], plane[:, 0]), kind="stable"))
+    return hues(rank / len(rank), np.array([0.70, 0.52, 0.61])[rank % 3])
+
+
+def hues(turn: NDArray[np.floating], level: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return colours [n, 3] of a hue [n], in turns, and a mean level of the three channels [n] from 0 to 1."""
+    return (level[:, None] + _SPREAD * np.cos(2 * np.pi * (turn[:, None] - np.arange(3) / 3))).clip(0, 1)
+
+
+def hex_color(color: NDArray[np.float64]) -> str:
+    """Write an RGB colour [3] as #rrggbb."""
+    return "#" + bytes(np.rint(color * 255).astype(np.uint8).tolist()).hex()

@@ -1,0 +1,114 @@
+"""Command line of the benchmarks: one command for preprocessing, one for training, one for the sparse engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from iscc_lidar.shared.base.cli_errors import report_user_errors
+from iscc_lidar.shared.base.config import resolve, to_toml
+from iscc_lidar.shared.base.errors import UserError
+
+from benchmarks.bench_file import BENCH_FILE
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Benchmarks of iscc-lidar, printed as tables; the figures also go to OUT/bench.json.",
+)
+
+Out = Annotated[Path, typer.Option(help="folder of bench.json")]
+
+
+@app.command()
+@report_user_errors
+def preprocess(
+    streets: Annotated[Path, typer.Argument(help="synthetic sequences, written by: iscc-preprocess synth")],
+    out: Out,
+    real: Annotated[Path | None, typer.Option(help="instance-labelled real sweeps, SemanticKITTI layout")] = None,
+    plain: Annotated[
+        bool, typer.Option(help="also run plain hdbscan on all points, which takes minutes per window")
+    ] = True,
+    long_sweeps: Annotated[int, typer.Option(min=0, help="sweeps of a long real sequence; 0 = none")] = 2000,
+    adapters: Annotated[
+        list[str] | None, typer.Option("--adapter", help="NAME=ROOT of a dataset to time; may be repeated")
+    ] = None,
+) -> None:
+    """Time simulation, adapters and the whole of preprocessing; score the groups and those of other methods.
+
+    Example:
+
+        python tests/benchmarks preprocess data/synthetic --real data/semantickitti --out runs/bench
+    """
+    from benchmarks.preprocess.bench import bench_preprocessing
+
+    bench_preprocessing(out, streets, real, [_adapter(text) for text in adapters or ()], plain, long_sweeps)
+    typer.echo(f"\nfigures: {out / BENCH_FILE}")
+
+
+@app.command()
+@report_user_errors
+def train(
+    cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
+    out: Out,
+    recipe: Annotated[
+        list[str] | None, typer.Option("--recipe", help="name or TOML file of a recipe; later ones override earlier")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
+    steps: Annotated[int, typer.Option(help="timed steps", min=1)] = 8,
+) -> None:
+    """Time the sparse engine and its matrix products alone, the loader, the training step, the detection score.
+
+    Example:
+
+        python tests/benchmarks train --cache cache/synthetic --out runs/bench --recipe quick
+    """
+    from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+
+    from benchmarks.trainer.bench import bench_training
+
+    bench_training(out, resolve_pretrain(find_recipes(recipe or ()), set_ or ()), cache, steps)
+    typer.echo(f"\nfigures: {out / BENCH_FILE}")
+
+
+@app.command()
+@report_user_errors
+def engines(
+    out: Out,
+    cache: Annotated[str | None, typer.Option(help="measure on its sweeps; default: random voxels")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to measure")] = "auto",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="print the options and stop")] = False,
+) -> None:
+    """Compare the sparse engines of this machine at full width: times, memory, shares of what the device can do.
+
+    Exit status 1 where outputs in fp32 differ by more than 1e-4.
+
+    Example:
+
+        python tests/benchmarks engines --cache cache/semantickitti --out runs/bench --set batch_sizes=[2,4]
+    """
+    from iscc_lidar.trainer.hardware.device import pick_device
+
+    from benchmarks.trainer.compare_engines import EngineBenchConfig, bench_engines
+
+    config = resolve(EngineBenchConfig, None, set_ or ())
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        return
+    agree = bench_engines(out, config, cache, pick_device(device))
+    typer.echo(f"\nfigures: {out / BENCH_FILE}")
+    raise typer.Exit(0 if agree else 1)
+
+
+def _adapter(text: str) -> tuple[str, Path]:
+    from iscc_lidar.preprocess.datasets import registry
+
+    name, _, root = text.partition("=")
+    if name not in registry.names() or not root:
+        raise UserError(f"--adapter {text}: expected NAME=ROOT with NAME one of {', '.join(registry.names())}")
+    return name, Path(root)

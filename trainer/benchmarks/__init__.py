@@ -1,1 +1,0 @@
-"""What ``iscc-train bench`` and ``bench-engines`` measure."""
