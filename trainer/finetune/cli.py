@@ -10,44 +10,43 @@ import typer
 from iscc_lidar.shared.base.cli_errors import report_user_errors
 from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
 
+Task = Annotated[
+    Literal["semseg", "detection"],
+    typer.Argument(help="semantic segmentation, or 3-D detection of cars, pedestrians and cyclists"),
+]
+PreTrained = Annotated[
+    Path | None, typer.Option(help="OUT of a pre-training run, or an encoder.safetensors. Default: from scratch")
+]
+Labelled = Annotated[
+    Path | None, typer.Option(help="list of the labelled sweeps. Default: draw labels.percent of them by labels.seed")
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(help="folder for predictions: classes in the dataset's own layout, boxes as KITTI's. Default: none"),
+]
+Root = Annotated[Path | None, typer.Option(help="folder of the dataset, for predicted classes of nuScenes and Waymo")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="check options, data, memory and time with two steps; write nothing")
+]
+
 
 @report_user_errors
 def finetune(
-    task: Annotated[
-        Literal["semseg", "detection"],
-        typer.Argument(help="semantic segmentation, or 3-D detection of cars, pedestrians and cyclists"),
-    ],
+    task: Task,
     train_cache: Annotated[str | None, typer.Option(help="cache with the labels to learn from")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for network, metrics, scores and configuration")] = None,
-    encoder: Annotated[
-        Path | None, typer.Option(help="OUT of a pre-training run, or an encoder.safetensors. Default: from scratch")
-    ] = None,
+    encoder: PreTrained = None,
     val_cache: Annotated[str | None, typer.Option(help="cache to score the result on. Default: no score")] = None,
-    labelled: Annotated[
-        Path | None,
-        typer.Option(help="list of the labelled sweeps. Default: draw labels.percent of them by labels.seed"),
-    ] = None,
+    labelled: Labelled = None,
     among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps from this list only")] = None,
     val_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            help="folder for the predictions: classes in the dataset's own layout, boxes as KITTI result files. "
-            "Default: none"
-        ),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="folder of the dataset; needed for classes predicted on nuScenes and Waymo")
-    ] = None,
+    predictions: Predictions = None,
+    root: Root = None,
     recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example quick, or a TOML file")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="continue from the last checkpoint, if there is one")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue from the last checkpoint, if any")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="remove the run in OUT first")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="check options, data, memory and time with two steps; write nothing")
-    ] = False,
+    dry_run: DryRun = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
 ) -> None:
     """Fine-tune with few labels, and score the result on other sweeps.

@@ -21,50 +21,38 @@ class LabelConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.percent <= 100:
-            raise ValueError(f"labels.percent must lie above 0 and up to 100, not {self.percent}")
+            raise ValueError(f"labels.percent must be above 0 and at most 100, not {self.percent}")
         if self.seed < 0:
             raise ValueError(f"labels.seed must be 0 or more, not {self.seed}")
 
 
-def labelled_places(
+def choose_labelled(
     cache: Cache,
     config: LabelConfig,
-    every: Callable[[Cache], list[Place]],
+    labelled_sweeps: Callable[[Cache], list[Place]],
     listed: Path | None = None,
     among: Path | None = None,
-) -> list[Place]:
-    """Choose the labelled sweeps of a cache.
+) -> tuple[list[Place], int]:
+    """Choose the labelled sweeps of a cache; return the number of sweeps to choose from too.
 
     Args:
         cache: the training sweeps.
         config: the fraction to draw.
-        every: lists all sweeps that have labels.
-        listed: list of the sweeps to return; nothing is drawn.
-        among: list of the sweeps to draw from; None draws from all.
+        labelled_sweeps: lists all sweeps that have labels.
+        listed: list of the sweeps to return; nothing is drawn, and ``among`` is not used.
+        among: list of the sweeps to draw from; None draws from all that have labels.
 
     Raises:
         UserError: a list is unreadable or names a sweep that is not in the cache, or no sweep has labels.
     """
-    if listed is not None:
-        return listed_places(cache, listed)
     names = sweep_names(cache)
-    known = _labelled(cache, names, every, among)
-    return places_of(draw_fractions(known, [config.percent], config.seed)[config.percent], names)
-
-
-def count_labelled(cache: Cache, every: Callable[[Cache], list[Place]], among: Path | None = None) -> int:
-    """Count the sweeps with labels, of the cache or of a list. Raises UserError as labelled_places."""
-    return sum(map(len, _labelled(cache, sweep_names(cache), every, among).values()))
-
-
-def _labelled(
-    cache: Cache, names: dict[str, list[str]], every: Callable[[Cache], list[Place]], among: Path | None
-) -> dict[str, list[str]]:
-    """Return the names of the sweeps with labels by sequence; with the list ``among``, only of those in it."""
-    chosen = set(read_list(among, names)) if among is not None else None
-    found: dict[str, list[str]] = {sequence: [] for sequence in names}
-    for sequence, index in every(cache):
+    chosen = set(read_list(among, names)) if among is not None and listed is None else None
+    available: dict[str, list[str]] = {sequence: [] for sequence in names}
+    for sequence, index in labelled_sweeps(cache):
         name = names[sequence][index]
         if chosen is None or (sequence, name) in chosen:
-            found[sequence].append(name)
-    return found
+            available[sequence].append(name)
+    count = sum(map(len, available.values()))
+    if listed is not None:
+        return listed_places(cache, listed), count
+    return places_of(draw_fractions(available, [config.percent], config.seed)[config.percent], names), count

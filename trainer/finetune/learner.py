@@ -19,7 +19,7 @@ from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, frames_of
 from iscc_lidar.trainer.finetune.encoder import Encoder
-from iscc_lidar.trainer.finetune.labels import count_labelled, labelled_places
+from iscc_lidar.trainer.finetune.labels import choose_labelled
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.run.folder import Input, cache_input
@@ -86,8 +86,7 @@ class FinetuneLearner(ABC):
             UserError: no cache, no labels, or a list that does not fit.
         """
         cache = Cache(cache_path)
-        places = labelled_places(cache, config.labels, cls.labelled_sweeps, listed, among)
-        available = count_labelled(cache, cls.labelled_sweeps, None if listed else among)
+        places, available = choose_labelled(cache, config.labels, cls.labelled_sweeps, listed, among)
         return cls(cache, places, config, encoder, available)
 
     @property

@@ -202,7 +202,7 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 
 def mean_of(results: Sequence[R], method: str, fraction: float) -> Spread | None:
-    """Return the score of an experiment at a fraction over its seeds."""
+    """Return mean and deviation of an experiment's score at a fraction over its seeds."""
     return spread(by_seed(results, method, fraction).values())
 
 

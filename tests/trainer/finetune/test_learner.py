@@ -13,7 +13,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.finetune.encoder import find_encoder
-from iscc_lidar.trainer.finetune.labels import LabelConfig, count_labelled, labelled_places
+from iscc_lidar.trainer.finetune.labels import LabelConfig, choose_labelled
 from iscc_lidar.trainer.finetune.loop import batches, finetune, steps_of
 from iscc_lidar.trainer.finetune.options import Transfer
 from iscc_lidar.trainer.finetune.score import score_run
@@ -120,22 +120,23 @@ def test_it_learns_what_the_small_world_holds(
 def test_nested_fractions_and_lists_say_which_sweeps_are_labelled(cache: Cache, tuning: SemsegConfig, tmp_path: Path):
     def drawn(percent: float, seed: int = 0) -> set[tuple[str, int]]:
         labels = dataclasses.replace(tuning.labels, percent=percent, seed=seed)
-        return set(labelled_places(cache, labels, all_labelled))
+        return set(choose_labelled(cache, labels, all_labelled)[0])
 
     assert len(drawn(1)) == 1
     assert drawn(10) <= drawn(25) <= drawn(50) <= drawn(100)
     assert len(drawn(100)) == 12
     assert len({frozenset(drawn(25, seed)) for seed in range(8)}) > 1
     (tmp_path / "list.txt").write_text("01/000003\n00/000001\n")
-    assert labelled_places(cache, tuning.labels, all_labelled, tmp_path / "list.txt") == [("01", 3), ("00", 1)]
+    assert choose_labelled(cache, tuning.labels, all_labelled, tmp_path / "list.txt")[0] == [("01", 3), ("00", 1)]
 
 
 def test_a_fraction_is_of_the_sweeps_that_have_labels(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Cache, "labelled_sweeps", lambda _, name: [0, 2, 5] if name == "01" else [])
-    assert count_labelled(cache, all_labelled) == 3
-    assert set(labelled_places(cache, LabelConfig(percent=100.0), all_labelled)) == {("01", 0), ("01", 2), ("01", 5)}
+    places, count = choose_labelled(cache, LabelConfig(percent=100.0), all_labelled)
+    assert count == 3
+    assert set(places) == {("01", 0), ("01", 2), ("01", 5)}
     (tmp_path / "list.txt").write_text("01/000001\n01/000002\n01/000005\n")
-    assert count_labelled(cache, all_labelled, tmp_path / "list.txt") == 2
+    assert choose_labelled(cache, LabelConfig(), all_labelled, among=tmp_path / "list.txt")[1] == 2
 
 
 def test_a_list_of_labelled_sweeps_says_it_all_whatever_they_were_to_be_drawn_among(

@@ -40,7 +40,7 @@ def new_network(run: Run, config: DetectionConfig, cache: Cache, compute: Comput
 
 
 def score(scoring: Scoring) -> dict[str, Any]:
-    """Return AP at 11 and 40 recall positions, percent, and counted labels, in 3-D and BEV, by class and level."""
+    """Detect boxes in sweeps; return AP R11 and R40, percent, in 3-D and BEV, and label counts, by class and level."""
     cache, config = scoring.cache, scoring.config
     all_labels: list[Labels] = []
     all_detections: list[Detections] = []

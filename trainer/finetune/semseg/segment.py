@@ -38,7 +38,7 @@ def new_network(run: Run, config: SemsegConfig, cache: Cache, compute: Compute) 
 
 
 def score(scoring: Scoring) -> dict[str, Any]:
-    """Return mIoU by the dataset's rule, IoU of each class, and the confusion matrix."""
+    """Segment sweeps; return mIoU by the dataset's rule, IoU of each class, and the confusion matrix."""
     cache, names = scoring.cache, scoring.cache.manifest.class_names
     counts = np.zeros((len(names), len(names)), np.int64)
     folder = scoring.predictions
