@@ -53,7 +53,7 @@ def pairs_in_frames(
     frame_b: NDArray[np.int64],
     near: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the pairs of rows of the same frame that ``near`` accepts, in order of (a, b); frames may be in any order."""
+    """Find the pairs of rows of the same frame that ``near`` accepts, in order of (a, b); frames in any order."""
     order = np.argsort(frame_b, kind="stable")
     ordered = frame_b[order]
     first, last = np.searchsorted(ordered, frame_a, "left"), np.searchsorted(ordered, frame_a, "right")
