@@ -1,1 +1,1 @@
-"""What features are worth on streets never seen: scores of a segmentation, probes and clusters without fine-tuning."""
+"""Scores on unseen sequences: of segmentation and detection, and of frozen features without fine-tuning."""

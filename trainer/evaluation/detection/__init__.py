@@ -1,1 +1,1 @@
-"""Scores of detected boxes by KITTI's own rules."""
+"""Scores of detected boxes by KITTI's rules."""

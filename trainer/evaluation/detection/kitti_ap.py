@@ -1,20 +1,20 @@
 """Average precision by the rules of KITTI's object benchmark (Geiger et al. 2012; its development kit).
 
-Labels of a class count as far as they are easy, moderate or hard enough; the others of the class, and those of a
-neighbouring class, are neither missed nor may be found wrongly. Detections lower in the image than the least height of
-a level are left out likewise; the development kit does so whatever their class, so that a low one of another class may
-take a label away from the count, which is kept. "DontCare" labels are areas of the image: where overlap is measured
-there, detections within them do not count as false; they have no place in space, so that there they do nothing.
+Labels of a class count if they are easy, moderate or hard enough; the others of the class, and those of a neighbouring
+class, are ignored: neither missed, nor false positives if detected. Detections lower in the image than the minimum
+height of a level are ignored as well; the development kit ignores them whatever their class, so that a low one of
+another class may take a label out of the count, which is reproduced here. "DontCare" labels are areas of the image:
+where overlap is measured there, detections within them are not false positives; in space they have no effect.
 
-Precision is taken at 41 scores, chosen to be as evenly spaced in recall as they can, and made to fall with recall.
-AP R11 is the mean at recalls 0, .1, ..., 1, AP R40 (since 2019) at 1/40, 2/40, ..., 1.
+Precision is taken at 41 scores, as evenly spaced in recall as possible, and made monotonic in recall.
+AP R11 is the mean at recalls 0, 0.1, ..., 1, AP R40 (since 2019) at 1/40, 2/40, ..., 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ _SAMPLES: Final = 41
 
 @dataclass(frozen=True)
 class Level:
-    """How hard labels may be: least height in the image, pixels, greatest occlusion and truncation."""
+    """Difficulty of labels: minimum height in the image, pixels, maximum occlusion and truncation."""
 
     name: str
     height_px: float
@@ -55,8 +55,8 @@ class Curve:
     """Precision by recall.
 
     Attributes:
-        precision: float64 [41], at recalls 0, 1/40, ..., 1; not rising; 0 where recall is never that high.
-        labels: number of labels that count; without any the curve says nothing.
+        precision: float64 [41], at recalls 0, 1/40, ..., 1; not rising; 0 at recalls that are never reached.
+        labels: number of labels that count; without any there is no AP.
     """
 
     precision: NDArray[np.float64]
@@ -64,18 +64,17 @@ class Curve:
 
     @property
     def r11(self) -> float:
-        """AP at 11 recalls, percent; not a number without labels."""
+        """AP at 11 recalls, percent; NaN without labels."""
         return 100 * float(self.precision[::4].mean()) if self.labels else float("nan")
 
     @property
     def r40(self) -> float:
-        """AP at 40 recalls, percent; not a number without labels."""
+        """AP at 40 recalls, percent; NaN without labels."""
         return 100 * float(self.precision[1:].mean()) if self.labels else float("nan")
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Labels and detections that overlap enough, by label, then by detection; ``iou`` float64 [P]."""
+class _Pairs(NamedTuple):
+    """Rows of labels and detections that overlap enough, by label, then by detection; ``iou`` float64 [P]."""
 
     label: NDArray[np.int64]
     found: NDArray[np.int64]
@@ -83,7 +82,7 @@ class _Pairs:
 
 
 def score(labels: Labels, found: Detections, space: Space) -> Mapping[tuple[str, str], Curve]:
-    """The curve of each (class, level). Detections in frames without a label count as all others do."""
+    """Compute the curve of each (class, level). Detections in frames without a label count like all others."""
     curves: dict[tuple[str, str], Curve] = {}
     for rule in CLASSES:
         pairs = _overlapping(labels, found, rule, space)
@@ -96,19 +95,15 @@ def score(labels: Labels, found: Detections, space: Space) -> Mapping[tuple[str,
 def _curve(
     labels: Labels, found: Detections, pairs: _Pairs, covered: NDArray[np.bool_], rule: BoxRule, level: Level
 ) -> Curve:
-    counts, of_class = _judge_labels(labels, rule, level)
-    right_kind, low = found.kind == rule.name, np.diff(found.image_box[:, [1, 3]])[:, 0] < level.height_px
-    considered = of_class[pairs.label] & (low | right_kind)[pairs.found]
-    matcher = _Matcher(
-        _Pairs(pairs.label[considered], pairs.found[considered], pairs.iou[considered]), counts, ~low, found.score
-    )
+    counts, matchable = _select_labels(labels, rule, level)
+    of_class, low = found.kind == rule.name, np.diff(found.image_box[:, [1, 3]])[:, 0] < level.height_px
+    considered = matchable[pairs.label] & (low | of_class)[pairs.found]
+    matcher = _Matcher(_Pairs(*(column[considered] for column in pairs)), counts, ~low, found.score)
     total = int(counts.sum())
     precision = np.zeros(_SAMPLES)
-    at = thresholds(matcher.scores_of_matches(), total)
-    charged = right_kind & ~low
-    for k, least in enumerate(at):
-        taken, right = matcher.matched(least)
-        false = charged & (found.score >= least) & ~taken & ~covered
+    for k, threshold in enumerate(thresholds(matcher.scores_of_matches(), total)):
+        taken, right = matcher.match(threshold)
+        false = of_class & ~low & (found.score >= threshold) & ~taken & ~covered
         precision[k] = right / max(right + int(false.sum()), 1)
     return Curve(np.maximum.accumulate(precision[::-1])[::-1], total)
 
@@ -129,19 +124,21 @@ def thresholds(scores: NDArray[np.float64], labels: int) -> list[float]:
 
 
 class _Matcher:
-    """Which detections take which labels, at any threshold.
+    """Matching of detections to labels, at any threshold.
 
-    Labels choose in order, among the detections that overlap them enough and are still free: for the scores at which
-    precision is taken the one with the highest score, then the one with the greatest overlap. Most labels overlap with
-    one detection that overlaps with no other: those need no choice and no loop.
+    Labels choose in order, among the detections that overlap them enough and are still free: to find the thresholds the
+    one with the highest score, then the one with the greatest overlap. Most labels overlap with one detection that
+    overlaps with no other label: those need no choice and no loop.
+
+    Args:
+        pairs: rows that overlap enough.
+        counts: bool [N], labels that count at the level.
+        high: bool [D], detections that are high enough in the image.
+        score: float64 [D], of the detections.
     """
 
     def __init__(
-        self,
-        pairs: _Pairs,
-        counts: NDArray[np.bool_],
-        high: NDArray[np.bool_],
-        score: NDArray[np.float64],
+        self, pairs: _Pairs, counts: NDArray[np.bool_], high: NDArray[np.bool_], score: NDArray[np.float64]
     ) -> None:
         self.counts, self.high, self.score = counts, high, score
         of_label = np.bincount(pairs.label, minlength=len(counts))
@@ -150,13 +147,11 @@ class _Matcher:
         self.label, self.found = pairs.label[alone], pairs.found[alone]
         self.right = counts[self.label] & high[self.found]
         self.rest: dict[int, list[tuple[int, float]]] = {}
-        for label, found, iou in zip(
-            pairs.label[~alone].tolist(), pairs.found[~alone].tolist(), pairs.iou[~alone].tolist(), strict=True
-        ):
+        for label, found, iou in zip(*(column[~alone].tolist() for column in pairs), strict=True):
             self.rest.setdefault(label, []).append((found, iou))
 
     def scores_of_matches(self) -> NDArray[np.float64]:
-        """Scores of the detections that labels that count take, if each takes the one with the highest score."""
+        """Return the scores of the matches of labels that count, if each takes the detection with the highest score."""
         scores = self.score[self.found[self.right]].tolist()
         taken: set[int] = set()
         for label, candidates in self.rest.items():
@@ -169,14 +164,14 @@ class _Matcher:
                 scores.append(float(self.score[best]))
         return np.array(scores)
 
-    def matched(self, least: float) -> tuple[NDArray[np.bool_], int]:
-        """Detections of at least this score that are taken, bool [D], and how many of them are right."""
+    def match(self, threshold: float) -> tuple[NDArray[np.bool_], int]:
+        """Match detections of at least this score; return those taken, bool [D], and the number of true positives."""
         taken = np.zeros(len(self.score), dtype=np.bool_)
-        enough = self.score[self.found] >= least
+        enough = self.score[self.found] >= threshold
         taken[self.found[enough]] = True
         right = int((self.right & enough).sum())
         for label, candidates in self.rest.items():
-            free = [(found, iou) for found, iou in candidates if self.score[found] >= least and not taken[found]]
+            free = [(found, iou) for found, iou in candidates if self.score[found] >= threshold and not taken[found]]
             high = [pair for pair in free if self.high[pair[0]]]
             if high:
                 best = max(high, key=lambda pair: pair[1])[0]
@@ -189,8 +184,8 @@ class _Matcher:
         return taken, right
 
 
-def _judge_labels(labels: Labels, rule: BoxRule, level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Labels that count at a level, and those that may take a detection: bool [N] each."""
+def _select_labels(labels: Labels, rule: BoxRule, level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Select the labels that count at a level, and those that may take a detection: bool [N] each."""
     of_class = labels.kind == rule.name
     easy_enough = (
         (labels.occlusion <= level.occlusion)
@@ -220,7 +215,7 @@ def _overlapping(labels: Labels, found: Detections, rule: BoxRule, space: Space)
 
 
 def _in_dont_care(labels: Labels, found: Detections, rule: BoxRule) -> NDArray[np.bool_]:
-    """Detections of which more than the class's least overlap lies in one area of the image that does not count."""
+    """Find detections of which more than the class's minimum overlap lies in one "DontCare" area: bool [D]."""
     areas = np.flatnonzero(labels.kind == DONT_CARE)
     a, b = pairs_in_frames(labels.frame[areas], found.frame, lambda a, _: np.ones(len(a), dtype=np.bool_))
     shared = image_overlap(labels.image_box[areas[a]], found.image_box[b])

@@ -1,15 +1,19 @@
-"""Labelled and detected objects of many frames, flat."""
+"""Labelled and detected objects of many frames as flat arrays, from boxes of a cache.
+
+They are scored in the camera's frame, as KITTI's evaluation does, or in the sensor's frame without a camera.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.shared.layouts.formats.kitti_objects import KittiObjects, to_camera
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,20 @@ class UprightBoxes:
         return len(self.heading)
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Some of the boxes."""
+        """Select boxes."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labelled objects, those of one frame behind one another in the order of its file.
+    """Labelled objects; those of one frame are consecutive, in the order of its file.
 
     Attributes:
         frame: int64 [N], number of the frame.
-        kind: str [N], "Car", "Van", ..., "DontCare".
-        boxes: in space; of "DontCare" without meaning.
+        kind: str [N], the class: "Car", "Van", ..., "DontCare".
+        boxes: in space; undefined for "DontCare".
         image_box: float64 [N, 4], left, top, right, bottom, pixels.
-        truncation: float64 [N], share of it beyond the image.
+        truncation: float64 [N], share outside the image.
         occlusion: int64 [N], 0 to 3.
     """
 
@@ -64,7 +68,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Detections:
-    """Detected objects, those of one frame behind one another; see ``Labels``. ``score`` float64 [N]."""
+    """Detected objects; those of one frame are consecutive, see ``Labels``. ``score`` float64 [N]."""
 
     frame: NDArray[np.int64]
     kind: NDArray[np.str_]
@@ -76,11 +80,13 @@ class Detections:
         return len(self.frame)
 
 
+_WHOLE_IMAGE: Final = np.array([0.0, 0.0, 1e4, 1e4])
+
 T = TypeVar("T", Labels, Detections, Boxes, UprightBoxes)
 
 
 def join(parts: Sequence[T]) -> T:
-    """Objects of several sets, one set behind the other."""
+    """Concatenate sets of objects."""
     joined: T = _joined(parts)
     return joined
 
@@ -90,3 +96,40 @@ def _joined(parts: Sequence[Any]) -> Any:
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
     return type(first)(*(_joined([getattr(part, field.name) for part in parts]) for field in fields(first)))
+
+
+def labels_of(boxes: Boxes, camera: Camera | None, frame: int) -> Labels:
+    """Convert the labelled boxes of a sweep. Without a camera none is too low in the image, truncated or occluded."""
+    number = np.full(len(boxes), frame, np.int64)
+    if camera is None:
+        zero = np.zeros(len(boxes))
+        image = np.tile(_WHOLE_IMAGE, (len(boxes), 1))
+        return Labels(number, boxes.kind, _in_sensor(boxes), image, zero, zero.astype(np.int64))
+    found = to_camera(boxes, camera)
+    return Labels(
+        number, boxes.kind, _in_camera(found), found.image_box, found.truncation, found.occlusion.astype(np.int64)
+    )
+
+
+def detections_of(boxes: Boxes, score: NDArray[np.float64], camera: Camera | None, frame: int) -> Detections:
+    """Convert the detected boxes of a sweep."""
+    number = np.full(len(boxes), frame, np.int64)
+    if camera is None:
+        return Detections(number, boxes.kind, _in_sensor(boxes), np.tile(_WHOLE_IMAGE, (len(boxes), 1)), score)
+    found = to_camera(boxes, camera)
+    return Detections(number, boxes.kind, _in_camera(found), found.image_box, score)
+
+
+def _in_camera(objects: KittiObjects) -> UprightBoxes:
+    # Right and forward span the ground, up is -y; rotation_y turns from right to backward.
+    low = -objects.location[:, 1]
+    return UprightBoxes(
+        objects.location[:, [0, 2]], objects.size[:, [2, 1]], -objects.rotation_y, low, low + objects.size[:, 0]
+    )
+
+
+def _in_sensor(boxes: Boxes) -> UprightBoxes:
+    half = boxes.size[:, 2] / 2
+    return UprightBoxes(
+        boxes.centre[:, :2], boxes.size[:, :2], boxes.heading, boxes.centre[:, 2] - half, boxes.centre[:, 2] + half
+    )

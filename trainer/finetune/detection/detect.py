@@ -18,10 +18,9 @@ from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection import kitti_ap
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve
-from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, join
+from iscc_lidar.trainer.evaluation.detection.objects import Detections, Labels, detections_of, join, labels_of
 from iscc_lidar.trainer.evaluation.detection.overlap import Space
 from iscc_lidar.trainer.evaluation.detection.picture import draw_boxes
-from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes

@@ -20,8 +20,7 @@ from iscc_lidar.shared.layouts.formats.kitti_objects import read_objects, to_sen
 from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
-from iscc_lidar.trainer.evaluation.detection.objects import join
-from iscc_lidar.trainer.evaluation.detection.place import detections_of, labels_of
+from iscc_lidar.trainer.evaluation.detection.objects import detections_of, join, labels_of
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
 from iscc_lidar.trainer.finetune.detection.learner import DETECTION
 from iscc_lidar.trainer.finetune.loop import finetune
