@@ -55,7 +55,8 @@ class LocalStore:
     def create(self, name: str, content: bytes) -> bool:
         """Create a file with its content in one step. Returns False if a file of that name exists."""
         aside = self._aside()
-        files.write_bytes(aside, content, aside)
+        with files.naming(self.root / name):
+            files.write_bytes(aside, content, aside)
         try:
             os.link(aside, self.root / name)
         except FileExistsError:

@@ -14,20 +14,21 @@ from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
 from iscc_lidar.trainer.report.look import Look, look_around
 from iscc_lidar.trainer.report.usage import group_classes, usage
+from iscc_lidar.trainer.run.run import open_run
 
 NAMES = ("unlabelled", "car", "wall", "pole", "ground")
 
 
 @pytest.fixture(scope="module")
 def looks(run: Path, cache: Cache, tiny: IsccConfig) -> list[Look]:
-    centres = load_prototypes(run, tiny).centres
-    return look_around(load_student(run, tiny), centres, tiny, cache, sweeps=5, seed=0)
+    centres = load_prototypes(open_run(run), tiny).centres
+    return look_around(load_student(open_run(run), tiny), centres, tiny, cache, sweeps=5, seed=0)
 
 
 def test_nearest_prototype_of_a_group_is_that_of_its_mean_feature(
     run: Path, cache: Cache, tiny: IsccConfig, looks: list[Look]
 ):
-    student, centres = load_student(run, tiny).eval(), load_prototypes(run, tiny).centres
+    student, centres = load_student(open_run(run), tiny).eval(), load_prototypes(open_run(run), tiny).centres
     look = looks[2]
     sweep = cache.sweep(look.sequence, int(look.name))
     voxels = see(sweep, tiny)
@@ -60,8 +61,10 @@ def test_the_answers_are_about_what_was_hidden(tiny: IsccConfig, looks: list[Loo
 def test_a_network_from_which_nothing_was_hidden_is_asked_about_hidden_places_too(
     run: Path, cache: Cache, tiny: IsccConfig
 ):
-    bare = dataclasses.replace(tiny, crops=dataclasses.replace(tiny.crops, per_sweep=0))
-    (look,) = look_around(load_student(run, bare), load_prototypes(run, bare).centres, bare, cache, sweeps=1, seed=0)
+    bare = dataclasses.replace(tiny, masking=dataclasses.replace(tiny.masking, per_sweep=0))
+    (look,) = look_around(
+        load_student(open_run(run), bare), load_prototypes(open_run(run), bare).centres, bare, cache, sweeps=1, seed=0
+    )
     assert look.answers is not None
     assert not look.answers.crops.visible.all()
     assert len(look.answers.crops.centre) <= 16
@@ -69,9 +72,9 @@ def test_a_network_from_which_nothing_was_hidden_is_asked_about_hidden_places_to
 
 
 def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: IsccConfig, looks: list[Look]):
-    student = load_student(run, tiny)
+    student = load_student(open_run(run), tiny)
     before = {k: v.clone() for k, v in student.state_dict().items()}
-    again = look_around(student, load_prototypes(run, tiny).centres, tiny, cache, sweeps=5, seed=0)
+    again = look_around(student, load_prototypes(open_run(run), tiny).centres, tiny, cache, sweeps=5, seed=0)
     assert all(torch.equal(before[k], v) for k, v in student.state_dict().items())
     for a, b in zip(looks, again, strict=True):
         assert np.array_equal(a.point_prototype, b.point_prototype)
@@ -81,10 +84,10 @@ def test_a_look_changes_nothing_and_repeats(run: Path, cache: Cache, tiny: IsccC
 
 
 def test_usage_counts_every_group_once(tiny: IsccConfig, looks: list[Look]):
-    found = usage(looks, tiny.clustering.prototypes, NAMES, 2)
+    found = usage(looks, tiny.prototypes.count, NAMES, 2)
     assert found.groups == sum(len(look.group) for look in looks) == sum(row.groups for row in found.rows)
     assert [row.groups for row in found.rows] == sorted((row.groups for row in found.rows), reverse=True)
-    assert sorted(row.prototype for row in found.rows) == list(range(tiny.clustering.prototypes))
+    assert sorted(row.prototype for row in found.rows) == list(range(tiny.prototypes.count))
     for row in found.rows:
         assert all(looks[i].prototype[k] == row.prototype for i, k in row.examples)
         things = {(looks[i].sequence, int(looks[i].group[k])) for i, k in row.examples}
