@@ -56,7 +56,8 @@ class LocalStore:
     def create(self, name: str, content: bytes) -> bool:
         """See ``Store``."""
         aside = self._aside()
-        files.write_bytes(aside, content, aside)
+        with files.naming(self.root / name):
+            files.write_bytes(aside, content, aside)
         try:
             os.link(aside, self.root / name)
         except FileExistsError:

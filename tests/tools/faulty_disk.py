@@ -17,6 +17,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,7 +73,8 @@ class Disk:
 
     def do(self, kind: str, path: str, act: Callable[[], Any], half: Callable[[], Any] | None = None) -> Any:
         """Do it, or fail."""
-        if not path.startswith(self.folder):
+        # A heartbeat comes when it comes: counted, it would make another operation the n-th.
+        if not path.startswith(self.folder) or "_beat" in threading.current_thread().name:
             return act()
         self.done.append(f"{kind} {os.path.relpath(path, self.folder)}")
         here = len(self.done) == self.n

@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import torch
 
-FILES = {"encoder.safetensors", "heads.safetensors", "resume.pt", "metrics.jsonl", "config.toml", "config.json"}
+OF_ANY_RUN = {"resume.pt", "metrics.jsonl", "config.toml", "config.json"}
+FILES = OF_ANY_RUN | {"encoder.safetensors", "heads.safetensors"}
 ISCC_TRAIN = shutil.which("iscc-train", path=os.path.dirname(sys.executable)) or "iscc-train"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--no-python"]
 PATIENCE_S = 180
@@ -78,9 +79,9 @@ def _parents() -> dict[int, int]:
     return parents
 
 
-def differences(run: Path, whole: Path) -> list[str]:
-    """Files of two runs that are not the same, bit for bit; of resume.pt what it holds."""
-    names = {path.name for path in run.iterdir()} | FILES
+def differences(run: Path, whole: Path, files: Set[str] = FILES) -> list[str]:
+    """Files of two runs that differ, bit for bit; of resume.pt what it holds. All of ``files`` must be there."""
+    names = {path.name for path in run.iterdir()} | files
     return sorted(name for name in names if not _same(run / name, whole / name))
 
 

@@ -9,73 +9,68 @@ from pathlib import Path
 
 import torch
 
-from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
-from iscc_lidar.trainer.pretrain.dataset import batches
-from iscc_lidar.trainer.pretrain.loop import share_of_this_process
+from iscc_lidar.trainer.pretrain.config import PretrainConfig
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
-from iscc_lidar.trainer.pretrain.losses.weights import LossConfig
+from iscc_lidar.trainer.pretrain.methods.iscc import LossWeights
+from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
-from iscc_lidar.trainer.run.state import TrainingState, new_state
+from iscc_lidar.trainer.run.loop import share_of_this_process, step_batches
+from iscc_lidar.trainer.run.state import new_state
+from iscc_lidar.trainer.run.step import take_step
 
 STEPS = 4
 LOSSES = {
-    "global": LossConfig(1.0, 0.0, 0.0),
-    "local": LossConfig(0.0, 1.0, 0.0),
-    "occupancy": LossConfig(0.0, 0.0, 1.0),
-    "all": LossConfig(1.0, 1.0, 1.0),
+    "global": LossWeights(1.0, 0.0, 0.0),
+    "local": LossWeights(0.0, 1.0, 0.0),
+    "occupancy": LossWeights(0.0, 0.0, 1.0),
+    "all": LossWeights(1.0, 1.0, 1.0),
 }
-METHODS = ("segcontrast", "depthcontrast", "pointcontrast", "sspl")
+METHODS = {
+    "segcontrast": "queue.size=150",
+    "depthcontrast": "queue.size=150",
+    "pointcontrast": "contrast.matches=100",
+    "sspl": "contrast.matches=100",
+}
+"""The other methods, and what makes their steps small."""
 
 
 def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
     """Figures of each step, and all weights, buffers and statistics after them."""
-    state = new_state(config, ON_CPU)
-    for module in (state.student, state.teacher, state.memory):
+    learner, device = PretrainLearner(cache, config), torch.device("cpu")
+    state = new_state(learner, ON_CPU)
+    parts = {"network": state.network, **state.others}
+    for module in parts.values():
         module.double()
-    network = distributed.wrap_ddp(state.student)
-    told: dict[str, torch.Tensor] = {}
-    for micro_batches in batches(cache, config, 0, share_of_this_process(config.train), torch.device("cpu")):
-        figures = train_step(state, network, [in_float64(batch) for batch in micro_batches], config)
-        told |= {f"{name} of step {state.step}": value.detach().double() for name, value in figures.items()}
-        state.step += 1
-    return told | {f"{part}.{k}": v for part in ("student", "teacher", "memory") for k, v in dump(state, part)}
-
-
-def dump(state: TrainingState, part: str) -> list[tuple[str, torch.Tensor]]:
-    return list(getattr(state, part).state_dict().items())
+    network = distributed.wrap_ddp(state.network)
+    logged: dict[str, torch.Tensor] = {}
+    for batches in step_batches(learner, 0, share_of_this_process(config.train), device):
+        state.schedule(learner.steps)
+        name_of_step = f"of step {state.step}"
+        figures = take_step(learner, state, network, [in_float64(batch) for batch in batches], device)
+        logged |= {f"{name} {name_of_step}": value.detach().double() for name, value in figures.items()}
+    return logged | {f"{part}.{k}": v for part, module in parts.items() for k, v in module.state_dict().items()}
 
 
 def in_float64(batch: Batch) -> Batch:
     return batch.map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
 
 
-def every_case(cache: Cache, config: PretrainConfig) -> dict[str, dict[str, torch.Tensor]]:
-    four = dataclasses.replace(config.train, batch_size=4, steps=STEPS)
-    results = {}
-    for name, loss in LOSSES.items():
-        results[name] = trained(cache, dataclasses.replace(config, train=four, loss=loss))
-    batch_negatives = dataclasses.replace(
-        config, train=four, loss=LOSSES["local"], local=LocalConfig(negatives="batch")
+def every_case(cache: Cache, recipe: Path) -> dict[str, dict[str, torch.Tensor]]:
+    sizes = ["train.batch_size=4", f"train.steps={STEPS}"]
+    config = resolve_pretrain([recipe], sizes)
+    results = {name: trained(cache, dataclasses.replace(config, loss=loss)) for name, loss in LOSSES.items()}
+    only_local, batch_negatives = LOSSES["local"], LocalConfig(negatives="batch")
+    results["local, negatives of the batch"] = trained(
+        cache, dataclasses.replace(config, loss=only_local, local=batch_negatives)
     )
-    results["local, negatives of the batch"] = trained(cache, batch_negatives)
-    halves = dataclasses.replace(four, micro_batches=2)
-    results["two micro-batches"] = trained(cache, dataclasses.replace(config, train=halves))
-    for name in METHODS:
-        recipes = resolve(PretrainConfig, find_recipe(name), ["method.queue=150", "method.matches=100"])
-        method = dataclasses.replace(
-            config,
-            train=four,
-            **{
-                part: getattr(recipes, part)
-                for part in ("method", "data", "loss", "crops", "queries", "ground", "parts", "teacher")
-            },
-        )
-        results[name] = trained(cache, method)
+    results["two micro-batches"] = trained(cache, resolve_pretrain([recipe], [*sizes, "train.micro_batches=2"]))
+    for name, small in METHODS.items():
+        results[name] = trained(cache, resolve_pretrain([recipe], [*sizes, f"method.name={name}", small]))
     return results
 
 
@@ -129,7 +124,7 @@ def main(cache: str, recipe: str, out: str) -> None:
             "largest": torch.tensor(distributed.max_over_ranks(15 if distributed.rank() == 1 else 0)),
             "norm": normalised(some_rows()),
             "contrasted": contrasted(some_rows()),
-            "steps": every_case(Cache(Path(cache)), resolve(PretrainConfig, Path(recipe))),
+            "steps": every_case(Cache(Path(cache)), Path(recipe)),
         }
         torch.save(results, f"{out}.{distributed.rank()}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iscc_lidar.shared.base.config import Given, build, find_shipped, sources
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.pretrain.config import RECIPES, MethodConfig, PretrainConfig
 from iscc_lidar.trainer.pretrain.method import find_method, method_names
 from iscc_lidar.trainer.run.run import Run
@@ -27,7 +28,7 @@ def resolve_pretrain(recipes: Sequence[Path] = (), overrides: Iterable[str] = ()
         if isinstance(chosen, dict) and isinstance(chosen.get("name"), Given):
             name = str(chosen["name"].value)
     kind: type[PretrainConfig] = find_method(name).config
-    return build(kind, [_of_method(source, name) for source in given])
+    return build(kind, [part for source in given for part in _of_method(source, name)])
 
 
 def config_of(run: Run) -> PretrainConfig:
@@ -40,12 +41,9 @@ def find_recipes(names: Iterable[str]) -> list[Path]:
     return [find_shipped(RECIPES, name) for name in names]
 
 
-def _of_method(source: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Lift the tables below a method's name, and drop those of other methods."""
-    others = set(method_names())
-    content = {key: dict(value) if isinstance(value, dict) else value for key, value in source.items()}
-    own = content.get(name, {})
-    content = {key: value for key, value in content.items() if key not in others}
-    for section, values in own.items():
-        content[section] = {**content.get(section, {}), **values}
-    return content
+def _of_method(source: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a source without the tables below methods' names, then those below this one's."""
+    own = source.get(name, {})
+    if isinstance(own, Given):
+        raise UserError(f"{own.source}: {name} is a method; choose it by method.name, or set {name}.SECTION.KEY")
+    return [{key: value for key, value in source.items() if key not in method_names()}, own]

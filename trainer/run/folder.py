@@ -88,10 +88,7 @@ def first_step(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
 
     Raises UserError where the folder holds something else, or an unfinished run and neither option is given.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; --out must name a folder")
-    if not (out / CONFIG_FILE).exists() and out.exists() and not _only_begun(out, plan.config):
-        raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
+    refuse_foreign(out, plan.config)
     if overwrite or not (out / CHECKPOINT_FILE).exists():  # nothing there that could be lost
         return 0
     _refuse_differences(out, plan)
@@ -102,6 +99,14 @@ def first_step(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
             "add --resume to continue it, or --overwrite to start anew"
         )
     return step
+
+
+def refuse_foreign(out: Path, config: Any) -> None:
+    """Raise UserError where ``out`` holds something that is not a run; ``config`` are the options of the new run."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; --out must name a folder")
+    if not (out / CONFIG_FILE).exists() and out.exists() and not _only_begun(out, config):
+        raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
 
 
 def _only_begun(out: Path, config: Any) -> bool:

@@ -23,7 +23,7 @@ from iscc_lidar.trainer.data.loader import unwrap_worker_errors, worker_death_to
 from iscc_lidar.trainer.data.pairs import Share, StepSampler
 from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
-from iscc_lidar.trainer.run.folder import RunPlan, first_step, prepare
+from iscc_lidar.trainer.run.folder import RunPlan, prepare, refuse_foreign
 from iscc_lidar.trainer.run.learner import Learner
 from iscc_lidar.trainer.run.metrics import MetricsLog
 from iscc_lidar.trainer.run.options import TrainConfig
@@ -53,7 +53,7 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
 
         def begin() -> int:
             plan = plan_of(learner, compute)
-            first_step(out, plan, resume, overwrite)  # refuses a foreign folder before anything is written there
+            refuse_foreign(out, plan.config)  # before anything is written there
             check_lock.append(lock.enter_context(claim_folder(out)))
             return _begin(learner, out, plan, resume, overwrite)
 

@@ -7,23 +7,20 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.data_schemas.manifest import to_json
-from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.evaluation.evaluate import EvaluationConfig, evaluate
 from iscc_lidar.trainer.evaluation.results import read_evaluation, report
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
 from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 
 SMALL = EvaluationConfig(labelled_sweeps=2, val_sweeps=3, occupancy_sweeps=2, grouping_sweeps=4)
 
 
 def test_a_run_without_prototypes_has_clusters_of_its_features(
-    cache_path: Path, other_cache_path: Path, tiny: IsccConfig, tmp_path: Path
+    cache_path: Path, other_cache_path: Path, tiny_recipe: Path, tmp_path: Path
 ):
-    other = resolve(PretrainConfig, find_recipe("segcontrast"))
-    parts = ("method", "loss", "crops", "queries", "ground", "data")
-    config = dataclasses.replace(tiny, **{part: getattr(other, part) for part in parts})
+    config = resolve_pretrain([tiny_recipe], ["method.name=segcontrast"])
     pretrain(cache_path, tmp_path / "run", config)
     found = evaluate(tmp_path / "run", cache_path, other_cache_path, SMALL, tmp_path / "run" / "evaluation.json")
     assert list(found["grouping"]) == ["k-means, pre-trained", "k-means, untrained", "k-means, geometry"]

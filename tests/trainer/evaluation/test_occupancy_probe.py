@@ -30,7 +30,7 @@ def test_nearest_points_by_rank():
 
 def test_floors_of_occupancy_are_what_they_say(cache: Cache, tiny: IsccConfig):
     torch.manual_seed(0)
-    student = Student(tiny.model, tiny.heads).eval()
+    student = Student(tiny.model, tiny.heads, tiny.occupancy.decoder_hidden).eval()
     result = occupancy_probe(student, tiny, cache, cache, sweeps=6, seed=0)
     assert result["commoner class"]["balanced"] == 0.5
     # Scored where they were fitted, distances cannot do worse than the commoner class.

@@ -51,7 +51,8 @@ def make_run(config: PretrainConfig, cache_path: Path) -> Callable[[Path], Path]
     def make(path: Path) -> Path:
         path.mkdir(parents=True)
         digest = files.sha256(cache_path / "manifest.json")
-        provenance = {"cache": str(cache_path), "cache_manifest_sha256": digest, "versions": {"torch": "9.9"}}
+        read = {"cache": str(cache_path), "cache_manifest_sha256": digest}
+        provenance = read | {"task": "pretrain", "steps": STEPS, "versions": {"torch": "9.9"}}
         (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
         (path / "config.json").write_text(json.dumps(to_dict(config) | {"provenance": provenance}), encoding="utf-8")
         about = {"iscc_lidar": json.dumps({"step": STEPS})}

@@ -21,7 +21,6 @@ from iscc_lidar.trainer.export.mmdetection3d import to_minkunet
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import to_network
 from iscc_lidar.trainer.export.write import TARGETS, export
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 
@@ -61,21 +60,26 @@ def diverge(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))
+    path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}, {"iscc_lidar": '{"step": 6}'}))
 
 
 def nameless(path: Path) -> None:
     path.write_bytes(safetensors.torch.save(safetensors.torch.load_file(path)))
 
 
+def stepless(path: Path) -> None:
+    path.write_bytes(safetensors.torch.save(safetensors.torch.load_file(path), {"iscc_lidar": "{}"}))
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
         (Path.unlink, "no encoder.safetensors yet.*--resume"),
-        (damage, "no readable weights"),
+        (damage, "encoder.safetensors: no weights written by this program .SafetensorError"),
         (diverge, "stem.1.conv.kernel is not finite.*diverged"),
-        (foreign, "do not fit"),
-        (nameless, "not written by iscc-train"),
+        (foreign, "does not fit the network"),
+        (nameless, "no weights written by this program .KeyError"),
+        (stepless, "has no step; it was not written by iscc-train"),
     ],
 )
 def test_runs_that_cannot_be_exported(

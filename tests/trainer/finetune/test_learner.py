@@ -12,39 +12,24 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import Share
 from iscc_lidar.trainer.data.places import all_labelled
+from iscc_lidar.trainer.finetune.config import Transfer
 from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.labels import LabelConfig, choose_labelled
-from iscc_lidar.trainer.finetune.loop import batches, finetune, steps_of
-from iscc_lidar.trainer.finetune.options import Transfer
 from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG, SemsegLearner
+from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
 from iscc_lidar.trainer.finetune.tasks import TASKS
-from iscc_lidar.trainer.finetune.tune_step import held_steps, new_state, tune_step
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
-from iscc_lidar.trainer.run import loop
 from iscc_lidar.trainer.run.checkpoint import checkpoint_step
+from iscc_lidar.trainer.run.loop import step_batches
+from iscc_lidar.trainer.run.state import new_state
 
-
-class KilledError(RuntimeError):
-    pass
+from steps import KilledError, die_in_step, finetune, one_step
 
 
 def with_train(config: SemsegConfig, **changes: object) -> SemsegConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
-
-
-def interrupt_at(patch: pytest.MonkeyPatch, step: int) -> None:
-    real, taken = loop.tune_step, []
-
-    def killed(*arguments, **named):
-        taken.append(None)
-        if len(taken) > step:
-            raise KilledError
-        return real(*arguments, **named)
-
-    patch.setattr(loop, "tune_step", killed)
 
 
 def log(out: Path) -> list[dict[str, float]]:
@@ -56,34 +41,33 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
     cache_path: Path, tuning: SemsegConfig, pretrained: Path, tmp_path: Path, monkeypatch, workers: int
 ):
     encoder = find_encoder(pretrained)
-    assert finetune(SEMSEG, cache_path, tmp_path / "whole", tuning, encoder)
+    assert finetune(SemsegLearner, cache_path, tmp_path / "whole", tuning, encoder)
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 5)
+        die_in_step(patch, 5)
         with pytest.raises(KilledError):
-            finetune(SEMSEG, cache_path, tmp_path / "run", tuning, encoder)
+            finetune(SemsegLearner, cache_path, tmp_path / "run", tuning, encoder)
     assert checkpoint_step(tmp_path / "run") == 3
     assert finetune(
-        SEMSEG, cache_path, tmp_path / "run", with_train(tuning, loader_workers=workers), encoder, resume=True
+        SemsegLearner, cache_path, tmp_path / "run", with_train(tuning, loader_workers=workers), encoder, resume=True
     )
     for name in ("segmentation.safetensors", "metrics.jsonl", "labelled.txt"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not finetune(SEMSEG, cache_path, tmp_path / "run", tuning, encoder)
+    assert not finetune(SemsegLearner, cache_path, tmp_path / "run", tuning, encoder)
 
 
 @pytest.mark.parametrize("transfer", ["all", "down"])
 def test_what_was_pretrained_is_loaded_and_held_while_the_rest_is_trained_alone(
     cache: Cache, tuning: SemsegConfig, pretrained: Path, transfer: Transfer
 ):
-    config = with_train(tuning, frozen=0.5, transfer=transfer)
-    learner = SemsegLearner(cache, [("00", 0), ("01", 0)], config)
-    state = new_state(learner, config.train, ON_CPU, find_encoder(pretrained))
+    config = with_train(tuning, freeze_fraction=0.5, transfer=transfer)
+    learner = SemsegLearner(cache, [("00", 0), ("01", 0)], config, find_encoder(pretrained))
+    state = new_state(learner, ON_CPU)
     before = {name: value.clone() for name, value in state.network.named_parameters()}
     given = {f"encoder.{name}": value for name, value in load_file(pretrained / "encoder.safetensors").items()}
     loaded = {name for name, value in before.items() if name in given and torch.equal(value, given[name])}
     changed = []
-    for step, batch in enumerate(batches(learner, 2, config.train, 8, 0, Share(), torch.device("cpu"))):
-        state.hold(step < held_steps(config.train, 8))
-        tune_step(state, learner, state.network, batch[0], step, 8, config.train)
+    for batches in step_batches(learner, 0, Share(), torch.device("cpu")):
+        one_step(learner, state, batches)
         changed.append(
             {name for name, value in state.network.named_parameters() if not torch.equal(value, before[name])}
         )
@@ -96,13 +80,12 @@ def test_what_was_pretrained_is_loaded_and_held_while_the_rest_is_trained_alone(
 
 
 def test_from_scratch_nothing_is_held(cache: Cache, tuning: SemsegConfig):
-    config = with_train(tuning, frozen=0.5)
-    learner = SemsegLearner(cache, [("00", 0)], config)
-    state = new_state(learner, config.train, ON_CPU, None)
+    learner = SemsegLearner(cache, [("00", 0)], with_train(tuning, freeze_fraction=0.5))
+    state = new_state(learner, ON_CPU)
     before = {name: value.clone() for name, value in state.network.named_parameters()}
-    _, batch = list(batches(learner, 1, config.train, 2, 0, Share(), torch.device("cpu")))
-    state.hold(True)
-    tune_step(state, learner, state.network, batch[0], 1, 8, config.train)
+    _, batches, *_ = step_batches(learner, 0, Share(), torch.device("cpu"))
+    state.step = 1
+    one_step(learner, state, batches)
     assert not [name for name, value in state.network.named_parameters() if torch.equal(value, before[name])]
 
 
@@ -110,7 +93,7 @@ def test_it_learns_what_the_small_world_holds(
     cache_path: Path, other_cache_path: Path, tuning: SemsegConfig, tmp_path: Path
 ):
     config = with_train(tuning, steps=60, batch_size=2)
-    finetune(SEMSEG, cache_path, tmp_path / "run", config)
+    finetune(SemsegLearner, cache_path, tmp_path / "run", config)
     content = score_run(TASKS["semseg"], tmp_path / "run", other_cache_path)
     assert content["iou"]["ground"] > 0.8
     assert content["miou"] > 0.6
@@ -147,20 +130,25 @@ def test_a_list_of_labelled_sweeps_says_it_all_whatever_they_were_to_be_drawn_am
     (tmp_path / "among.txt").write_text("00/000001\n")
     by_epochs = with_train(tuning, steps=0, epochs=(2,))
     assert finetune(
-        SEMSEG, cache_path, tmp_path / "run", by_epochs, listed=tmp_path / "labelled.txt", among=tmp_path / "among.txt"
+        SemsegLearner,
+        cache_path,
+        tmp_path / "run",
+        by_epochs,
+        listed=tmp_path / "labelled.txt",
+        among=tmp_path / "among.txt",
     )
 
 
 def test_length_goes_by_epochs_unless_steps_are_given(tuning: SemsegConfig):
-    assert steps_of(tuning.train, 100, 100) == 8
+    assert tuning.train.steps_for(100, 100) == 8
     by_epochs = with_train(tuning, steps=0, epochs=(3,), batch_size=2)
-    assert steps_of(by_epochs.train, 5, 5) == 8
-    assert steps_of(by_epochs.train, 1, 100) == 2
+    assert by_epochs.train.steps_for(5, 5) == 8
+    assert by_epochs.train.steps_for(1, 100) == 2
     peers = with_train(tuning, steps=0, epochs=(500, 100, 50, 30), epochs_at=(1.0, 10.0, 50.0, 100.0), batch_size=1)
-    epochs = [steps_of(peers.train, percent, 100) / percent for percent in (1, 10, 50, 100)]
+    epochs = [peers.train.steps_for(percent, 100) / percent for percent in (1, 10, 50, 100)]
     assert epochs == [500, 100, 50, 30]
-    assert steps_of(peers.train, 1, 1000) == 500
-    assert 100 < steps_of(peers.train, 5, 100) / 5 < 500
+    assert peers.train.steps_for(1, 1000) == 500
+    assert 100 < peers.train.steps_for(5, 100) / 5 < 500
     with pytest.raises(ValueError, match="equally long"):
         with_train(tuning, epochs=(1, 2))
     with pytest.raises(ValueError, match="must rise"):
@@ -171,12 +159,12 @@ def test_another_encoder_other_labels_and_a_foreign_folder_are_refused(
     cache_path: Path, tuning: SemsegConfig, pretrained: Path, tmp_path: Path
 ):
     out = tmp_path / "run"
-    finetune(SEMSEG, cache_path, out, tuning)
+    finetune(SemsegLearner, cache_path, out, tuning)
     with pytest.raises(UserError, match="another encoder"):
-        finetune(SEMSEG, cache_path, out, tuning, find_encoder(pretrained), resume=True)
+        finetune(SemsegLearner, cache_path, out, tuning, find_encoder(pretrained), resume=True)
     (tmp_path / "list.txt").write_text("01/000003\n")
     with pytest.raises(UserError, match="another list of labelled sweeps"):
-        finetune(SEMSEG, cache_path, out, tuning, listed=tmp_path / "list.txt", resume=True)
+        finetune(SemsegLearner, cache_path, out, tuning, listed=tmp_path / "list.txt", resume=True)
     with pytest.raises(UserError, match=r"no encoder there.*encoder\.safetensors"):
         find_encoder(tmp_path / "nowhere")
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
@@ -189,7 +177,7 @@ def test_an_encoder_brings_its_own_network(
 ):
     other = dataclasses.replace(tuning, model=dataclasses.replace(tuning.model, voxel_size=0.3, stem_width=4))
     finetune(
-        SEMSEG,
+        SemsegLearner,
         cache_path,
         tmp_path / "run",
         with_train(other, steps=1),
@@ -199,6 +187,9 @@ def test_an_encoder_brings_its_own_network(
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_by_name(cache_path: Path, tuning: SemsegConfig, tmp_path: Path):
-    wild = with_train(tuning, encoder_learning_rate=1e30, head_learning_rate=1e30, frozen=0.0)
-    with pytest.raises(UserError, match=r"step \d+: loss .* is not finite"):
-        finetune(SEMSEG, cache_path, tmp_path / "run", wild)
+    wild = with_train(tuning, encoder_learning_rate=1e30, head_learning_rate=1e30, freeze_fraction=0.0)
+    with pytest.raises(
+        UserError, match=r"step \d+: loss .*: not finite\. Sweeps of this step: 0[01]/00000\d"
+    ) as caught:
+        finetune(SemsegLearner, cache_path, tmp_path / "run", wild)
+    assert "lower train.head_learning_rate or train.encoder_learning_rate" in str(caught.value)

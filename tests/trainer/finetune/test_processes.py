@@ -10,12 +10,12 @@ import pytest
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.finetune.encoder import find_encoder
-from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
+from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
 from iscc_lidar.trainer.run.checkpoint import checkpoint_step
 
 import runs
+from steps import finetune
 
 TOLERANCE = 1e-4
 """Largest relative difference of a loss: rounding, and what it grows to."""
@@ -23,7 +23,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def config(tuning: SemsegConfig) -> SemsegConfig:
-    train = dataclasses.replace(tuning.train, steps=24, batch_size=2, frozen=0.5)
+    train = dataclasses.replace(tuning.train, steps=24, batch_size=2, freeze_fraction=0.5)
     labels = dataclasses.replace(tuning.labels, percent=100.0)
     return dataclasses.replace(tuning, train=train, labels=labels)
 
@@ -41,7 +41,7 @@ def command(
 @pytest.fixture(scope="module")
 def of_one(cache_path: Path, config: SemsegConfig, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "one"
-    assert finetune(SEMSEG, cache_path, out, config, find_encoder(pretrained))
+    assert finetune(SemsegLearner, cache_path, out, config, find_encoder(pretrained))
     return out
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from iscc_lidar.shared.base.config import find_shipped, resolve
 from iscc_lidar.trainer.finetune.detection import config as detection
-from iscc_lidar.trainer.finetune.loop import steps_of
 from iscc_lidar.trainer.finetune.semseg import config as semseg
 
 
@@ -26,7 +25,7 @@ def test_the_quick_ones_are_short_and_differ_in_nothing_but_length(
     long_steps: list[int],
 ):
     quick, longer = (resolve(config, find_shipped(recipes, name)) for name in ("quick", "quick_long"))
-    assert [steps_of(quick.train, n, 640) for n in sweeps] == pytest.approx(quick_steps, rel=0.02)
-    assert [steps_of(longer.train, n, 640) for n in sweeps] == pytest.approx(long_steps, rel=0.02)
+    assert [quick.train.steps_for(n, 640) for n in sweeps] == pytest.approx(quick_steps, rel=0.02)
+    assert [longer.train.steps_for(n, 640) for n in sweeps] == pytest.approx(long_steps, rel=0.02)
     same_length = replace(longer.train, epochs=quick.train.epochs)
     assert replace(longer, train=same_length) == quick

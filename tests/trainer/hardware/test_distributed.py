@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 
 import together
 
@@ -20,17 +18,13 @@ TRAIN = [sys.executable.replace("python", "iscc-train")]
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(to_toml(tiny), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def of_two(cache_path: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+def of_two(cache_path: Path, tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     out = tmp_path_factory.mktemp("two") / "results"
     done = subprocess.run(
-        [*TORCHRUN, str(TOGETHER), str(cache_path), str(recipe), str(out)], capture_output=True, text=True, timeout=300
+        [*TORCHRUN, str(TOGETHER), str(cache_path), str(tiny_recipe), str(out)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(f"{out}.{rank}", weights_only=True) for rank in (0, 1)]
@@ -49,8 +43,8 @@ def test_batch_norm_over_two_processes_is_that_over_all_rows(of_two: list[dict])
 
 
 @pytest.fixture(scope="module")
-def of_one(cache: Cache, tiny: IsccConfig) -> dict[str, dict[str, torch.Tensor]]:
-    return together.every_case(cache, tiny)
+def of_one(cache: Cache, tiny_recipe: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return together.every_case(cache, tiny_recipe)
 
 
 def test_rows_that_all_processes_contrast_get_the_gradient_of_all(of_two: list[dict]):

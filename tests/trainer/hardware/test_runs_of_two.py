@@ -93,7 +93,7 @@ def assert_alike(run: Path, other: Path) -> None:
     first = largest_differences(run, other, ROUNDING[0])
     assert {name: value for name, value in first.items() if not value <= ROUNDING[1]} == {}
     assert sorted(path.name for path in run.iterdir()) == sorted(runs.FILES)
-    weights = [read_checkpoint(out)["student"] for out in (run, other)]
+    weights = [read_checkpoint(out)["network"] for out in (run, other)]
     length = math.sqrt(sum(float(w.double().square().sum()) for w in weights[1].values()))
     apart = math.sqrt(sum(float((w - weights[1][k]).double().square().sum()) for k, w in weights[0].items()))
     print(f"weights {apart / length:.1e}")
@@ -149,14 +149,14 @@ def test_from_one_process_to_two_and_back(
 
 
 def stopped_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    real = loop.train_step
+    real = loop.take_step
 
-    def step_taken(state, network, batches, config):
+    def step_taken(learner, state, *rest):
         if state.step == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real(state, network, batches, config)
+        return real(learner, state, *rest)
 
-    monkeypatch.setattr(loop, "train_step", step_taken)
+    monkeypatch.setattr(loop, "take_step", step_taken)
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_sigterm_to_torchrun_saves_once(torchrun: Torchrun, tmp_path: Path, work
     status, said = runs.ended(process)
     assert status != 0
     step = checkpoint_step(out)
-    assert said.count(f"stopped by SIGTERM: step {step} is saved, --resume goes on from it") == 1
+    assert said.count(f"stopped by SIGTERM: step {step} is saved, --resume continues from it") == 1
     assert runs.lines(out) == step
     assert "forcefully" not in said
     assert "Traceback" not in ours(said)
@@ -198,7 +198,7 @@ def test_the_main_process_killed_while_loaders_run(torchrun: Torchrun, tmp_path:
     [
         (["--set", "train.batch_size=3"], "cannot be cut evenly among 2 processes"),
         (["--set", "train.seed=1"], "train.seed is 0 there, 1 here"),
-        ([], r"holds an unfinished run .* add --resume to go on"),
+        ([], r"holds an unfinished run .* add --resume to continue"),
     ],
 )
 def test_a_mistake_is_told_once_and_ends_all(

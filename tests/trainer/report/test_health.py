@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iscc_lidar.shared.base.config import resolve
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 from iscc_lidar.trainer.pretrain.samples.ground_patches import GroundPatchConfig
 from iscc_lidar.trainer.report.health import Verdict, chance_level, verdicts
 from iscc_lidar.trainer.report.record import RunRecord
+from iscc_lidar.trainer.run.run import Run
 
 LINES = 100
 HEALTHY = {
@@ -32,8 +33,8 @@ HEALTHY = {
 
 def run_of(lines: int = LINES, checkpoint: int | None = 1500, **changed: tuple[float, float]) -> RunRecord:
     figures = {name: np.linspace(*ends, lines) for name, ends in (HEALTHY | changed).items()}
-    config = resolve(PretrainConfig)
-    return RunRecord(Path("run"), "run", config, {}, np.arange(lines) * 15, figures, checkpoint, None, ())
+    run = Run(Path("run"), "pretrain", 1500, {})
+    return RunRecord(run, IsccConfig(), np.arange(lines) * 15, figures, checkpoint, {}, ())
 
 
 def about(run: RunRecord, words: str) -> Verdict:
@@ -81,7 +82,7 @@ def test_what_is_wrong_is_said(changed: dict[str, tuple[float, float]], words: s
 )
 def test_contrast_is_judged_against_guessing_at_the_same_time(loss, guessing, words: str, status: str):
     run = run_of(loss_contrast=loss, guessing=guessing)
-    run = dataclasses.replace(run, config=resolve(PretrainConfig, find_recipe("depthcontrast")))
+    run = dataclasses.replace(run, config=resolve_pretrain(find_recipes(["depthcontrast"])))
     assert about(run, words).status == status
     assert [v.about for v in verdicts(run) if v.about.startswith("Contrast")] == [words]
     assert about(run, "No collapse").finding.startswith("A scene's two views")
@@ -108,8 +109,9 @@ def test_what_the_recipe_leaves_out_is_not_judged():
 def test_chance_is_that_of_features_that_tell_nothing():
     run = run_of()
     assert chance_level(run, "loss_global") == pytest.approx(math.log(100))
-    assert chance_level(run, "loss_local") == pytest.approx(math.log(60 / run.config.train.batch_size))
-    ground = dataclasses.replace(run.config, ground=GroundPatchConfig(cells=4))
+    alone, ground = (dataclasses.replace(run.config, ground_patches=GroundPatchConfig(count=n)) for n in (0, 4))
+    level = chance_level(dataclasses.replace(run, config=alone), "loss_local")
+    assert level == pytest.approx(math.log(60 / run.config.train.batch_size))
     n = 60 // run.config.train.batch_size
     told_from = [n] * (n - 4) + [n - 4 + 1] * 4
     assert chance_level(dataclasses.replace(run, config=ground), "loss_local") == pytest.approx(

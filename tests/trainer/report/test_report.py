@@ -160,8 +160,9 @@ def test_a_run_that_has_just_begun_has_a_page(copy: Path):
 
 
 def test_a_run_under_way_says_how_far_it_is(copy: Path):
-    recipe = (copy / "config.toml").read_text()
-    (copy / "config.toml").write_text(recipe.replace("steps = 6 ", "steps = 60 "))
+    content = json.loads((copy / "config.json").read_text())
+    content["provenance"]["steps"] = 60
+    (copy / "config.json").write_text(json.dumps(content))
     page = report(copy)
     assert "not finished" in page.text
     assert "of 60 steps" in page.text
@@ -233,7 +234,7 @@ def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny:
     config = dataclasses.replace(
         tiny,
         loss=dataclasses.replace(tiny.loss, occupancy_weight=0.0, global_weight=0.0),
-        crops=dataclasses.replace(tiny.crops, per_sweep=0),
+        masking=dataclasses.replace(tiny.masking, per_sweep=0),
     )
     pretrain(cache_path, tmp_path / "run", config)
     page = report(tmp_path / "run")

@@ -14,20 +14,21 @@ from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
 from iscc_lidar.trainer.report.inspect_sweeps import InspectedSweep, inspect_sweeps
 from iscc_lidar.trainer.report.usage import group_classes, usage
+from iscc_lidar.trainer.run.run import open_run
 
 NAMES = ("unlabelled", "car", "wall", "pole", "ground")
 
 
 @pytest.fixture(scope="module")
 def sweeps(run: Path, cache: Cache, tiny: IsccConfig) -> list[InspectedSweep]:
-    centres = load_prototypes(run, tiny).centres
-    return inspect_sweeps(load_student(run, tiny), centres, tiny, cache, sweeps=5, seed=0)
+    centres = load_prototypes(open_run(run), tiny).centres
+    return inspect_sweeps(load_student(open_run(run), tiny), centres, tiny, cache, sweeps=5, seed=0)
 
 
 def test_nearest_prototype_of_a_group_is_that_of_its_mean_feature(
     run: Path, cache: Cache, tiny: IsccConfig, sweeps: list[InspectedSweep]
 ):
-    student, centres = load_student(run, tiny).eval(), load_prototypes(run, tiny).centres
+    student, centres = load_student(open_run(run), tiny).eval(), load_prototypes(open_run(run), tiny).centres
     sweep = sweeps[2]
     voxels = voxelize_sweep(cache.sweep(sweep.sequence, int(sweep.name)), tiny)
     with torch.no_grad():
@@ -59,7 +60,7 @@ def test_occupancy_is_predicted_where_points_were_masked(tiny: IsccConfig, sweep
 def test_points_are_masked_also_for_a_network_trained_without_masking(run: Path, cache: Cache, tiny: IsccConfig):
     bare = dataclasses.replace(tiny, masking=dataclasses.replace(tiny.masking, per_sweep=0))
     (sweep,) = inspect_sweeps(
-        load_student(run, bare), load_prototypes(run, bare).centres, bare, cache, sweeps=1, seed=0
+        load_student(open_run(run), bare), load_prototypes(open_run(run), bare).centres, bare, cache, sweeps=1, seed=0
     )
     assert sweep.answers is not None
     assert not sweep.answers.balls.visible.all()
@@ -70,9 +71,9 @@ def test_points_are_masked_also_for_a_network_trained_without_masking(run: Path,
 def test_inspecting_changes_nothing_and_repeats(
     run: Path, cache: Cache, tiny: IsccConfig, sweeps: list[InspectedSweep]
 ):
-    student = load_student(run, tiny)
+    student = load_student(open_run(run), tiny)
     before = {k: v.clone() for k, v in student.state_dict().items()}
-    again = inspect_sweeps(student, load_prototypes(run, tiny).centres, tiny, cache, sweeps=5, seed=0)
+    again = inspect_sweeps(student, load_prototypes(open_run(run), tiny).centres, tiny, cache, sweeps=5, seed=0)
     assert all(torch.equal(before[k], v) for k, v in student.state_dict().items())
     for a, b in zip(sweeps, again, strict=True):
         assert np.array_equal(a.point_prototype, b.point_prototype)

@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner, pretrain
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.run.dry_run import dry_run
 
@@ -25,19 +26,26 @@ def test_a_dry_run_tells_what_the_run_would_be_and_writes_nothing(cache_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_stops_where_the_run_would(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
-    with pytest.raises(UserError, match="no finished cache"):
-        dry_run(tmp_path / "nothing", tmp_path / "run", tiny)
+def test_a_dry_run_stops_where_the_run_would(
+    cache: Cache, tiny: IsccConfig, tiny_recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    call = ["pretrain", "--cache", tmp_path / "nothing", "--out", tmp_path / "run", "--recipe", tiny_recipe]
+    done = CliRunner().invoke(app, [str(word) for word in [*call, "--dry-run"]])
+    assert done.exit_code == 1
+    assert "no finished cache" in done.output + capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/only_copy.tex").write_text("...")
     with pytest.raises(UserError, match="not a run of this program"):
-        dry_run(cache_path, tmp_path / "thesis", tiny, overwrite=True)
+        dry_run(PretrainLearner(cache, tiny), tmp_path / "thesis", overwrite=True)
 
 
-def test_a_dry_run_leaves_a_run_alone_and_says_where_it_would_go_on(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
+def test_a_dry_run_leaves_a_run_alone_and_says_where_it_would_go_on(
+    cache: Cache, cache_path: Path, tiny: IsccConfig, tmp_path: Path
+):
     short = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=1))
     pretrain(cache_path, tmp_path / "run", short)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    assert "0 steps from 1" in dry_run(cache_path, tmp_path / "run", short, resume=True)
-    assert "1 steps from 0" in dry_run(cache_path, tmp_path / "run", short, overwrite=True)
+    assert "0 steps from 1" in dry_run(PretrainLearner(cache, short), tmp_path / "run", resume=True)
+    assert "1 steps from 0" in dry_run(PretrainLearner(cache, short), tmp_path / "run", overwrite=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

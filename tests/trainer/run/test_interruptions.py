@@ -20,10 +20,12 @@ import runs
 from faulty_disk import Ended, Forks
 
 SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]
+CLAIMING = 9
+"""Operations by which a run claims a folder that is there."""
 differences = runs.differences
 
 
-LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "iscc_lidar.trainer.pretrain.loop")
+LATE = ("torch._dynamo", "pyarrow.dataset", "zarr", "iscc_lidar.trainer.pretrain.learner")
 """What a run imports as it goes on: once for all of them."""
 
 
@@ -131,15 +133,21 @@ def test_killed_at_checkpoints_with_a_loader_process(
 
 
 def overwriting(trainer: Trainer, whole: Path, out: Path, n: int, then: str) -> list[str]:
-    """Kill a run that overwrites a finished one at its n-th operation, then run with another option."""
+    """Kill a run that overwrites a finished one at its n-th operation on it, then run with another option."""
     shutil.copytree(whole, out)
     (out / "tensorboard").mkdir()
     (out / "tensorboard/events.1").touch()
-    assert trainer.run(out, "--overwrite", fault="kill", n=n).status == -9
+    assert trainer.run(out, "--overwrite", fault="kill", n=CLAIMING + n).status == -9
     ended = trainer.run(out, then)
     found = differences(out, whole) if ended.status == 0 else [ended.said]
     shutil.rmtree(out)
     return [] if then == "--resume" and found == ["tensorboard"] else found
+
+
+def test_a_run_claims_its_folder_before_it_removes_a_checkpoint_there(trainer: Trainer, whole: Path, tmp_path: Path):
+    shutil.copytree(whole, tmp_path / "run")
+    done = trainer.run(tmp_path / "run", "--overwrite").done
+    assert done.index("unlink resume.pt") == CLAIMING
 
 
 def test_killed_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_path: Path):
@@ -150,7 +158,7 @@ def test_killed_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["--overwrite", "--resume"])
 def test_killed_anywhere_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_path: Path, then: str):
-    found = {n: overwriting(trainer, whole, tmp_path / "run", n, then) for n in range(1, 30)}
+    found = {n: overwriting(trainer, whole, tmp_path / "run", n, then) for n in range(1 - CLAIMING, 30)}
     assert {n: d for n, d in found.items() if d} == {}
 
 
@@ -164,7 +172,7 @@ def after_a_disk_error(trainer: Trainer, out: Path, whole: Path, fault: str, n: 
     said = rf"error: {re.escape(str(out))}.*: {os.strerror(error)}\. .*make room.*run the command again"
     if not re.match(said, last):
         wrong.append(f"unclear: {last}")
-    if ".tmp" in last or not any(f"/{name}: " in last for name in runs.FILES):
+    if ".tmp" in last or not any(f"/{name}: " in last for name in (*runs.FILES, ".owner")):
         wrong.append(f"names no file of the run: {last}")
     if out.exists() and (torn := list(out.glob(".*"))):
         wrong.append(f"left behind: {torn}")
@@ -223,10 +231,12 @@ def test_a_disk_that_is_really_full(trainer: Trainer, whole: Path, small_disk: P
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(2000))
-    failed = trainer.run(out, "--resume")
-    assert failed.status == 1
-    assert "metrics.jsonl: No space left on device." in failed.said
-    assert "Traceback" not in failed.said
+    for name in (".owner", "metrics.jsonl"):
+        failed = trainer.run(out, "--resume")
+        assert failed.status == 1
+        assert f"error: {out / name}: No space left on device." in failed.said
+        assert "Traceback" not in failed.said
+        os.truncate(filler, filler.stat().st_size - 4096)  # room for a page: the claim, and no more
     filler.unlink()
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     assert trainer.run(out, "--resume").status == 0

@@ -1,5 +1,8 @@
+"""Runs of the training loop: what they leave, interrupted and resumed, refused, spoilt by NaN."""
+
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,30 +12,18 @@ import torch
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.learner import pretrain
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.pretrain.recipe import config_of
 from iscc_lidar.trainer.run import loop
 from iscc_lidar.trainer.run.checkpoint import checkpoint_step
+from iscc_lidar.trainer.run.run import open_run
+
+import runs
+from steps import KilledError, die_in_step, spoil_gradient
 
 
-class KilledError(Exception):
-    pass
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let the run die in the middle of a step, as a kill would."""
-    real = loop.train_step
-
-    def dying(state, network, batches, config):
-        if state.step == step:
-            raise KilledError
-        return real(state, network, batches, config)
-
-    monkeypatch.setattr(loop, "train_step", dying)
-
-
-def with_train(config: PretrainConfig, **changes) -> PretrainConfig:
+def with_train(config: IsccConfig, **changes) -> IsccConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
@@ -61,7 +52,8 @@ def test_a_run_leaves_what_scripts_rely_on(whole: Path, tiny: IsccConfig):
     stored = json.loads((whole / "config.json").read_text())
     assert stored["train"]["steps"] == 6
     assert stored["model"]["encoder_widths"] == [8, 8]
-    assert read_config(whole, PretrainConfig) == tiny
+    assert config_of(open_run(whole)) == tiny
+    assert (open_run(whole).task, open_run(whole).steps) == ("pretrain", 6)
     with safetensors.safe_open(whole / "encoder.safetensors", framework="pt") as weights:
         assert json.loads(weights.metadata()["iscc_lidar"])["model"]["voxel_size"] == 0.5
     encoder = SparseUNet(tiny.model)
@@ -75,7 +67,7 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
 ):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 5)  # the last checkpoint holds step 3
+        die_in_step(patch, 5)  # the last checkpoint holds step 3
         with pytest.raises(KilledError):
             pretrain(cache_path, out, tiny)
     assert checkpoint_step(out) == 3
@@ -106,7 +98,7 @@ def test_other_options_another_cache_or_an_unfinished_run_are_refused(
         pretrain(cache_path, whole, with_train(tiny, learning_rate=0.5), resume=True)
     with pytest.raises(UserError, match="another cache"):
         pretrain(other_cache_path, whole, tiny, resume=True)
-    interrupt_at(monkeypatch, 4)
+    die_in_step(monkeypatch, 4)
     with pytest.raises(KilledError):
         pretrain(cache_path, tmp_path / "run", tiny)
     with pytest.raises(UserError, match=r"unfinished run \(checkpoint at step 3 of 6\).*--resume"):
@@ -141,27 +133,47 @@ def test_a_damaged_checkpoint_is_named(cache_path: Path, tiny: IsccConfig, tmp_p
 
 
 def test_nan_stops_the_run_and_names_the_sweeps(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch):
-    real, seen = loop.train_step, []
+    real, seen = loop.take_step, []
 
-    def poisoned(state, network, batches, config):
+    def poisoned(learner, state, network, batches, device):
         seen.extend(batch.names for batch in batches)
         if len(seen) == 5:
             batches[0].view1.feats[3, 0] = float("nan")
-        return real(state, network, batches, config)
+        return real(learner, state, network, batches, device)
 
-    monkeypatch.setattr(loop, "train_step", poisoned)
+    monkeypatch.setattr(loop, "take_step", poisoned)
     with pytest.raises(UserError, match=r"step 4: loss nan") as caught:
         pretrain(cache_path, tmp_path / "run", tiny)
     for pair in seen[-1]:
-        assert " with ".join(pair) in str(caught.value)
+        assert pair in str(caught.value)
     weights = safetensors.torch.load_file(tmp_path / "run/encoder.safetensors")
     assert all(bool(torch.isfinite(w).all()) for w in weights.values())
 
 
+def test_a_nan_gradient_at_a_checkpoints_step_leaves_the_last_checkpoint_as_it_was(
+    cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The loss is finite: only the gradient tells. The next checkpoint is due right after this step."""
+    out, names = tmp_path / "run", []
+    with monkeypatch.context() as patch:
+        spoil_gradient(patch, 5, names)
+        with pytest.raises(UserError, match=r"step 5: loss \d.*, gradient norm nan: not finite") as caught:
+            pretrain(cache_path, out, tiny)
+    assert len(names) == 2
+    assert all(name in str(caught.value) for name in names)
+    assert "the last checkpoint is intact" in str(caught.value)
+    assert checkpoint_step(out) == 3
+    with monkeypatch.context() as patch:
+        die_in_step(patch, 3)
+        with pytest.raises(KilledError):
+            pretrain(cache_path, tmp_path / "three", tiny)
+    assert set(runs.differences(out, tmp_path / "three")) == {"metrics.jsonl"}  # two more steps were taken
+    assert pretrain(cache_path, out, tiny, resume=True)
+    assert runs.differences(out, whole) == []
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_damaged_cache_is_named_without_a_stack_trace(cache_path: Path, tiny: IsccConfig, tmp_path: Path, workers):
-    import shutil
-
     broken = tmp_path / "cache"
     shutil.copytree(cache_path, broken)
     shutil.rmtree(broken / "01/arrays.zarr/label")

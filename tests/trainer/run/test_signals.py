@@ -33,15 +33,16 @@ def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathF
 
 def signal_during(monkeypatch: pytest.MonkeyPatch, step: int, *numbers: int) -> None:
     """Let this process be signalled while it takes a step."""
-    real = loop.train_step
+    real = loop.take_step
 
-    def step_taken(state, network, batches, config):
-        figures = real(state, network, batches, config)
-        for number in numbers if state.step == step else ():
+    def step_taken(learner, state, *rest):
+        number_of_step = state.step
+        figures = real(learner, state, *rest)
+        for number in numbers if number_of_step == step else ():
             os.kill(os.getpid(), number)
         return figures
 
-    monkeypatch.setattr(loop, "train_step", step_taken)
+    monkeypatch.setattr(loop, "take_step", step_taken)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_sigterm_to_all_processes_while_the_loader_starts(command: Command, cach
     """The earliest that a machine's shutdown can come: the loader process has not even imported torch."""
     status, said = signalled(command, tmp_path / "run", all_started, to_all(signal.SIGTERM))
     assert status == 143, said
-    assert "stopped by SIGTERM: step 1 is saved, --resume goes on from it" in said
+    assert "stopped by SIGTERM: step 1 is saved, --resume continues from it" in said
     assert "Traceback" not in said
     assert checkpoint_step(tmp_path / "run") == 1
     assert not list((tmp_path / "run").glob(".*"))

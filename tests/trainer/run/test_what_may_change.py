@@ -11,36 +11,27 @@ import torch
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
-from iscc_lidar.trainer.pretrain import checkpoint, loop
-from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.learner import pretrain
+from iscc_lidar.trainer.pretrain.learner import PretrainLearner, pretrain
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.run.folder import first_step
+from iscc_lidar.trainer.run.loop import plan_of
 from iscc_lidar.trainer.run.options import FREE_TO_CHANGE
+from iscc_lidar.trainer.run.state import new_state, restore, save
+
+from steps import KilledError, die_in_step
 
 EVERY_OPTION = [
     (section.name, option.name)
-    for section in dataclasses.fields(PretrainConfig)
-    for option in dataclasses.fields(section.default_factory)
+    for section in dataclasses.fields(IsccConfig)
+    for option in dataclasses.fields(section.default_factory())
 ]
-
-
-class KilledError(Exception):
-    pass
 
 
 @pytest.fixture
 def interrupted(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that died in its fifth step; the checkpoint holds three."""
-    real = loop.train_step
-
-    def dying(state, network, batches, config):
-        if state.step == 4:
-            raise KilledError
-        return real(state, network, batches, config)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_step", dying)
+        die_in_step(patch, 4)
         with pytest.raises(KilledError):
             pretrain(cache_path, tmp_path / "run", tiny)
     return tmp_path / "run"
@@ -65,7 +56,7 @@ def another(value: Any, hint: Any) -> Any:
     return not value if isinstance(value, bool) else value + type(value)(1)
 
 
-def changed(config: PretrainConfig, section: str, option: str) -> PretrainConfig:
+def changed(config: IsccConfig, section: str, option: str) -> IsccConfig:
     old = getattr(config, section)
     value = another(getattr(old, option), get_type_hints(type(old))[option])
     assert value != getattr(old, option)
@@ -73,24 +64,25 @@ def changed(config: PretrainConfig, section: str, option: str) -> PretrainConfig
 
 
 def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: IsccConfig, interrupted: Path):
-    assert first_step(interrupted, loop.plan(tiny, cache, ON_CPU), resume=True, overwrite=False) == 3
+    plan = plan_of(PretrainLearner(cache, tiny), ON_CPU)
+    assert first_step(interrupted, plan, resume=True, overwrite=False) == 3
     free, impossible = set(), set()
     for section, option in EVERY_OPTION:
         try:
-            other = changed(tiny, section, option)
+            other = dataclasses.replace(plan, config=changed(tiny, section, option))
         except ValueError:  # no run has another value, or not together with this batch size
             impossible.add(f"{section}.{option}")
             continue
         if section == "train" and option in FREE_TO_CHANGE:
-            assert first_step(interrupted, loop.plan(other, cache, ON_CPU), resume=True, overwrite=False) == 3
+            assert first_step(interrupted, other, resume=True, overwrite=False) == 3
             free.add(option)
             continue
         with pytest.raises(UserError) as refused:
-            first_step(interrupted, loop.plan(other, cache, ON_CPU), resume=True, overwrite=False)
+            first_step(interrupted, other, resume=True, overwrite=False)
         assert f"holds a run with other options ({section}.{option} is " in str(refused.value)
         assert "--overwrite" in str(refused.value)
     assert free == FREE_TO_CHANGE
-    assert impossible <= {"model.in_channels", "method.name"}
+    assert impossible <= {"model.in_channels"}
     assert len(EVERY_OPTION) > 40
 
 
@@ -102,7 +94,9 @@ def test_the_list_in_the_documentation_is_the_list():
 
 
 @pytest.mark.parametrize(
-    "change", [{"recompute": True}, {"checkpoint_every": 1}, {"log_every": 2}], ids=lambda change: next(iter(change))
+    "change",
+    [{"activation_checkpointing": True}, {"checkpoint_every": 1}, {"log_every": 2}],
+    ids=lambda change: next(iter(change)),
 )
 def test_a_change_leaves_the_result_as_it_was(
     cache_path: Path, tiny: IsccConfig, whole: Path, interrupted: Path, change: dict
@@ -119,17 +113,17 @@ def test_a_change_leaves_the_result_as_it_was(
     assert lines == [all_lines[step] for step in steps]
 
 
-def test_a_run_without_a_gradient_scaler_goes_on_with_one_and_back(tiny: IsccConfig, tmp_path: Path):
+def test_a_run_without_a_gradient_scaler_goes_on_with_one_and_back(cache: Cache, tiny: IsccConfig, tmp_path: Path):
     """From float32 on a CPU to fp16 on a GPU that has no bfloat16: train.device is free to change."""
-    half = Compute(torch.device("cpu"), half=torch.float16)
-    checkpoint.save(tmp_path, checkpoint.new_state(tiny, ON_CPU), tiny)
-    state = checkpoint.new_state(tiny, half)
-    checkpoint.restore(tmp_path, state)
+    learner, half = PretrainLearner(cache, tiny), Compute(torch.device("cpu"), half=torch.float16)
+    save(tmp_path, new_state(learner, ON_CPU), learner)
+    state = new_state(learner, half)
+    restore(tmp_path, state)
     assert state.scaler.is_enabled()
     state.scaler.scale(torch.ones(1))
     state.scaler.update(new_scale=8.0)
-    checkpoint.save(tmp_path, state, tiny)
-    checkpoint.restore(tmp_path, checkpoint.new_state(tiny, ON_CPU))
-    again = checkpoint.new_state(tiny, half)
-    checkpoint.restore(tmp_path, again)
+    save(tmp_path, state, learner)
+    restore(tmp_path, new_state(learner, ON_CPU))
+    again = new_state(learner, half)
+    restore(tmp_path, again)
     assert again.scaler.get_scale() == 8.0

@@ -22,50 +22,30 @@ from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import score
 from iscc_lidar.trainer.evaluation.detection.objects import detections_of, join, labels_of
 from iscc_lidar.trainer.finetune.detection.config import RECIPES, DetectionConfig
-from iscc_lidar.trainer.finetune.detection.learner import DETECTION
-from iscc_lidar.trainer.finetune.loop import finetune
+from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
 from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.tasks import TASKS
-from iscc_lidar.trainer.run import loop
 
 import waymo_writer as writer
-
-
-@pytest.fixture
-def config() -> DetectionConfig:
-    return resolve(
-        DetectionConfig,
-        None,
-        [
-            *("grid.x_max_m=64.0", "grid.y_min_m=-25.6", "grid.y_max_m=25.6", "head.width=16", "head.deep_width=16"),
-            *("model.encoder_widths=[16,16]", "model.decoder_widths=[16,16]", "model.stem_width=8", "head.layers=1"),
-            *("train.steps=4", "train.batch_size=2", "train.loader_workers=0", "train.device=cpu"),
-            *(
-                "train.checkpoint_every=2",
-                "train.log_every=1",
-                "train.head_learning_rate=5e-3",
-                "train.weight_decay=0.01",
-            ),
-        ],
-    )
+from steps import KilledError, die_in_step, finetune
 
 
 def with_train(config: DetectionConfig, **changes: object) -> DetectionConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
-def test_it_learns_the_few_sweeps_that_it_sees(boxed: Cache, config: DetectionConfig, tmp_path: Path) -> None:
+def test_it_learns_the_few_sweeps_that_it_sees(boxed: Cache, detecting: DetectionConfig, tmp_path: Path) -> None:
     plain = resolve(
         DetectionConfig,
         None,
         ["paste.fill_to=[0,0,0]", "augment.rotate_deg=0.0", "augment.scale=0.0", "augment.drop=0.0"],
     )
     learning = dataclasses.replace(
-        with_train(config, steps=120), paste=plain.paste, augment=dataclasses.replace(plain.augment, flip=False)
+        with_train(detecting, steps=120), paste=plain.paste, augment=dataclasses.replace(plain.augment, flip=False)
     )
     learnt = tmp_path / "learnt.txt"
     learnt.write_text("00/000000\n01/000001\n")
-    finetune(DETECTION, boxed.path, tmp_path / "run", learning, listed=learnt)
+    finetune(DetectionLearner, boxed.path, tmp_path / "run", learning, listed=learnt)
     content = score_run(TASKS["detection"], tmp_path / "run", boxed.path, learnt, tmp_path / "results")
     # KITTI's score of a dozen labels is at most a dozen 41sts: what is found counts here.
     labels = content["labels"]["Car"]["hard"]
@@ -95,29 +75,20 @@ def score_of_the_truth(cache: Cache, listed: Path) -> float:
 
 
 def test_an_interrupted_run_ends_bit_for_bit_the_same(
-    boxed: Cache, config: DetectionConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    boxed: Cache, detecting: DetectionConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert finetune(DETECTION, boxed.path, tmp_path / "whole", config)
-    real = loop.tune_step
-    taken: list[None] = []
-
-    def killed(*arguments: object, **named: object) -> object:
-        taken.append(None)
-        if len(taken) > 3:
-            raise RuntimeError
-        return real(*arguments, **named)  # type: ignore[arg-type]
-
+    assert finetune(DetectionLearner, boxed.path, tmp_path / "whole", detecting)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "tune_step", killed)
-        with pytest.raises(RuntimeError):
-            finetune(DETECTION, boxed.path, tmp_path / "run", config)
-    assert finetune(DETECTION, boxed.path, tmp_path / "run", config, resume=True)
+        die_in_step(patch, 3)
+        with pytest.raises(KilledError):
+            finetune(DetectionLearner, boxed.path, tmp_path / "run", detecting)
+    assert finetune(DetectionLearner, boxed.path, tmp_path / "run", detecting, resume=True)
     for name in ("detection.safetensors", "metrics.jsonl", "labelled.txt"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_fractions_and_published_lists_say_which_frames_are_learnt(
-    real_boxes: Path, tmp_path: Path, config: DetectionConfig
+    real_boxes: Path, tmp_path: Path, detecting: DetectionConfig
 ) -> None:
     from iscc_lidar.preprocess.config import PreprocessConfig
     from iscc_lidar.preprocess.datasets.registry import open_dataset
@@ -127,7 +98,13 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
     dataset = open_dataset("kitti", real_boxes)
     preprocess(dataset, open_store(tmp_path / "cache"), PreprocessConfig(), sequences=dataset.splits()["val"][:3])
     (tmp_path / "5_0.txt").write_text("000045\n000044\n")  # as the published lists have them
-    finetune(DETECTION, tmp_path / "cache", tmp_path / "run", with_train(config, steps=1), listed=tmp_path / "5_0.txt")
+    finetune(
+        DetectionLearner,
+        tmp_path / "cache",
+        tmp_path / "run",
+        with_train(detecting, steps=1),
+        listed=tmp_path / "5_0.txt",
+    )
     assert "training_000045/000045" in (tmp_path / "run/labelled.txt").read_text()
     score_run(TASKS["detection"], tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
     assert sorted(f.name for f in (tmp_path / "results").iterdir()) == ["000044.txt", "000045.txt", "000046.txt"]
@@ -146,7 +123,7 @@ def test_truth_written_as_results_is_read_back_and_scores_all(boxed: Cache, tmp_
         write_detections(tmp_path, "00", "000000", boxes, np.ones(len(boxes)), None)
 
 
-def test_waymos_boxes_go_the_same_way_and_every_label_counts(config: DetectionConfig, tmp_path: Path) -> None:
+def test_waymos_boxes_go_the_same_way_and_every_label_counts(detecting: DetectionConfig, tmp_path: Path) -> None:
     ((context, frames),) = writer.write_dataset(tmp_path / "waymo").items()
     writer.write_boxes(
         tmp_path / "waymo",
@@ -161,9 +138,9 @@ def test_waymos_boxes_go_the_same_way_and_every_label_counts(config: DetectionCo
     preprocess(open_dataset("waymo", tmp_path / "waymo"), open_store(tmp_path / "cache"), windows)
     recipe = resolve(DetectionConfig, RECIPES / "waymo.toml", ["classes.min_points=0"])
     small = dataclasses.replace(
-        config, classes=recipe.classes, grid=dataclasses.replace(recipe.grid, x_min_m=-25.6, x_max_m=25.6)
+        detecting, classes=recipe.classes, grid=dataclasses.replace(recipe.grid, x_min_m=-25.6, x_max_m=25.6)
     )
-    finetune(DETECTION, tmp_path / "cache", tmp_path / "run", small)
+    finetune(DetectionLearner, tmp_path / "cache", tmp_path / "run", small)
     content = score_run(TASKS["detection"], tmp_path / "run", tmp_path / "cache")
     counted = {kind: levels["easy"] for kind, levels in content["labels"].items()}
     assert counted == {"Vehicle": len(frames), "Pedestrian": len(frames), "Cyclist": len(frames), "Car": 0}

@@ -18,6 +18,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.data.pairs import SampleKey
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig, Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.learner import DetectionLearner
@@ -32,6 +33,10 @@ NAMES = ("Car", "Pedestrian", "Cyclist")
 @pytest.fixture
 def config() -> DetectionConfig:
     return resolve(DetectionConfig, None, ["train.loader_workers=0", "train.device=cpu"])
+
+
+def learner_of(cache: Cache, places: list[Place], config: DetectionConfig) -> DetectionLearner:
+    return DetectionLearner(cache, places, config)
 
 
 def scene(cache: Cache, config: DetectionConfig, sequence: str = "00", index: int = 0) -> Scene:
@@ -93,7 +98,7 @@ def test_objects_come_from_the_sweeps_in_use_alone_unless_told_to_leak(boxed: Ca
 
 
 def test_a_key_gives_the_same_sample_in_another_process(boxed: Cache, config: DetectionConfig) -> None:
-    dataset = DetectionLearner(boxed, [("00", 0), ("01", 1)], config).dataset
+    dataset = learner_of(boxed, [("00", 0), ("01", 1)], config).dataset
     first = collate([dataset[SampleKey(0, 0)], dataset[SampleKey(0, 1)]])
     copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301
     again = collate([copy[SampleKey(0, 0)], copy[SampleKey(0, 1)]])
@@ -123,7 +128,7 @@ def test_nothing_is_learnt_where_a_kind_much_like_a_class_stands(boxed: Cache, c
 
 
 def test_voxels_know_their_cell(boxed: Cache, config: DetectionConfig) -> None:
-    sample = DetectionLearner(boxed, [("00", 0)], config).dataset[SampleKey(0, 0)]
+    sample = learner_of(boxed, [("00", 0)], config).dataset[SampleKey(0, 0)]
     at = np.stack(np.divmod(sample.cell, config.grid.shape[1]), axis=1)
     place = config.grid.corner + (at + 0.5 + sample.offset[:, :2]) * config.grid.cell_m
     np.testing.assert_allclose(place, sample.voxels.xyz[:, :2], atol=1e-4)
@@ -154,7 +159,7 @@ def test_points_in_a_box_are_those_of_a_slow_look() -> None:
 def test_a_new_network_starts_from_the_boxes_in_use(boxed: Cache, config: DetectionConfig) -> None:
     boxes = boxed.boxes("00", 0)
     assert boxes is not None
-    network = DetectionLearner(boxed, [("00", 0)], config).new_network(ON_CPU)
+    network = learner_of(boxed, [("00", 0)], config).new_network(ON_CPU)
     said = network.box.code.bias.detach().view(len(NAMES), CODE)[0, SIZE].exp()
     usual = np.exp(np.log(boxes.size[boxes.kind == "Car"]).mean(axis=0))
     np.testing.assert_allclose(said.numpy(), usual, rtol=1e-5)

@@ -3,7 +3,6 @@
 import pytest
 
 from iscc_lidar.shared.base.config import find_shipped, resolve
-from iscc_lidar.trainer.finetune.loop import steps_of
 from iscc_lidar.trainer.finetune.semseg.config import RECIPES, SemsegConfig
 
 
@@ -18,10 +17,10 @@ def test_every_shipped_recipe_is_tested_here():
 @pytest.mark.parametrize(("sweeps", "epochs"), [(191, 500), (1913, 100), (9565, 50), (19130, 30)])
 def test_long_is_the_peers_schedule_at_their_fractions(sweeps: int, epochs: int):
     config = recipe("long")
-    assert steps_of(config.train, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
+    assert config.train.steps_for(sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
 
 
 @pytest.mark.parametrize(("sweeps", "epochs"), [(191, 50), (19130, 30)])
 def test_short_has_tens_of_epochs_whatever_the_fraction(sweeps: int, epochs: int):
     config = recipe("short")
-    assert steps_of(config.train, sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)
+    assert config.train.steps_for(sweeps, 19130) == pytest.approx(epochs * sweeps / config.train.batch_size, rel=0.01)

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import all_labelled
-from iscc_lidar.trainer.finetune.loop import finetune
 from iscc_lidar.trainer.finetune.score import score_run
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.finetune.semseg.learner import SEMSEG
+from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
 from iscc_lidar.trainer.finetune.semseg.segment import predict
 from iscc_lidar.trainer.finetune.tasks import TASKS
+
+from steps import finetune
 
 
 class ByHeight(nn.Module):
@@ -50,7 +51,7 @@ def test_a_list_says_which_sweeps_are_scored_and_other_classes_are_refused(
     assert len(all_labelled(cache)) == 12
     (tmp_path / "val.txt").write_text("00/000004\n00/000005\n")
     finetune(
-        SEMSEG,
+        SemsegLearner,
         cache_path,
         tmp_path / "run",
         dataclasses.replace(tuning, train=dataclasses.replace(tuning.train, steps=1)),

@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -8,16 +9,21 @@ from hypothesis import strategies as st
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.pairs import SampleKey, Share
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import voxelize
-from iscc_lidar.trainer.finetune.loop import batches
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
 from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, majority_class
+from iscc_lidar.trainer.run.loop import step_batches
 
 
-def steps(learner: SemsegLearner, steps: int, start: int = 0, share: Share | None = None) -> list[LabelledBatch]:
-    sweeps, train = len(learner.dataset), learner.config.train
-    return [step[0] for step in batches(learner, sweeps, train, steps, start, share or Share(), torch.device("cpu"))]
+def learner_of(cache: Cache, places: list[Place], config: SemsegConfig, steps: int) -> SemsegLearner:
+    train = dataclasses.replace(config.train, steps=steps)
+    return SemsegLearner(cache, places, dataclasses.replace(config, train=train))
+
+
+def steps(learner: SemsegLearner, start: int = 0, share: Share | None = None) -> list[LabelledBatch]:
+    return [step[0] for step in step_batches(learner, start, share or Share(), torch.device("cpu"))]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -36,8 +42,8 @@ def test_a_voxels_class_is_that_of_most_of_its_labelled_points(seed: int):
 def test_a_key_gives_the_same_sample_in_worker_processes_and_after_a_start_in_the_middle(
     cache: Cache, tuning: SemsegConfig
 ):
-    learner = SemsegLearner(cache, [("00", 1), ("01", 4), ("01", 5)], tuning)
-    here, later = steps(learner, 5), steps(learner, 5, 2)
+    learner = learner_of(cache, [("00", 1), ("01", 4), ("01", 5)], tuning, 5)
+    here, later = steps(learner), steps(learner, 2)
     assert len(here) == 5
     for one, other in zip(here[2:], later, strict=True):
         assert torch.equal(one.coords, other.coords)
@@ -67,9 +73,9 @@ def test_the_dataset_can_be_handed_to_another_process(cache: Cache, tuning: Sems
 
 @pytest.mark.parametrize("world", [1, 2])
 def test_ranks_share_a_step_without_overlap(cache: Cache, tuning: SemsegConfig, world: int):
-    learner = SemsegLearner(cache, [("00", i) for i in range(6)], tuning)
-    parts = [steps(learner, 2, share=Share(1, rank, world)) for rank in range(world)]
-    whole = steps(learner, 2)
+    learner = learner_of(cache, [("00", i) for i in range(6)], tuning, 2)
+    parts = [steps(learner, share=Share(1, rank, world)) for rank in range(world)]
+    whole = steps(learner)
     for step, batch in enumerate(whole):
         assert sum(len(part[step].coords) for part in parts) == len(batch.coords)
         assert torch.equal(torch.cat([part[step].target for part in parts]), batch.target)
