@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
 from iscc_lidar.shared.base.palettes import BACKGROUND, FREE, OCCUPIED, distinct_colors, hex_color
-from iscc_lidar.shared.base.picture import View
+from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.trainer.report.inspect_sweeps import InspectedSweep
 from iscc_lidar.trainer.report.pictures import (
     CROP_PIXELS,
@@ -64,7 +64,7 @@ def sweep_of(xyz: NDArray[np.float64], label: list[int], group: list[int], proto
 def test_from_above_x_is_right_and_y_is_up_and_groups_cover_the_rest():
     xyz = np.array([[10, 0, 0], [0, 5, 0], [0, 5, 9], [-10, -5, 0]])
     sweep = sweep_of(xyz, [7, 3, GROUND, NOISE], [3, 7], [1, 0])
-    panel = view_panel(View(-20.0, 20.0, -10.0, 10.0))
+    panel = view_panel(Extent(-20.0, 20.0, -10.0, 10.0))
     draw_group_prototypes(panel, sweep, np.array([[1.0, 0, 0], [0, 1, 0]]))
     image = pixels(panel)
     scale = SWEEP_PIXELS / 40
@@ -79,7 +79,7 @@ def test_the_image_has_the_colours_that_were_drawn():
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-20, 20, (5000, 3))
     sweep = sweep_of(xyz, (np.arange(5000) % 190).tolist(), list(range(190)), [0] * 190)
-    panel = view_panel(View(-20.0, 20.0, -20.0, 20.0))
+    panel = view_panel(Extent(-20.0, 20.0, -20.0, 20.0))
     draw_groups(panel, sweep)
     colors = {hex_color(color / 255) for color in np.unique(pixels(panel).reshape(-1, 3), axis=0)}
     assert {hex_color(color) for color in distinct_colors(np.arange(190))} | {BACKGROUND} == colors

@@ -6,7 +6,7 @@ import pytest
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
-from iscc_lidar.trainer.pretrain.config import PretrainConfig, find_recipe
+from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import ABLATION, ALL, FURTHER, SEGMENTATION
 from iscc_lidar.trainer.reproduce.plan import Caches, fine_tunings, plan
@@ -51,7 +51,7 @@ def test_from_scratch_it_is_the_network_that_is_pre_trained():
     config = ReproduceConfig(experiments=("scratch",), pretrain_recipes=("minkunet",), pretrain_set=("model.blocks=3",))
     arguments = plan(config, CACHES, OUT)[0].arguments
     given = [word for word in arguments if word.startswith("model.")]
-    tuned, pretrained = resolve(SemsegConfig, None, given), resolve(PretrainConfig, find_recipe("minkunet"))
+    tuned, pretrained = resolve(SemsegConfig, None, given), resolve_pretrain(find_recipes(["minkunet"]))
     assert tuned.model == dataclasses.replace(pretrained.model, blocks=3)
     assert not any(word.startswith("model.") for job in plan(ReproduceConfig(), CACHES, OUT) for word in job.arguments)
 
@@ -117,7 +117,7 @@ def test_options_that_cannot_be_are_refused(changes: dict[str, tuple[object, ...
 def test_every_experiment_has_its_recipes_and_those_of_the_authors_are_all_there():
     for experiment in ALL.values():
         for recipe in experiment.recipes or ():
-            assert find_recipe(recipe).exists()
+            assert find_recipes([recipe])[0].exists()
     assert SEGMENTATION[0].name == "scratch"
     assert len(ABLATION) == 8
     assert len(FURTHER) == 10
