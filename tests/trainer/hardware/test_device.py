@@ -8,9 +8,9 @@ from iscc_lidar.trainer.hardware.device import choose_compute, pick_device
 
 def test_a_cpu_computes_in_fp32_by_itself(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    compute = choose_compute("auto", "auto", "auto", recompute=False)
+    compute = choose_compute("auto", "auto", "auto", activation_checkpointing=False)
     assert (compute.device.type, compute.engine, compute.half) == ("cpu", NATIVE, None)
-    assert choose_compute("cpu", "native", "bf16", recompute=True).half is torch.bfloat16
+    assert choose_compute("cpu", "native", "bf16", activation_checkpointing=True).half is torch.bfloat16
 
 
 def test_cuda_where_there_is_none_is_refused(monkeypatch: pytest.MonkeyPatch):
