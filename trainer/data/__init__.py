@@ -1,1 +1,1 @@
-"""From the cache to a batch: pairs of sweeps, views, crops, voxels."""
+"""From the cache to the network's input: sample order, augmentation, voxels, loader."""

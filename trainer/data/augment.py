@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,20 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.cache.sweep import CachedSweep
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Augmentations of method.md, each with its own switch: 0 or false turns it off."""
+    """Augmentations, each switched off by 0 or false."""
 
-    rotate_deg: float = option(180.0, "rotation about z, uniform within +-this; streets have no preferred heading")
-    flip: bool = option(True, "mirror x, and y, each with probability one half")
-    scale: float = option(0.05, "scale factor uniform in 1 +- this; the peers' value")
-    jitter_m: float = option(0.01, "standard deviation of noise on each point, metres, cut at 3; below sensor noise")
-    drop: float = option(0.1, "share of points left out is uniform in 0..this; mimics lost returns")
-    rotate_groups: float = option(
-        0.0, "share of the groups that are turned about the sensor, each by its own angle: out of their surroundings"
-    )
+    rotate_deg: float = option(180.0, "rotation about z, uniform within +- this; streets have no preferred heading")
+    flip: bool = option(True, "mirror x, and y, each with probability 0.5")
+    scale: float = option(0.05, "scale factor, uniform in 1 +- this; as in ALSO and BEVContrast")
+    jitter_m: float = option(0.01, "sigma of noise per point, metres, clipped at 3 sigma; below sensor noise")
+    drop: float = option(0.1, "share of points that are dropped, uniform in 0 to this; like lost returns")
+    rotate_groups: float = option(0.0, "share of groups rotated about the sensor axis, each by its own angle")
 
     def __post_init__(self) -> None:
         if not 0 <= self.rotate_groups <= 1:
@@ -39,9 +39,9 @@ class View:
     Attributes:
         xyz: float32 [N, 3], metres, view frame; the sensor is at its origin.
         intensity: float32 [N].
-        label: int32 [N], group id or code.
+        label: int32 [N], group ID or code.
         view_T_sensor: float64 [4, 4], affine map from the sensor frame to the view frame.
-        source: int64 [N], ascending, which of the points that the view was drawn from each one is.
+        source: int64 [N], ascending, index of each point among those given to ``augment``.
     """
 
     xyz: NDArray[np.float32]
@@ -51,10 +51,10 @@ class View:
     source: NDArray[np.int64]
 
     def select(self, keep: NDArray[np.bool_]) -> View:
-        """The same view with only some of its points."""
-        rows = np.flatnonzero(keep)  # taking rows by number is twice as fast as by mask
-        parts = (self.intensity[rows], self.label[rows], self.view_T_sensor, self.source[rows])
-        return View(self.xyz.take(rows, axis=0), *parts)
+        """Return the view with only the points of a mask bool [N]."""
+        rows = np.flatnonzero(keep)  # indexing by number is twice as fast as by mask
+        xyz = self.xyz.take(rows, axis=0)
+        return View(xyz, self.intensity[rows], self.label[rows], self.view_T_sensor, self.source[rows])
 
 
 def augment(
@@ -91,8 +91,42 @@ def draw_transform(config: AugmentConfig, rng: np.random.Generator) -> NDArray[n
 
 
 def apply_affine(dst_T_src: NDArray[np.float64], xyz: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take points [N, 3] from frame src to frame dst, within some hundred metres of both: in single precision."""
+    """Transform points [N, 3] from frame src to dst in float32, for points within about 100 m of both origins."""
     moved: NDArray[np.float32] = xyz @ dst_T_src[:3, :3].T.astype(np.float32)
-    for axis in range(3):  # numpy adds long columns many times as fast as short rows
+    for axis in range(3):  # NumPy adds long columns many times faster than short rows
         moved[:, axis] += np.float32(dst_T_src[axis, 3])
     return moved
+
+
+def rotate_groups(sweep: CachedSweep, share: float, rng: np.random.Generator) -> CachedSweep:
+    """Rotate groups of a sweep, with their occupancy queries, about the sensor's z axis, each by a random angle.
+
+    The surroundings of a group and its direction distinguish it from the other groups of its scene without regard to
+    its shape. A network that learns them recognises places, not objects, and fails where objects stand elsewhere. A
+    rotation about the sensor keeps a group's distance, visible side and lines of sight. PolarMix (Xiao et al., NeurIPS
+    2022) does the same to labelled objects.
+
+    Args:
+        sweep: points in no group stay: ground, noise, ignored points.
+        share: probability of each group to be rotated; 0 draws no random numbers.
+        rng: draws groups and angles.
+    """
+    if share == 0:
+        return sweep
+    groups = 1 + int(max(sweep.label.max(initial=-1), sweep.queries.group.max(initial=-1)))
+    angle = np.where(rng.random(groups) < share, rng.uniform(-np.pi, np.pi, groups), 0)
+    cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    queries = dataclasses.replace(sweep.queries, xyz=_rotate(sweep.queries.xyz, sweep.queries.group, cos, sin))
+    return dataclasses.replace(sweep, xyz=_rotate(sweep.xyz, sweep.label, cos, sin), queries=queries)
+
+
+def _rotate(
+    xyz: NDArray[np.float32], group: NDArray[np.int32], cos: NDArray[np.float32], sin: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Rotate points [N, 3] by the angle of their group; points with a code instead of a group stay."""
+    rows = np.flatnonzero(group >= 0)
+    (x, y, _), c, s = xyz[rows].T, cos[group[rows]], sin[group[rows]]
+    rotated = xyz.copy()
+    rotated[rows, 0] = c * x - s * y
+    rotated[rows, 1] = s * x + c * y
+    return rotated

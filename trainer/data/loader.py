@@ -1,4 +1,4 @@
-"""Make batches in worker processes or in this one, with the same result."""
+"""Make batches in worker processes or in the training process, with the same result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -20,11 +20,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.data.pack import Mappable, Packed, pack, unpack
 
-_NOT_FOR_WORKERS: Final = (signal.SIGINT, signal.SIGTERM)
 PREFETCH: Final = 4
-"""Batches that each worker has ready, at most."""
-_LAST_STEP_S: Final = 20
-"""How long a worker that was sent SIGTERM goes on, in seconds."""
+"""Maximum number of batches that each worker prepares in advance."""
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_LAST_STEP_S: Final = 20  # a worker continues for this long after SIGTERM, seconds
 
 S = TypeVar("S")
 K = TypeVar("K")
@@ -40,38 +39,46 @@ def steps(
     micro_batches: int,
     device: torch.device,
 ) -> Generator[list[B]]:
-    """Make the micro-batches of each step.
+    """Yield the micro-batches of each step. Closing the iterator ends the worker processes.
 
     Args:
-        dataset: makes a sample of a key; picklable.
-        sampler: the keys of each micro-batch in turn, from the first step wanted on.
+        dataset: makes a sample from a key; picklable.
+        sampler: yields the keys of each micro-batch, from the first step to make on.
         collate: joins a micro-batch's samples; picklable.
-        workers: processes that do so; 0 for this one.
-        micro_batches: how many make a step.
-        device: where the batches are wanted.
-
-    Closing the iterator ends the worker processes.
+        workers: number of worker processes; 0 for this process.
+        micro_batches: number of micro-batches per step.
+        device: device of the batches.
     """
-    with _signals_held() if workers else nullcontext():
-        loader: Iterator[Packed[B]] = iter(
-            _loader(dataset, sampler, _PackedCollate(collate), workers, device.type == "cuda")
-        )
-    while step := list(itertools.islice(loader, micro_batches)):
+    loader: DataLoader[S] = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=_PackedCollate(collate),
+        num_workers=workers,
+        worker_init_fn=_start_worker if workers else None,
+        # A fork would copy the locks of this process's threads, locked or not.
+        multiprocessing_context="spawn" if workers else None,
+        generator=torch.Generator(),  # the global one would be advanced, once more in a resumed run
+        prefetch_factor=PREFETCH if workers else None,
+        pin_memory=device.type == "cuda",
+    )
+    with _signals_blocked() if workers else nullcontext():
+        batches: Iterator[Packed[B]] = iter(loader)
+    while step := list(itertools.islice(batches, micro_batches)):
         yield [unpack(batch.to(device)) for batch in step]
 
 
 def unwrap_worker_errors(loader: Iterable[T]) -> Iterator[T]:
-    """Pass batches on; a loader process's UserError comes wrapped in its stack trace: unwrap it."""
+    """Yield batches; remove the stack trace that a worker's UserError arrives in."""
     try:
         yield from loader
     except UserError as error:
-        error.__traceback__ = None  # its frames would keep the loader's processes
+        error.__traceback__ = None  # its frames would keep the worker processes alive
         raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
 
 
 @dataclass(frozen=True)
 class _PackedCollate(Generic[S, B]):
-    """Join samples and pack them; a lambda could not be sent to a worker process."""
+    """Join samples and pack them; a lambda cannot be sent to a worker process."""
 
     collate: Callable[[list[S]], B]
 
@@ -79,43 +86,25 @@ class _PackedCollate(Generic[S, B]):
         return pack(self.collate(samples))
 
 
-def _loader(
-    dataset: Dataset[S], sampler: Sampler[list[K]], collate: Callable[[list[S]], Packed[B]], workers: int, pinned: bool
-) -> Iterable[Packed[B]]:
-    loader: DataLoader[S] = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=workers,
-        worker_init_fn=_start_worker if workers else None,
-        # A fork would copy this process's threads' locks, held or not.
-        multiprocessing_context="spawn" if workers else None,
-        generator=torch.Generator(),  # else it draws from the global one, and a resumed run draws once more
-        prefetch_factor=PREFETCH if workers else None,
-        pin_memory=pinned,
-    )
-    return cast(Iterable[Packed[B]], loader)  # collate has turned samples into batches
-
-
 @contextmanager
 def worker_death_to_user_error() -> Iterator[None]:
-    """Turn the death of a worker process, of which torch may tell at any time, into a UserError."""
+    """Turn the death of a worker process, which PyTorch may report at any time, into a UserError."""
     try:
         yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise UserError(
-            f"a process that makes samples has ended ({str(error).splitlines()[0]}). If the machine's memory was full, "
-            "set a smaller train.loader_workers; the last checkpoint is whole: go on from it with --resume"
+            f"a loader worker process has ended ({str(error).splitlines()[0]}). If the machine's memory was full, set "
+            "a smaller train.loader_workers. The last checkpoint is intact: continue from it with --resume"
         ) from None
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let processes start with signals held back, until _start_worker has said what is to be done with them."""
-    resource_tracker.ensure_running()  # later it would let them through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_WORKERS)
+def _signals_blocked() -> Iterator[None]:
+    """Let processes start with stop signals blocked until _start_worker has installed their handlers."""
+    resource_tracker.ensure_running()  # started later, it would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
     finally:
@@ -123,20 +112,20 @@ def _signals_held() -> Iterator[None]:
 
 
 def _start_worker(_: int) -> None:
-    # A signal to all processes of a run is the training process's to answer: it still needs samples for its last step.
+    # The training process handles a signal to all processes of a run: it still needs samples for its last step.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_STEP_S))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_WORKERS)
-    threading.Thread(target=_end_with_the_run, daemon=True).start()
-    # An interpreter that ends in order meets the decoder's threads on its way, and now and then aborts.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # A regular interpreter exit sometimes aborts because of the decoder's threads.
     atexit.register(os._exit, 0)
     torch.set_num_threads(1)
-    os.nice(10)  # where cores are few, the training process goes first: batches lie ready
+    os.nice(10)  # if cores are few, the training process has priority: batches are prefetched
 
 
-def _end_with_the_run() -> None:
-    # torch's own watch compares its parent's number with that at its start, and misses a parent that died before.
-    run = multiprocessing.parent_process()
-    if run is not None:
-        run.join()
+def _exit_with_parent() -> None:
+    # PyTorch's own watchdog compares the parent's ID with that at its start, and misses a parent that died before.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
         os._exit(1)

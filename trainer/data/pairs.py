@@ -1,7 +1,6 @@
-"""Which two sweeps a step learns from: an index of sweeps, and an order that is a pure function.
+"""The sweeps that an epoch visits, their order and their partners.
 
-Order and pairs depend on (seed, epoch) alone: neither the number of processes or loader workers nor an
-interruption changes them.
+Order and pairs depend only on (seed, epoch), not on the number of processes or loader workers or on interruptions.
 """
 
 from __future__ import annotations
@@ -18,18 +17,17 @@ from torch.utils.data import Sampler
 from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.shared.base.errors import UserError
 
-# Leading words of the random seeds: numpy pads seeds with zeros, so [s, e] and [s, e, 0] would agree.
+# Leading words of the random seeds: NumPy pads seeds with zeros, so that [s, e] and [s, e, 0] would be the same.
 _ORDER: Final = 1
 _SAMPLE: Final = 2
 
-
 Partner = Literal["window", "same"]
-"""Where x_j comes from: a window that holds x_i, or it is x_i itself."""
+"""Source of x_j: a window that contains x_i, or x_i itself."""
 
 
 @dataclass(frozen=True)
 class SweepRef:
-    """A sweep to learn from: its sequence, its index, and the (start, stop) of the windows around it."""
+    """A training sweep: its sequence, its index, and the (start, stop) of the windows that contain it."""
 
     sequence: str
     index: int
@@ -37,50 +35,45 @@ class SweepRef:
 
 
 class SampleKey(NamedTuple):
-    """A sweep, by its place in the index, in a given epoch."""
+    """A sweep, by its place in the index of sweeps, in an epoch."""
 
     epoch: int
     place: int
 
 
 def index_sweeps(manifest: Manifest, partner: Partner = "window") -> tuple[SweepRef, ...]:
-    """List the sweeps that an epoch visits, each once: those of a window that holds a partner for them as well.
-
-    Raises:
-        UserError: there is none.
-    """
+    """List the sweeps of an epoch: those in a window that also contains a partner. Raises UserError if none."""
     least = 2 if partner == "window" else 1
     refs: list[SweepRef] = []
     for entry in manifest.sequences:
         spans = [(w.start, w.stop) for w in entry.windows if w.stop - w.start >= least]
         for index in range(entry.sweeps):
-            around = tuple(s for s in spans if s[0] <= index < s[1])
-            if around:
+            if around := tuple((start, stop) for start, stop in spans if start <= index < stop):
                 refs.append(SweepRef(entry.name, index, around))
     if not refs:
         if partner == "same":
-            raise UserError(f"the cache of {manifest.dataset} has no window, and so no sweep with groups")
+            raise UserError(f"the cache of {manifest.dataset} has no window and therefore no groups")
         raise UserError(
-            f"the cache of {manifest.dataset} has no window of two sweeps or more: nothing to pair; "
-            "preprocess with longer windows, or pair each sweep with itself by data.partner=same"
+            f"the cache of {manifest.dataset} has no window of two or more sweeps: nothing to pair; "
+            "preprocess with longer windows, or pair each sweep with itself: data.partner=same"
         )
     return tuple(refs)
 
 
 def sample_rng(seed: int, key: SampleKey) -> np.random.Generator:
-    """Random numbers of one sample, the same in whatever process it is made."""
+    """Return the random generator of a sample, the same in every process."""
     return np.random.default_rng([_SAMPLE, seed, key.epoch, key.place])
 
 
 def draw_partner(ref: SweepRef, rng: np.random.Generator) -> int:
-    """Draw x_j: another sweep of a window that holds x_i."""
+    """Draw x_j, another sweep of a window that contains x_i; return its index."""
     start, stop = ref.windows[int(rng.integers(len(ref.windows)))]
     other = int(rng.integers(start, stop - 1))
     return other + (other >= ref.index)
 
 
 def keys_of_step(step: int, count: int, seed: int, batch_size: int) -> list[SampleKey]:
-    """Samples of one step; steps run through the epochs without a gap or a repetition."""
+    """List the samples of a step; steps run through the epochs without gap or repetition."""
     first = step * batch_size
     places = (divmod(n, count) for n in range(first, first + batch_size))
     return [SampleKey(epoch, int(_order(count, seed, epoch)[position])) for epoch, position in places]
@@ -88,14 +81,14 @@ def keys_of_step(step: int, count: int, seed: int, batch_size: int) -> list[Samp
 
 @dataclass(frozen=True)
 class Share:
-    """A process's part of a step: its samples are cut into micro-batches, and each of those among the processes."""
+    """A process's part of a step, which is cut into micro-batches, and each of those among the processes."""
 
     micro_batches: int = 1
     rank: int = 0
     world_size: int = 1
 
     def of(self, keys: Sequence[SampleKey]) -> list[list[SampleKey]]:
-        """Pick the process's part of each micro-batch from a step's samples."""
+        """Select the process's part of each micro-batch from a step's samples."""
         size = len(keys) // (self.micro_batches * self.world_size)
         starts = ((micro * self.world_size + self.rank) * size for micro in range(self.micro_batches))
         return [list(keys[start : start + size]) for start in starts]
@@ -108,7 +101,7 @@ def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class StepSampler(Sampler[list[SampleKey]]):
-    """The micro-batches of steps ``start`` up to ``stop``, for torch's DataLoader."""
+    """The micro-batches of steps ``start`` to ``stop`` - 1, for PyTorch's DataLoader."""
 
     count: int
     seed: int
@@ -118,7 +111,7 @@ class StepSampler(Sampler[list[SampleKey]]):
     share: Share = Share()
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        """Yield the samples of each micro-batch in turn."""
+        """Yield the sample keys of each micro-batch."""
         for step in range(self.start, self.stop):
             yield from self.share.of(keys_of_step(step, self.count, self.seed, self.batch_size))
 

@@ -1,4 +1,4 @@
-"""Sweeps of a cache by their place, and by the data set's own names in lists."""
+"""Sweeps of a cache by their place, and by the dataset's own names in lists."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from iscc_lidar.shared.cache.label_fractions import SweepName, read_list
 from iscc_lidar.shared.cache.reader import Cache
 
 Place = tuple[str, int]
-"""A sweep of a cache: name of its sequence, index within it."""
+"""A sweep of a cache: the name of its sequence and its index in it."""
 
 
 def sweep_names(cache: Cache) -> dict[str, list[str]]:
-    """Names of all sweeps of each sequence, in order."""
+    """Return the names of all sweeps of each sequence, in order."""
     return {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
 
 
-def places_of(frames: Iterable[SweepName], names: Mapping[str, Sequence[str]]) -> list[Place]:
-    """Places of sweeps that are given by name; ``names`` are those of ``sweep_names``."""
+def places_of(sweeps: Iterable[SweepName], names: Mapping[str, Sequence[str]]) -> list[Place]:
+    """Return the places of sweeps given by name; ``names`` are those of ``sweep_names``."""
     index = {sequence: {name: i for i, name in enumerate(of_sequence)} for sequence, of_sequence in names.items()}
-    return [(sequence, index[sequence][name]) for sequence, name in frames]
+    return [(sequence, index[sequence][name]) for sequence, name in sweeps]
 
 
 def all_labelled(cache: Cache) -> list[Place]:
-    """Places of all sweeps that have semantic labels: Waymo labels every fifth frame only. Raises UserError if none."""
+    """Return the places of all sweeps with semantic labels (one in five in Waymo). Raises UserError if none."""
     places = [(sequence, index) for sequence in cache.sequence_names for index in cache.labelled_sweeps(sequence)]
     if not places:
-        raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files in place")
+        raise UserError(f"{cache.path}: no sweep has semantic labels; preprocess again with the label files present")
     return places
 
 
 def listed_places(cache: Cache, listed: Path) -> list[Place]:
-    """Places of the sweeps of a list. Raises UserError where it cannot be read, or names an unknown sweep."""
+    """Return the places of a list's sweeps. Raises UserError if it is unreadable or names an unknown sweep."""
     names = sweep_names(cache)
     return places_of(read_list(listed, names), names)
 
 
-def frames_of(cache: Cache, places: Sequence[Place]) -> list[SweepName]:
-    """Sweeps by name."""
+def names_of(cache: Cache, places: Sequence[Place]) -> list[SweepName]:
+    """Return the names of sweeps given by place."""
     names = {sequence: cache.sweep_names(sequence) for sequence in dict.fromkeys(s for s, _ in places)}
     return [(sequence, names[sequence][index]) for sequence, index in places]

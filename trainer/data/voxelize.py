@@ -1,4 +1,4 @@
-"""Points to sparse voxels, and which groups lie in which voxels."""
+"""Sparse voxels of points, and the groups in them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 POSITION_SCALE: Final = np.array([1 / 50, 1 / 50, 1 / 3], np.float32)
-"""Brings x, y and z of a street to order one. Position is an input because height above the sensor tells
-ground from roof. Directions (x / r, y / r) and range instead made contrast slower in a run of 300 steps."""
+"""Brings x, y and z of a street scene to order one. Position is an input because height above the sensor
+distinguishes ground from roof. Directions (x / r, y / r) and range instead slowed contrast in a run of 300 steps."""
 
 INPUT_CHANNELS: Final = 4
 """Mean x, y, z (scaled) and intensity of a voxel's points."""
@@ -31,7 +31,7 @@ class Voxels:
         corner: int64 [3], that corner in voxels from the origin; edge_m: of a voxel, metres.
         feats: float32 [V, 4], the network's input, see INPUT_CHANNELS.
         xyz: float32 [V, 3], mean of each voxel's points, metres, view frame.
-        of_point: int64 [N], row of the voxel that holds each point.
+        of_point: int64 [N], row of each point's voxel.
     """
 
     coords: NDArray[np.int32]
@@ -44,7 +44,7 @@ class Voxels:
 
 @dataclass(frozen=True)
 class Members:
-    """How groups spread over voxels: entry p says that ``points[p]`` points of a group lie in a voxel.
+    """Distribution of groups over voxels: ``points[p]`` points of a group lie in a voxel.
 
     Attributes:
         voxel: int64 [P]; group: int64 [P], position in the list of groups; points: float32 [P].
@@ -56,8 +56,8 @@ class Members:
 
 
 def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_size: float) -> Voxels:
-    """Gather points [N, 3] in metres into cubes of ``voxel_size`` metres."""
-    columns = np.ascontiguousarray(xyz.T)  # numpy reduces long rows several times as fast as short ones
+    """Group points [N, 3], metres, and intensity [N] by cubes of ``voxel_size`` metres."""
+    columns = np.ascontiguousarray(xyz.T)  # NumPy reduces long rows several times faster than short ones
     cell = np.floor(columns / np.float32(voxel_size)).astype(np.int64)
     corner = cell.min(axis=1) if cell.size else np.zeros(3, np.int64)
     cell -= corner[:, None]
@@ -72,25 +72,25 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
 
 
 def find_voxels(voxels: Voxels, columns: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Row of the voxel that each position, given as columns [3, N], lies in: int64 [N], -1 where there is none."""
+    """Return the row of the voxel at each position, given as columns [3, N]: int64 [N], -1 for none."""
     cell = np.floor(columns / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner[:, None]
     coords = np.ascontiguousarray(voxels.coords.T, np.int64)
     size = coords.max(axis=1, initial=0) + 1
     inside = ((cell >= 0) & (cell < size[:, None])).all(axis=0)
-    known, asked = _key(coords, size), _key(cell, size)
-    row = np.searchsorted(known, asked)
+    known, wanted = _key(coords, size), _key(cell, size)
+    row = np.searchsorted(known, wanted)
     row[row == len(known)] = 0
-    there = inside & (known[row] == asked) if len(known) else np.zeros(row.shape, np.bool_)
-    return np.where(there, row, -1)
+    found = inside & (known[row] == wanted) if len(known) else np.zeros(row.shape, np.bool_)
+    return np.where(found, row, -1)
 
 
 def shared_groups(first: NDArray[np.int32], second: NDArray[np.int32], min_points: int) -> NDArray[np.int32]:
-    """Group ids, ascending, with more than ``min_points`` points in both of two label arrays."""
+    """Return the group IDs, ascending, with more than ``min_points`` points in both of two label arrays."""
     return np.intersect1d(_large_groups(first, min_points), _large_groups(second, min_points))
 
 
 def group_members(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: Voxels) -> Members:
-    """Spread the groups (ascending ids [K]) of labelled points [N] over their voxels."""
+    """Count the points of groups (ascending IDs [K]) in each voxel, from the labels [N] of the points."""
     slot_of = np.full(1 + max(label.max(initial=0), groups.max(initial=0)), -1)
     slot_of[groups] = np.arange(len(groups))
     point = np.flatnonzero(label >= 0)
@@ -102,7 +102,7 @@ def group_members(label: NDArray[np.int32], groups: NDArray[np.int32], voxels: V
 
 
 def _key(cell: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One number for each cell [3, ...] of a grid of that size [3], in the order of x, y, z."""
+    """Return the index of cells [3, ...] in a grid of that size [3], in the order of x, y, z."""
     key: NDArray[np.int64] = (cell[0] * size[1] + cell[1]) * size[2] + cell[2]
     return key
 
@@ -117,19 +117,19 @@ def _large_groups(label: NDArray[np.int32], min_points: int) -> NDArray[np.int32
 
 
 def considered(sweep: CachedSweep, max_range_m: float) -> NDArray[np.bool_]:
-    """Find the points that the network sees: bool [N], those in range and not ignored."""
+    """Return the mask bool [N] of the points that the network sees: in range and not ignored."""
     seen: NDArray[np.bool_] = sweep.label != NOT_CONSIDERED
-    columns = np.ascontiguousarray(sweep.xyz.T)  # numpy sums long rows several times as fast as short ones
+    columns = np.ascontiguousarray(sweep.xyz.T)  # NumPy sums long rows several times faster than short ones
     seen &= np.linalg.norm(columns, axis=0) <= max_range_m
     return seen
 
 
 def join_voxels(voxels: Sequence[Voxels]) -> tuple[Tensor, Tensor]:
-    """Join the voxels of scenes: coordinates int32 [V, 4] (scene, x, y, z), features float32 [V, 4]."""
+    """Join the voxels of scenes into coordinates int32 [V, 4] (scene, x, y, z) and features float32 [V, 4]."""
     coords = [np.pad(v.coords, ((0, 0), (1, 0)), constant_values=scene) for scene, v in enumerate(voxels)]
     return to_tensor(coords), to_tensor([v.feats for v in voxels])
 
 
 def to_tensor(arrays: Sequence[NDArray[np.generic]]) -> Tensor:
-    """Concatenate arrays along their first axis as one tensor."""
+    """Concatenate arrays along their first axis into one tensor."""
     return torch.from_numpy(np.concatenate(arrays))

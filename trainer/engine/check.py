@@ -1,10 +1,10 @@
-"""Check that an engine computes what the native one computes.
+"""Check that an engine computes the same as the native one.
 
     python -m iscc_lidar.trainer.engine.check torchsparse --device cuda
 
-Every kind of layer, forward and backward, in float32 and float16, on a few hundred voxels: with cells on the
-far border of axes of odd length, with maps first made without gradients, and on a grid of more than 2**31
-cells. The exit status is 0 where all agree; else the last line on stderr says what does not.
+Every type of layer, forward and backward, in float32 and float16, on a few hundred voxels: with cells on the far
+border of axes of odd length, with maps first made without gradients, and on a grid of more than 2**31 cells. The exit
+status is 0 if all agree; otherwise the last line on stderr names the difference.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from iscc_lidar.trainer.engine.choose import import_torchsparse
 # N voxels of a layer's input, M of its output, C channels
 
 TOLERANCE: Final = {torch.float32: 1e-4, torch.float16: 2e-2}
-"""Largest difference to the native engine in float32, relative to the largest value of the compared tensor.
+"""Maximum difference from the native engine in float32, relative to the largest value of the compared tensor.
 
 Sums of up to 27 * 96 products in another order differ by about 1e-6 of it; float16 rounds at 1e-3.
 """
 
-# TorchSparse picks a kernel by what divides the widths: those of the default model and of MinkUNet.
+# TorchSparse selects a kernel by the divisors of the widths; these are widths of the default model and of MinkUNet.
 _WIDTHS: Final = ((4, 24), (24, 32), (32, 48), (32, 64), (96, 96))
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A kind of layer, and the level of the voxels that it takes."""
+    """A type of layer, and the level of its input voxels."""
 
     name: str
     kernel_size: int
@@ -58,13 +58,13 @@ LAYERS: Final = (
 
 
 def check_engine(engine: Engine, device: torch.device) -> dict[torch.dtype, float]:
-    """Compare an engine with the native one, layer by layer. TF32 has to be off, as it is by default.
+    """Compare an engine with the native one, layer by layer. TF32 must be off, as it is by default.
 
     Returns:
-        For each type of TOLERANCE the largest relative difference found.
+        The largest relative difference for each dtype of TOLERANCE.
 
     Raises:
-        UserError: rows are missing or values differ by more than TOLERANCE; names layer and quantity.
+        UserError: rows are missing or values differ by more than TOLERANCE; names layer and figures.
     """
     worst = dict.fromkeys(TOLERANCE, 0.0)
     for where, bxyz in {"near": near_voxels(), "far": far_voxels()}.items():
@@ -87,33 +87,31 @@ def check_engine(engine: Engine, device: torch.device) -> dict[torch.dtype, floa
 
 
 def near_voxels() -> Tensor:
-    """Half of the cells of two samples of 9 x 7 x 5, with the far corner: sorted int32 [N, 4]."""
+    """Return half of the cells of two grids of 9 x 7 x 5, including the far corner: sorted int32 [N, 4]."""
     occupied = torch.rand((2, 9, 7, 5), generator=torch.Generator().manual_seed(0)) < 0.5
     occupied[:, -1, -1, -1] = True
     return torch.nonzero(occupied).int()
 
 
 def far_voxels() -> Tensor:
-    """The same voxels, the second sample moved so far that the grid has more than 2**33 cells."""
+    """Return the same voxels with the second sample so far away that the grid has more than 2**33 cells."""
     bxyz = near_voxels()
     bxyz[:, 1:] += 4000 * bxyz[:, :1]
     return bxyz
 
 
 def _levels(engine: Engine, bxyz: Tensor) -> list[Any]:
-    """Tensors on levels 0, 1 and 2, their maps made without gradients, strided layers first."""
+    """Make tensors on levels 0, 1 and 2, their maps made without gradients, strided layers first."""
     down = engine.SparseConv3d(16, 16, 2, 2).to(bxyz.device)
     with torch.no_grad():
-        levels = [engine.sparse_tensor(bxyz, torch.ones((len(bxyz), 16), device=bxyz.device))]
-        levels.append(down(levels[0]))
-        levels.append(down(levels[1]))
-    return levels
+        finest = engine.sparse_tensor(bxyz, torch.ones((len(bxyz), 16), device=bxyz.device))
+        return [finest, middle := down(finest), down(middle)]
 
 
 def _run(
     engine: Engine, layer: Layer, widths: tuple[int, int], levels: list[Any], dtype: torch.dtype
 ) -> Mapping[str, Tensor]:
-    """One layer's output and gradients, from features, weights and a loss that are the same for every engine."""
+    """Return a layer's output and gradients for features, weights and a loss that are the same for every engine."""
     x = levels[layer.level]
     device = x.feats.device
     generator = torch.Generator().manual_seed(1)
@@ -130,15 +128,15 @@ def _run(
 
 
 def _difference(ours: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
-    """Largest relative difference; infinite where shapes differ, not a number where a value is not."""
+    """Return the largest relative difference: infinite if shapes differ, NaN if a value is NaN."""
     if any(ours[name].shape != expected[name].shape for name in expected):
         return float("inf")
     return max(float((ours[name] - e).abs().max() / e.abs().max()) for name, e in expected.items())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check the engine named on the command line. Returns the exit status."""
-    parser = argparse.ArgumentParser(description="Compare an engine of sparse convolutions with the native one.")
+    """Check the engine named on the command line and return the exit status."""
+    parser = argparse.ArgumentParser(description="Compare a sparse convolution engine with the native one.")
     parser.add_argument("engine", choices=("torchsparse", "native"))
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     options = parser.parse_args(arguments)
@@ -148,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    except Exception as error:  # a build for another machine fails in ways of its own; each is an answer
+    except Exception as error:  # a build for another machine can fail in any way
         traceback.print_exc()
         print(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", file=sys.stderr)
         return 1

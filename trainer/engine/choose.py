@@ -1,4 +1,4 @@
-"""Choose an engine by name: TorchSparse where it is installed and right, else the native one."""
+"""Choose an engine by name: TorchSparse if it is installed and passes its check, otherwise the native one."""
 
 from __future__ import annotations
 
@@ -21,69 +21,64 @@ EngineName = Literal["auto", "native", "torchsparse"]
 
 _VERSION: Final = "2.1"
 # A GPU newer than the build compiles its kernels at the first start.
-_PATIENCE_S: Final = 600
+_TIMEOUT_S: Final = 600
 
 
 def load_engine(name: EngineName, device: torch.device) -> Engine:
-    """Load the engine of the sparse convolutions.
+    """Load the sparse convolution engine.
 
-    ``auto`` takes TorchSparse on a CUDA device where it is installed and passes its check, else native; where it
-    is installed and fails, a warning tells why. On a CPU torchsparse is not imported.
+    ``auto`` is TorchSparse on a CUDA device if it is installed and passes its check, otherwise native; if it is
+    installed but fails, a warning gives the reason. On a CPU torchsparse is not imported.
 
     Raises:
-        UserError: torchsparse is asked for and cannot be had: says what was found and what to do.
+        UserError: torchsparse is requested but not usable; gives the reason and what to do.
     """
     if name == "native" or (name == "auto" and (device.type != "cuda" or not _installed())):
         return NATIVE
     try:
-        return _checked_torchsparse(device)
+        if device.type != "cuda":
+            raise UserError(f"it needs a CUDA device, and this run computes on {device}")
+        if not _installed():
+            raise UserError("it is not installed")
+        if fault := _fault(device):
+            raise UserError(fault)
+        return import_torchsparse(device)
     except UserError as error:
-        told = f"engine torchsparse: {error}. How to install and check it: docs/torchsparse.md"
+        problem = f"engine torchsparse: {error}. How to install and check it: docs/torchsparse.md"
         if name == "torchsparse":
-            raise UserError(f"{told}. The native engine runs everywhere: train.engine=native") from error
-        warnings.warn(f"{told}. Going on with the native engine", stacklevel=2)
+            raise UserError(f"{problem}. The native engine runs everywhere: train.engine=native") from error
+        warnings.warn(f"{problem}. Continuing with the native engine", stacklevel=2)
         return NATIVE
 
 
 def import_torchsparse(device: torch.device) -> Engine:
-    """Import the TorchSparse engine, unchecked. Raises UserError where that fails or the version is another."""
+    """Import the TorchSparse engine without its check. Raises UserError if that fails or the version differs."""
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("PyTorch finds no CUDA device")
     try:
-        # The import asks for the current device's capability.
+        # The import queries the current device's capability.
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             found = str(importlib.import_module("torchsparse").__version__)
             if found.split(".")[:2] == _VERSION.split("."):
                 return cast(Engine, importlib.import_module("iscc_lidar.trainer.engine.torchsparse_engine"))
-    except Exception as error:  # without a GPU, or built for another PyTorch, it raises whatever comes
+    except Exception as error:  # without a GPU, or built for another PyTorch, it can raise anything
         raise UserError(f"its import fails with {type(error).__name__}: {error}") from error
     raise UserError(f"version {_VERSION} is needed, {found} is installed")
 
 
-def _checked_torchsparse(device: torch.device) -> Engine:
-    if device.type != "cuda":
-        raise UserError(f"it needs a CUDA device, and this run computes on {device}")
-    if not _installed():
-        raise UserError("it is not installed")
-    fault = _fault(device)
-    if fault:
-        raise UserError(fault)
-    return import_torchsparse(device)
-
-
 def _installed() -> bool:
     spec = importlib.util.find_spec("torchsparse")
-    return spec is not None and spec.origin is not None  # a mere folder of that name, such as a clone, has none
+    return spec is not None and spec.origin is not None  # a folder of that name, such as a clone, has none
 
 
 @cache
 def _fault(device: torch.device) -> str | None:
-    """Import and check TorchSparse in a process of its own, which may crash, or lose its GPU, in place of this one."""
+    """Import and check TorchSparse in a child process, which may crash or lose its GPU; return what failed, if any."""
     command = [sys.executable, "-m", "iscc_lidar.trainer.engine.check", "torchsparse", "--device", str(device)]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
-        return f"its check ({' '.join(command[1:])}) has not ended within {_PATIENCE_S} s"
+        return f"its check ({' '.join(command[1:])}) did not end within {_TIMEOUT_S} s"
     if ended.returncode == 0:
         return None
     lines = ended.stderr.strip().splitlines()

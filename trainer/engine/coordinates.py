@@ -1,7 +1,7 @@
 """Occupied voxels of one resolution: rows (batch, x, y, z), sorted and unique, with one int64 key each.
 
-A key is the cell's index in a grid that is one cell larger than the data on every side, so that a step
-to any neighbour adds the same constant to every key, and stepping off the grid meets an empty cell.
+A key is the cell's index in a grid that is one cell larger than the data on every side, so that a step to any
+neighbour adds the same constant to every key, and a step off the grid reaches an empty cell.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Coordinates:
     """Sorted, unique voxels of one resolution.
 
     Attributes:
-        bxyz: int32 [N, 4], batch index and cell, all >= 0, in units of this resolution's cell.
+        bxyz: int32 [N, 4], batch index and cell of this resolution, all >= 0.
         keys: int64 [N], strictly increasing.
-        largest: largest (batch, x, y, z) that the grid was laid out for.
+        largest: the largest (batch, x, y, z) of the grid.
     """
 
     bxyz: Tensor
@@ -35,10 +35,10 @@ class Coordinates:
         return len(self.keys)
 
     @property
-    def key_steps(self) -> tuple[int, int, int]:
-        """What one step along x, y and z adds to a key."""
+    def key_steps(self) -> tuple[int, int]:
+        """Increments of a key for one step along x and along y; along z it is 1."""
         _, _, y, z = self.largest
-        return (y + 3) * (z + 3), z + 3, 1
+        return (y + 3) * (z + 3), z + 3
 
 
 def sorted_coordinates(bxyz: Tensor) -> Coordinates:
@@ -49,7 +49,7 @@ def sorted_coordinates(bxyz: Tensor) -> Coordinates:
 
     Raises:
         ValueError: not int32 [N, 4], empty, negative, unsorted or repeated.
-        UserError: the grid has more cells than an int64 can number.
+        UserError: the grid has too many cells for int64 indices.
     """
     largest = _largest(bxyz)
     keys = _keys(bxyz, largest)
@@ -59,16 +59,12 @@ def sorted_coordinates(bxyz: Tensor) -> Coordinates:
 
 
 def sort_order(bxyz: Tensor) -> Tensor:
-    """Order that sorts voxels int32 [N, 4] by (batch, x, y, z): int64 [N]. Raises as sorted_coordinates."""
+    """Return the order int64 [N] that sorts voxels int32 [N, 4] by (batch, x, y, z). Raises like sorted_coordinates."""
     return torch.argsort(_keys(bxyz, _largest(bxyz)))
 
 
-def halved(fine: Coordinates) -> tuple[Coordinates, Tensor]:
-    """Merge cells two by two along each axis.
-
-    Returns:
-        The coarser voxels, and for each fine voxel the row of the coarse one that holds it, int64 [N].
-    """
+def coarsen(fine: Coordinates) -> tuple[Coordinates, Tensor]:
+    """Halve the resolution: return the coarse voxels, and the row among them of each fine voxel's parent, int64 [N]."""
     b, x, y, z = fine.largest
     largest = (b, x // 2, y // 2, z // 2)
     parents = torch.cat([fine.bxyz[:, :1], fine.bxyz[:, 1:] >> 1], dim=1)
@@ -82,14 +78,14 @@ def _largest(bxyz: Tensor) -> tuple[int, int, int, int]:
     if bxyz.dtype != torch.int32 or bxyz.ndim != 2 or bxyz.shape[1] != 4:
         raise ValueError(f"voxels must be int32 [N, 4], not {bxyz.dtype} {list(bxyz.shape)}")
     if len(bxyz) == 0:
-        raise ValueError("a sparse tensor needs at least one voxel; the whole batch is empty")
+        raise ValueError("a sparse tensor needs at least one voxel; the batch is empty")
     low, high = torch.stack([bxyz.amin(0), bxyz.amax(0)]).tolist()  # one transfer from the device
     if min(low) < 0:
-        raise ValueError(f"voxels must be >= 0, found a smallest (batch, x, y, z) of {tuple(low)}")
+        raise ValueError(f"voxels must be >= 0, but the smallest (batch, x, y, z) is {tuple(low)}")
     b, x, y, z = high
     if (b + 1) * (x + 3) * (y + 3) * (z + 3) > _MAX_KEY:
         raise UserError(
-            f"a grid of {b + 1} samples x {x + 1} x {y + 1} x {z + 1} voxels is too large to number: "
+            f"a grid of {b + 1} samples x {x + 1} x {y + 1} x {z + 1} voxels has too many cells for 64-bit indices: "
             "crop the points to a range or choose a larger model.voxel_size"
         )
     return b, x, y, z

@@ -20,7 +20,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.places import Place, frames_of, listed_places
+from iscc_lidar.trainer.data.places import Place, listed_places, names_of
 from iscc_lidar.trainer.evaluation.frozen import calibrate, spread_sweeps, voxelize_sweep
 from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, score_grouping
 from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups, geometry, pooled
@@ -143,7 +143,7 @@ def _labelled(train: Cache, config: EvaluationConfig, listed: Path | None, out: 
         places = spread_sweeps(train, config.labelled_sweeps, config.seed, labelled=True)
     else:
         places = listed_places(train, listed)
-    write_list(out.with_name("labelled.txt"), frames_of(train, places))
+    write_list(out.with_name("labelled.txt"), names_of(train, places))
     return places
 
 

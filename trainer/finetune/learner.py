@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.data.places import Place, frames_of
+from iscc_lidar.trainer.data.places import Place, names_of
 from iscc_lidar.trainer.finetune.encoder import Encoder
 from iscc_lidar.trainer.finetune.labels import choose_labelled
 from iscc_lidar.trainer.hardware.device import Compute
@@ -117,7 +117,7 @@ class FinetuneLearner(ABC):
 
     def inputs(self) -> Sequence[Input]:
         """See ``Learner``."""
-        names = "\n".join("/".join(name) for name in frames_of(self.cache, self.places))
+        names = "\n".join("/".join(name) for name in names_of(self.cache, self.places))
         digest = hashlib.sha256(names.encode()).hexdigest()
         labelled = Input("list of labelled sweeps", f"{len(self.places)} sweeps", "labelled_sha256", digest)
         scratch = Input("encoder", "none, from scratch", "encoder_sha256", "")
@@ -129,7 +129,7 @@ class FinetuneLearner(ABC):
 
     def begin(self, out: Path) -> None:
         """Write the list of the labelled sweeps."""
-        names = frames_of(self.cache, self.places)
+        names = names_of(self.cache, self.places)
         write_list(out / LABELLED_FILE, names, f"labelled sweeps of {self.cache.path}")
 
     def build(self, compute: Compute) -> Trainables:

@@ -1,1 +1,1 @@
-"""What a run computes on: device, precision, engine, and the processes that share the work."""
+"""The hardware of a run: device, precision, engine, and processes."""

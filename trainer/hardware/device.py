@@ -1,4 +1,4 @@
-"""Device, engine and precision of a run, chosen once from its options and from what this machine has."""
+"""Device, engine and precision of a run, chosen once by its options and this machine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _DTYPES: Final[dict[str, torch.dtype | None]] = {"fp32": None, "bf16": torch.bfl
 
 @dataclass(frozen=True)
 class Compute:
-    """How a network computes.
+    """Device, engine and precision of a network.
 
     Attributes:
-        device: where its weights and inputs are.
-        engine: what makes its sparse convolutions.
-        half: type of the encoder's activations under autocast; None computes in float32.
-        activation_checkpointing: whether a stage's activations are computed again in the backward pass instead of kept.
+        device: of its weights and inputs.
+        engine: of its sparse convolutions.
+        half: dtype of the backbone's activations under autocast; None computes in float32.
+        activation_checkpointing: recompute a stage's activations in the backward pass instead of keeping them.
     """
 
     device: torch.device
@@ -38,62 +38,58 @@ class Compute:
 
     def summary(self) -> dict[str, str]:
         """Describe the choice for logs and the run folder."""
-        device = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
-        precision = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}[self.half]
         return {
-            "device": device,
+            "device": "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device),
             "engine": "native" if self.engine is NATIVE else "torchsparse",
-            "precision": precision,
+            "precision": next(name for name, dtype in _DTYPES.items() if dtype is self.half),
             "processes": str(world_size()),
         }
 
 
 _MACHINE_THREADS: Final = torch.get_num_threads()
-
 ON_CPU: Final = Compute(torch.device("cpu"))
-"""What runs everywhere."""
 
 
 def choose_compute(
     device: DeviceName, engine: EngineName, precision: Precision, activation_checkpointing: bool
 ) -> Compute:
-    """Settle every ``auto``. Raises UserError where what is asked for cannot be had."""
-    where = pick_device(device)
-    made_by = load_engine(engine, where)
-    half = _auto_half(where, made_by) if precision == "auto" else _DTYPES[precision]
-    if made_by is not NATIVE and half is torch.bfloat16:
+    """Resolve every ``auto``. Raises UserError if a requested choice is not available."""
+    chosen_device = pick_device(device)
+    chosen_engine = load_engine(engine, chosen_device)
+    half = _auto_half(chosen_device, chosen_engine) if precision == "auto" else _DTYPES[precision]
+    if chosen_engine is not NATIVE and half is torch.bfloat16:
         raise UserError("train.precision=bf16: TorchSparse has no kernels for it; use fp16, or train.engine=native")
-    return Compute(where, made_by, half, activation_checkpointing)
+    return Compute(chosen_device, chosen_engine, half, activation_checkpointing)
 
 
 def leave_a_core() -> None:
-    """Leave one core to the loader: on two, a second thread for the network made a step no faster."""
+    """Leave one core to the loader: of two cores, the second made a network's step no faster."""
     torch.set_num_threads(max(1, _MACHINE_THREADS - 1))
 
 
 @contextmanager
 def oom_to_user_error() -> Iterator[None]:
-    """Turn a GPU's running out of memory into a UserError that says what helps."""
+    """Turn a GPU's out-of-memory error into a UserError that names the options that help."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"the GPU's memory is full ({str(error).splitlines()[0]}). What needs less: a larger train.micro_batches, "
-            "train.activation_checkpointing=true, train.precision=bf16, a smaller train.batch_size, a larger "
-            "model.voxel_size"
+            f"the GPU is out of memory ({str(error).splitlines()[0]}). Options that need less: a larger "
+            "train.micro_batches, train.activation_checkpointing=true, train.precision=bf16, a smaller "
+            "train.batch_size, a larger model.voxel_size"
         ) from None
 
 
 def pick_device(name: DeviceName) -> torch.device:
-    """Turn auto, cpu or cuda into this process's device. Raises UserError where CUDA is asked for and absent."""
+    """Return this process's device for auto, cpu or cuda. Raises UserError if CUDA is requested but not available."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("train.device=cuda: PyTorch finds no CUDA device; use train.device=cpu or install a CUDA build")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     if local_rank() >= torch.cuda.device_count():
         raise UserError(
-            f"process {local_rank()} of this machine has no GPU: there are {torch.cuda.device_count()}; start torchrun "
-            "with --nproc-per-node of that many at most"
+            f"process {local_rank()} on this machine has no GPU: there are {torch.cuda.device_count()}; start torchrun "
+            f"with --nproc-per-node={torch.cuda.device_count()} at most"
         )
     return torch.device("cuda", local_rank())
 

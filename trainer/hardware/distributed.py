@@ -1,4 +1,4 @@
-"""The processes of one run, as torchrun starts them: who am I, and what do all of us have together.
+"""Ranks and collective operations of a run's processes, as torchrun starts them.
 
 Without torchrun there is one process, and nothing here communicates.
 """
@@ -20,43 +20,42 @@ from torch.nn.parallel import DistributedDataParallel
 
 from iscc_lidar.shared.base.errors import UserError
 
-PATIENCE: Final = timedelta(minutes=10)
-"""How long a process waits for the others before it gives the run up."""
+_TIMEOUT: Final = timedelta(minutes=10)  # of a process that waits for the others
 _FAILED: Final = -1
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes of the run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
+    """Return this process's rank, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main() -> bool:
-    """Whether this process writes files and shows progress."""
+    """Return whether this process writes files and shows progress."""
     return rank() == 0
 
 
 def is_first_process() -> bool:
-    """Whether this is the one that tells what all of them would tell, joined or not."""
+    """Return whether this process prints what all would print; also before the process group exists."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def local_rank() -> int:
-    """Which of this machine's processes this is: the number of its GPU."""
+    """Return this process's rank on its machine, the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that torchrun started; a process that dies ends the others with a UserError."""
+    """Join the process group of torchrun; if one process dies, the others end with a UserError."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
         yield
     except RuntimeError as error:
@@ -64,29 +63,29 @@ def process_group(device: torch.device) -> Iterator[None]:
             raise
         raise UserError(
             f"process {rank()}: another process of this run has ended ({str(error).splitlines()[0]}). Its own message, "
-            "if it had time for one, stands above. The last checkpoint is whole: go on from it with --resume"
+            "if there is one, is above. The last checkpoint is intact: continue from it with --resume"
         ) from None
     finally:
         dist.destroy_process_group()
 
 
 def broadcast_from_main(decide: Callable[[], int]) -> int:
-    """Let the main process decide on a number >= 0 for all; where it raises, the others end without a word."""
+    """Return rank 0's result, a number >= 0, on all ranks; if it raises there, the others exit silently."""
     if world_size() == 1:
         return decide()
-    answer = torch.tensor(_FAILED, device=_device())
+    result = torch.tensor(_FAILED, device=_device())
     try:
         if is_main():
-            answer.fill_(decide())
+            result.fill_(decide())
     finally:
-        dist.broadcast(answer, src=0)
-    if int(answer) == _FAILED:
+        dist.broadcast(result, src=0)
+    if int(result) == _FAILED:
         raise SystemExit(1)
-    return int(answer)
+    return int(result)
 
 
 def max_over_ranks(value: int) -> int:
-    """The largest of all processes' values; all get the same answer, at the same step."""
+    """Return the largest value of all ranks, on all of them."""
     if world_size() == 1:
         return value
     largest = torch.tensor(value, device=_device())
@@ -95,7 +94,7 @@ def max_over_ranks(value: int) -> int:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """Sum of a tensor over all processes; no gradient."""
+    """Return the sum of a tensor over all ranks, without gradient."""
     if world_size() == 1:
         return values
     total = values.detach().clone()
@@ -104,7 +103,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def all_gather_rows(rows: Tensor) -> Tensor:
-    """Rows [N_r, ...] of every process r, in order of the processes, [sum N_r, ...]; no gradient."""
+    """Concatenate the rows [N_r, ...] of every rank r, in order of rank: [sum N_r, ...], without gradient."""
     if world_size() == 1:
         return rows
     rows = rows.detach()
@@ -119,7 +118,7 @@ def all_gather_rows(rows: Tensor) -> Tensor:
 
 
 def own_slice(count: int) -> slice:
-    """Where the rows of this process, ``count`` in number, lie among those of all."""
+    """Return the position of this rank's ``count`` rows in the result of all_gather_rows."""
     if world_size() == 1:
         return slice(0, count)
     first = int(all_gather_rows(torch.tensor([count], device=_device()))[: rank()].sum())
@@ -127,9 +126,9 @@ def own_slice(count: int) -> slice:
 
 
 def all_gather_rows_with_grad(rows: Tensor) -> Tensor:
-    """``all_gather_rows`` with gradient: every process's loss reaches the rows of the process that made them.
+    """Concatenate rows like all_gather_rows, with a gradient from every rank's loss to the rank of the rows.
 
-    All processes must take part in the backward pass.
+    All ranks must take part in the backward pass.
     """
     if world_size() == 1:
         return rows
@@ -140,28 +139,27 @@ def all_gather_rows_with_grad(rows: Tensor) -> Tensor:
 class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.mine = own_slice(len(rows))
+        ctx.own = own_slice(len(rows))
         return all_gather_rows(rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return sum_over_ranks(grad.contiguous())[ctx.mine]
+        return sum_over_ranks(grad.contiguous())[ctx.own]
 
 
 def wrap_ddp(network: nn.Module) -> nn.Module:
-    """The network as all processes train it: gradients become their mean over the processes."""
+    """Wrap a network in DistributedDataParallel, so that gradients become their mean over the ranks."""
     if world_size() == 1:
         return network
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "`broadcast_buffers` is deprecated", FutureWarning
-        )  # its successor is too new
+        # The replacement of broadcast_buffers is too new.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def no_sync(network: nn.Module, keep: bool) -> AbstractContextManager[None]:
-    """Context in which a backward pass adds to this process's gradients without exchanging them."""
+    """Return a context in which, if ``keep``, backward passes add up gradients on this rank without synchronising."""
     if keep and isinstance(network, DistributedDataParallel):
         return network.no_sync()
     return nullcontext()

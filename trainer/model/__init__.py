@@ -1,1 +1,1 @@
-"""The networks: sparse U-Net, heads, student."""
+"""The backbone, a sparse U-Net."""

@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics are those of the whole batch: over all processes of the run."""
+"""Batch normalisation with the statistics of the whole batch, over all processes of the run."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """``nn.BatchNorm1d`` on [N, C], which in training mode normalises by mean and variance over all processes' rows."""
+    """``nn.BatchNorm1d`` on [N, C] that in training mode normalises by mean and variance of all processes' rows."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the rows [N, C]."""
         if not self.training:
             return super().forward(x)
         if world_size() > 1:
-            y, mean, variance, count = _normalise_together(x, self.weight, self.bias, self.eps)
+            y, mean, variance, count = _normalise_synced(x, self.weight, self.bias, self.eps)
             if not _recomputing.get():
-                self._follow(mean, variance * count / (count - 1))
+                self._update_statistics(mean, variance * count / (count - 1))
             return y
         if _recomputing.get():
             assert self.running_mean is not None
             assert self.running_var is not None
-            spent = self.running_mean.clone(), self.running_var.clone()  # for the pass to change in their stead
-            return functional.batch_norm(x, *spent, self.weight, self.bias, training=True, eps=self.eps)
+            copies = self.running_mean.clone(), self.running_var.clone()  # updated instead of the originals
+            return functional.batch_norm(x, *copies, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(x)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+    def _update_statistics(self, mean: Tensor, unbiased_variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -50,7 +50,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 def recomputation() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts of a checkpointed pass and of its repetition, in which running statistics stay as they are."""
+    """Return the contexts of a checkpointed pass and its recomputation, which leaves running statistics unchanged."""
     return nullcontext(), _repeated()
 
 
@@ -63,13 +63,13 @@ def _repeated() -> Iterator[None]:
         _recomputing.reset(token)
 
 
-def _normalise_together(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normalised rows, and mean [C], variance [C] and number of rows over all processes."""
+def _normalise_synced(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the normalised rows, and mean [C], variance [C] and number of rows over all processes."""
     wide = x.detach() if x.dtype is torch.float64 else x.detach().float()
     sums = sum_over_ranks(torch.cat([wide.sum(0), wide.new_tensor([len(wide)])]))
     count = sums[-1]
     if count < 2:
-        raise ValueError("batch normalisation needs two voxels at least over all processes; the batch is all but empty")
+        raise ValueError("batch normalisation needs at least two voxels over all processes; the batch is nearly empty")
     mean = sums[:-1] / count
     variance = sum_over_ranks((wide - mean).square().sum(0)) / count
     y: Tensor = _Normalise.apply(x, weight, bias, mean, (variance + eps).rsqrt(), count)  # type: ignore[no-untyped-call]
@@ -77,9 +77,9 @@ def _normalise_together(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> 
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / deviation * weight + bias, with the gradient through statistics that all processes share.
+    """(x - mean) / deviation * weight + bias, with the gradient through the statistics of all processes.
 
-    As in the paper on batch normalisation (Ioffe and Szegedy 2015), the two sums in it taken over all processes.
+    The gradient is that of Ioffe and Szegedy (2015), with its two sums over all processes.
     """
 
     @staticmethod

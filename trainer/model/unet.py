@@ -1,4 +1,4 @@
-"""Sparse residual U-Net after MinkUNet (Choy et al., CVPR 2019), the encoder F_theta."""
+"""Sparse residual U-Net after MinkUNet (Choy et al., CVPR 2019), the backbone F_theta."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from iscc_lidar.trainer.model.batch_norm import BatchNorm, recomputation
 class ModelConfig:
     """Voxel size and shape of the U-Net. The depth is the length of encoder_widths.
 
-    The defaults are for two cores (0.78 M parameters). MinkUNet at full width (21.7 M, as trained by
-    the peers on SemanticKITTI) is voxel_size 0.05 or 0.1, stem_width 32, encoder_widths
-    [32, 64, 128, 256], decoder_widths [256, 128, 96, 96], blocks 2.
+    The defaults are for two cores (0.78 M parameters). MinkUNet18 at full width (21.7 M, as in ALSO and BEVContrast)
+    is voxel_size 0.05 or 0.1, stem_width 32, encoder_widths [32, 64, 128, 256], decoder_widths [256, 128, 96, 96],
+    blocks 2.
     """
 
-    voxel_size: float = option(0.2, "metres, edge of a voxel; 0.2 keeps a sweep near 30 k, peers use 0.05 to 0.1")
+    voxel_size: float = option(0.2, "edge of a voxel, metres; 0.2: about 30 k per sweep; BEVContrast uses 0.05 to 0.1")
     in_channels: int = option(4, "features of a voxel: mean x, y, z (scaled) and intensity")
     stem_width: int = option(24, "channels of the two convolutions at full resolution")
-    encoder_widths: tuple[int, ...] = option((32, 32, 48, 48), "channels at strides 2, 4, 8, ...; as many as the depth")
-    decoder_widths: tuple[int, ...] = option((32, 32, 32, 32), "channels on the way up, coarsest first; the last is D")
-    blocks: int = option(1, "residual blocks of each stage; 1 for two cores, MinkUNet uses 2")
+    encoder_widths: tuple[int, ...] = option((32, 32, 48, 48), "channels at strides 2, 4, 8, ...; one per level")
+    decoder_widths: tuple[int, ...] = option((32, 32, 32, 32), "channels of the decoder, coarsest first; the last is D")
+    blocks: int = option(1, "residual blocks per stage; 1 for two cores, MinkUNet uses 2")
 
     def __post_init__(self) -> None:
         if self.voxel_size <= 0:
             raise ValueError(f"model.voxel_size must be > 0 metres, not {self.voxel_size}")
         if not self.encoder_widths or len(self.encoder_widths) != len(self.decoder_widths):
             raise ValueError(
-                "model.encoder_widths and model.decoder_widths must be equally long, at least 1, not "
-                f"{len(self.encoder_widths)} and {len(self.decoder_widths)}"
+                "model.encoder_widths and model.decoder_widths must be equally long and not empty, but have "
+                f"{len(self.encoder_widths)} and {len(self.decoder_widths)} values"
             )
         sizes = (self.in_channels, self.stem_width, self.blocks, *self.encoder_widths, *self.decoder_widths)
         if min(sizes) < 1:
@@ -49,22 +49,22 @@ class ModelConfig:
 
     @property
     def out_channels(self) -> int:
-        """Features that the U-Net gives each voxel, D."""
+        """Number of features per voxel, D."""
         return self.decoder_widths[-1]
 
 
 class SparseUNet(nn.Module):
-    """Features for every voxel, with the context of its surroundings.
+    """Features of every voxel and its surroundings.
 
-    With ``activation_checkpointing`` a stage keeps only its input for the backward pass and computes the rest again
-    there: less memory for a third more time.
+    With ``activation_checkpointing`` a stage keeps only its input for the backward pass and recomputes the rest there:
+    less memory for a third more time.
     """
 
     def __init__(self, config: ModelConfig, engine: Engine = NATIVE, activation_checkpointing: bool = False) -> None:
         super().__init__()
         self.config = config
         self._sparse_tensor = engine.sparse_tensor
-        self._recompute = activation_checkpointing
+        self._checkpointing = activation_checkpointing
         stem = config.stem_width
         self.stem = nn.Sequential(
             ConvNormReLU(engine, config.in_channels, stem, 3), ConvNormReLU(engine, stem, stem, 3)
@@ -77,11 +77,6 @@ class SparseUNet(nn.Module):
             for deep, width, skip in zip(below[:-1], below[1:], widths[-2::-1], strict=True)
         )
 
-    @property
-    def out_channels(self) -> int:
-        """Features per voxel, D."""
-        return self.config.out_channels
-
     def forward(self, bxyz: Tensor, feats: Tensor) -> Tensor:
         """Compute the features of every voxel.
 
@@ -90,12 +85,12 @@ class SparseUNet(nn.Module):
             feats: [N, in_channels], float32 or float64.
 
         Returns:
-            [N, D], row for row those of the input.
+            [N, D], in the order of the input rows.
 
         Raises:
-            ValueError: the voxels are empty, negative or repeated. In training mode BatchNorm too
-                refuses a batch that leaves a single voxel at the coarsest level.
-            UserError: the voxels lie too far apart for the engine to number.
+            ValueError: voxels are missing, negative or repeated; in training mode also if only one voxel is left at
+                the coarsest level.
+            UserError: the voxels lie too far apart for 64-bit indices.
         """
         order = sort_order(bxyz)
         x = self._sparse_tensor(bxyz[order], feats[order])
@@ -111,7 +106,7 @@ class SparseUNet(nn.Module):
         return result
 
     def _run(self, stage: nn.Module, *tensors: Any) -> Any:
-        if not (self._recompute and self.training and torch.is_grad_enabled()):
+        if not (self._checkpointing and self.training and torch.is_grad_enabled()):
             return stage(*tensors)
         return checkpoint(stage, *tensors, use_reentrant=False, context_fn=recomputation, preserve_rng_state=False)
 
@@ -136,14 +131,14 @@ class ConvNormReLU(nn.Module):
         self._activate = activate
 
     def forward(self, x: Any) -> Any:
-        """Map a sparse tensor to a sparse tensor."""
+        """Map a sparse tensor to a sparse tensor, on another level if strided or transposed."""
         x = self.conv(x)
         feats = self.norm(x.feats)
         return x.with_feats(relu(feats, inplace=True) if self._activate else feats)
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a skip, which is a 1x1 convolution where the width changes."""
+    """Two convolutions and a skip connection, which is a convolution of kernel 1 if the width changes."""
 
     def __init__(self, engine: Engine, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -170,7 +165,7 @@ class DownStage(nn.Module):
         self.blocks = _residual_blocks(engine, in_channels, out_channels, blocks)
 
     def forward(self, x: Any) -> Any:
-        """Go one level coarser."""
+        """Map a sparse tensor to the next coarser level."""
         return self.blocks(self.down(x))
 
 
@@ -183,7 +178,7 @@ class UpStage(nn.Module):
         self.blocks = _residual_blocks(engine, out_channels + skip_channels, out_channels, blocks)
 
     def forward(self, x: Any, skip: Any) -> Any:
-        """Go one level finer; skip is the encoder's tensor of that level."""
+        """Map a sparse tensor to the next finer level, of which skip is the encoder's tensor."""
         y = self.up(x)
         return self.blocks(y.with_feats(torch.cat([y.feats, skip.feats], dim=1)))
 

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import SweepField
 from iscc_lidar.trainer.data.pairs import SampleKey, draw_partner, index_sweeps, sample_rng
-from iscc_lidar.trainer.data.sweep_cache import SweepCache, sweep_reader
+from iscc_lidar.trainer.data.sweep_cache import SweepCache
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.method import Method, find_method
 from iscc_lidar.trainer.pretrain.samples.sample import Sample, make_sample
@@ -25,7 +25,7 @@ class PairDataset(Dataset[Sample]):
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
         self.options = self._method.samples(config)
         unused: list[SweepField] = ["semantic", "pixel", *(() if self.options.occupancy else ("queries",))]
-        self._sweep = SweepCache(sweep_reader(cache, unused), config.train.keep_sweeps)
+        self._sweep = SweepCache(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
 
     @property
     def _method(self) -> Method[Any]:

@@ -6,7 +6,7 @@ import pytest
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.rotate_groups import rotate_groups
+from iscc_lidar.trainer.data.augment import rotate_groups
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_a_failed_check_is_an_error_or_a_warning(monkeypatch: pytest.MonkeyPatch
     installed(monkeypatch, fault="its check failed: level 1 has 48 voxels, not 115")
     with pytest.raises(UserError, match="level 1 has 48 voxels, not 115"):
         load_engine("torchsparse", CUDA)
-    with pytest.warns(UserWarning, match=r"level 1 has 48 voxels.*Going on with the native engine"):
+    with pytest.warns(UserWarning, match=r"level 1 has 48 voxels.*Continuing with the native engine"):
         assert load_engine("auto", CUDA) is NATIVE
 
 

@@ -110,9 +110,9 @@ def test_state_dicts_load_into_either_engine(engine: Engine) -> None:
     assert relative(other.eval()(bxyz, feats), native.eval()(bxyz, feats)) < 1e-4
 
 
-def one_layer(engine: Engine, dtype: torch.dtype, bias: bool = False) -> tuple[Tensor, torch.nn.Module]:
+def one_layer(engine: Engine, dtype: torch.dtype) -> tuple[Tensor, torch.nn.Module]:
     torch.manual_seed(5)
-    layer = engine.SparseConv3d(4, 8, 3, bias=bias)
+    layer = engine.SparseConv3d(4, 8, 3)
     bxyz = near_voxels()
     out: Tensor = layer(engine.sparse_tensor(bxyz, torch.randn(len(bxyz), 4).to(dtype))).feats
     return out, layer
@@ -142,12 +142,6 @@ def test_float16_autocast_computes_in_float16_where_the_gpu_can(engine: Any, mon
 def test_float64_is_refused(engine: Engine) -> None:
     with pytest.raises(ValueError, match="native engine"):
         one_layer(engine, torch.float64)
-
-
-def test_bias_is_added(engine: Engine) -> None:
-    (ours, layer), (theirs, _) = (one_layer(e, torch.float32, bias=True) for e in (engine, NATIVE))
-    torch.testing.assert_close(ours, theirs)
-    assert layer.bias is not None
 
 
 def test_tf32_follows_pytorch_and_the_gpu(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def test_a_step_under_autocast_trains_every_parameter() -> None:
 def test_sizes_of_the_documented_configurations() -> None:
     assert parameters(ModelConfig()) == 777_840
     assert parameters(FULL) == 21_721_472
-    assert SparseUNet(ModelConfig()).out_channels == ModelConfig().out_channels == 32
+    assert ModelConfig().out_channels == 32
 
 
 def test_state_dict_keys_are_frozen() -> None:

@@ -203,7 +203,7 @@ def test_a_loader_process_that_is_killed_ends_the_run_plainly(command: Command, 
     kill_the_youngest = lambda pid: os.kill(runs.family(pid)[-1], signal.SIGKILL)  # noqa: E731
     status, said = signalled(command, out, lambda _: runs.lines(out) > 1, kill_the_youngest)
     assert status == 1
-    assert "error: a process that makes samples has ended" in said
+    assert "error: a loader worker process has ended" in said
     assert "train.loader_workers" in said
     assert "Traceback" not in said
     assert runs.differences(command.finished(out), whole_of_command) == []

@@ -1,1 +1,1 @@
-"""The engine of this package: kernel maps, convolution over them, layers."""
+"""The native engine: kernel maps, convolution over them, layers."""

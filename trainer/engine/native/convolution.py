@@ -1,10 +1,8 @@
-"""Sparse convolution over a kernel map: gather, multiply, sum, with a gradient that keeps only x and w.
+"""Sparse convolution over a kernel map by the fused kernels (fused, fused_cpu) or in plain PyTorch.
 
-Where C kernels made for the operands are at hand (fused_cpu), they do it; what follows is plain PyTorch.
-
-Through ordinary autograd every gathered copy would be kept for the backward pass, over four times the
-memory; here it is gathered again. A chunk's products are summed per output row by ``embedding_bag``,
-which reads each product once; ``index_add_`` per offset took 1.3 to 1.5 times as long on a CPU.
+The plain path gathers, multiplies and sums. Ordinary autograd would keep every gathered copy for the backward pass,
+over four times the memory; here rows are gathered again. A chunk's products are summed per output row by
+``embedding_bag``, which reads each product once; ``index_add_`` per offset took 1.3 to 1.5 times as long on a CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from iscc_lidar.trainer.engine.native import fused, fused_cpu
-from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, Chunk, KernelMap
+from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, KernelMap, Pairs
 
 # N_in, N_out rows; C_in, C_out channels; K offsets; M pairs of a chunk, m of one offset
 
@@ -27,9 +25,9 @@ def sparse_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tens
     """Convolve features over a kernel map.
 
     Args:
-        x: [N_in, C_in], floating; under autocast all but float64 is cast to autocast's type.
+        x: [N_in, C_in], floating; under autocast all but float64 is cast to autocast's dtype.
         kernel: [K, C_in, C_out], same dtype.
-        kernel_map: which rows meet under which offset.
+        kernel_map: the pairs of input and output rows under each offset.
 
     Returns:
         [N_out, C_out] of x's (or autocast's) dtype. Differentiable once, in x and kernel.
@@ -39,7 +37,7 @@ def sparse_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tens
         low = torch.get_autocast_dtype(device)
         x, kernel = x.to(low), kernel.to(low)
     if device == "cpu" and x.dtype in (torch.float16, torch.bfloat16):
-        # Half types at a CPU's own pace take six times as long; a GPU too sums products of rounded numbers in float32.
+        # Half types take a CPU six times as long as float32. A GPU also sums products of rounded numbers in float32.
         with torch.autocast(device, enabled=False):
             return sparse_convolution(x.float(), kernel.float(), kernel_map).to(x.dtype)
     if fused.takes(x, plain_convolution):
@@ -50,7 +48,7 @@ def sparse_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tens
 
 
 def plain_convolution(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Convolve by gather, product and sum per offset, on any device: sparse_convolution without its choices."""
+    """Convolve like sparse_convolution, but always in plain PyTorch, on any device."""
     out: Tensor = _SparseConvolution.apply(x, kernel, kernel_map)  # type: ignore[no-untyped-call]
     return out
 
@@ -62,7 +60,7 @@ class _SparseConvolution(torch.autograd.Function):
         ctx.save_for_backward(x, kernel)
         ctx.kernel_map = kernel_map
         with torch.autocast(x.device.type, enabled=False):
-            return _apply(x, kernel, kernel_map.forward, kernel_map.n_out, kernel_map.has_identity)
+            return _convolve(x, kernel, kernel_map.to_outputs, kernel_map.has_identity)
 
     @staticmethod
     @once_differentiable
@@ -70,7 +68,7 @@ class _SparseConvolution(torch.autograd.Function):
         x, kernel = ctx.saved_tensors
         kernel_map: KernelMap = ctx.kernel_map
         grad_out = grad_out.contiguous()
-        # Chunks add up in float32 at least: bfloat16 would lose the small ones.
+        # At least float32 for the sum over chunks: bfloat16 would lose small ones.
         exact = torch.promote_types(kernel.dtype, torch.float32)
         sums = torch.zeros(kernel.shape, dtype=exact, device=kernel.device)
 
@@ -80,33 +78,27 @@ class _SparseConvolution(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             if kernel_map.has_identity:
                 _add_product(sums[CENTRE], x.t(), grad_out)
-            grad_x = _apply(
-                grad_out,
-                kernel.transpose(1, 2),
-                kernel_map.backward,
-                kernel_map.n_in,
-                kernel_map.has_identity,
-                add_kernel_gradient,
-            )
+            transposed = kernel.transpose(1, 2)
+            grad_x = _convolve(grad_out, transposed, kernel_map.to_inputs, kernel_map.has_identity, add_kernel_gradient)
         return grad_x, sums.to(kernel.dtype), None
 
 
-def _apply(
+def _convolve(
     x: Tensor,
     kernel: Tensor,
-    chunks: tuple[Chunk, ...],
-    n_out: int,
+    pairs: Pairs,
     has_identity: bool,
     on_gathered: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Convolve; on_gathered sees each offset's gathered rows of x and the output rows that they go to."""
-    weights = kernel.unbind(0)
-    out = x.new_empty(n_out, kernel.shape[2])
-    gathered = x.new_empty(_largest_part(chunks), kernel.shape[1])
+    """Convolve; pass each offset's gathered rows of x and their output rows to on_gathered."""
+    chunks, weights = pairs.chunks, kernel.unbind(0)
+    out = x.new_empty(pairs.n_out, kernel.shape[2])
+    largest = max((count for chunk in chunks for _, count in chunk.offset_counts), default=0)
+    gathered = x.new_empty(largest, kernel.shape[1])
     products = x.new_empty(max(len(c.sources) for c in chunks), kernel.shape[2])
     for chunk in chunks:
         start = 0
-        for offset, m in chunk.parts:
+        for offset, m in chunk.offset_counts:
             stop = start + m
             rows = torch.index_select(x, 0, chunk.sources[start:stop], out=gathered[:m])
             torch.mm(rows, weights[offset], out=products[start:stop])
@@ -129,7 +121,3 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.addmm_(left, right)
     else:
         total += left @ right
-
-
-def _largest_part(chunks: tuple[Chunk, ...]) -> int:
-    return max((count for chunk in chunks for _, count in chunk.parts), default=0)

@@ -1,13 +1,13 @@
 /* Sparse convolution in float32 on a CPU: gather, multiply and sum without writing gathered rows or products.
  *
- * Built as a plain shared library that fused_cpu.py calls through ctypes: no header of Python or PyTorch,
- * no OpenMP (PyTorch brings its own). Works on GCC and Clang wherever there are POSIX threads.
+ * A plain shared library that cpu_library.py calls through ctypes: no headers of Python or PyTorch, no OpenMP
+ * (PyTorch has its own). Needs GCC or Clang and POSIX threads.
  *
- * Pairs come in blocks of BLOCK output rows, in a block by offset: pairs starts[b * K + o] up to
- * starts[b * K + o + 1] are those of block b under offset o. No two of them have the same target. The
- * identity's pairs (row with itself) are not listed.
+ * Pairs are grouped by block of output rows and by offset: pairs starts[b * K + o] to starts[b * K + o + 1] - 1 are
+ * those of block b under offset o. No two of these have the same target. The identity's pairs (row with itself) are
+ * not listed.
  *
- * Every element of a result is summed in one fixed order, whatever the number of threads. */
+ * Every element of a result is summed in a fixed order, independent of the number of threads. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,14 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define R_MAX 12        /* rows of a tile */
-#define V_MAX 4         /* registers of a row of a tile */
-#define DEPTH 128       /* input channels at a time: a panel of weights of 32 KB stays in cache */
+#define R_MAX 12        /* maximum rows of a tile */
+#define V_MAX 4         /* maximum registers per row of a tile */
+#define DEPTH 128       /* input channels at a time: a 32 KB panel of weights stays in cache */
 #define PAIRS 64        /* pairs at a time in the kernel's gradient */
 #define CHANNELS 64     /* input channels at a time there */
-#define SEGMENT 262144  /* floats of x and g that the kernel's gradient passes over for all offsets */
+#define SEGMENT 262144  /* floats of x and g that the kernel's gradient reads for all offsets before going on */
 #define THREADS_MAX 256
-#define GRAIN 1000000   /* multiply-adds that are worth a thread */
+#define GRAIN 1000000   /* minimum multiply-adds per thread */
 
 typedef void (*rows_fn)(int, int, const float *const *, const float *, int64_t, float *const *);
 typedef void (*outer_fn)(int, int, const float *const *, int64_t, const float *const *, int64_t, int64_t, float *,
@@ -30,7 +30,7 @@ typedef void (*outer_fn)(int, int, const float *const *, int64_t, const float *c
 
 typedef struct {
     int lanes, vectors;       /* floats in a register, registers of the widest tile */
-    int rows[V_MAX + 1];      /* most rows of a tile, by its registers */
+    int rows[V_MAX + 1];      /* maximum rows of a tile, by its registers per row */
     rows_fn add_rows;
     outer_fn add_outer;
 } isa;
@@ -39,7 +39,7 @@ typedef struct {
 #define UP_TO_6(CASE, V) UP_TO_4(CASE, V) CASE(5, V) CASE(6, V)
 #define UP_TO_8(CASE, V) UP_TO_6(CASE, V) CASE(7, V) CASE(8, V)
 #define UP_TO_12(CASE, V) UP_TO_8(CASE, V) CASE(9, V) CASE(10, V) CASE(11, V) CASE(12, V)
-/* Tiles whose sums, one row and one float fit 32 registers, and 16. */
+/* Tiles whose sums, one row and one float fit in 32 registers, and in 16. */
 #define TILES_32(CASE) UP_TO_12(CASE, 1) UP_TO_12(CASE, 2) UP_TO_8(CASE, 3) UP_TO_6(CASE, 4)
 #define TILES_16(CASE) UP_TO_12(CASE, 1) UP_TO_6(CASE, 2) UP_TO_4(CASE, 3)
 #define SHAPE_32 4, {0, 12, 12, 8, 6}
@@ -47,7 +47,7 @@ typedef struct {
 
 #if defined(__x86_64__)
 #define LANES 16
-#ifdef __clang__  /* which may otherwise cut such registers in half */
+#ifdef __clang__  /* which may otherwise use half registers */
 #define TARGET __attribute__((target("avx512f,fma"), min_vector_width(512)))
 #else
 #define TARGET __attribute__((target("avx512f,fma")))
@@ -82,7 +82,7 @@ static const isa *isa_of(int lanes)
     return lanes ? &plain : NULL;
 }
 
-/* Floats in the widest register of this machine that there is code for. */
+/* Number of floats in the widest supported register of this machine. */
 int iscc_lanes(void)
 {
 #if defined(__x86_64__)
@@ -92,7 +92,7 @@ int iscc_lanes(void)
     return 4;
 }
 
-/* What the callers agree on; fused_cpu.py refuses a library that says otherwise. */
+/* Version of these functions' signatures; cpu_library.py refuses a library with another one. */
 int iscc_interface(void) { return 1; }
 
 /* ---- threads ---- */
@@ -106,7 +106,7 @@ static void *run_share(void *argument)
     return NULL;
 }
 
-/* Call work(job, t, threads) for every t < threads, side by side where the system allows. */
+/* Call work(job, t, threads) for every t < threads, in parallel if the system has the threads. */
 static void run(void (*work)(void *, int, int), void *job, int threads)
 {
     share shares[THREADS_MAX];
@@ -133,7 +133,7 @@ static int worth(int threads, double multiply_adds)
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t parts(int64_t length, int64_t most) { return (length + most - 1) / most; }
-/* Where part i of n about equal ones begins. */
+/* Start of part i of n nearly equal parts. */
 static int64_t part(int64_t length, int64_t i, int64_t n) { return length * i / n; }
 
 static void *aligned_floats(int64_t n)
@@ -156,7 +156,7 @@ typedef struct {
     _Atomic int64_t next;
 } convolution;
 
-/* Copy W[o] into one panel a column of tiles, [c_in][column's width], with zeros behind the last channel. */
+/* Copy W[o] into one panel per column of tiles, [c_in][column's width], zero-padded after the last channel. */
 static void pack(void *job, int thread, int threads)
 {
     const convolution *c = job;
@@ -170,7 +170,7 @@ static void pack(void *job, int thread, int threads)
         if (used < width) memset(to, 0, c->c_in * width * sizeof(float));
         if (c->step_out == 1)
             for (int64_t i = 0; i < c->c_in; i++) memcpy(to + i * width, from + i * c->step_in, used * sizeof(float));
-        else  /* transposed: 16 inputs at a time, so that both sides stay within a few lines of cache */
+        else  /* transposed: 16 inputs at a time, so that both sides stay within a few cache lines */
             for (int64_t i0 = 0; i0 < c->c_in; i0 += 16)
                 for (int64_t j = 0; j < used; j++)
                     for (int64_t i = i0; i < least(i0 + 16, c->c_in); i++)
@@ -178,7 +178,7 @@ static void pack(void *job, int thread, int threads)
     }
 }
 
-/* Add the products of pairs a up to b, all of one offset, to rows of stride floats that begin at out. */
+/* Add the products of pairs a to b - 1, all of one offset, to rows of stride floats that begin at out. */
 static void add_pairs(const convolution *c, const int32_t *sources, const int32_t *targets, int64_t a, int64_t b,
                       const float *panel, int V, float *out, int64_t stride, int64_t first_row)
 {
@@ -223,8 +223,8 @@ static void convolve(void *job, int thread, int threads)
     }
 }
 
-/* out[t] = sum over pairs (o, s, t) of x[s] W[o]. The steps are those of W's three dimensions; identity is the
- * offset that pairs every row with itself, or -1. Returns 1 where there is no memory, else 0. */
+/* out[t] = sum over pairs (o, s, t) of x[s] W[o]. The steps are the strides of W's three dimensions; identity is the
+ * offset that pairs every row with itself, or -1. Returns 1 if out of memory, otherwise 0. */
 int iscc_convolve(int lanes, int threads, const float *x, const float *kernel, float *out, const int32_t *sources,
                   const int32_t *targets, const int64_t *starts, int64_t n_pairs, int64_t n_out, int64_t block,
                   int64_t K, int64_t c_in, int64_t c_out, int64_t step_k, int64_t step_in, int64_t step_out,
@@ -259,7 +259,7 @@ typedef struct {
     int identity;
 } outer_products;
 
-/* sum[i0 .. i1) += x[s][i0 .. i1)^T g[t] over pairs a up to b, all of one offset. */
+/* sum[i0 .. i1) += x[s][i0 .. i1)^T g[t] over pairs a to b - 1, all of one offset. */
 static void add_outer_products(const outer_products *c, const int32_t *sources, const int32_t *targets, int64_t a,
                                int64_t b, int64_t i0, int64_t i1, float *sum, float *buffer)
 {
@@ -284,8 +284,8 @@ static void add_outer_products(const outer_products *c, const int32_t *sources, 
     }
 }
 
-/* Threads share out the rows of all W[o], one after another, by their pairs. A segment of output rows is
- * passed over for all offsets while its rows are in cache. */
+/* The rows of all W[o], in order, are divided among the threads by number of pairs. A segment of output rows is
+ * processed for all offsets while its rows are in cache. */
 static void outer_share(void *job, int thread, int threads)
 {
     const outer_products *c = job;
@@ -315,8 +315,8 @@ static void outer_share(void *job, int thread, int threads)
     }
 }
 
-/* sum[o] += sum over pairs (o, s, t) of x[s]^T g[t]. sum is [K][c_in][c_out rounded up to lanes]. sizes are
- * the numbers of pairs of each offset, the identity's too. Returns 1 where there is no memory, else 0. */
+/* sum[o] += sum over pairs (o, s, t) of x[s]^T g[t]. sum is [K][c_in][c_out rounded up to lanes]. sizes are the
+ * numbers of pairs of each offset, including the identity's. Returns 1 if out of memory, otherwise 0. */
 int iscc_outer_products(int lanes, int threads, const float *x, const float *g, float *sum, const int32_t *sources,
                         const int32_t *targets, const int64_t *starts, const int64_t *sizes, int64_t n_out,
                         int64_t block, int64_t K, int64_t c_in, int64_t c_out, int identity)
@@ -339,14 +339,14 @@ int iscc_outer_products(int lanes, int threads, const float *x, const float *g, 
 
 /* ---- maps ---- */
 
-/* One of each two opposite neighbours: (offset, row, row of its neighbour) into the three arrays, which hold
- * 13 * n. keys are sorted; a step along x or y adds step_x or step_y to a key, along z 1. Their number. */
+/* Write one of each pair of opposite neighbours, (offset, row, neighbour's row), to the three arrays of length
+ * 13 * n, and return their number. keys are sorted; a step along x or y adds step_x or step_y to a key, along z 1. */
 int64_t iscc_neighbours(const int64_t *keys, int64_t n, int64_t step_x, int64_t step_y, int32_t *offsets,
                         int32_t *rows, int32_t *neighbours)
 {
     static const int dx[4] = {1, 1, 1, 0}, dy[4] = {-1, 0, 1, 1};
     int64_t found = 0;
-    /* The three cells above and below one (x, y) have successive keys, and both sides ascend: one scan. */
+    /* The three cells of a column have successive keys, and both sides ascend: one scan is enough. */
     for (int column = 0; column < 4; column++) {
         int64_t step = dx[column] * step_x + dy[column] * step_y - 1;
         int32_t lowest = dx[column] + 3 * dy[column] + 13 - 9;
@@ -368,12 +368,12 @@ int64_t iscc_neighbours(const int64_t *keys, int64_t n, int64_t step_x, int64_t 
     return found;
 }
 
-/* Order pairs by block of targets and offset, in a bin as they come. starts holds n_blocks * K + 1. */
+/* Sort pairs stably by block of targets and offset. starts has length n_blocks * K + 1. */
 void iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *targets, int64_t n_pairs,
                 int64_t block, int64_t K, int64_t n_blocks, int64_t *starts, int32_t *grouped_sources,
                 int32_t *grouped_targets)
 {
-    int64_t *ends = starts + 1;  /* of each bin; where its next pair goes, while they are put */
+    int64_t *ends = starts + 1;  /* of each bin; during the second pass, the position of its next pair */
     memset(starts, 0, (n_blocks * K + 1) * sizeof(int64_t));
     for (int64_t p = 0; p < n_pairs; p++) ends[(uint32_t)targets[p] / (uint32_t)block * K + offsets[p]]++;
     int64_t before = 0;

@@ -1,7 +1,6 @@
-"""The C kernels of cpu_kernels.c as functions of tensors, where installing could compile them.
+"""The C kernels of cpu_kernels.c as functions of tensors, if installation could compile them.
 
-The library is called through ctypes, which lets go of the interpreter's lock meanwhile. Shapes, types
-and ranges are the callers' to keep: only what is cheap to check is checked here.
+The library is called through ctypes, which releases the GIL. Callers are responsible for shapes, dtypes and ranges.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.shared.base.c_library import load_library
+from iscc_lidar.trainer.engine.coordinates import Coordinates
 
 # N voxels, M pairs, B blocks, K offsets
 
 BLOCK = 512
-"""Output rows whose sums, sources and weights of one offset should stay in a core's cache."""
+"""Number of output rows whose sums, sources and weights of one offset should fit a core's cache."""
 
-_INTERFACE = 1  # of cpu_kernels.c that this file was written for
+_INTERFACE = 1  # version of cpu_kernels.c's functions that this module calls
 _switched_off = False
 
 
@@ -34,7 +34,7 @@ class Blocks:
         sources, targets: int32 [M], input and output row of each pair.
         starts: int64 [B * K + 1], where the pairs of each block and offset start.
         sizes: int64 [K], number of pairs of each offset.
-        mirrored: what is called offset o here stands for K - 1 - o.
+        mirrored: offset o here stands for K - 1 - o.
     """
 
     sources: Tensor
@@ -45,26 +45,26 @@ class Blocks:
 
 
 def available() -> bool:
-    """Whether there are compiled kernels, and not switched off."""
+    """Return whether the kernels are compiled and not switched off."""
     return not _switched_off and _load()[0] is not None
 
 
 def lanes() -> int:
-    """Floats in a register of this machine as the C kernels use it."""
+    """Return the number of floats in the registers that the C kernels use on this machine."""
     return int(_kernels().iscc_lanes())
 
 
 def description() -> str:
-    """What multiplies float32 on a CPU: "C kernels, ..." or "PyTorch, ..." with the reason."""
+    """Describe what multiplies float32 on a CPU: "C kernels, ..." or "PyTorch, ..." with the reason."""
     if _switched_off:
         return "PyTorch, the C kernels are switched off"
     found, reason = _load()
-    return f"C kernels, {lanes()} floats a register" if found else f"PyTorch, {reason}"
+    return f"C kernels, {lanes()} floats per register" if found else f"PyTorch, {reason}"
 
 
 @contextmanager
 def switched_off() -> Iterator[None]:
-    """Do without the C kernels meanwhile, to compare."""
+    """Switch the C kernels off within the block, for comparison."""
     global _switched_off
     before, _switched_off = _switched_off, True
     try:
@@ -77,58 +77,49 @@ def switched_off() -> Iterator[None]:
 def _load() -> tuple[ctypes.CDLL | None, str]:
     found, reason = load_library("iscc_lidar.trainer.engine.native._cpu_kernels", _INTERFACE)
     if found is not None:
-        _declare(found)
+        pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+        found.iscc_convolve.argtypes = [number] * 2 + [pointer] * 6 + [size] * 9 + [number]
+        found.iscc_outer_products.argtypes = [number] * 2 + [pointer] * 7 + [size] * 5 + [number]
+        found.iscc_neighbours.argtypes = [pointer, size, size, size, pointer, pointer, pointer]
+        found.iscc_neighbours.restype = size
+        found.iscc_group.argtypes = [pointer] * 3 + [size] * 4 + [pointer] * 3
+        found.iscc_group.restype = None
     return found, reason
 
 
-def _declare(found: ctypes.CDLL) -> None:
-    pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    found.iscc_convolve.argtypes = [number] * 2 + [pointer] * 6 + [size] * 9 + [number]
-    found.iscc_outer_products.argtypes = [number] * 2 + [pointer] * 7 + [size] * 5 + [number]
-    found.iscc_neighbours.argtypes = [pointer, size, size, size, pointer, pointer, pointer]
-    found.iscc_neighbours.restype = size
-    found.iscc_group.argtypes = [pointer] * 3 + [size] * 4 + [pointer] * 3
-    found.iscc_group.restype = None
+def find_neighbours(coordinates: Coordinates) -> tuple[Tensor, Tensor, Tensor]:
+    """Find one of each pair of opposite neighbours: offset, row, and the neighbour's row, int32 [M] each."""
+    n, keys = len(coordinates), coordinates.keys.contiguous()
+    buffer = torch.empty((3, 13 * n), dtype=torch.int32)
+    m = _kernels().iscc_neighbours(keys.data_ptr(), n, *coordinates.key_steps, *_pointers(*buffer))
+    offsets, rows, neighbours = buffer[:, :m]
+    return offsets, rows, neighbours
 
 
-def neighbours(keys: Tensor, step_x: int, step_y: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Offset, row, and row of the neighbour there, for one of each two opposite neighbours: int32 [M] each.
-
-    Args:
-        keys: int64 [N], ascending, see Coordinates.
-        step_x: what a step along x adds to a key; one along z adds 1.
-        step_y: what a step along y adds.
-    """
-    n, keys = len(keys), keys.contiguous()
-    room = torch.empty((3, 13 * n), dtype=torch.int32)
-    m = _kernels().iscc_neighbours(keys.data_ptr(), n, step_x, step_y, *_pointers(*room))
-    offsets, here, there = room[:, :m]
-    return offsets, here, there
-
-
-def grouped(offsets: Tensor, sources: Tensor, targets: Tensor, n_out: int, n_offsets: int) -> Blocks:
-    """Group pairs, [M] each, of n_out output rows."""
+def group_pairs(offsets: Tensor, sources: Tensor, targets: Tensor, n_out: int, n_offsets: int) -> Blocks:
+    """Group pairs, [M] each, of n_out output rows by block and offset."""
     offsets, sources, targets = (t.int().contiguous() for t in (offsets, sources, targets))
     n_blocks = -(-n_out // BLOCK)
     starts = torch.empty(n_blocks * n_offsets + 1, dtype=torch.int64)
-    to_sources, to_targets = torch.empty_like(sources), torch.empty_like(targets)
+    grouped_sources, grouped_targets = torch.empty_like(sources), torch.empty_like(targets)
     _kernels().iscc_group(
         *_pointers(offsets, sources, targets),
         *(len(sources), BLOCK, n_offsets, n_blocks),
-        *_pointers(starts, to_sources, to_targets),
+        *_pointers(starts, grouped_sources, grouped_targets),
     )
-    return Blocks(to_sources, to_targets, starts, starts.diff().view(n_blocks, n_offsets).sum(0), mirrored=False)
+    sizes = starts.diff().view(n_blocks, n_offsets).sum(0)
+    return Blocks(grouped_sources, grouped_targets, starts, sizes, mirrored=False)
 
 
-def convolved(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: int) -> Tensor:
+def convolve(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: int) -> Tensor:
     """Sum x[source] @ kernel[offset] into each output row: float32 [n_out, C_out].
 
     Args:
         x: float32 [N_in, C_in], contiguous.
         kernel: float32 [K, C_in, C_out], any strides.
         blocks: the pairs.
-        n_out: rows of the result.
-        identity: the middle offset where that pairs every row with itself, which blocks leave out; or -1.
+        n_out: number of output rows.
+        identity: offset that pairs every row with itself and is not in blocks, -1 for none.
     """
     out = x.new_empty(n_out, kernel.shape[2])
     step, *steps = kernel.stride()
@@ -138,7 +129,7 @@ def convolved(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: i
         *_pointers(x, first, out, blocks.sources, blocks.targets, blocks.starts),
         *(len(blocks.sources), n_out, BLOCK, *kernel.shape, -step if blocks.mirrored else step, *steps, identity),
     )
-    _refuse(failed)
+    _raise_if(failed)
     return out
 
 
@@ -149,7 +140,7 @@ def outer_products(x: Tensor, g: Tensor, blocks: Blocks, identity: int) -> Tenso
         x: float32 [N_in, C_in], contiguous.
         g: float32 [N_out, C_out], contiguous.
         blocks: the pairs.
-        identity: the middle offset where that pairs every row with itself, which blocks leave out; or -1.
+        identity: see convolve.
     """
     width, sizes = lanes(), blocks.sizes.clone()
     if identity >= 0:
@@ -160,7 +151,7 @@ def outer_products(x: Tensor, g: Tensor, blocks: Blocks, identity: int) -> Tenso
         *_pointers(x, g, sums, blocks.sources, blocks.targets, blocks.starts, sizes),
         *(len(g), BLOCK, *sums.shape[:2], g.shape[1], identity),
     )
-    _refuse(failed)
+    _raise_if(failed)
     return (sums.flip(0) if blocks.mirrored else sums)[..., : g.shape[1]].contiguous()
 
 
@@ -175,6 +166,6 @@ def _pointers(*tensors: Tensor) -> list[int]:
     return [t.data_ptr() for t in tensors]
 
 
-def _refuse(failed: int) -> None:
+def _raise_if(failed: int) -> None:
     if failed:
-        raise MemoryError("no memory for the buffers of a sparse convolution")
+        raise MemoryError("not enough memory for the buffers of a sparse convolution")

@@ -1,10 +1,10 @@
-/* The two innermost products, for one instruction set. cpu_kernels.c includes this file once for each.
+/* The two innermost products for one instruction set. cpu_kernels.c includes this file once for each.
  *
- * Wants: LANES, floats in a register; TARGET, the attribute that allows those instructions; NAME(x), x
- * with a suffix of its own; TILES(CASE), CASE(R, V) for every tile of R rows by V registers in use.
+ * Requires: LANES, floats in a register; TARGET, the attribute that enables the instructions; NAME(x), x with the
+ * suffix of the instruction set; TILES(CASE), CASE(R, V) for every tile of R rows by V registers.
  *
- * A tile's sums stay in registers over the whole inner loop, which multiplies one row of V registers by
- * R single floats. Loops over R and V are unrolled: both are constants in every case. */
+ * A tile's sums stay in registers during the inner loop, which multiplies one row of V registers by R single floats.
+ * Loops over R and V are unrolled: both are constants in every case. */
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
@@ -27,7 +27,7 @@ TILE NAME(add_rows)(const int R, const int V, const float *const *x, const float
     EACH_ROW EACH_VECTOR AT(out[r] + v * LANES) += sums[r][v];
 }
 
-/* sum[r][0 .. V) += sum over pairs p < n of x[p][i + r] * g[p][j + (0 .. V)]; rows of sum lie stride apart */
+/* sum[r][0 .. V) += sum over pairs p < n of x[p][i + r] * g[p][j + (0 .. V)]; stride is between rows of sum */
 TILE NAME(add_outer)(const int R, const int V, const float *const *x, int64_t i, const float *const *g, int64_t j,
                      int64_t n, float *sum, int64_t stride)
 {

@@ -1,12 +1,12 @@
-"""Sparse convolution in one kernel, for CUDA: gathers, multiplies and sums without writing anything in between.
+"""Sparse convolution for CUDA in one kernel, which gathers, multiplies and sums without intermediate results in memory.
 
 The plain path (convolution.py) writes every gathered row and every product to memory and reads them again. Here a
-tile of the output is summed up in registers over all offsets ("implicit GEMM"). Products of float16 and bfloat16 are
+tile of the output is summed in registers over all offsets ("implicit GEMM"). Products of float16 and bfloat16 are
 summed in float32; float32 is multiplied exactly unless ``torch.backends.cuda.matmul`` allows TF32. Results are the
 same in every run: no atomics, and tile sizes that depend on shapes only.
 
-The first start of a network compiles its launches, 80 of them and about a minute for the U-Net at full width; Triton
-keeps them on disk. The number of voxels makes no difference to what is compiled, but for two heights of tiles.
+The first run of a network compiles its launches (for the U-Net at full width 80, about a minute); Triton caches them
+on disk. What is compiled does not depend on the number of voxels, except for two heights of tiles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
 from iscc_lidar.trainer.engine.native import tile_sizes
 from iscc_lidar.trainer.engine.native.kernel_map import KernelMap, MapCache
-from iscc_lidar.trainer.engine.native.neighbour_table import mirrored, parts_of, splits_of
+from iscc_lidar.trainer.engine.native.neighbour_table import mirrored, splits_of, tables_of
 
 # N_in, N_out rows; C_in, C_out channels; K offsets; S splits
 
@@ -34,15 +34,15 @@ Convolution = Callable[[Tensor, Tensor, KernelMap], Tensor]
 
 _SWITCH = "ISCC_FUSED"
 _TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-_OLDEST = (8, 0)
+_MIN_CAPABILITY = (8, 0)
 _enabled = True
 
 
 def takes(x: Tensor, plain: Convolution) -> bool:
-    """Whether ``convolve`` is for these features: on CUDA, float16, bfloat16 or float32, and it works there.
+    """Return whether ``convolve`` supports these features: on CUDA, float16, bfloat16 or float32, and it works there.
 
-    The first call of each device and type tries a small problem against the plain path; where Triton is missing,
-    fails to compile or gives another result, a warning says so once. ISCC_FUSED=0 in the environment switches it off.
+    The first call for each device and dtype compares a small problem with the plain path; if Triton is missing, fails
+    to compile or gives another result, a warning says so once. ISCC_FUSED=0 in the environment switches it off.
     """
     if not (x.is_cuda and _enabled and x.dtype in _TOLERANCE and os.environ.get(_SWITCH) != "0"):
         return False
@@ -51,7 +51,7 @@ def takes(x: Tensor, plain: Convolution) -> bool:
 
 @contextmanager
 def switched_off() -> Iterator[None]:
-    """Use the plain path within the block, for comparison."""
+    """Switch the fused kernels off within the block, for comparison."""
     global _enabled
     before, _enabled = _enabled, False
     try:
@@ -61,9 +61,9 @@ def switched_off() -> Iterator[None]:
 
 
 def convolve(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Convolve features [N_in, C_in] with a kernel [K, C_in, C_out] of the same type: [N_out, C_out].
+    """Convolve features [N_in, C_in] with a kernel [K, C_in, C_out] of the same dtype: [N_out, C_out].
 
-    Differentiable once, in x and kernel; keeps only these two. Runs on CUDA, and in Triton's interpreter.
+    Differentiable once, in x and kernel; the backward pass keeps only these. Runs on CUDA and in Triton's interpreter.
     """
     out: Tensor = _FusedConvolution.apply(x, kernel, kernel_map)  # type: ignore[no-untyped-call]
     return out
@@ -82,27 +82,27 @@ class _FusedConvolution(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, kernel = ctx.saved_tensors
         grad_out = grad_out.contiguous()
-        for_x, for_kernel, _ = ctx.needs_input_grad
-        grad_x = _gather_multiply(grad_out, kernel, ctx.kernel_map, gradient=True) if for_x else None
-        grad_kernel = _kernel_gradient(x, grad_out, ctx.kernel_map) if for_kernel else None
+        needs_x, needs_kernel, _ = ctx.needs_input_grad
+        grad_x = _gather_multiply(grad_out, kernel, ctx.kernel_map, gradient=True) if needs_x else None
+        grad_kernel = _kernel_gradient(x, grad_out, ctx.kernel_map) if needs_kernel else None
         return grad_x, grad_kernel, None
 
 
 def _gather_multiply(x: Tensor, kernel: Tensor, kernel_map: KernelMap, *, gradient: bool) -> Tensor:
-    """The output, or from the output's gradient as x that of the input."""
+    """Compute the output or, with the output's gradient as x, the input's gradient."""
     n_offsets, c_in, c_out = kernel.shape[0], x.shape[1], kernel.shape[1 if gradient else 2]
     n_out = kernel_map.n_in if gradient else kernel_map.n_out
     sizes = tile_sizes.gather_sizes(n_out, c_in, c_out, x.dtype, _tf32())
-    parts = parts_of(kernel_map, tile_sizes.n_parts(n_offsets, c_in, c_out), gradient=gradient)
+    tables = tables_of(kernel_map, tile_sizes.n_tables(n_offsets, c_in, c_out), gradient=gradient)
     out = x.new_empty(n_out, c_out)
-    sums = out if len(parts) == 1 else x.new_empty(n_out, c_out, dtype=torch.float32)
+    sums = out if len(tables) == 1 else x.new_empty(n_out, c_out, dtype=torch.float32)
     with _device_of(x):
-        for i, part in enumerate(parts):
-            tiles = part.tiles(sizes.rows)
+        for i, table in enumerate(tables):
+            tiles = table.tiles(sizes.rows)
             _kernels().gather_multiply[len(tiles.needed) * -(-c_out // sizes.cols),](
-                *(x, kernel, part.rows, tiles.needed, tiles.offsets, tiles.sources, sums),
-                *(out if i == len(parts) - 1 else sums, n_out),
-                J=part.sources.shape[0],
+                *(x, kernel, table.rows, tiles.needed, tiles.offsets, tiles.sources, sums),
+                *(out if i == len(tables) - 1 else sums, n_out),
+                J=table.sources.shape[0],
                 C_IN=c_in,
                 C_OUT=c_out,
                 LAST_OFFSET=n_offsets - 1 if gradient and mirrored(kernel_map) else -1,
@@ -144,7 +144,7 @@ def _launch(x: Tensor, sizes: tile_sizes.TileSizes) -> dict[str, Any]:
         "PRECISION": "tf32" if x.dtype is not torch.float32 or _tf32() else "ieee",
         "num_warps": sizes.warps,
         "num_stages": sizes.stages,
-        "enable_fp_fusion": True,  # Triton's default is about to change, and float32 products live by it
+        "enable_fp_fusion": True,  # float32 products depend on it, and Triton's default is about to change
     }
 
 
@@ -175,26 +175,26 @@ def _works(device: torch.device, dtype: torch.dtype, plain: Convolution) -> bool
         if error <= tolerance:
             return True
         reason = f"its results differ by {error:.2g} of the largest value, {tolerance:.2g} is allowed"
-    except Exception as failure:  # whatever a compiler or driver raises
+    except Exception as failure:  # a compiler or driver can raise anything
         reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}"
     warnings.warn(
         f"the fused sparse convolution is not used for {dtype} on {device} ({reason}); "
-        "the plain one takes its place: same results, slower",
+        "the plain one replaces it: same results, slower",
         stacklevel=2,
     )
     return False
 
 
 def largest_error(device: torch.device, dtype: torch.dtype, plain: Convolution, n_voxels: int = 40_000) -> float:
-    """Try the three kinds of layer, with their gradients, against ``plain`` in float64 on made-up voxels.
+    """Compare the three types of layer and their gradients with ``plain`` in float64 on random voxels.
 
     Returns:
-        The largest difference, in units of the largest value of the tensor compared.
+        The largest difference, relative to the largest value of the compared tensor.
 
     Raises:
-        RuntimeError: the GPU is too old for the kernels; or whatever Triton raises.
+        RuntimeError: the GPU is too old for the kernels; Triton can raise other errors.
     """
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < _OLDEST:
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < _MIN_CAPABILITY:
         raise RuntimeError("Triton uses tensor cores from compute capability 8.0 (Ampere) on")
     random = torch.Generator().manual_seed(0)
     cells = torch.randint(0, max(2, round((4 * n_voxels) ** (1 / 3))), (n_voxels, 3), generator=random)
@@ -202,14 +202,12 @@ def largest_error(device: torch.device, dtype: torch.dtype, plain: Convolution, 
     maps = MapCache(sorted_coordinates(bxyz))
     down = maps.downsampling(0)
     errors = []
-    # Channels that meet the widest tiles and masked ends of tiles, in both directions.
+    # Channels that use the widest tiles and partly masked tiles, in both directions.
     for kernel_map, c_in, c_out in ((maps.submanifold(0), 20, 130), (down, 64, 96), (down.transposed(), 96, 64)):
         shapes = (kernel_map.n_in, c_in), (kernel_map.n_offsets, c_in, c_out), (kernel_map.n_out, c_out)
         tensors = [torch.randn(shape, generator=random).to(device, dtype) for shape in shapes]
-        ours, exact = (
-            _results(convolve, tensors, kernel_map),
-            _results(plain, [t.double() for t in tensors], kernel_map),
-        )
+        ours = _results(convolve, tensors, kernel_map)
+        exact = _results(plain, [t.double() for t in tensors], kernel_map)
         errors += [float((a.double() - b).abs().max() / b.abs().max()) for a, b in zip(ours, exact, strict=True)]
     return max(errors)
 

@@ -1,7 +1,7 @@
-"""Sparse convolution in float32 on a CPU by the C kernels, with a gradient that keeps only x and w.
+"""Sparse convolution in float32 on a CPU by the C kernels; the backward pass keeps only x and the kernel.
 
-Neither gathered rows nor products are ever written: each tile of pairs is read, multiplied and summed
-in registers. The result does not depend on the number of threads, not even in the last bit.
+Neither gathered rows nor products are written to memory: each tile of pairs is read, multiplied and summed in
+registers. The result does not depend on the number of threads, not even in the last bit.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, KernelMap, Pairs
 
 
 def takes(x: Tensor, kernel: Tensor) -> bool:
-    """Whether the C kernels are there and made for these operands."""
+    """Return whether the C kernels are available and support these operands."""
     operands = (x, kernel)
     return all(t.device.type == "cpu" and t.dtype is torch.float32 for t in operands) and cpu_library.available()
 
 
 def convolve(x: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Convolve as sparse_convolution does, x [N_in, C_in], kernel [K, C_in, C_out] that ``takes`` accepts."""
+    """Convolve x [N_in, C_in] with kernel [K, C_in, C_out], which ``takes`` accepts, like sparse_convolution."""
     expected = (kernel_map.n_in, kernel.shape[1]), (kernel_map.n_offsets, *kernel.shape[1:])
     if (tuple(x.shape), tuple(kernel.shape)) != expected:
-        raise ValueError(f"x {list(x.shape)} and kernel {list(kernel.shape)} do not fit {kernel_map}")
+        fits = f"a map of {kernel_map.n_in} input rows and {kernel_map.n_offsets} offsets"
+        raise ValueError(f"x {list(x.shape)} and kernel {list(kernel.shape)} do not fit {fits}")
     out: Tensor = _Convolution.apply(x, kernel, kernel_map)  # type: ignore[no-untyped-call]
     return out
 
@@ -39,7 +40,7 @@ class _Convolution(torch.autograd.Function):
         x = x.contiguous()
         ctx.save_for_backward(x, kernel)
         ctx.kernel_map = kernel_map
-        return _summed(x, kernel, kernel_map.to_outputs, kernel_map)
+        return _convolve(x, kernel, kernel_map.to_outputs, kernel_map)
 
     @staticmethod
     @once_differentiable
@@ -49,14 +50,14 @@ class _Convolution(torch.autograd.Function):
         grad_out = grad_out.contiguous()
         grad_x = grad_kernel = None
         if ctx.needs_input_grad[0]:
-            grad_x = _summed(grad_out, kernel.transpose(1, 2), kernel_map.to_inputs, kernel_map)
+            grad_x = _convolve(grad_out, kernel.transpose(1, 2), kernel_map.to_inputs, kernel_map)
         if ctx.needs_input_grad[1]:
             grad_kernel = cpu_library.outer_products(x, grad_out, kernel_map.to_outputs.blocks, _identity(kernel_map))
         return grad_x, grad_kernel, None
 
 
-def _summed(x: Tensor, kernel: Tensor, pairs: Pairs, kernel_map: KernelMap) -> Tensor:
-    return cpu_library.convolved(x, kernel, pairs.blocks, pairs.n_out, _identity(kernel_map))
+def _convolve(x: Tensor, kernel: Tensor, pairs: Pairs, kernel_map: KernelMap) -> Tensor:
+    return cpu_library.convolve(x, kernel, pairs.blocks, pairs.n_out, _identity(kernel_map))
 
 
 def _identity(kernel_map: KernelMap) -> int:

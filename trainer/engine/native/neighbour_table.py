@@ -1,10 +1,10 @@
-"""Tables that the fused convolution reads: what each output row gathers, in an order that suits tiles.
+"""Tables for the fused convolution: the rows that each output row gathers, in an order that suits tiles.
 
-A tile of output rows is multiplied by a weight as soon as one of its rows has that neighbour. A voxel of a street
-has 3 to 9 of its 27, others than the next voxel: with rows in spatial order a tile needs nearly all 27, and
-computes 4 to 6 times the products that exist. Rows are therefore put beside rows that have the same neighbours
-("sorted implicit GEMM": Tang et al., TorchSparse++, MICRO 2023; spconv 2), separately for each of a few parts of
-the offsets, whose sums are added up. No part of this file needs Triton.
+A tile of output rows is multiplied by a weight if any of its rows has that neighbour. A voxel of a street scene has 3
+to 9 of its 27 neighbours, and not the same as the next voxel: with rows in spatial order a tile needs nearly all 27,
+and computes 4 to 6 times the products that exist. Rows with the same neighbours are therefore put next to each other
+("sorted implicit GEMM": Tang et al., TorchSparse++, MICRO 2023; spconv 2), separately for each of a few ranges of
+offsets, whose sums are added up. Triton is not needed here.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from torch.nn.functional import pad
 
 from iscc_lidar.trainer.engine.native.kernel_map import CENTRE, KernelMap, Pairs
 
-# N_in, N_out rows; K offsets, J of them in a part; P = N_out rounded up to LARGEST_TILE; M pairs; S splits
+# N_in, N_out rows; K offsets, J of them in a range; P = N_out rounded up to LARGEST_TILE; M pairs; S splits
 
-Made = TypeVar("Made")
+T = TypeVar("T")
 
 LARGEST_TILE = 128
-"""Tables are padded to this many rows; tiles are 64 or 128 rows."""
+"""Tables are padded to a multiple of this many rows; tiles have 64 or 128 rows."""
 
 _SHORTEST_SPLIT = 256
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """A part cut into tiles of T successive positions.
+    """A sorted table cut into tiles of R successive positions.
 
     Attributes:
-        needed: int32 [tiles], under how many offsets a tile's rows have neighbours.
+        needed: int32 [tiles], number of offsets under which any of a tile's rows has a neighbour.
         offsets: int32 [tiles, J], those offsets first, in order.
-        sources: int32 [tiles, J, T], the neighbours under each of them, -1 for none.
+        sources: int32 [tiles, J, R], the neighbours under each offset, -1 for none.
     """
 
     needed: Tensor
@@ -46,13 +46,13 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Neighbours under a range of offsets, output rows in an order of their own.
+class SortedTable:
+    """Neighbours under a range of offsets, with the output rows sorted by similarity.
 
     Attributes:
-        first_offset: the part holds offsets first_offset to first_offset + J - 1.
+        first_offset: the range is first_offset to first_offset + J - 1.
         rows: int32 [P], the output row at each position; N_out and above is padding.
-        sources: int32 [J, P], input row that the output row at a position meets, -1 for none.
+        sources: int32 [J, P], the neighbour (input row) of the output row at each position, -1 for none.
     """
 
     first_offset: int
@@ -61,7 +61,7 @@ class Part:
     _tiles: dict[int, Tiles] = field(default_factory=dict, repr=False, compare=False)
 
     def tiles(self, tile_rows: int) -> Tiles:
-        """Cut into tiles of tile_rows, a divisor of LARGEST_TILE; made when first asked for."""
+        """Cut the table into tiles of tile_rows, a divisor of LARGEST_TILE, on first use."""
         if tile_rows not in self._tiles:
             sources = self.sources.view(len(self.sources), -1, tile_rows).transpose(0, 1)
             is_needed = (sources >= 0).any(2)
@@ -80,8 +80,8 @@ class PairSplits:
 
     Attributes:
         sources, targets: int32 [M], input and output row, by offset.
-        start, stop: int32 [S], the pairs of a split.
-        first: int32 [K + 1], where each offset's splits begin.
+        start, stop: int32 [S], the pairs of each split.
+        first: int32 [K + 1], each offset's first split.
     """
 
     sources: Tensor
@@ -91,33 +91,30 @@ class PairSplits:
     first: Tensor
 
 
-def parts_of(kernel_map: KernelMap, n_parts: int, *, gradient: bool) -> tuple[Part, ...]:
-    """The parts of the forward pass or of the gradient of x, made when first asked for and kept by the map.
+def tables_of(kernel_map: KernelMap, n_tables: int, *, gradient: bool) -> tuple[SortedTable, ...]:
+    """Return the map's tables for the forward pass or the gradient of x, made on first use.
 
-    Where ``mirrored``, the gradient shares the forward pass's.
+    If ``mirrored``, the gradient shares those of the forward pass.
     """
     pairs = kernel_map.to_inputs if gradient and not mirrored(kernel_map) else kernel_map.to_outputs
-
-    def make() -> tuple[Part, ...]:
-        return sorted_parts(neighbour_table(pairs, kernel_map.has_identity), n_parts)
-
     # A transposed map has the same pairs, swapped, and the same tables.
-    return _kept(kernel_map, ("parts", id(pairs), n_parts), make)
+    key = ("tables", id(pairs), n_tables)
+    return _derive(kernel_map, key, lambda: sort_rows(neighbour_table(pairs, kernel_map.has_identity), n_tables))
 
 
 def splits_of(kernel_map: KernelMap, n_splits: int) -> PairSplits:
-    """The pairs in about n_splits pieces, see pair_splits; made when first asked for and kept by the map."""
+    """Return the map's pairs in about n_splits pieces, see split_pairs, made on first use."""
     key = ("splits", id(kernel_map.to_outputs), n_splits)
-    return _kept(kernel_map, key, lambda: pair_splits(kernel_map, n_splits))
+    return _derive(kernel_map, key, lambda: split_pairs(kernel_map, n_splits))
 
 
 def mirrored(kernel_map: KernelMap) -> bool:
-    """Whether row j meets row i under offset K - 1 - k wherever i meets j under k, as in a submanifold layer."""
+    """Return whether each pair (i, j) under offset k has a mirror (j, i) under K - 1 - k, as in a submanifold layer."""
     return kernel_map.has_identity
 
 
 def neighbour_table(pairs: Pairs, has_identity: bool) -> Tensor:
-    """int32 [K, N_out], the input row that each output row meets under each offset, -1 for none."""
+    """Return the neighbour (input row) of each output row under each offset, int32 [K, N_out], -1 for none."""
     device = pairs.sources.device
     table = torch.full((pairs.n_offsets, pairs.n_out), -1, dtype=torch.int32, device=device)
     table[pairs.offsets.long(), pairs.targets.long()] = pairs.sources.int()
@@ -126,29 +123,30 @@ def neighbour_table(pairs: Pairs, has_identity: bool) -> Tensor:
     return table
 
 
-def sorted_parts(table: Tensor, n_parts: int) -> tuple[Part, ...]:
-    """Cut a table [K, N_out] into n_parts ranges of offsets and sort the rows of each."""
+def sort_rows(table: Tensor, n_tables: int) -> tuple[SortedTable, ...]:
+    """Cut a table [K, N_out] into n_tables ranges of offsets and sort the rows of each."""
     n_out = table.shape[1]
     padding = -n_out % LARGEST_TILE
-    parts = []
-    for first, stop in pairwise(round(i * len(table) / n_parts) for i in range(n_parts + 1)):
-        mine = table[first:stop]
-        order = torch.argsort(similarity_key(mine >= 0), stable=True)
-        rows = torch.arange(n_out, n_out + padding, dtype=torch.int32, device=table.device)
-        parts.append(Part(first, torch.cat([order.int(), rows]), pad(mine[:, order], (0, padding), value=-1)))
-    return tuple(parts)
+    rows = torch.arange(n_out, n_out + padding, dtype=torch.int32, device=table.device)
+    found = []
+    for first, stop in pairwise(round(i * len(table) / n_tables) for i in range(n_tables + 1)):
+        sources = table[first:stop]
+        order = torch.argsort(similarity_key(sources >= 0), stable=True)
+        sources = pad(sources[:, order], (0, padding), value=-1)
+        found.append(SortedTable(first, torch.cat([order.int(), rows]), sources))
+    return tuple(found)
 
 
 def similarity_key(present: Tensor) -> Tensor:
-    """A number per row, close for rows that have similar neighbours.
+    """Return a sort key that is close for rows with similar neighbours.
 
     Args:
         present: bool [J, N], J <= 31.
 
     Returns:
-        int32 [N]: the place of the row's bits in the Gray code, in which successive words differ in one bit. The
-        rarest offset is the highest bit, so that few tiles need it. On real sweeps that saves a tenth of the
-        products against sorting by the plain bits.
+        int32 [N]: the position of the row's bits in the Gray code, in which successive words differ in one bit. The
+        rarest offset is the highest bit, so that few tiles need it. On real sweeps this saves a tenth of the products
+        compared with sorting by the plain bits.
     """
     bit = torch.argsort(torch.argsort(present.sum(1), descending=True, stable=True))
     key = (present.int() << bit.int()[:, None]).sum(0, dtype=torch.int32)
@@ -157,12 +155,10 @@ def similarity_key(present: Tensor) -> Tensor:
     return key
 
 
-def pair_splits(kernel_map: KernelMap, n_splits: int) -> PairSplits:
-    """List the pairs by offset and cut each offset's into pieces, as equal as a common length allows.
+def split_pairs(kernel_map: KernelMap, n_splits: int) -> PairSplits:
+    """List the pairs by offset and cut each offset's list into pieces of a common length.
 
-    Args:
-        kernel_map: the layer's map.
-        n_splits: how many there should be at most, but for one more of each offset; few pairs make fewer.
+    There are at most n_splits + K pieces, and fewer if there are few pairs.
     """
     pairs = kernel_map.to_outputs
     device = pairs.sources.device
@@ -171,20 +167,19 @@ def pair_splits(kernel_map: KernelMap, n_splits: int) -> PairSplits:
     sources, targets = pairs.sources[order].int(), pairs.targets[order].int()
     begins = list(accumulate(counts, initial=0))[:-1]
     if kernel_map.has_identity:
-        itself = torch.arange(kernel_map.n_out, dtype=torch.int32, device=device)
+        rows = torch.arange(kernel_map.n_out, dtype=torch.int32, device=device)
         begins[CENTRE], counts[CENTRE] = len(sources), kernel_map.n_out
-        sources, targets = torch.cat([sources, itself]), torch.cat([targets, itself])
+        sources, targets = torch.cat([sources, rows]), torch.cat([targets, rows])
     length = max(_SHORTEST_SPLIT, -(-sum(counts) // n_splits))
-    start, stop, first = split_plan(begins, counts, length)
-    lists = (torch.tensor(numbers, dtype=torch.int32, device=device) for numbers in (start, stop, first))
-    return PairSplits(sources, targets, *lists)
+    cuts = (torch.tensor(numbers, dtype=torch.int32, device=device) for numbers in cut_ranges(begins, counts, length))
+    return PairSplits(sources, targets, *cuts)
 
 
-def split_plan(begins: list[int], counts: list[int], length: int) -> tuple[list[int], list[int], list[int]]:
+def cut_ranges(begins: list[int], counts: list[int], length: int) -> tuple[list[int], list[int], list[int]]:
     """Cut ranges of pairs into pieces of at most ``length``.
 
     Returns:
-        start and stop of every piece, and for each range, and after the last, the index of its first piece.
+        Start and stop of every piece, and the index of the first piece of each range, with the total at the end.
     """
     start: list[int] = []
     stop: list[int] = []
@@ -197,8 +192,8 @@ def split_plan(begins: list[int], counts: list[int], length: int) -> tuple[list[
     return start, stop, first
 
 
-def _kept(kernel_map: KernelMap, key: tuple[str, int, int], make: Callable[[], Made]) -> Made:
+def _derive(kernel_map: KernelMap, key: tuple[str, int, int], make: Callable[[], T]) -> T:
     if key not in kernel_map.derived:
         kernel_map.derived[key] = make()
-    found: Made = kernel_map.derived[key]
+    found: T = kernel_map.derived[key]
     return found

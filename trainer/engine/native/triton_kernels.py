@@ -1,7 +1,7 @@
-"""The fused convolution's kernels in Triton, and the sizes of their tiles. Imported only where Triton is there.
+"""The fused convolution's kernels in Triton. Imported only if Triton is installed.
 
-Three kernels: gather, multiply and sum for the output (or the gradient of x); products of pairs for the gradient
-of the kernel; their sum. Each adds in an order that does not depend on timing, in float32.
+Three kernels: gather, multiply and sum for the output (or the gradient of x); products of pairs for the gradient of
+the kernel; their sum. Each adds in float32, in an order that does not depend on timing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import triton
 import triton.language as tl
 
-# Annotated as a string, constexpr is recognised by its name. Names in capitals are known at compile time.
+# With string annotations Triton recognises constexpr by its name. Names in capitals are known at compile time.
 
 
 def _gather_multiply(
@@ -35,15 +35,14 @@ def _gather_multiply(
     DEPTH: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> None:
-    """out[rows] = base[rows] + sum over a part's offsets of x[source] @ weight[offset]; one tile of it.
+    """Compute one tile of out[rows] = base[rows] + sum over a table's offsets of x[source] @ weight[offset].
 
-    weight is [K, C_IN, C_OUT], or with GRADIENT [K, C_OUT, C_IN], taken transposed. LAST_OFFSET is -1, or K - 1
-    where the opposite offset's weight is meant. base (float32) is read only with ADD; it
-    may be out itself.
+    weight is [K, C_IN, C_OUT], or with GRADIENT [K, C_OUT, C_IN], used transposed. LAST_OFFSET is K - 1 to use the
+    opposite offset's weight, otherwise -1. base (float32) is read only with ADD; it may be out itself.
     """
     col_tiles: tl.constexpr = (C_OUT + COLS - 1) // COLS
     depth_blocks: tl.constexpr = (C_IN + DEPTH - 1) // DEPTH
-    # Programs of the same rows follow each other, so that what they gather is still in the L2 cache.
+    # Programs with the same rows follow each other, so that their gathered rows are still in the L2 cache.
     tile = tl.program_id(0) // col_tiles
     col = (tl.program_id(0) % col_tiles) * COLS + tl.arange(0, COLS)
     if ADD:
@@ -76,7 +75,7 @@ def _gather_multiply(
             other=0.0,
         )
         total = tl.dot(left, right, total, input_precision=PRECISION)
-    # Read again, because the addresses of a whole tile held through the loop would take half of the registers.
+    # Read again: keeping the addresses of a tile through the loop would take half of the registers.
     row = tl.load(rows + tile * ROWS + tl.arange(0, ROWS))
     where_out = row.to(tl.int64)[:, None] * C_OUT + col[None, :]
     is_out = (row < n_out)[:, None] & (col < C_OUT)[None, :]
@@ -98,7 +97,7 @@ def _multiply_pairs(
     PAIRS: tl.constexpr,
     PRECISION: tl.constexpr,
 ) -> None:
-    """partial[split] = x[sources]^T @ grad[targets] over the pairs of a split; one tile of it."""
+    """Compute one tile of partial[split] = x[sources]^T @ grad[targets] over the pairs of a split."""
     out_tiles: tl.constexpr = (C_OUT + OUT - 1) // OUT
     split = tl.program_id(0)
     c_in = (tl.program_id(1) // out_tiles) * IN + tl.arange(0, IN)
@@ -124,7 +123,7 @@ def _multiply_pairs(
 
 
 def _add_splits(partial: tl.tensor, first: tl.tensor, out: tl.tensor, SIZE: tl.constexpr, BLOCK: tl.constexpr) -> None:
-    """out[offset] = sum of the offset's splits, first to last; one block of SIZE = C_in C_out numbers."""
+    """Sum the offset's splits, first to last, into out[offset]; one block of its SIZE = C_in C_out numbers."""
     offset = tl.program_id(0)
     where = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     total = tl.full((BLOCK,), 0.0, tl.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,11 +15,10 @@ from torch.utils.data import Dataset
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.data.augment import augment
+from iscc_lidar.trainer.data.augment import augment, rotate_groups
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.rotate_groups import rotate_groups
-from iscc_lidar.trainer.data.sweep_cache import SweepCache, sweep_reader
+from iscc_lidar.trainer.data.sweep_cache import SweepCache
 from iscc_lidar.trainer.data.voxelize import Voxels, considered, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
@@ -67,7 +67,7 @@ class LabelledDataset(Dataset[LabelledSample]):
         self.places = tuple(places)
         self.config = config
         self.classes = len(cache.manifest.class_names)
-        self._sweep = SweepCache(sweep_reader(cache, NOT_READ), config.train.keep_sweeps)
+        self._sweep = SweepCache(functools.partial(cache.sweep, without=NOT_READ), config.train.keep_sweeps)
 
     def __len__(self) -> int:
         return len(self.places)

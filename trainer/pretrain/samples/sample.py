@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment
+from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment, rotate_groups
 from iscc_lidar.trainer.data.pairs import Partner
-from iscc_lidar.trainer.data.rotate_groups import rotate_groups
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, considered, group_members, voxelize
 from iscc_lidar.trainer.pretrain.samples.masking import NO_MASKING, MaskingConfig, draw_masked_balls
 from iscc_lidar.trainer.pretrain.samples.occupancy_queries import (

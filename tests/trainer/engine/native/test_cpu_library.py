@@ -77,4 +77,4 @@ def test_memory_that_cannot_be_had_is_an_error_of_python() -> None:
     blocks = cpu_library.Blocks(empty, empty, starts, starts[1:], mirrored=False)
     kernel = torch.zeros(1, 1, 1).expand(2**20, 2**16, 2**16)
     with pytest.raises(MemoryError):
-        cpu_library.convolved(torch.zeros(1, 2**16), kernel, blocks, 1, -1)
+        cpu_library.convolve(torch.zeros(1, 2**16), kernel, blocks, 1, -1)

@@ -109,9 +109,9 @@ def test_output_and_gradients_equal_the_plain_path(kind: str, c_in: int, c_out: 
 
 @needs_triton
 @pytest.mark.usefixtures("kernels")
-def test_two_parts_of_offsets_and_several_tiles_of_channels_and_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_ranges_of_offsets_and_several_tiles_of_channels_and_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("iscc_lidar.trainer.engine.native.neighbour_table._SHORTEST_SPLIT", 40)
-    assert tile_sizes.n_parts(27, 66, 130) == 2
+    assert tile_sizes.n_tables(27, 66, 130) == 2
     check("submanifold", twin.random_voxels(1, size=(4, 4, 4)), 66, 130)
 
 
@@ -120,7 +120,7 @@ def test_two_parts_of_offsets_and_several_tiles_of_channels_and_splits(monkeypat
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_the_taller_tiles_of_large_batches(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tile_sizes, "_FEW_PROGRAMS", 0)
-    monkeypatch.setattr(tile_sizes, "n_parts", lambda *_: 3)
+    monkeypatch.setattr(tile_sizes, "n_tables", lambda *_: 3)
     check("submanifold", twin.random_voxels(5), 9, 20, dtype)
 
 

@@ -90,8 +90,8 @@ def test_launches_compile_without_spills_and_half_types_use_tensor_cores(
 ) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     launches = launches_of(monkeypatch, capability // 10, dtype, c_in, c_out)
-    n_parts = tile_sizes.n_parts(27, c_in, c_out)
-    assert [name for name, *_ in launches] == ["gather_multiply"] * 2 * n_parts + ["multiply_pairs", "add_splits"]
+    n_tables = tile_sizes.n_tables(27, c_in, c_out)
+    assert [name for name, *_ in launches] == ["gather_multiply"] * 2 * n_tables + ["multiply_pairs", "add_splits"]
     for name, args, kwargs in launches:
         found = compiled(name, args, kwargs, capability)
         assert stack_bytes(found.asm["cubin"], tmp_path) == 0

@@ -145,7 +145,7 @@ def test_only_the_gradients_asked_for_are_computed(monkeypatch: pytest.MonkeyPat
     x, kernel, g = operands(kernel_map, 4, 8)
     _, grad_x, grad_kernel = results(kernel_map, x, kernel, g)
     calls: list[str] = []
-    for name in ("convolved", "outer_products"):
+    for name in ("convolve", "outer_products"):
         real = getattr(cpu_library, name)
         monkeypatch.setattr(cpu_library, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))[1])
     kernel.requires_grad_()
@@ -154,14 +154,14 @@ def test_only_the_gradients_asked_for_are_computed(monkeypatch: pytest.MonkeyPat
     x.requires_grad_()
     (alone,) = torch.autograd.grad(sparse_convolution(x, kernel.detach(), kernel_map), (x,), g)
     assert torch.equal(alone, grad_x)
-    assert calls == ["convolved", "outer_products", "convolved", "convolved"]
+    assert calls == ["convolve", "outer_products", "convolve", "convolve"]
 
 
 def test_what_the_kernels_are_not_made_for_goes_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Tensor:
         raise AssertionError
 
-    monkeypatch.setattr(cpu_library, "convolved", refuse)
+    monkeypatch.setattr(cpu_library, "convolve", refuse)
     kernel_map = map_of("submanifold", twin.random_voxels(2))
     x, kernel, _ = operands(kernel_map, 4, 8)
     with pytest.raises(AssertionError):

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.usefixtures("with_and_without_c_kernels")
 def pairs_of(chunks: tuple[km.Chunk, ...]) -> list[tuple[int, int, int]]:
     found = []
     for chunk in chunks:
-        offsets = [offset for offset, count in chunk.parts for _ in range(count)]
+        offsets = [offset for offset, count in chunk.offset_counts for _ in range(count)]
         found += list(zip(offsets, chunk.sources.tolist(), chunk.targets.tolist(), strict=True))
     return found
 
 
 def check(kernel_map: km.KernelMap, expected: set[tuple[int, int, int]]) -> None:
-    forward, backward = pairs_of(kernel_map.forward), pairs_of(kernel_map.backward)
+    forward, backward = pairs_of(kernel_map.to_outputs.chunks), pairs_of(kernel_map.to_inputs.chunks)
     assert set(forward) == expected
     assert {(offset, s, t) for offset, t, s in backward} == expected
     assert len(forward) == len(backward) == len(expected)
@@ -64,7 +64,7 @@ def test_pairs_are_the_same_over_several_chunks(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cpu_library, "BLOCK", 16)
     bxyz = twin.random_voxels(0)
     maps = km.MapCache(sorted_coordinates(bxyz))
-    assert len(maps.submanifold(0).forward) > 3
+    assert len(maps.submanifold(0).to_outputs.chunks) > 3
     check(maps.submanifold(0), twin.submanifold_pairs(bxyz))
     check(maps.downsampling(0), twin.downsampling_pairs(bxyz))
 

@@ -28,13 +28,13 @@ def forward_table(kernel_map: km.KernelMap) -> Tensor:
     return nt.neighbour_table(kernel_map.to_outputs, kernel_map.has_identity)
 
 
-def slow_output(x: Tensor, kernel: Tensor, kernel_map: km.KernelMap, n_parts: int, gradient: bool) -> Tensor:
+def slow_output(x: Tensor, kernel: Tensor, kernel_map: km.KernelMap, n_tables: int, gradient: bool) -> Tensor:
     """What gather_multiply computes, tile by tile and row by row."""
     n_out = kernel_map.n_in if gradient else kernel_map.n_out
     weights = kernel.transpose(1, 2) if gradient else kernel
     flipped = gradient and nt.mirrored(kernel_map)
     out = x.new_zeros(n_out, weights.shape[2])
-    for part in nt.parts_of(kernel_map, n_parts, gradient=gradient):
+    for part in nt.tables_of(kernel_map, n_tables, gradient=gradient):
         tiles = part.tiles(64)
         for tile, needed in enumerate(tiles.needed.tolist()):
             for slot in range(needed):
@@ -61,10 +61,10 @@ def slow_kernel_gradient(x: Tensor, grad_out: Tensor, kernel_map: km.KernelMap, 
     return torch.stack(grads)
 
 
-@pytest.mark.parametrize("n_parts", [1, 2, 3])
+@pytest.mark.parametrize("n_tables", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["submanifold", "strided", "transposed"])
 def test_loops_over_the_tables_give_the_convolution_and_its_gradients(
-    kind: str, n_parts: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, n_tables: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nt, "_SHORTEST_SPLIT", 7)
     kernel_map = maps_of(twin.random_voxels(2))[kind]
@@ -74,14 +74,14 @@ def test_loops_over_the_tables_give_the_convolution_and_its_gradients(
     out = plain_convolution(x.requires_grad_(), kernel.requires_grad_(), kernel_map)
     grads = torch.autograd.grad(out, (x, kernel), weight)
     x, kernel = x.detach(), kernel.detach()
-    torch.testing.assert_close(slow_output(x, kernel, kernel_map, n_parts, False), out.detach())
-    torch.testing.assert_close(slow_output(weight, kernel, kernel_map, n_parts, True), grads[0])
+    torch.testing.assert_close(slow_output(x, kernel, kernel_map, n_tables, False), out.detach())
+    torch.testing.assert_close(slow_output(weight, kernel, kernel_map, n_tables, True), grads[0])
     torch.testing.assert_close(slow_kernel_gradient(x, weight, kernel_map, 100), grads[1])
 
 
 @settings(max_examples=60, deadline=None)
 @given(twin.voxel_sets(), st.integers(1, 3))
-def test_tables_hold_the_pairs_of_a_dictionary_in_any_order_of_rows(bxyz: Tensor, n_parts: int) -> None:
+def test_tables_hold_the_pairs_of_a_dictionary_in_any_order_of_rows(bxyz: Tensor, n_tables: int) -> None:
     maps = maps_of(bxyz)
     identity = {(km.CENTRE, i, i) for i in range(len(bxyz))}
     down = twin.downsampling_pairs(bxyz)
@@ -94,11 +94,11 @@ def test_tables_hold_the_pairs_of_a_dictionary_in_any_order_of_rows(bxyz: Tensor
         table = forward_table(kernel_map)
         found = {(k, int(table[k, i]), i) for k, i in torch.nonzero(table >= 0).tolist()}
         assert found == expected[kind]
-        if n_parts == 1 or kind == "submanifold":
-            check_parts(table, nt.sorted_parts(table, n_parts))
+        if n_tables == 1 or kind == "submanifold":
+            check_tables(table, nt.sort_rows(table, n_tables))
 
 
-def check_parts(table: Tensor, parts: tuple[nt.Part, ...]) -> None:
+def check_tables(table: Tensor, parts: tuple[nt.SortedTable, ...]) -> None:
     n_out = table.shape[1]
     assert [p.first_offset for p in parts] == sorted({p.first_offset for p in parts})
     assert sum(len(p.sources) for p in parts) == len(table)
@@ -133,7 +133,7 @@ def test_all_27_offsets_fit_a_key() -> None:
 @pytest.mark.parametrize("tile_rows", [64, 128])
 def test_tiles_list_the_offsets_that_their_rows_need(tile_rows: int) -> None:
     table = forward_table(maps_of(twin.random_voxels(1, size=(9, 8, 7), fill=0.1))["submanifold"])
-    for part in nt.sorted_parts(table, 2):
+    for part in nt.sort_rows(table, 2):
         tiles = part.tiles(tile_rows)
         assert part.tiles(tile_rows) is tiles
         assert len(tiles.needed) * tile_rows == len(part.rows)
@@ -149,13 +149,13 @@ def test_sorting_spares_products_on_streets() -> None:
     table = forward_table(maps_of(synthetic_voxels(1, 20_000))["submanifold"])
     pairs = int((table >= 0).sum())
 
-    def computed(sorted_tables: tuple[nt.Part, ...]) -> float:
+    def computed(sorted_tables: tuple[nt.SortedTable, ...]) -> float:
         return sum(int(p.tiles(128).needed.sum()) for p in sorted_tables) * 128 / pairs
 
-    unsorted = nt.Part(
+    unsorted = nt.SortedTable(
         0, torch.arange(len(table.t())), torch.nn.functional.pad(table, (0, -len(table.t()) % 128), value=-1)
     )
-    two, one, none = computed(nt.sorted_parts(table, 2)), computed(nt.sorted_parts(table, 1)), computed((unsorted,))
+    two, one, none = computed(nt.sort_rows(table, 2)), computed(nt.sort_rows(table, 1)), computed((unsorted,))
     assert two < 1.5
     assert two < one < 0.65 * none
 
@@ -163,7 +163,7 @@ def test_sorting_spares_products_on_streets() -> None:
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9), st.integers(1, 60))
 def test_splits_cover_every_range_once_and_in_order(counts: list[int], length: int) -> None:
     begins = [7 * i + sum(counts[:i]) for i in range(len(counts))]
-    start, stop, first = nt.split_plan(begins, counts, length)
+    start, stop, first = nt.cut_ranges(begins, counts, length)
     assert len(first) == len(counts) + 1
     assert first[-1] == len(start) == len(stop)
     for i, (begin, count) in enumerate(zip(begins, counts, strict=True)):
@@ -182,11 +182,11 @@ def test_the_pieces_are_about_as_many_as_asked_for() -> None:
 def test_tables_are_made_once_and_shared_with_the_transposed_map_and_a_mirrored_gradient() -> None:
     maps = maps_of(twin.random_voxels(0))
     sub, down, up = maps["submanifold"], maps["strided"], maps["transposed"]
-    assert nt.parts_of(sub, 2, gradient=False) is nt.parts_of(sub, 2, gradient=True)
-    assert nt.parts_of(sub, 2, gradient=False) is not nt.parts_of(sub, 1, gradient=False)
-    assert nt.parts_of(down, 1, gradient=False) is nt.parts_of(up, 1, gradient=True)
-    assert nt.parts_of(down, 1, gradient=True) is nt.parts_of(up, 1, gradient=False)
-    assert nt.parts_of(down, 1, gradient=True) is not nt.parts_of(up, 1, gradient=True)
+    assert nt.tables_of(sub, 2, gradient=False) is nt.tables_of(sub, 2, gradient=True)
+    assert nt.tables_of(sub, 2, gradient=False) is not nt.tables_of(sub, 1, gradient=False)
+    assert nt.tables_of(down, 1, gradient=False) is nt.tables_of(up, 1, gradient=True)
+    assert nt.tables_of(down, 1, gradient=True) is nt.tables_of(up, 1, gradient=False)
+    assert nt.tables_of(down, 1, gradient=True) is not nt.tables_of(up, 1, gradient=True)
     assert nt.splits_of(down, 9) is not nt.splits_of(up, 9)
 
 
