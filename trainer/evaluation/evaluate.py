@@ -23,7 +23,7 @@ from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place, listed_places, names_of
 from iscc_lidar.trainer.evaluation.frozen import calibrate, spread_sweeps, voxelize_sweep
 from iscc_lidar.trainer.evaluation.grouping import Clustering, cluster_by_kmeans, score_grouping
-from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups, geometry, pooled
+from iscc_lidar.trainer.evaluation.groups import GroupSet, gather_groups
 from iscc_lidar.trainer.evaluation.occupancy import occupancy_probe
 from iscc_lidar.trainer.evaluation.probes import (
     LinearProbe,
@@ -176,10 +176,10 @@ def _probe(encoder: nn.Module, evaluation: Evaluation) -> dict[str, Segmentation
 def _grouping(run: Run, students: dict[str, GroupEncoder], evaluation: Evaluation) -> dict[str, Any]:
     """Score clusters of groups: prototypes, where the run has such, and k-means with as many clusters."""
     config, trained, names = evaluation.config, evaluation.trained, evaluation.class_names
-    describe = {name: pooled(students[name].encoder) for name in reversed(students)} | {"geometry": geometry}
+    encoders = {name: students[name].encoder for name in reversed(students)}
     places = spread_sweeps(evaluation.train, config.grouping_sweeps, config.seed, labelled=True)
     train, val = (
-        gather_groups(_read_sweeps(cache, chosen, "groups"), trained, describe, len(names))
+        gather_groups(_read_sweeps(cache, chosen, "groups"), trained, encoders, len(names))
         for cache, chosen in ((evaluation.train, places), (evaluation.val, evaluation.scored))
     )
     clusterings, clusters = {}, config.clusters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -18,33 +18,10 @@ from iscc_lidar.trainer.evaluation.frozen import grouped_view
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.heads import average_pool
-from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
-# N points that the network sees, G groups of one sweep (of all sweeps in GroupSet), C classes of the manifest
+# N points that the network sees, G groups, C classes of the manifest
 
 _SMALLEST_M: Final = 0.05
-
-
-@dataclass(frozen=True)
-class SweepGroups:
-    """The groups of one sweep, as far as the network sees their points.
-
-    Attributes:
-        xyz: float32 [N, 3], metres, sensor frame; intensity: float32 [N].
-        slot: int64 [N], the group 0..G-1 of each point; -1 none.
-        count: G.
-        view: voxels and groups for the network.
-    """
-
-    xyz: NDArray[np.float32]
-    intensity: NDArray[np.float32]
-    slot: NDArray[np.int64]
-    count: int
-    view: GroupedView
-
-
-Describe = Callable[[SweepGroups], NDArray[np.float32]]
-"""Features [G, D] of a sweep's groups."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +29,7 @@ class GroupSet:
     """The groups of many sweeps.
 
     Attributes:
-        features: by name, float32 [G, D].
+        features: of each network by its name, and "geometry", float32 [G, D].
         classes: int64 [G, C], points of each group by true class.
         outside: int64 [C], points by true class that are in none of the groups.
     """
@@ -72,54 +49,46 @@ class GroupSet:
         return table
 
 
+@torch.no_grad()
 def gather_groups(
-    sweeps: Iterable[CachedSweep], config: PretrainConfig, describe: Mapping[str, Describe], classes: int
+    sweeps: Iterable[CachedSweep], config: PretrainConfig, encoders: Mapping[str, nn.Module], classes: int
 ) -> GroupSet:
-    """Describe all groups of sweeps, however small: those with a point that the network sees."""
-    features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in describe}
+    """Describe all groups of sweeps, however small, with a point that the network sees.
+
+    Features of a network are its voxel features averaged over a group's points, before any head.
+    """
+    features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*encoders, "geometry")}
     of_groups, outside = [], np.zeros(classes, np.int64)
     for sweep in sweeps:
-        truth = semantic(sweep)
-        keep = considered(sweep, config.data.max_range_m)
-        groups = _groups_of(sweep, keep, config.model.voxel_size)
+        truth, keep = semantic(sweep), considered(sweep, config.data.max_range_m)
+        xyz, intensity, label = sweep.xyz[keep], sweep.intensity[keep], sweep.label[keep]
+        ids = np.unique(label[label >= 0])
+        slot = np.where(label >= 0, np.searchsorted(ids, label), -1)
         inside = np.zeros(len(truth), bool)
-        inside[keep] = groups.slot >= 0
-        pair = groups.slot[groups.slot >= 0] * classes + truth[inside]
-        of_groups.append(np.bincount(pair, minlength=groups.count * classes).reshape(groups.count, classes))
+        inside[keep] = slot >= 0
+        pair = slot[slot >= 0] * classes + truth[inside]
+        of_groups.append(np.bincount(pair, minlength=len(ids) * classes).reshape(len(ids), classes))
         outside += np.bincount(truth[~inside], minlength=classes)
-        for name, of_sweep in describe.items():
-            features[name].append(of_sweep(groups))
+        view = grouped_view(voxelize(xyz, intensity, config.model.voxel_size), label, ids)
+        for name, encoder in encoders.items():
+            features[name].append(average_pool(encoder(view.coords, view.feats), view, len(ids)).numpy())
+        features["geometry"].append(geometry(xyz, intensity, slot, len(ids)))
     joined = {name: np.concatenate(parts) for name, parts in features.items()}
     return GroupSet(joined, np.concatenate(of_groups), outside)
 
 
-def pooled(encoder: nn.Module) -> Describe:
-    """Return the function that averages a network's voxel features over each group's points, before any head."""
+def geometry(
+    xyz: NDArray[np.float32], intensity: NDArray[np.float32], slot: NDArray[np.int64], count: int
+) -> NDArray[np.float32]:
+    """Measure ``count`` groups of points [N] in the sensor frame, the columns of ``GEOMETRY``: float32 [G, 13].
 
-    @torch.no_grad()
-    def describe(groups: SweepGroups) -> NDArray[np.float32]:
-        h = encoder(groups.view.coords, groups.view.feats)
-        features: NDArray[np.float32] = average_pool(h, groups.view, groups.count).numpy()
-        return features
-
-    return describe
-
-
-def geometry(groups: SweepGroups) -> NDArray[np.float32]:
-    """Measure each group: the columns of ``GEOMETRY``, float32 [G, 13]."""
-    order = np.argsort(groups.slot, kind="stable")
-    starts = np.searchsorted(groups.slot[order], np.arange(groups.count + 1))
+    ``slot`` is the group 0..G-1 of each point, -1 for none.
+    """
+    order = np.argsort(slot, kind="stable")
+    starts = np.searchsorted(slot[order], np.arange(count + 1))
     members = (order[first:stop] for first, stop in pairwise(starts))
-    rows = [[*_measure(groups.xyz[own], groups.intensity[own]).values()] for own in members]
+    rows = [[*_measure(xyz[own], intensity[own]).values()] for own in members]
     return np.array(rows, np.float32).reshape(-1, len(GEOMETRY))
-
-
-def _groups_of(sweep: CachedSweep, keep: NDArray[np.bool_], voxel_size: float) -> SweepGroups:
-    xyz, intensity, label = sweep.xyz[keep], sweep.intensity[keep], sweep.label[keep]
-    ids = np.unique(label[label >= 0])
-    slot = np.where(label >= 0, np.searchsorted(ids, label), -1)
-    view = grouped_view(voxelize(xyz, intensity, voxel_size), label, ids)
-    return SweepGroups(xyz, intensity, slot, len(ids), view)
 
 
 def _measure(xyz: NDArray[np.float32], intensity: NDArray[np.float32]) -> dict[str, float]:

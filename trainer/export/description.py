@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,24 @@ ARCHITECTURE: Final = (
 )
 
 
-def describe(run: TrainedRun, target: str, layout: str, scaling: str) -> str:
+@dataclass(frozen=True)
+class Export:
+    """A run's weights for one code base.
+
+    Attributes:
+        layout: how tensors are laid out.
+        scaling: where the scale of the input features is applied.
+        files: by name.
+        how_to_load: Markdown that explains how to use them.
+    """
+
+    layout: str
+    scaling: str
+    files: dict[str, bytes]
+    how_to_load: str
+
+
+def describe(run: TrainedRun, target: str, export: Export) -> str:
     """Return the content of config.json."""
     content = {
         "format": FORMAT,
@@ -34,9 +52,9 @@ def describe(run: TrainedRun, target: str, layout: str, scaling: str) -> str:
         "target": target,
         "model": to_dict(run.config.model),
         "architecture": ARCHITECTURE,
-        "weights_layout": layout,
+        "weights_layout": export.layout,
         "batch_norm": {"eps": 1e-5, "momentum": 0.1},
-        "input": input_of(run) | {"scaling": scaling},
+        "input": input_of(run) | {"scaling": export.scaling},
         "trained": {"steps": run.step, "of": run.run.steps, "seed": run.config.train.seed},
     }
     return json.dumps(content, indent=1) + "\n"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
 from iscc_lidar.trainer.export.spconv_network import template, to_spconv, torch_bytes
 from iscc_lidar.trainer.model.unet import ModelConfig
@@ -22,7 +23,6 @@ LAYOUT: Final = (
     "minkunet_torchsparse.pth: as TorchSparse has it, `kernel` [K, C_in, C_out]; minkunet_spconv.pth: `weight` "
     "[k, k, k, C_in, C_out], kernel axes x, y, z, as mmdetection3d expects of files without a version."
 )
-INPUT: Final = "`times` is part of the first convolution's weights: give metres, as mmdetection3d does."
 WEIGHTS_FILES: Final[dict[Backend, str]] = {
     "torchsparse": "minkunet_torchsparse.pth",
     "spconv": "minkunet_spconv.pth",
@@ -45,13 +45,16 @@ _BLOCK_LEAVES: Final[dict[Backend, dict[str, str]]] = {
 _SKIP_LEAVES: Final = {"skip.conv": "downsample.0", "skip.norm": "downsample.1"}
 
 
-def files(run: TrainedRun) -> dict[str, bytes]:
-    """Return the files of the export by name."""
+def export(run: TrainedRun) -> Export:
+    """Export for mmdetection3d."""
     model = run.config.model
+    config = _config(model)
     weights = {
         name: torch_bytes({KEY: to_minkunet(run.weights, model, backend)}) for backend, name in WEIGHTS_FILES.items()
     }
-    return weights | {MODULE_FILE: template(MODULE_FILE), CONFIG_FILE: _config(model).encode()}
+    files = weights | {MODULE_FILE: template(MODULE_FILE), CONFIG_FILE: config.encode()}
+    scaling = "`times` is part of the first convolution's weights: give metres, as mmdetection3d does."
+    return Export(LAYOUT, scaling, files, _how_to_load(config))
 
 
 def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weights:
@@ -73,15 +76,14 @@ def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weigh
     return theirs
 
 
-def how_to_load(run: TrainedRun) -> str:
-    """Return Markdown that explains how to use the export."""
+def _how_to_load(config: str) -> str:
     return f"""\
 1. Copy what your config needs from `{CONFIG_FILE}`. `load_from` loads the weights; only `decode_head` is missing.
 2. On spconv, put `{MODULE_FILE}` where Python finds it. Plain `MinkUNetBackbone` loads the same weights, but its
    voxels at the border of odd grids get no features from the coarser levels.
 
 ```python
-{_config(run.config.model)}```
+{config}```
 
 mmdetection3d keeps the first point of each voxel and rounds coordinates; pre-training takes means and floors. With the
 scale in them, the first convolution's weights for x, y, z are small, and AdamW's steps are not: a smaller learning

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from iscc_lidar.shared.base.config import to_toml
-from iscc_lidar.trainer.export.description import input_of
+from iscc_lidar.trainer.export.description import Export, input_of
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.finetune.tasks import title_of
 from iscc_lidar.trainer.pretrain.method import find_method
@@ -27,12 +27,12 @@ _LIMITATIONS: Final = """\
   masked). For use without fine-tuning, recompute them on some unaugmented sweeps first."""
 
 
-def model_card(run: TrainedRun, target: str, layout: str, scaling: str, how_to_load: str) -> str:
+def model_card(run: TrainedRun, target: str, export: Export) -> str:
     """Return the card of an export, Markdown."""
     sections = {
-        "How to load it": how_to_load,
-        "Input": _input(run, scaling),
-        "Weights": f"{layout}\n\n{_BATCH_NORM}",
+        "How to load it": export.how_to_load,
+        "Input": _input(run, export.scaling),
+        "Weights": f"{export.layout}\n\n{_BATCH_NORM}",
         "Trained on": _data(run),
         "Training": _training(run),
         "Figures": _figures(run),
@@ -53,8 +53,8 @@ def _summary(run: TrainedRun) -> str:
 A backbone for the sparse voxels of a LiDAR sweep, {_origin(run)}.
 
 - {parameters:,} parameters; {model.out_channels} features per voxel of {model.voxel_size:g} m.
-- A residual U-Net after MinkUNet: stem of {model.stem_width} channels, encoder {_row(model.encoder_widths)} at strides
-  2, 4, 8 and so on, decoder {_row(model.decoder_widths)}, residual blocks per stage: {model.blocks}.
+- A residual U-Net after MinkUNet: stem of {model.stem_width} channels, encoder {_list(model.encoder_widths)} at strides
+  2, 4, 8 and so on, decoder {_list(model.decoder_widths)}, residual blocks per stage: {model.blocks}.
 - `config.json` has the exact description, machine-readable."""
 
 
@@ -163,5 +163,5 @@ The program is Apache-2.0. Weights inherit the terms of the data that they were 
 commercially."""
 
 
-def _row(values: Sequence[int]) -> str:
+def _list(values: Sequence[int]) -> str:
     return ", ".join(str(value) for value in values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from iscc_lidar.shared.base.config import to_dict
+from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.run.weights import ENCODER_FILE, to_bytes
 
@@ -15,18 +16,19 @@ LAYOUT: Final = (
     "and 1; its transpose swaps input and output under the same k, and returns to the voxels that the strided one came "
     "from. Batch norms have PyTorch's names."
 )
-INPUT: Final = "Multiply the features by `times` before the network."
 
 
-def files(run: TrainedRun) -> dict[str, bytes]:
-    """Return the files of the export by name."""
+def export(run: TrainedRun) -> Export:
+    """Export for this package."""
     if run.run.task == "pretrain":
-        return {ENCODER_FILE: (run.run.folder / ENCODER_FILE).read_bytes()}
-    return {ENCODER_FILE: to_bytes(run.weights, {"step": run.step, "model": to_dict(run.config.model)})}
+        weights = (run.run.folder / ENCODER_FILE).read_bytes()
+    else:
+        weights = to_bytes(run.weights, {"step": run.step, "model": to_dict(run.config.model)})
+    scaling = "Multiply the features by `times` before the network."
+    return Export(LAYOUT, scaling, {ENCODER_FILE: weights}, _how_to_load(run))
 
 
-def how_to_load(run: TrainedRun) -> str:
-    """Return Markdown that explains how to use the export."""
+def _how_to_load(run: TrainedRun) -> str:
     return f"""\
 With this package (`pip install 'iscc-lidar[train]'`), in this folder:
 

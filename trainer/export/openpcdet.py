@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import (
     NETWORK_FILE,
@@ -19,20 +20,20 @@ from iscc_lidar.trainer.export.spconv_network import (
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 LAYOUT: Final = "spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes z, y, x; kernel 1 is a Linear [C_out, C_in]."
-INPUT: Final = "The network multiplies the features by `times` itself: give it metres, as OpenPCDet does."
 MODULE_FILE: Final = "iscc_openpcdet.py"
 CONFIG_FILE: Final = "iscc_config.yaml"
 CHECKPOINT: Final = Checkpoint(key="model_state", prefix="backbone_3d.network.", axes="zyx")
 
 
-def files(run: TrainedRun) -> dict[str, bytes]:
-    """Return the files of the export by name."""
-    config = {CONFIG_FILE: _config(run.config.model).encode()}
-    return network_files(run, CHECKPOINT, MODULE_FILE) | config
+def export(run: TrainedRun) -> Export:
+    """Export for OpenPCDet."""
+    config = _config(run.config.model)
+    files = network_files(run, CHECKPOINT, MODULE_FILE) | {CONFIG_FILE: config.encode()}
+    scaling = "The network multiplies the features by `times` itself: give it metres, as OpenPCDet does."
+    return Export(LAYOUT, scaling, files, _how_to_load(run.config.model, config))
 
 
-def how_to_load(run: TrainedRun) -> str:
-    """Return Markdown that explains how to use the export."""
+def _how_to_load(model: ModelConfig, config: str) -> str:
     return f"""\
 1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pcdet/models/backbones_3d/`, and add to its `__init__.py`:
    `from .iscc_openpcdet import ISCCUNet`, and `'ISCCUNet': ISCCUNet,` in `__all__`.
@@ -41,7 +42,7 @@ def how_to_load(run: TrainedRun) -> str:
    `backbone_3d` weight among those not updated.
 
 ```yaml
-{_config(run.config.model)}```
+{config}```
 
 The backbone gives `point_features` and `point_coords`, as UNetV2 does, and the coarsest level as
 `encoded_spconv_tensor`.
@@ -49,7 +50,7 @@ The backbone gives `point_features` and `point_coords`, as UNetV2 does, and the 
 With spconv alone, in this folder:
 
 ```python
-{plain_snippet(run.config.model, CHECKPOINT)}```
+{plain_snippet(model, CHECKPOINT)}```
 """
 
 

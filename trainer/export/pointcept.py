@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.spconv_network import (
     NETWORK_FILE,
@@ -20,21 +21,21 @@ from iscc_lidar.trainer.export.spconv_network import (
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 LAYOUT: Final = "spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes x, y, z; kernel 1 is a Linear [C_out, C_in]."
-INPUT: Final = "The network multiplies the features by `times` itself: give it metres, as Pointcept does."
 MODULE_FILE: Final = "iscc_pointcept.py"
 CONFIG_FILE: Final = "iscc_config.py"
 # CheckpointLoader puts "module." before every name and removes it again without DDP.
 CHECKPOINT: Final = Checkpoint(key="state_dict", prefix="backbone.network.", axes="xyz")
 
 
-def files(run: TrainedRun) -> dict[str, bytes]:
-    """Return the files of the export by name."""
-    config = {CONFIG_FILE: _config(run.config.model).encode()}
-    return network_files(run, CHECKPOINT, MODULE_FILE) | config
+def export(run: TrainedRun) -> Export:
+    """Export for Pointcept."""
+    config = _config(run.config.model)
+    files = network_files(run, CHECKPOINT, MODULE_FILE) | {CONFIG_FILE: config.encode()}
+    scaling = "The network multiplies the features by `times` itself: give it metres, as Pointcept does."
+    return Export(LAYOUT, scaling, files, _how_to_load(run.config.model, config))
 
 
-def how_to_load(run: TrainedRun) -> str:
-    """Return Markdown that explains how to use the export."""
+def _how_to_load(model: ModelConfig, config: str) -> str:
     return f"""\
 1. Copy `{NETWORK_FILE}` and `{MODULE_FILE}` to `pointcept/models/sparse_unet/`, and add to its `__init__.py`:
    `from .iscc_pointcept import *`
@@ -42,14 +43,14 @@ def how_to_load(run: TrainedRun) -> str:
    `-w .../{WEIGHTS_FILE}`. `CheckpointLoader` (in the default hooks) loads them; only `seg_head` is missing.
 
 ```python
-{_config(run.config.model)}```
+{config}```
 
 `GridSample` keeps one point of each voxel, at random; in pre-training the features are means over its points.
 
 With spconv alone, in this folder:
 
 ```python
-{plain_snippet(run.config.model, CHECKPOINT)}```
+{plain_snippet(model, CHECKPOINT)}```
 """
 
 

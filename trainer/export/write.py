@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import new_folder, write_bytes
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
-from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, describe, is_export
+from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, Export, describe, is_export
 from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card
 from iscc_lidar.trainer.export.source import TrainedRun, read_run
 
-
-class Target(Protocol):
-    """Members of a module that exports to one code base."""
-
-    @property
-    def LAYOUT(self) -> str:
-        """Layout of its tensors."""
-
-    @property
-    def INPUT(self) -> str:
-        """Where the scale of the input features is applied."""
-
-    def files(self, run: TrainedRun) -> dict[str, bytes]:
-        """Return the files of the export by name."""
-
-    def how_to_load(self, run: TrainedRun) -> str:
-        """Return Markdown that explains how to use the export."""
-
-
-TARGETS: Final[dict[str, Target]] = {
-    "native": native,
-    "pointcept": pointcept,
-    "mmdetection3d": mmdetection3d,
-    "openpcdet": openpcdet,
+TARGETS: Final[dict[str, Callable[[TrainedRun], Export]]] = {
+    "native": native.export,
+    "pointcept": pointcept.export,
+    "mmdetection3d": mmdetection3d.export,
+    "openpcdet": openpcdet.export,
 }
 
 
@@ -59,17 +41,14 @@ def export(
     """
     if to not in TARGETS:
         raise UserError(f"--to {to}: choose one of {', '.join(TARGETS)}")
-    target = TARGETS[to]
     run = read_run(path, cache)
     out = out or path / "export" / to
     _refuse_to_replace(out, overwrite)
-    card = model_card(run, to, target.LAYOUT, target.INPUT, target.how_to_load(run))
-    content = target.files(run) | {
-        DESCRIPTION_FILE: describe(run, to, target.LAYOUT, target.INPUT).encode(),
-        CARD_FILE: card.encode(),
-    }
+    content = TARGETS[to](run)
+    card, description = model_card(run, to, content), describe(run, to, content)
+    files = content.files | {DESCRIPTION_FILE: description.encode(), CARD_FILE: card.encode()}
     with new_folder(out) as folder:
-        for name, data in content.items():
+        for name, data in files.items():
             write_bytes(folder / name, data)
     return out
 

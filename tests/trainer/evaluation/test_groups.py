@@ -6,20 +6,17 @@ import torch
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.evaluation.frozen import voxel_features, voxelize_sweep
-from iscc_lidar.trainer.evaluation.groups import GEOMETRY, GroupSet, SweepGroups, gather_groups, geometry, pooled
+from iscc_lidar.trainer.evaluation.groups import GEOMETRY, GroupSet, gather_groups, geometry
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
-from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
 
-def groups_of(*groups: np.ndarray) -> SweepGroups:
-    """Groups of these points, in mixed order; geometry does not look at what the network would see."""
+def groups_of(*groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Groups of these points, in mixed order."""
     xyz = np.concatenate(groups).astype(np.float32)
     slot = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     order = np.random.default_rng(0).permutation(len(xyz))
-    none = torch.zeros(0)
-    view = GroupedView(none, none, none, none, none)
-    return SweepGroups(xyz[order], np.full(len(xyz), 0.5, np.float32), slot[order], len(groups), view)
+    return xyz[order], np.full(len(xyz), 0.5, np.float32), slot[order], len(groups)
 
 
 def grid(x: int, y: int, z: int, step: float = 0.1) -> np.ndarray:
@@ -29,7 +26,7 @@ def grid(x: int, y: int, z: int, step: float = 0.1) -> np.ndarray:
 def test_every_labelled_point_is_counted_once(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     near = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, max_range_m=12.0))
     sweeps = [cache.sweep("00", 0), cache.sweep("01", 3)]
-    found = gather_groups(sweeps, near, {"raw": pooled(raw), "geometry": geometry}, 5)
+    found = gather_groups(sweeps, near, {"raw": raw}, 5)
     truth, expected, outside = [], [], np.zeros(5, int)
     for sweep in sweeps:
         seen = np.linalg.norm(sweep.xyz, axis=1) <= 12
@@ -50,7 +47,7 @@ def test_every_labelled_point_is_counted_once(cache: Cache, tiny: IsccConfig, ra
 
 def test_pooled_features_are_means_over_points(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 2)
-    found = gather_groups([sweep], tiny, {"raw": pooled(raw)}, 5)
+    found = gather_groups([sweep], tiny, {"raw": raw}, 5)
     voxels = voxelize_sweep(sweep, tiny)
     of_point = voxel_features(raw, voxels).numpy()[voxels.of_point]
     expected = [of_point[sweep.label == group].mean(axis=0) for group in np.unique(sweep.label[sweep.label >= 0])]
@@ -60,7 +57,7 @@ def test_pooled_features_are_means_over_points(cache: Cache, tiny: IsccConfig, r
 def test_geometry_tells_a_pole_a_wall_and_a_bush_apart():
     pole, wall = grid(1, 1, 40), grid(1, 60, 30) + np.array([3.0, 4.0, -1.0])
     bush = np.random.default_rng(0).normal(0, 0.5, (4000, 3))
-    rows = geometry(groups_of(pole, wall, bush))
+    rows = geometry(*groups_of(pole, wall, bush))
     of = {name: rows[:, column] for column, name in enumerate(GEOMETRY)}
     assert of["linearity"].argmax() == 0
     assert of["linearity"][0] == pytest.approx(1)
@@ -79,7 +76,7 @@ def test_geometry_tells_a_pole_a_wall_and_a_bush_apart():
 def test_geometry_does_not_depend_on_heading_and_takes_a_single_point():
     turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
     wall, point = grid(2, 30, 20) + 3.0, np.array([[1.0, 2.0, 3.0]])
-    rows = geometry(groups_of(wall, wall @ turn.T, point))
+    rows = geometry(*groups_of(wall, wall @ turn.T, point))
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3, atol=1e-3)
     assert np.isfinite(rows).all()
 
@@ -87,7 +84,7 @@ def test_geometry_does_not_depend_on_heading_and_takes_a_single_point():
 def test_a_sweep_without_groups_adds_none(cache: Cache, tiny: IsccConfig, raw: torch.nn.Module):
     sweep = cache.sweep("00", 0)
     bare = dataclasses.replace(sweep, label=np.full_like(sweep.label, -1))
-    found = gather_groups([bare], tiny, {"raw": pooled(raw), "geometry": geometry}, 5)
+    found = gather_groups([bare], tiny, {"raw": raw}, 5)
     assert isinstance(found, GroupSet)
     assert found.classes.shape == (0, 5)
     assert found.features["geometry"].shape == (0, len(GEOMETRY))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.model_card import model_card
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.export.write import TARGETS
@@ -51,7 +52,9 @@ def test_card_of_an_unfinished_run_that_was_evaluated(run: TrainedRun):
         "neighbour_probe": {"untrained": {"miou": 0.05}, "pre-trained": {"miou": 0.121}},
         "occupancy": {"decoder": {"accuracy": 0.7, "balanced": 0.724}},
     }
-    card = model_card(replace(run, step=4, evaluation=figures, metrics=()), "native", "layout", "scaling", "how")
+    card = model_card(
+        replace(run, step=4, evaluation=figures, metrics=()), "native", Export("layout", "scaling", {}, "how")
+    )
     assert "**unfinished**: checkpoint at step 4 of 6" in card
     assert "| linear probe, pre-trained: mIoU | 0.145 |" in card
     assert "| nearest neighbours, pre-trained: mIoU | 0.121 |" in card

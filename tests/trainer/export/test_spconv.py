@@ -147,7 +147,7 @@ def test_snippet_for_spconv_alone_runs(
     monkeypatch: pytest.MonkeyPatch,
 ):
     folder = exported(target.__name__.rpartition(".")[2])
-    code = target.how_to_load(run).split("```python\n")[-1].partition("```")[0]
+    code = target.export(run).how_to_load.split("```python\n")[-1].partition("```")[0]
     assert "import spconv" in code
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))

@@ -113,11 +113,8 @@ def labels_of(boxes: Boxes, camera: Camera | None, frame: int) -> Labels:
 
 def detections_of(boxes: Boxes, score: NDArray[np.float64], camera: Camera | None, frame: int) -> Detections:
     """Convert the detected boxes of a sweep."""
-    number = np.full(len(boxes), frame, np.int64)
-    if camera is None:
-        return Detections(number, boxes.kind, _in_sensor(boxes), np.tile(_WHOLE_IMAGE, (len(boxes), 1)), score)
-    found = to_camera(boxes, camera)
-    return Detections(number, boxes.kind, _in_camera(found), found.image_box, score)
+    placed = labels_of(boxes, camera, frame)
+    return Detections(placed.frame, placed.kind, placed.boxes, placed.image_box, score)
 
 
 def _in_camera(objects: KittiObjects) -> UprightBoxes:
