@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.export.description import read_model
 from iscc_lidar.trainer.export.write import TARGETS
 from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner
 from iscc_lidar.trainer.run.loop import train
+
+from exports import read_back, read_model
 
 TITLES = {"semseg": "semantic segmentation", "detection": "3-D detection"}
 
@@ -130,7 +131,7 @@ def test_every_target_holds_the_encoder_of_the_network(tuned: Tuned, tmp_path: P
     invoke("export", tuned.out, "--to", target, "--out", out)
     network = load_file(tuned.out / tuned.learner.network_file)
     wanted = {k.removeprefix("encoder."): t for k, t in network.items() if k.startswith("encoder.")}
-    found = TARGETS[target].read(out, read_model(out))
+    found = read_back(out, target)
     assert found.keys() == wanted.keys()
     assert {name for name, tensor in wanted.items() if not torch.equal(found[name], tensor)} == set()
     assert read_model(out) == tuned.learner.config.model
@@ -140,7 +141,7 @@ def test_every_target_holds_the_encoder_of_the_network(tuned: Tuned, tmp_path: P
     for expected in (
         f"fine-tuned for {TITLES[tuned.job.name]}, for {target}",
         f"started from the encoder: {tuned.encoder}",
-        f"Labels of {len(tuned.learner.sweeps.places)} sweeps.",
+        f"Labels of {len(tuned.learner.places)} sweeps.",
         "Steps: 20, batches of 2 (labelled sweeps), seed 0; finished",
         "the head is not part of the export",
         "[labels]",

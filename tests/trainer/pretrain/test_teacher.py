@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from iscc_lidar.trainer.pretrain.teacher import TeacherConfig, follow, momentum_at, start_teacher
-from iscc_lidar.trainer.run.schedule import learning_rate
 
 
 class Student(nn.Module):
@@ -41,12 +40,3 @@ def test_momentum_rises_from_start_to_end():
     assert values[50] == pytest.approx(0.95)
     assert values[100] == pytest.approx(1.0)
     assert values == sorted(values)
-
-
-def test_learning_rate_rises_then_falls_to_nothing():
-    rates = [learning_rate(step, 200, 1e-3) for step in range(200)]
-    assert rates[0] == pytest.approx(1e-4)
-    assert max(rates) == rates[9] == pytest.approx(1e-3)
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[-1] < 1e-6
