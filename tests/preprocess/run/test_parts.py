@@ -48,7 +48,7 @@ def test_parts_make_what_one_run_makes(
 
 def test_what_is_missing_is_named(tiny_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path) -> None:
     dataset, store = registry.open_dataset("synthetic", tiny_streets), LocalStore(tmp_path / "cache")
-    with pytest.raises(UserError, match="was not begun"):
+    with pytest.raises(UserError, match="was not initialised"):
         process_part(dataset, store, tiny_config)
     init_cache(dataset, store, tiny_config)
     process_part(dataset, store, tiny_config, part=(1, 2))
