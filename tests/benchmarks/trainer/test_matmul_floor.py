@@ -15,7 +15,7 @@ def test_synthetic_voxels_are_sorted_surfaces() -> None:
     assert torch.equal(bxyz, synthetic_voxels(2, 10_000))
     coordinates = sorted_coordinates(bxyz)
     assert len(coordinates) == 20_000
-    pairs = sum(len(chunk.sources) for chunk in MapCache(coordinates).submanifold(0).forward)
+    pairs = sum(len(chunk.sources) for chunk in MapCache(coordinates).submanifold(0).to_outputs.chunks)
     assert 4 < pairs / 20_000 < 12
 
 
