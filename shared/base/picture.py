@@ -61,7 +61,7 @@ def svg(figure: Figure) -> str:
     data = io.StringIO()
     with rc_context({"svg.hashsalt": "iscc-lidar", "svg.fonttype": "none", "font.sans-serif": "DejaVu Sans"}):
         figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    element = re.sub(r' xmlns(:xlink)?="[^"]*"|(?<=<g) id="[^"]*"', "", data.getvalue())
+    element = re.sub(r' xmlns(:xlink)?="[^"]*"|(?<=<g) id="[^"]*"| transform="rotate\(-0 [^"]*"', "", data.getvalue())
     paths_in_tenths = re.sub(r' d="[^"]*"', lambda d: re.sub(r"(\.\d)\d+|\n", r"\1", d[0]), element)
     return re.sub(r"\n *", "", paths_in_tenths[paths_in_tenths.index("<svg") :])
 

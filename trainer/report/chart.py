@@ -84,25 +84,17 @@ def _prepare_axes(axes: Axes, low: float, high: float) -> None:
     axes.set_ylim(y_ticks[0], y_ticks[-1])
     x_ticks = x_ticks[x_ticks <= axes.get_xlim()[1]]
     axes.set_xticks(x_ticks, [number(tick) for tick in x_ticks])
-    axes.get_xticklabels()[-1].set_horizontalalignment("right")
+    if x_ticks[-1] > 0.95 * axes.get_xlim()[1]:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.tick_params(length=0, pad=6, labelcolor=_STAND_INS["soft"])
     axes.grid(axis="y", color=_STAND_INS["line"], linewidth=1)
     axes.spines[:].set_visible(False)
 
 
 def _draw_level(axes: Axes, value: float, text: str) -> None:
-    low, high = axes.get_ylim()
-    above = (high - value) / (high - low) * _INNER_H > 14
+    end, offset = (axes.get_xlim()[1], value), (-2, -12 if value > np.quantile(axes.get_ylim(), 0.9) else 4)
     axes.axhline(value, color=_STAND_INS["level"], linewidth=1, dashes=(4, 3))
-    axes.annotate(
-        text,
-        (1, value),
-        (-2, 4 if above else -12),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=_STAND_INS["soft"],
-        ha="right",
-    )
+    axes.annotate(text, end, offset, textcoords="offset points", color=_STAND_INS["soft"], ha="right")
 
 
 def _draw_series(axes: Axes, series: Series, panel: Panel, several: bool) -> None:

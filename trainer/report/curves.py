@@ -85,7 +85,7 @@ _PLANS: Final = (
     ),
     _Plan(
         "Cosine of group features",
-        "between the two views: of the same group, of different groups",
+        "between the views: same group, different groups",
         (("cosine_same", "same"), ("cosine_others", "others")),
         (0, 1),
     ),

@@ -58,7 +58,7 @@ def image_tag(panel: Axes, alt: str) -> str:
     for drawn in list(panel.collections):
         drawn.remove()
     image = Image.frombytes("RGBA", (width, height), pixels.getvalue()).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(data, "PNG")
+    image.quantize(256, dither=Image.Dither.NONE).save(data, "PNG", compress_level=8)
     source = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
     return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'
 
