@@ -30,7 +30,7 @@ def read_packet(path: Path) -> NDArray[np.float64]:
             "'synced+rectified data' archive"
         ) from None
     except ValueError as error:
-        raise UserError(f"{path}: expected {VALUES} numbers: {error}") from None
+        raise UserError(f"{path}: expected {VALUES} numbers: {error}; fetch the file again") from None
     if values.shape != (VALUES,) or not np.isfinite(values).all():
         raise UserError(f"{path}: expected {VALUES} finite numbers, found {len(values)} values; fetch the file again")
     return values

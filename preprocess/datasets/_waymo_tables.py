@@ -181,7 +181,8 @@ def _keys(path: Path, table: pa.Table, column: str) -> list[int]:
     if others:
         raise UserError(f"{path}: contains rows of context {others.pop()}; expected only those of {path.stem}")
     if table[column].null_count or not pa.types.is_integer(table[column].type):
-        raise UserError(f"{path}: column {column} is {table[column].type} with {table[column].null_count} empty rows")
+        found = f"{table[column].type} with {table[column].null_count} empty rows"
+        raise UserError(f"{path}: column {column} is {found}, expected integers; fetch the file again")
     keys: list[int] = table[column].to_pylist()
     return keys
 

@@ -267,7 +267,7 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]
 def _check_columns(path: Path, found: list[str], expected: tuple[str, ...]) -> None:
     missing = [name for name in expected if name not in found]
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)} (it has {', '.join(found) or 'none'})")
+        raise UserError(f"{path}: no column {', '.join(missing)} (it has {', '.join(found) or 'none'}); fetch it again")
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -190,9 +190,9 @@ def _read_matrices(path: Path) -> NDArray[np.float64]:
             "does not match the first sweeps of sequence 00"
         ) from None
     except ValueError as error:
-        raise UserError(f"{path}: expected 12 numbers per row: {error}") from None
+        raise UserError(f"{path}: expected 12 numbers per row: {error}; fetch the file again") from None
     if rows.shape[1:] != (12,) or not np.isfinite(rows).all():
-        raise UserError(f"{path}: expected rows of 12 finite numbers, found {rows.shape[1]} columns")
+        raise UserError(f"{path}: expected rows of 12 finite numbers, found {rows.shape[1]} columns; fetch it again")
     return np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
 
 
@@ -205,7 +205,7 @@ def _read_calibration(path: Path) -> NDArray[np.float64]:
     except FileNotFoundError:
         raise UserError(f"{path}: missing; poses are in the camera frame and need its Tr row") from None
     except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: expected a row 'Tr:' with 12 numbers ({error})") from None
+        raise UserError(f"{path}: expected a row 'Tr:' with 12 numbers ({error}); fetch the file again") from None
 
 
 def _timestamp_ns(path: Path, frame: int) -> int:
@@ -213,7 +213,7 @@ def _timestamp_ns(path: Path, frame: int) -> int:
     if times is None:
         return frame * _NOMINAL_PERIOD_NS
     if frame >= len(times):
-        raise UserError(f"{path}: has {len(times)} rows, none for frame {frame:06d}")
+        raise UserError(f"{path}: has {len(times)} rows, none for frame {frame:06d}; fetch the file again")
     return round(times[frame] * 1e9)
 
 
@@ -224,4 +224,4 @@ def _read_times(path: Path) -> list[float] | None:
     try:
         return [float(line) for line in path.read_text(encoding="utf-8").split()]
     except ValueError as error:
-        raise UserError(f"{path}: expected one number per row: {error}") from None
+        raise UserError(f"{path}: expected one number per row: {error}; fetch the file again") from None
