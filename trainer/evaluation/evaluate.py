@@ -79,11 +79,6 @@ class Evaluation:
     labelled: Sequence[Place]
     scored: Sequence[Place]
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Classes of both caches."""
-        return self.val.manifest.class_names
-
 
 def evaluate(
     run: Path,
@@ -160,7 +155,7 @@ def _read_sweeps(cache: Cache, places: Sequence[Place], what: str) -> Iterator[C
 
 def _probe(encoder: nn.Module, evaluation: Evaluation) -> dict[str, SegmentationScore]:
     """Score both probes; the encoder gets batch-norm statistics of the labelled sweeps, see frozen.calibrate."""
-    config, trained, classes = evaluation.config, evaluation.trained, len(evaluation.class_names)
+    config, trained, classes = evaluation.config, evaluation.trained, len(evaluation.val.manifest.class_names)
     labelled = list(_read_sweeps(evaluation.train, evaluation.labelled, "labelled"))
     voxels = [voxelize_sweep(sweep, trained) for sweep in labelled]
     calibrate(encoder, voxels)
@@ -175,7 +170,7 @@ def _probe(encoder: nn.Module, evaluation: Evaluation) -> dict[str, Segmentation
 
 def _grouping(run: Run, students: dict[str, GroupEncoder], evaluation: Evaluation) -> dict[str, Any]:
     """Score clusters of groups: prototypes, where the run has such, and k-means with as many clusters."""
-    config, trained, names = evaluation.config, evaluation.trained, evaluation.class_names
+    config, trained, names = evaluation.config, evaluation.trained, evaluation.val.manifest.class_names
     encoders = {name: students[name].encoder for name in reversed(students)}
     places = spread_sweeps(evaluation.train, config.grouping_sweeps, config.seed, labelled=True)
     train, val = (
