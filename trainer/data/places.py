@@ -42,3 +42,13 @@ def names_of(cache: Cache, places: Sequence[Place]) -> list[SweepName]:
     """Return the names of sweeps given by place."""
     names = {sequence: cache.sweep_names(sequence) for sequence in dict.fromkeys(s for s, _ in places)}
     return [(sequence, names[sequence][index]) for sequence, index in places]
+
+
+def point_counts(cache: Cache, places: Sequence[Place]) -> list[int]:
+    """Count the points of sweeps that are not ignored."""
+    counts: dict[Place, int] = {}
+    for sequence in dict.fromkeys(sequence for sequence, _ in places):
+        for block in cache.blocks(sequence):
+            columns = (block.sweeps[name].to_pylist() for name in ("sweep", "points", "not_considered"))
+            counts |= {(sequence, index): points - ignored for index, points, ignored in zip(*columns, strict=True)}
+    return [counts[place] for place in places]

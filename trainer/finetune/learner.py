@@ -9,21 +9,20 @@ import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, names_of
 from iscc_lidar.trainer.finetune.encoder import Encoder
 from iscc_lidar.trainer.finetune.labels import choose_labelled
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.model.unet import SparseUNet
-from iscc_lidar.trainer.run.folder import Input, cache_input
-from iscc_lidar.trainer.run.learner import BatchResult, ParameterGroup, Trainables, WeightFile
+from iscc_lidar.trainer.run.folder import Input, RunPlan, cache_input
+from iscc_lidar.trainer.run.learner import BatchResult, ParameterGroup, SampleDataset, Trainables, WeightFile
 from iscc_lidar.trainer.run.options import TaskName
 
 LABELLED_FILE: Final = "labelled.txt"
@@ -91,7 +90,7 @@ class FinetuneLearner(ABC):
 
     @property
     @abstractmethod
-    def dataset(self) -> Dataset[Any]:
+    def dataset(self) -> SampleDataset:
         """See ``Learner``."""
 
     @abstractmethod
@@ -110,27 +109,18 @@ class FinetuneLearner(ABC):
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Any) -> BatchResult:
         """See ``Learner``."""
 
-    @property
-    def weight_files(self) -> Sequence[str]:
+    @cached_property
+    def plan(self) -> RunPlan:
         """See ``Learner``."""
-        return (self.network_file,)
-
-    def inputs(self) -> Sequence[Input]:
-        """See ``Learner``."""
-        names = "\n".join("/".join(name) for name in names_of(self.cache, self.places))
-        digest = hashlib.sha256(names.encode()).hexdigest()
-        labelled = Input("list of labelled sweeps", f"{len(self.places)} sweeps", "labelled_sha256", digest)
+        manifest, names = self.cache.manifest, ["/".join(name) for name in names_of(self.cache, self.places)]
+        digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+        labelled = Input("list of labelled sweeps", f"{len(names)} sweeps", "labelled_sha256", digest)
         scratch = Input("encoder", "none, from scratch", "encoder_sha256", "")
-        return [cache_input(self.cache), labelled, self.encoder.as_input() if self.encoder else scratch]
-
-    def facts(self) -> Mapping[str, object]:
-        """See ``Learner``."""
-        return {"dataset": self.cache.manifest.dataset}
-
-    def begin(self, out: Path) -> None:
-        """Write the list of the labelled sweeps."""
-        names = names_of(self.cache, self.places)
-        write_list(out / LABELLED_FILE, names, f"labelled sweeps of {self.cache.path}")
+        inputs = [cache_input(self.cache), labelled, self.encoder.as_input() if self.encoder else scratch]
+        facts = {"dataset": manifest.dataset, "class_names": list(manifest.class_names)}
+        data = f"{manifest.dataset}, {len(self.places)} labelled sweeps of {self.available}"
+        texts = {LABELLED_FILE: "\n".join([f"# labelled sweeps of {self.cache.path}", *names, ""])}
+        return RunPlan(self.task, self.config, self.steps, inputs, facts, (self.network_file,), data, texts)
 
     def build(self, compute: Compute) -> Trainables:
         """See ``Learner``. New layers are initialised from the seed."""
@@ -152,21 +142,3 @@ class FinetuneLearner(ABC):
     def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
         """See ``Learner``."""
         return {self.network_file: WeightFile(network.state_dict(), {"step": step, **self.header()})}
-
-    def sample_sizes(self) -> Sequence[int]:
-        """See ``Learner``."""
-        points = {
-            (name, sweep): count
-            for name in self.cache.sequence_names
-            for block in self.cache.blocks(name)
-            for sweep, count in zip(*(block.sweeps[c].to_pylist() for c in ("sweep", "points")), strict=True)
-        }
-        return [points[place] for place in self.places]
-
-    def describe_data(self) -> str:
-        """See ``Learner``."""
-        return f"{self.cache.manifest.dataset}, {len(self.places)} labelled sweeps of {self.available}"
-
-    def describe_batches(self, batches: Sequence[Any]) -> str:
-        """See ``Learner``."""
-        return f"{sum(len(batch.coords) for batch in batches):,} voxels"

@@ -23,6 +23,7 @@ class PairDataset(Dataset[Sample]):
         self.cache = cache
         self.config = config
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
+        self.places = [(ref.sequence, ref.index) for ref in self.sweeps]
         self.options = self._method.samples(config)
         unused: list[SweepField] = ["semantic", "pixel", *(() if self.options.occupancy else ("queries",))]
         self._sweep = SweepCache(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,10 +24,9 @@ from iscc_lidar.trainer.pretrain.method import find_method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 from iscc_lidar.trainer.pretrain.teacher import follow, momentum_at, start_teacher
-from iscc_lidar.trainer.run.folder import Input, cache_input
+from iscc_lidar.trainer.run.folder import RunPlan, cache_input
 from iscc_lidar.trainer.run.learner import BatchResult, ParameterGroup, Trainables, WeightFile
 from iscc_lidar.trainer.run.loop import train
-from iscc_lidar.trainer.run.options import TaskName
 from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 HEADS_FILE: Final = "heads.safetensors"
@@ -35,27 +35,22 @@ HEADS_FILE: Final = "heads.safetensors"
 class PretrainLearner:
     """See ``Learner``. A method without a teacher leaves it as it started."""
 
-    task: TaskName = "pretrain"
-    weight_files = (ENCODER_FILE, HEADS_FILE)
-
     def __init__(self, cache: Cache, config: PretrainConfig) -> None:
-        self.cache = cache
         self.config = config
+        self.steps = config.train.steps
         self.method = find_method(config.method.name)
         self.dataset = PairDataset(cache, config)
         self.collate = collate
-        self.steps = config.train.steps
 
-    def inputs(self) -> Sequence[Input]:
+    @cached_property
+    def plan(self) -> RunPlan:
         """See ``Learner``."""
-        return [cache_input(self.cache)]
-
-    def facts(self) -> Mapping[str, object]:
-        """See ``Learner``."""
-        return {"dataset": self.cache.manifest.dataset}
-
-    def begin(self, out: Path) -> None:
-        """See ``Learner``. Nothing."""
+        cache = self.dataset.cache
+        name, sequences = cache.manifest.dataset, len(cache.sequence_names)
+        partner = " with a partner" if self.config.data.partner == "window" else ""
+        data = f"{name}, {sequences} sequences, {len(self.dataset.places)} sweeps{partner}"
+        inputs, weights = [cache_input(cache)], (ENCODER_FILE, HEADS_FILE)
+        return RunPlan("pretrain", self.config, self.steps, inputs, {"dataset": name}, weights, data)
 
     def build(self, compute: Compute) -> Trainables:
         """See ``Learner``."""
@@ -92,27 +87,6 @@ class PretrainLearner:
         encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
         heads = {k: v for k, v in tensors.items() if not k.startswith("encoder.")}
         return {ENCODER_FILE: WeightFile(encoder, header), HEADS_FILE: WeightFile(heads, header)}
-
-    def sample_sizes(self) -> Sequence[int]:
-        """See ``Learner``."""
-        points: dict[tuple[str, int], int] = {}
-        for name in self.cache.sequence_names:
-            for block in self.cache.blocks(name):
-                columns = (block.sweeps[column].to_pylist() for column in ("sweep", "points", "not_considered"))
-                points |= {(name, sweep): n - ignored for sweep, n, ignored in zip(*columns, strict=True)}
-        return [points[ref.sequence, ref.index] for ref in self.dataset.sweeps]
-
-    def describe_data(self) -> str:
-        """See ``Learner``."""
-        partner = " with a partner" if self.config.data.partner == "window" else ""
-        manifest = self.cache.manifest
-        return f"{manifest.dataset}, {len(manifest.sequences)} sequences, {len(self.dataset)} sweeps{partner}"
-
-    def describe_batches(self, batches: Sequence[Batch]) -> str:
-        """See ``Learner``."""
-        voxels = sum(len(b.view1.coords) + len(b.view2.coords) for b in batches)
-        regions, queries = sum(len(b.scene) for b in batches), sum(len(b.occupied) for b in batches)
-        return f"{voxels:,} voxels, {regions} regions, {queries} queries"
 
 
 def pretrain(

@@ -95,7 +95,7 @@ def time_training(cache: Cache, config: PretrainConfig, steps: int) -> StepTimes
         engines, absent = _time_engines(learner, in_memory)
         bar.set_description("bench: steps with the loader")
         step_s, wait_s = _time_with_loader(cache, config, compute, steps)
-    batch = learner.describe_batches(in_memory[0])
+    batch = " + ".join(batch.describe() for batch in in_memory[0])
     return StepTimes(compute.summary(), engines, absent, batch, load_s, step_s, wait_s)
 
 

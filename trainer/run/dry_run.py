@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from iscc_lidar.trainer.data.pairs import SampleKey, keys_of_step
+from iscc_lidar.trainer.data.places import point_counts
 from iscc_lidar.trainer.hardware.device import Compute, leave_a_core, oom_to_user_error
 from iscc_lidar.trainer.run.folder import first_step
 from iscc_lidar.trainer.run.learner import Learner
@@ -31,42 +32,46 @@ def dry_run(learner: Learner, out: Path, *, resume: bool = False, overwrite: boo
     Raises:
         UserError: what would stop the run, as far as two steps show it.
     """
-    options, count = learner.config.train, len(learner.sample_sizes())
+    plan, count = learner.plan, len(learner.dataset.places)
+    options = plan.config.train
     compute = compute_of(options)
     leave_a_core()
     start = first_step(out, plan_of(learner, compute), resume, overwrite)
     usual, load_s = _timed(lambda: _load(learner, keys_of_step(0, count, options.seed, options.batch_size), compute))
     largest = _load(learner, _largest(learner, options.batch_size), compute)
     state = new_state(learner, compute)
-    state.schedule(learner.steps)
+    state.schedule(plan.steps)
     with oom_to_user_error():
         take_step(learner, state, state.network, largest, compute.device)
         _, step_s = _timed(lambda: take_step(learner, state, state.network, usual, compute.device)["loss"].item())
-    epochs = learner.steps * options.batch_size / count
+    epochs = plan.steps * options.batch_size / count
     backbone = getattr(state.network, "encoder", state.network)
     return "\n".join(
         [
-            f"data       {learner.describe_data()}; "
-            f"{learner.steps} steps of {options.batch_size} are {epochs:.1f} epochs",
+            f"data       {plan.data}; {plan.steps} steps of {options.batch_size} are {epochs:.1f} epochs",
             f"network    {_millions(state.network)} parameters, {_millions(backbone)} of them in the encoder",
             f"compute    {', '.join(f'{k} {v}' for k, v in compute.summary().items())}",
-            f"batch      {learner.describe_batches(usual)}; the largest {learner.describe_batches(largest)}",
+            f"batch      {_describe(usual)}; the largest {_describe(largest)}",
             f"memory     {_peak(compute)}",
             f"a step     {step_s:.2f} s; {load_s:.2f} s to load it, in {options.loader_workers} worker processes",
-            _time_line(learner.steps - start, start, step_s, load_s, options),
+            _time_line(plan.steps - start, start, step_s, load_s, options),
         ]
     )
 
 
 def _load(learner: Learner, keys: list[SampleKey], compute: Compute) -> list[Any]:
-    parts = share_of_this_process(learner.config.train).of(keys)
+    parts = share_of_this_process(learner.plan.config.train).of(keys)
     batches = [learner.collate([learner.dataset[key] for key in part]) for part in parts]
     return [batch.map(lambda tensor: tensor.to(compute.device)) for batch in batches]
 
 
+def _describe(batches: Sequence[Any]) -> str:
+    return " + ".join(batch.describe() for batch in batches)
+
+
 def _largest(learner: Learner, count: int) -> list[SampleKey]:
     """Return the samples with most points, as many as a step needs."""
-    sizes = learner.sample_sizes()
+    sizes = point_counts(learner.dataset.cache, learner.dataset.places)
     ranked = sorted(range(len(sizes)), key=lambda place: -sizes[place])
     return [SampleKey(0, ranked[i % len(ranked)]) for i in range(count)]
 

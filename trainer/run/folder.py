@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,8 @@ class RunPlan:
         inputs: what it reads; with another one it is another run.
         facts: further facts for config.json.
         weight_files: names of its weight files.
+        data: its data in a few words.
+        texts: further files of its folder, written at the start: content by name.
     """
 
     task: TaskName
@@ -65,6 +67,8 @@ class RunPlan:
     inputs: Sequence[Input]
     facts: Mapping[str, Any]
     weight_files: Sequence[str]
+    data: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
@@ -80,6 +84,8 @@ def prepare(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
         for name in plan.weight_files:  # of a run whose removal was interrupted
             (out / name).unlink(missing_ok=True)
         _write_config(out, plan)
+        for name, text in plan.texts.items():
+            files.write_text(out / name, text)
     return start
 
 

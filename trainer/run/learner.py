@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.pairs import SampleKey
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.hardware.device import Compute
-from iscc_lidar.trainer.run.folder import Input
-from iscc_lidar.trainer.run.options import TaskName
+from iscc_lidar.trainer.run.folder import RunPlan
 
 BATCHES: Final = "batches"
 """Count of a loss term that is a mean over micro-batches."""
@@ -80,41 +80,35 @@ class WeightFile:
     header: Mapping[str, object]
 
 
+class SampleDataset(Protocol):
+    """A map-style dataset, picklable; the sample of a key is the same in every process."""
+
+    @property
+    def cache(self) -> Cache:
+        """Where the sweeps come from."""
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """The sweep of each sample."""
+
+    def __getitem__(self, key: SampleKey) -> Any:
+        """Make the sample of a key."""
+
+
 class Learner(Protocol):
     """A task with its data and options."""
 
     @property
-    def task(self) -> TaskName:
-        """What is trained."""
+    def plan(self) -> RunPlan:
+        """The run as its folder records it."""
 
     @property
-    def config(self) -> Any:
-        """Options of the run, a dataclass of sections; ``train`` is a TrainConfig."""
-
-    @property
-    def steps(self) -> int:
-        """Length of the run."""
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Map-style dataset of SampleKey, with a length; picklable."""
+    def dataset(self) -> SampleDataset:
+        """The samples."""
 
     @property
     def collate(self) -> Callable[[list[Any]], Any]:
-        """Join samples to a batch, which is Mappable and has ``names``; picklable."""
-
-    @property
-    def weight_files(self) -> Sequence[str]:
-        """Names of the files of ``weights``."""
-
-    def inputs(self) -> Sequence[Input]:
-        """List what the run reads: with another input it is another run."""
-
-    def facts(self) -> Mapping[str, object]:
-        """Return what config.json records besides the options."""
-
-    def begin(self, out: Path) -> None:
-        """Write what the run's folder holds from the start besides its options."""
+        """Join samples to a batch, which is Mappable, has ``names`` and describes its size; picklable."""
 
     def build(self, compute: Compute) -> Trainables:
         """Make the networks at step 0 on the device; random numbers are seeded."""
@@ -132,12 +126,3 @@ class Learner(Protocol):
 
     def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
         """Return the weight files of a checkpoint after ``step`` steps."""
-
-    def sample_sizes(self) -> Sequence[int]:
-        """Return about how many points each sample has, to find the largest."""
-
-    def describe_data(self) -> str:
-        """Describe the data in a few words."""
-
-    def describe_batches(self, batches: Sequence[Any]) -> str:
-        """Describe the size of a step's micro-batches in a few words."""

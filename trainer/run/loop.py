@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from iscc_lidar.shared.base.errors import UserError
@@ -45,7 +47,7 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
         StoppedError: a signal asked to stop; the checkpoint is that of the last step.
         UserError: the options, the folder or the machine do not allow it, or the run failed.
     """
-    options = learner.config.train
+    options = learner.plan.config.train
     compute = compute_of(options)
     with ExitStack() as lock, distributed.process_group(compute.device):
         share = share_of_this_process(options)
@@ -55,10 +57,10 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
             plan = plan_of(learner, compute)
             refuse_foreign(out, plan.config)  # before anything is written there
             check_lock.append(lock.enter_context(claim_folder(out)))
-            return _begin(learner, out, plan, resume, overwrite)
+            return prepare(out, plan, resume, overwrite)
 
         start = distributed.broadcast_from_main(begin)
-        if start >= learner.steps:
+        if start >= learner.plan.steps:
             return False
         leave_a_core()
         state = new_state(learner, compute)
@@ -77,8 +79,8 @@ def compute_of(train: TrainConfig) -> Compute:
 
 def plan_of(learner: Learner, compute: Compute) -> RunPlan:
     """Describe a run for its folder."""
-    facts = {**learner.facts(), "started_on": compute.summary()}
-    return RunPlan(learner.task, learner.config, learner.steps, learner.inputs(), facts, learner.weight_files)
+    plan = learner.plan
+    return replace(plan, facts={**plan.facts, "started_on": compute.summary()})
 
 
 def share_of_this_process(train: TrainConfig) -> Share:
@@ -95,18 +97,11 @@ def share_of_this_process(train: TrainConfig) -> Share:
 
 def step_batches(learner: Learner, start: int, share: Share, device: torch.device) -> Generator[list[Any]]:
     """Yield this process's micro-batches of each step from ``start`` to the end of the run, see ``loader.steps``."""
-    options, dataset = learner.config.train, learner.dataset
-    count = len(dataset)  # type: ignore[arg-type]
-    sampler = StepSampler(count, options.seed, options.batch_size, start, learner.steps, share)
+    options, dataset = learner.plan.config.train, cast(Dataset[Any], learner.dataset)
+    sampler = StepSampler(
+        len(learner.dataset.places), options.seed, options.batch_size, start, learner.plan.steps, share
+    )
     return loader.steps(dataset, sampler, learner.collate, options.loader_workers, share.micro_batches, device)
-
-
-def _begin(learner: Learner, out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
-    """Prepare the run folder on rank 0, so that errors print once."""
-    start = prepare(out, plan, resume, overwrite)
-    if start == 0:
-        learner.begin(out)
-    return start
 
 
 def _run_steps(
@@ -118,7 +113,7 @@ def _run_steps(
     device: torch.device,
     check_lock: Sequence[Callable[[], None]],
 ) -> None:
-    options, steps = learner.config.train, learner.steps
+    options, steps = learner.plan.config.train, learner.plan.steps
     network: nn.Module | None = None
     with (
         oom_to_user_error(),
@@ -152,12 +147,12 @@ def _run_steps(
 
 
 def _progress(learner: Learner, first: int) -> tqdm[NoReturn]:
-    batch_size = learner.config.train.batch_size
+    batch_size = learner.plan.config.train.batch_size
     return tqdm(
-        total=learner.steps * batch_size,
+        total=learner.plan.steps * batch_size,
         initial=first * batch_size,
         unit=" samples",
-        desc="pretrain" if learner.task == "pretrain" else "finetune",
+        desc="pretrain" if learner.plan.task == "pretrain" else "finetune",
         dynamic_ncols=True,
         disable=not distributed.is_main(),
     )

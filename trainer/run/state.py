@@ -50,12 +50,12 @@ class TrainingState:
 
 def new_state(learner: Learner, compute: Compute) -> TrainingState:
     """Make networks and optimiser at step 0, drawn from the seed."""
-    torch.manual_seed(learner.config.train.seed)
+    torch.manual_seed(learner.plan.config.train.seed)
     built = learner.build(compute)
     groups: list[dict[str, Any]] = [
         {"params": list(group.parameters), "peak": group.peak, "first_step": group.first_step} for group in built.groups
     ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=learner.config.train.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=learner.plan.config.train.weight_decay, fused=True)
     scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.half is torch.float16)
     return TrainingState(0, built.network, built.others, optimizer, scaler)
 

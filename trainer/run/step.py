@@ -48,7 +48,7 @@ def take_step(
             state.scaler.scale(losses[-1]["loss"]).backward()  # type: ignore[no-untyped-call]
         results.append(result)
     state.scaler.unscale_(state.optimizer)
-    norm = nn.utils.clip_grad_norm_(state.network.parameters(), learner.config.train.clip_norm or math.inf)
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), learner.plan.config.train.clip_norm or math.inf)
     _refuse_not_finite(learner, state, losses, norm, batches)
     state.scaler.step(state.optimizer)
     state.scaler.update()
@@ -93,7 +93,9 @@ def _refuse_not_finite(
         return
     terms = {name: sum(float(each[name].detach()) for each in losses) for name in losses[0]}
     sweeps = "; ".join(name for batch in batches for name in batch.names)
-    rates = " or ".join(f"train.{f.name}" for f in fields(learner.config.train) if f.name.endswith("learning_rate"))
+    rates = " or ".join(
+        f"train.{f.name}" for f in fields(learner.plan.config.train) if f.name.endswith("learning_rate")
+    )
     raise UserError(
         f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in terms.items())}, gradient norm {float(norm):.4g}: "
         f"not finite. Sweeps of this step: {sweeps}. Check them, or lower {rates}; the last checkpoint is intact"

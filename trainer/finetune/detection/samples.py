@@ -62,6 +62,10 @@ class BoxBatch:
         """Apply a function to every tensor."""
         return BoxBatch(self.names, *(change(getattr(self, field.name)) for field in fields(self)[1:]))
 
+    def describe(self) -> str:
+        """Describe its size."""
+        return f"{len(self.coords):,} voxels"
+
 
 class BoxDataset(Dataset[BoxSample]):
     """Samples as a pure function of their key."""

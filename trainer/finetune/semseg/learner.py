@@ -49,10 +49,6 @@ class SemsegLearner(FinetuneLearner):
         """See ``Learner``."""
         return LabelledDataset(self.cache, self.places, self.config)
 
-    def facts(self) -> Mapping[str, object]:
-        """See ``Learner``."""
-        return {**super().facts(), "class_names": list(self.cache.manifest.class_names)}
-
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""
         return {"model": dataclasses.asdict(self.config.model), "classes": self.dataset.classes}

@@ -58,6 +58,10 @@ class LabelledBatch:
         """Apply a function to every tensor."""
         return LabelledBatch(self.names, change(self.coords), change(self.feats), change(self.target))
 
+    def describe(self) -> str:
+        """Describe its size."""
+        return f"{len(self.coords):,} voxels"
+
 
 class LabelledDataset(Dataset[LabelledSample]):
     """Samples as a pure function of their key."""

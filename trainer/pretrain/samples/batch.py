@@ -69,6 +69,11 @@ class Batch:
         tensors = (change(t) for t in (*of_regions, self.query_voxel, self.offset, self.occupied))
         return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
+    def describe(self) -> str:
+        """Describe its size."""
+        voxels = len(self.view1.coords) + len(self.view2.coords)
+        return f"{voxels:,} voxels, {len(self.scene)} regions, {len(self.occupied)} queries"
+
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Join samples; rows and regions are renumbered over the batch."""
