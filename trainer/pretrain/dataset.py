@@ -25,7 +25,7 @@ class PairDataset(Dataset[Sample]):
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
         self.options = self._method.samples(config)
         unused: list[SweepField] = ["semantic", "pixel", *(() if self.options.occupancy else ("queries",))]
-        self._sweep = SweepCache(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
+        self.read_sweep = SweepCache(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
 
     @property
     def _method(self) -> Method[Any]:
@@ -38,8 +38,8 @@ class PairDataset(Dataset[Sample]):
         """Make the sample of a key."""
         rng = sample_rng(self.config.train.seed, key)
         ref = self.sweeps[key.place]
-        sweep_j = sweep_i = self._sweep(ref.sequence, ref.index)
+        sweep_j = sweep_i = self.read_sweep(ref.sequence, ref.index)
         if self.config.data.partner == "window":
-            sweep_j = self._sweep(ref.sequence, draw_partner(ref, rng))
+            sweep_j = self.read_sweep(ref.sequence, draw_partner(ref, rng))
         find_regions = functools.partial(self._method.regions, self.config)
         return make_sample(sweep_i, sweep_j, self.options, find_regions, rng)

@@ -48,10 +48,10 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
     options = learner.config.train
     compute = compute_of(options)
     with ExitStack() as lock, distributed.process_group(compute.device):
-        share = share_of_this_process(options)
         check_lock: list[Callable[[], None]] = []  # on rank 0 alone
 
         def begin() -> int:
+            share_of_this_process(options)
             plan = plan_of(learner, compute)
             refuse_foreign(out, plan.config)  # before anything is written there
             check_lock.append(lock.enter_context(claim_folder(out)))
@@ -61,7 +61,7 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
         if start >= learner.steps:
             return False
         leave_a_core()
-        state = new_state(learner, compute)
+        share, state = share_of_this_process(options), new_state(learner, compute)
         if start > 0:
             restore(out, state)
         with MetricsLog(out if distributed.is_main() else None, start, options.tensorboard) as log:

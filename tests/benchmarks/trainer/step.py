@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.loader import PREFETCH
 from iscc_lidar.trainer.data.pairs import Share, keys_of_step
 from iscc_lidar.trainer.engine.coordinates import sort_order
@@ -86,15 +86,15 @@ def _load(dataset: PairDataset, config: PretrainConfig, steps: int) -> tuple[lis
     train = config.train
     made: list[Batch] = []
     reading, total = [0.0] * steps, [0.0] * steps
-    read = dataset.cache.sweep
+    read = dataset.read_sweep
 
-    def timed(sequence: str, index: int, without: Collection[SweepField]) -> CachedSweep:
+    def timed(sequence: str, index: int) -> CachedSweep:
         start = time.perf_counter()
-        sweep = read(sequence, index, without)
+        sweep = read(sequence, index)
         reading[len(made)] += time.perf_counter() - start
         return sweep
 
-    with patch.object(dataset.cache, "sweep", timed):
+    with patch.object(dataset, "read_sweep", timed):
         for step in range(_WARM_UP, _WARM_UP + steps):
             start = time.perf_counter()
             samples = [dataset[key] for key in keys_of_step(step, len(dataset), train.seed, train.batch_size)]

@@ -437,7 +437,7 @@ def test_a_wrong_root_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_one_real_sweep_is_read_without_tables_and_the_data_set_says_that_they_are_missing(real_data: Path) -> None:
     root = real_data / "nuscenes_single"
-    with pytest.raises(UserError, match=r"sample_data, ego_pose.*The points are here, the tables are not"):
+    with pytest.raises(UserError, match=r"sample_data, ego_pose.*The points are here, but not the tables"):
         nuscenes.open_dataset(root)
     (file,) = (root / "samples" / "LIDAR_TOP").glob("*.pcd.bin")
     xyz, intensity = nuscenes.read_points(file)

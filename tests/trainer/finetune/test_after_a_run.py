@@ -140,10 +140,10 @@ def test_every_target_holds_the_encoder_of_the_network(tuned: Tuned, tmp_path: P
     card = (out / "MODEL_CARD.md").read_text(encoding="utf-8")
     for expected in (
         f"fine-tuned for {TITLES[tuned.job.name]}, for {target}",
-        f"started from the encoder: {tuned.encoder}",
+        f"starting from the backbone: {tuned.encoder}",
         f"Labels of {len(tuned.learner.places)} sweeps.",
         "Steps: 20, batches of 2 (labelled sweeps), seed 0; finished",
-        "the head is not part of the export",
+        "without the head that it was fine-tuned with, which is not part of the export",
         "[labels]",
     ):
         assert expected in card, expected

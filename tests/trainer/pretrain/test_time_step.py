@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.cli import app
-from iscc_lidar.trainer.engine import choose
 from iscc_lidar.trainer.engine.native import layers
+from iscc_lidar.trainer.hardware import device
 from iscc_lidar.trainer.pretrain import time_step
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
@@ -39,7 +39,10 @@ def small(recipe: Path) -> PretrainConfig:
 
 
 def faulty_torchsparse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "_checked_torchsparse", lambda _: WithoutSigns())
+    real = device.load_engine
+    monkeypatch.setattr(
+        device, "load_engine", lambda name, at: WithoutSigns() if name == "torchsparse" else real(name, at)
+    )
 
 
 def test_the_command_times_steps_and_engines(cache_path: Path, recipe: Path) -> None:

@@ -148,9 +148,9 @@ def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_u
 
 
 TINY_PRETRAIN = """
-[clustering]
-prototypes = 10
-recent = 128
+[prototypes]
+count = 10
+buffer_size = 128
 
 [train]
 steps = 40

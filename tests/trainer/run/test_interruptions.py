@@ -20,7 +20,7 @@ import runs
 from faulty_disk import Ended, Forks
 
 SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]
-CLAIMING = 9
+CLAIMING = 10
 """Operations by which a run claims a folder that is there."""
 differences = runs.differences
 
@@ -169,7 +169,7 @@ def after_a_disk_error(trainer: Trainer, out: Path, whole: Path, fault: str, n: 
     last = [line for line in failed.said.splitlines() if line.strip()][-1]
     if failed.status != 1 or "Traceback" in failed.said:
         wrong.append(f"status {failed.status}: {failed.said}")
-    said = rf"error: {re.escape(str(out))}.*: {os.strerror(error)}\. .*make room.*run the command again"
+    said = rf"error: {re.escape(str(out))}.*: {os.strerror(error)}\. .*free some space.*run the command again"
     if not re.match(said, last):
         wrong.append(f"unclear: {last}")
     if ".tmp" in last or not any(f"/{name}: " in last for name in (*runs.FILES, ".owner")):

@@ -45,7 +45,7 @@ def test_the_report_shows_what_there_is_and_says_what_there_is_not(run: Path, tm
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for expected in (
         f"Pre-trained by {method.title}",
-        "InfoNCE; what it is for",
+        "InfoNCE; its value for uninformative features",
         "of what guessing would be",
         f"A {method.region}",
     ):
@@ -60,7 +60,12 @@ def test_its_curves_are_drawn_over_those_of_another_method(run: Path, cache_path
     pretrain(cache_path, tmp_path / "iscc", tiny_run_of("iscc"))
     write_report(tmp_path / "iscc", None, tmp_path / "report.html", ReportConfig(sweeps=2, drawn=1), [run])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for expected in ("Pre-trained by ISCC", "Local contrast", "InfoNCE; what it is for", "Teacher momentum"):
+    for expected in (
+        "Pre-trained by ISCC",
+        "Local contrast",
+        "InfoNCE; its value for uninformative features",
+        "Teacher momentum",
+    ):
         assert expected in page, expected
 
 
