@@ -20,8 +20,6 @@ import runs
 from faulty_disk import Ended, Forks
 
 SETTINGS = ["--set", "train.steps=4", "--set", "train.checkpoint_every=2"]
-CLAIMING = 10
-"""Operations by which a run claims a folder that is there."""
 differences = runs.differences
 
 
@@ -132,33 +130,40 @@ def test_killed_at_checkpoints_with_a_loader_process(
     assert {p: d for p, d in found.items() if set(d) - only_the_option} == {}
 
 
+@pytest.fixture(scope="module")
+def claiming(trainer: Trainer, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many operations a run needs to claim a folder that is there, before it changes anything else."""
+    out = Path(shutil.copytree(whole, tmp_path_factory.mktemp("runs") / "claimed"))
+    done = trainer.run(out, "--overwrite").done
+    first = done.index("unlink resume.pt")
+    assert "rename .owner" in done[:first]
+    assert all(re.fullmatch(r"mkdir \.|fsync \.|rename \.owner|\w+ \.aside\.\d+\.tmp", word) for word in done[:first])
+    return first
+
+
 def overwriting(trainer: Trainer, whole: Path, out: Path, n: int, then: str) -> list[str]:
-    """Kill a run that overwrites a finished one at its n-th operation on it, then run with another option."""
+    """Kill a run that overwrites a finished one at its n-th operation, then run with another option."""
     shutil.copytree(whole, out)
     (out / "tensorboard").mkdir()
     (out / "tensorboard/events.1").touch()
-    assert trainer.run(out, "--overwrite", fault="kill", n=CLAIMING + n).status == -9
+    assert trainer.run(out, "--overwrite", fault="kill", n=n).status == -9
     ended = trainer.run(out, then)
     found = differences(out, whole) if ended.status == 0 else [ended.said]
     shutil.rmtree(out)
     return [] if then == "--resume" and found == ["tensorboard"] else found
 
 
-def test_a_run_claims_its_folder_before_it_removes_a_checkpoint_there(trainer: Trainer, whole: Path, tmp_path: Path):
-    shutil.copytree(whole, tmp_path / "run")
-    done = trainer.run(tmp_path / "run", "--overwrite").done
-    assert done.index("unlink resume.pt") == CLAIMING
-
-
-def test_killed_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_path: Path):
-    points = [(3, "--overwrite"), (2, "--resume")]
+def test_killed_while_it_overwrites_a_run(trainer: Trainer, whole: Path, claiming: int, tmp_path: Path):
+    points = [(claiming + 3, "--overwrite"), (claiming + 2, "--resume")]
     assert {p: d for p in points if (d := overwriting(trainer, whole, tmp_path / "run", *p))} == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["--overwrite", "--resume"])
-def test_killed_anywhere_while_it_overwrites_a_run(trainer: Trainer, whole: Path, tmp_path: Path, then: str):
-    found = {n: overwriting(trainer, whole, tmp_path / "run", n, then) for n in range(1 - CLAIMING, 30)}
+def test_killed_anywhere_while_it_overwrites_a_run(
+    trainer: Trainer, whole: Path, claiming: int, tmp_path: Path, then: str
+):
+    found = {n: overwriting(trainer, whole, tmp_path / "run", n, then) for n in range(1, claiming + 30)}
     assert {n: d for n, d in found.items() if d} == {}
 
 
