@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.data.pack import Mappable, Packed, pack, unpack
+from iscc_lidar.trainer.data.pack import Packed, TensorSet, pack, unpack
 
 PREFETCH: Final = 4
 """Maximum number of batches that each worker prepares in advance."""
@@ -27,7 +27,7 @@ _LAST_STEP_S: Final = 20  # a worker continues for this long after SIGTERM, seco
 
 S = TypeVar("S")
 K = TypeVar("K")
-B = TypeVar("B", bound=Mappable)
+B = TypeVar("B", bound=TensorSet)
 T = TypeVar("T")
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,14 +18,22 @@ from torch import Tensor
 _ALIGNMENT = 64
 
 
-class Mappable(Protocol):
-    """A frozen set of tensors."""
+@dataclass(frozen=True)
+class TensorSet:
+    """A frozen set of tensors; its fields are tensors, other such sets, and values that are neither."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Return the same with every tensor changed, in an order that never varies."""
+        """Return the same with every tensor changed, in the order of the fields."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, TensorSet):
+                return value.map(change)
+            return change(value) if isinstance(value, Tensor) else value
+
+        return type(self)(*(changed(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
 
-B = TypeVar("B", bound=Mappable)
+B = TypeVar("B", bound=TensorSet)
 
 
 @dataclass(frozen=True)

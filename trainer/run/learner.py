@@ -108,7 +108,7 @@ class Learner(Protocol):
 
     @property
     def collate(self) -> Callable[[list[Any]], Any]:
-        """Join samples to a batch, which is Mappable, has ``names`` and describes its size; picklable."""
+        """Join samples to a batch, a TensorSet, which has ``names`` and describes its size; picklable."""
 
     def build(self, compute: Compute) -> Trainables:
         """Make the networks at step 0 on the device; random numbers are seeded."""

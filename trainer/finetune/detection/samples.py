@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
+from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sweep_cache import SweepCache
@@ -45,7 +46,7 @@ class BoxSample:
 
 
 @dataclass(frozen=True)
-class BoxBatch:
+class BoxBatch(TensorSet):
     """A micro-batch, see DetectionNetwork, heat_loss and box_loss. ``names`` are the sweeps', for messages."""
 
     names: tuple[str, ...]
@@ -57,10 +58,6 @@ class BoxBatch:
     ignored: Tensor
     at: Tensor
     code: Tensor
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> BoxBatch:
-        """Apply a function to every tensor."""
-        return BoxBatch(self.names, *(change(getattr(self, field.name)) for field in fields(self)[1:]))
 
     def describe(self) -> str:
         """Describe its size."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.augment import augment, rotate_groups
+from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.sweep_cache import SweepCache
@@ -39,7 +40,7 @@ class LabelledSample:
 
 
 @dataclass(frozen=True)
-class LabelledBatch:
+class LabelledBatch(TensorSet):
     """A micro-batch.
 
     Attributes:
@@ -53,10 +54,6 @@ class LabelledBatch:
     coords: Tensor
     feats: Tensor
     target: Tensor
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> LabelledBatch:
-        """Apply a function to every tensor."""
-        return LabelledBatch(self.names, change(self.coords), change(self.feats), change(self.target))
 
     def describe(self) -> str:
         """Describe its size."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, join_voxels, to_tensor
 from iscc_lidar.trainer.pretrain.samples.sample import Sample
 
@@ -17,7 +17,7 @@ from iscc_lidar.trainer.pretrain.samples.sample import Sample
 
 
 @dataclass(frozen=True)
-class GroupedView:
+class GroupedView(TensorSet):
     """One view of every scene.
 
     Attributes:
@@ -32,13 +32,9 @@ class GroupedView:
     member_group: Tensor
     member_points: Tensor
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> GroupedView:
-        """Return the same view with every tensor changed."""
-        return GroupedView(*(change(getattr(self, field.name)) for field in dataclasses.fields(self)))
-
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TensorSet):
     """Input of one training step.
 
     Attributes:
@@ -62,12 +58,6 @@ class Batch:
     query_voxel: Tensor
     offset: Tensor
     occupied: Tensor
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """Return the same batch with every tensor changed."""
-        of_regions = (self.scene, self.ground, self.region_of_row)
-        tensors = (change(t) for t in (*of_regions, self.query_voxel, self.offset, self.occupied))
-        return Batch(self.names, self.view1.map(change), self.view2.map(change), *tensors)
 
     def describe(self) -> str:
         """Describe its size."""
