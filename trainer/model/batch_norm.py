@@ -22,6 +22,11 @@ _recomputing: ContextVar[bool] = ContextVar("recomputing", default=False)
 class BatchNorm(nn.BatchNorm1d):
     """``nn.BatchNorm1d`` on [N, C] that in training mode normalises by mean and variance of all processes' rows."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the rows [N, C]."""
         if not self.training:
@@ -32,18 +37,12 @@ class BatchNorm(nn.BatchNorm1d):
                 self._update_statistics(mean, variance * count / (count - 1))
             return y
         if _recomputing.get():
-            assert self.running_mean is not None
-            assert self.running_var is not None
             copies = self.running_mean.clone(), self.running_var.clone()  # updated instead of the originals
             return functional.batch_norm(x, *copies, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(x)
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, unbiased_variance: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
         self.running_var.lerp_(unbiased_variance.to(self.running_var), self.momentum)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -146,14 +146,9 @@ def _time_engine(
     name: str, learner: PretrainLearner, compute: Compute, in_memory: list[Step], expected: Tensor
 ) -> EngineTime:
     difference = relative_difference(_output(learner.config, compute, in_memory[0][0]), expected)
-    take = _steps(learner, compute)
-    take(in_memory[0])  # compiles kernels, starts prototypes
-    seconds = []
-    for step in in_memory:
-        start = _now(compute)
-        take(step)
-        seconds.append(_now(compute) - start)
-    return EngineTime(name, compute.summary()["precision"], statistics.median(seconds), difference)
+    # The first step compiles kernels and starts prototypes.
+    _, taking = zip(*_time_steps(learner, compute, [in_memory[0], *in_memory])[1:], strict=True)
+    return EngineTime(name, compute.summary()["precision"], statistics.median(taking), difference)
 
 
 def _time_with_loader(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> tuple[float, float]:
@@ -162,13 +157,8 @@ def _time_with_loader(cache: Cache, config: PretrainConfig, compute: Compute, st
     Timing starts when the loader has as many batches ready as it may, or the steps have used up those of its start.
     """
     learner = _learner(cache, config, PREFETCH * config.train.loader_workers + 1 + steps)
-    take = _steps(learner, compute)
-    waits, ends = [], [time.perf_counter()]
-    for step in _loaded(learner, compute):
-        waits.append(_now(compute) - ends[-1])
-        take(step)
-        ends.append(_now(compute))
-    return (ends[-1] - ends[-1 - steps]) / steps, statistics.mean(waits[-steps:])
+    waiting, taking = zip(*_time_steps(learner, compute, _loaded(learner, compute))[-steps:], strict=True)
+    return statistics.mean(waiting) + statistics.mean(taking), statistics.mean(waiting)
 
 
 def _load(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) -> tuple[list[Step], float]:
@@ -191,15 +181,16 @@ def _loaded(learner: PretrainLearner, compute: Compute) -> Iterator[Step]:
         yield from unwrap_worker_errors(loader)
 
 
-def _steps(learner: PretrainLearner, compute: Compute) -> Callable[[Step], object]:
-    """Return a function that takes the next step of a training on the step's micro-batches."""
-    state = new_state(learner, compute)
-
-    def take(step: Step) -> None:
+def _time_steps(learner: PretrainLearner, compute: Compute, steps: Iterable[Step]) -> list[tuple[float, float]]:
+    """Take the steps of a training; return the seconds that each waits for its batches, and then takes."""
+    state, times, end = new_state(learner, compute), [], _now(compute)
+    for step in steps:
+        start = _now(compute)
         state.schedule(learner.steps)
         take_step(learner, state, state.network, step, compute.device)
-
-    return take
+        times.append((start - end, _now(compute) - start))
+        end = start + times[-1][1]
+    return times
 
 
 def _output(config: PretrainConfig, compute: Compute, batch: Batch) -> Tensor:

@@ -43,41 +43,38 @@ class UprightBoxes:
 
 
 @dataclass(frozen=True)
-class Labels:
-    """Labelled objects; those of one frame are consecutive, in the order of its file.
+class _Objects:
+    """Objects of many frames; those of one frame are consecutive, in the order of its file.
 
     Attributes:
         frame: int64 [N], number of the frame.
         kind: str [N], the class: "Car", "Van", ..., "DontCare".
         boxes: in space; undefined for "DontCare".
         image_box: float64 [N, 4], left, top, right, bottom, pixels.
-        truncation: float64 [N], share outside the image.
-        occlusion: int64 [N], 0 to 3.
     """
 
     frame: NDArray[np.int64]
     kind: NDArray[np.str_]
     boxes: UprightBoxes
     image_box: NDArray[np.float64]
-    truncation: NDArray[np.float64]
-    occlusion: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.frame)
 
 
 @dataclass(frozen=True)
-class Detections:
-    """Detected objects; those of one frame are consecutive, see ``Labels``. ``score`` float64 [N]."""
+class Labels(_Objects):
+    """Labelled objects: ``truncation`` float64 [N], share outside the image; ``occlusion`` int64 [N], 0 to 3."""
 
-    frame: NDArray[np.int64]
-    kind: NDArray[np.str_]
-    boxes: UprightBoxes
-    image_box: NDArray[np.float64]
+    truncation: NDArray[np.float64]
+    occlusion: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Detections(_Objects):
+    """Detected objects: ``score`` float64 [N]."""
+
     score: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.frame)
 
 
 _WHOLE_IMAGE: Final = np.array([0.0, 0.0, 1e4, 1e4])
