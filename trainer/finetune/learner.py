@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from torch import Tensor, nn
+from torch import nn
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, names_of
@@ -22,7 +22,7 @@ from iscc_lidar.trainer.finetune.labels import choose_labelled
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.run.folder import Input, RunPlan, cache_input
-from iscc_lidar.trainer.run.learner import BatchResult, ParameterGroup, SampleDataset, Trainables, WeightFile
+from iscc_lidar.trainer.run.learner import Learner, ParameterGroup, Trainables, WeightFile
 from iscc_lidar.trainer.run.options import TaskName
 
 LABELLED_FILE: Final = "labelled.txt"
@@ -34,8 +34,8 @@ class TaskNetwork(nn.Module):
     encoder: SparseUNet
 
 
-class FinetuneLearner(ABC):
-    """See ``run.learner.Learner``; subclasses define a task.
+class FinetuneLearner(Learner):
+    """Fine-tuning; subclasses define a task, with its data, counts and losses.
 
     Attributes:
         cache, places: sweeps for training.
@@ -46,7 +46,6 @@ class FinetuneLearner(ABC):
 
     task: ClassVar[TaskName]
     network_file: ClassVar[str]
-    collate: Callable[[list[Any]], Any]
     labelled_sweeps: Callable[[Cache], list[Place]]
     """Lists all sweeps that have labels of the task. Raises UserError where none has."""
 
@@ -88,11 +87,6 @@ class FinetuneLearner(ABC):
         places, available = choose_labelled(cache, config.labels, cls.labelled_sweeps, listed, among)
         return cls(cache, places, config, encoder, available)
 
-    @property
-    @abstractmethod
-    def dataset(self) -> SampleDataset:
-        """See ``Learner``."""
-
     @abstractmethod
     def header(self) -> Mapping[str, object]:
         """Return the options in the header of the weight file, from which the network can be rebuilt."""
@@ -100,14 +94,6 @@ class FinetuneLearner(ABC):
     @abstractmethod
     def new_network(self, compute: Compute) -> TaskNetwork:
         """Make the network with new weights."""
-
-    @abstractmethod
-    def counts(self, batch: Any) -> Mapping[str, float | Tensor]:
-        """See ``Learner``."""
-
-    @abstractmethod
-    def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Any) -> BatchResult:
-        """See ``Learner``."""
 
     @cached_property
     def plan(self) -> RunPlan:
@@ -133,11 +119,6 @@ class FinetuneLearner(ABC):
         unfreeze = round(train.freeze_fraction * self.steps)
         old_group = ParameterGroup(pretrained, train.encoder_learning_rate, unfreeze)
         return Trainables(network, [old_group, ParameterGroup(new, train.head_learning_rate)])
-
-    def after_step(  # noqa: B027 - nothing is a valid update
-        self, step: int, network: nn.Module, others: Mapping[str, nn.Module], results: Sequence[BatchResult]
-    ) -> None:
-        """See ``Learner``. Everything is trained by gradient."""
 
     def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
         """See ``Learner``."""

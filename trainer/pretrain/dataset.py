@@ -5,35 +5,29 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from torch.utils.data import Dataset
-
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.sweep import SweepField
+from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
+from iscc_lidar.trainer.data.dataset import SweepDataset
 from iscc_lidar.trainer.data.pairs import SampleKey, draw_partner, index_sweeps, sample_rng
-from iscc_lidar.trainer.data.sweep_cache import SweepCache
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.method import Method, find_method
 from iscc_lidar.trainer.pretrain.samples.sample import Sample, make_sample
 
 
-class PairDataset(Dataset[Sample]):
+class PairDataset(SweepDataset[Sample, CachedSweep]):
     """Samples by key: the same key gives the same sample, in every process."""
 
     def __init__(self, cache: Cache, config: PretrainConfig) -> None:
-        self.cache = cache
         self.config = config
         self.sweeps = index_sweeps(cache.manifest, config.data.partner)
-        self.places = [(ref.sequence, ref.index) for ref in self.sweeps]
         self.options = self._method.samples(config)
         unused: list[SweepField] = ["semantic", "pixel", *(() if self.options.occupancy else ("queries",))]
-        self.read_sweep = SweepCache(functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
+        places = [(ref.sequence, ref.index) for ref in self.sweeps]
+        super().__init__(cache, places, functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
 
     @property
     def _method(self) -> Method[Any]:
         return find_method(self.config.method.name)
-
-    def __len__(self) -> int:
-        return len(self.sweeps)
 
     def __getitem__(self, key: SampleKey) -> Sample:
         """Make the sample of a key."""

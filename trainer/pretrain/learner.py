@@ -25,31 +25,36 @@ from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 from iscc_lidar.trainer.pretrain.teacher import follow, momentum_at, start_teacher
 from iscc_lidar.trainer.run.folder import RunPlan, cache_input
-from iscc_lidar.trainer.run.learner import BatchResult, ParameterGroup, Trainables, WeightFile
+from iscc_lidar.trainer.run.learner import BatchResult, Learner, ParameterGroup, Trainables, WeightFile
 from iscc_lidar.trainer.run.loop import train
 from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 HEADS_FILE: Final = "heads.safetensors"
 
 
-class PretrainLearner:
+class PretrainLearner(Learner):
     """See ``Learner``. A method without a teacher leaves it as it started."""
+
+    collate = staticmethod(collate)
 
     def __init__(self, cache: Cache, config: PretrainConfig) -> None:
         self.config = config
         self.steps = config.train.steps
         self.method = find_method(config.method.name)
-        self.dataset = PairDataset(cache, config)
-        self.collate = collate
+        self.cache = cache
+
+    @cached_property
+    def dataset(self) -> PairDataset:
+        """See ``Learner``."""
+        return PairDataset(self.cache, self.config)
 
     @cached_property
     def plan(self) -> RunPlan:
         """See ``Learner``."""
-        cache = self.dataset.cache
-        name, sequences = cache.manifest.dataset, len(cache.sequence_names)
+        name, sequences = self.cache.manifest.dataset, len(self.cache.sequence_names)
         partner = " with a partner" if self.config.data.partner == "window" else ""
         data = f"{name}, {sequences} sequences, {len(self.dataset.places)} sweeps{partner}"
-        inputs, weights = [cache_input(cache)], (ENCODER_FILE, HEADS_FILE)
+        inputs, weights = [cache_input(self.cache)], (ENCODER_FILE, HEADS_FILE)
         return RunPlan("pretrain", self.config, self.steps, inputs, {"dataset": name}, weights, data)
 
     def build(self, compute: Compute) -> Trainables:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from torch import Tensor, nn
 
-from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.data.pairs import SampleKey
-from iscc_lidar.trainer.data.places import Place
+from iscc_lidar.trainer.data.dataset import SweepDataset
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.folder import RunPlan
 
@@ -80,49 +79,42 @@ class WeightFile:
     header: Mapping[str, object]
 
 
-class SampleDataset(Protocol):
-    """A map-style dataset, picklable; the sample of a key is the same in every process."""
+class Learner(ABC):
+    """A task with its data and options.
+
+    Attributes:
+        collate: joins samples to a batch, a TensorSet, which has ``names`` and describes its size; picklable.
+    """
+
+    collate: Callable[[list[Any]], Any]
 
     @property
-    def cache(self) -> Cache:
-        """Where the sweeps come from."""
-
-    @property
-    def places(self) -> Sequence[Place]:
-        """The sweep of each sample."""
-
-    def __getitem__(self, key: SampleKey) -> Any:
-        """Make the sample of a key."""
-
-
-class Learner(Protocol):
-    """A task with its data and options."""
-
-    @property
+    @abstractmethod
     def plan(self) -> RunPlan:
         """The run as its folder records it."""
 
     @property
-    def dataset(self) -> SampleDataset:
+    @abstractmethod
+    def dataset(self) -> SweepDataset[Any, Any]:
         """The samples."""
 
-    @property
-    def collate(self) -> Callable[[list[Any]], Any]:
-        """Join samples to a batch, a TensorSet, which has ``names`` and describes its size; picklable."""
-
+    @abstractmethod
     def build(self, compute: Compute) -> Trainables:
         """Make the networks at step 0 on the device; random numbers are seeded."""
 
+    @abstractmethod
     def counts(self, batch: Any) -> Mapping[str, float | Tensor]:
         """Count what the loss terms are means over."""
 
+    @abstractmethod
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Any) -> BatchResult:
         """Compute the losses of a micro-batch; ``network`` may be wrapped in DDP."""
 
-    def after_step(
+    def after_step(  # noqa: B027 - nothing is a valid update
         self, step: int, network: nn.Module, others: Mapping[str, nn.Module], results: Sequence[BatchResult]
     ) -> None:
         """Update what no gradient reaches after the update of step ``step``."""
 
+    @abstractmethod
     def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
         """Return the weight files of a checkpoint after ``step`` steps."""

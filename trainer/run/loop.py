@@ -11,11 +11,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from iscc_lidar.shared.base.errors import UserError
@@ -97,10 +96,8 @@ def share_of_this_process(train: TrainConfig) -> Share:
 
 def step_batches(learner: Learner, start: int, share: Share, device: torch.device) -> Generator[list[Any]]:
     """Yield this process's micro-batches of each step from ``start`` to the end of the run, see ``loader.steps``."""
-    options, dataset = learner.plan.config.train, cast(Dataset[Any], learner.dataset)
-    sampler = StepSampler(
-        len(learner.dataset.places), options.seed, options.batch_size, start, learner.plan.steps, share
-    )
+    options, dataset = learner.plan.config.train, learner.dataset
+    sampler = StepSampler(len(dataset), options.seed, options.batch_size, start, learner.plan.steps, share)
     return loader.steps(dataset, sampler, learner.collate, options.loader_workers, share.micro_batches, device)
 
 

@@ -11,17 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
+from iscc_lidar.trainer.data.dataset import SweepDataset
 from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.sweep_cache import SweepCache
 from iscc_lidar.trainer.data.voxelize import Voxels, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
@@ -64,23 +63,20 @@ class BoxBatch(TensorSet):
         return f"{len(self.coords):,} voxels"
 
 
-class BoxDataset(Dataset[BoxSample]):
+class BoxDataset(SweepDataset[BoxSample, Scene]):
     """Samples as a pure function of their key."""
 
     def __init__(self, cache: Cache, places: Sequence[Place], all_places: Sequence[Place], config: DetectionConfig):
-        self.cache, self.places, self.config = cache, tuple(places), config
+        super().__init__(cache, places, partial(read_scene, cache, config), config.train.keep_sweeps)
+        self.config = config
         self._pasted_from = tuple(all_places if config.paste.leak_all_labels else places)
-        self._scene = SweepCache(partial(read_scene, cache, config), config.train.keep_sweeps)
-
-    def __len__(self) -> int:
-        return len(self.places)
 
     def __getitem__(self, key: SampleKey) -> BoxSample:
         """Make the sample of a key."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         names = config.classes.names
         sequence, index = self.places[key.place]
-        scene = paste(self._scene(sequence, index), self._bank, names, config.paste, rng)
+        scene = paste(self.read_sweep(sequence, index), self._bank, names, config.paste, rng)
         scene = crop(augment_scene(scene, config.augment, rng), config.grid)
         points = np.array([len(inside_box(scene, k)) for k in range(len(scene.boxes))], dtype=np.int64)
         used = (points >= config.classes.min_points) & np.isin(scene.boxes.kind, names)
@@ -96,11 +92,8 @@ class BoxDataset(Dataset[BoxSample]):
     def _bank(self) -> ObjectBank:
         """Objects to paste, read when first needed, in each process."""
         config = self.config
-        scenes = [self._scene(*place) for place in self._pasted_from] if any(config.paste.fill_to) else []
+        scenes = [self.read_sweep(*place) for place in self._pasted_from] if any(config.paste.fill_to) else []
         return cut_objects(scenes, config.classes.names, config.paste)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key != "_bank"}
 
 
 def read_scene(cache: Cache, config: DetectionConfig, sequence: str, index: int) -> Scene:

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import augment, rotate_groups
+from iscc_lidar.trainer.data.dataset import SweepDataset
 from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.sweep_cache import SweepCache
 from iscc_lidar.trainer.data.voxelize import Voxels, considered, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
@@ -60,23 +60,18 @@ class LabelledBatch(TensorSet):
         return f"{len(self.coords):,} voxels"
 
 
-class LabelledDataset(Dataset[LabelledSample]):
+class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
     """Samples as a pure function of their key."""
 
     def __init__(self, cache: Cache, places: Sequence[Place], config: SemsegConfig) -> None:
-        self.cache = cache
-        self.places = tuple(places)
+        super().__init__(cache, places, functools.partial(cache.sweep, without=NOT_READ), config.train.keep_sweeps)
         self.config = config
         self.classes = len(cache.manifest.class_names)
-        self._sweep = SweepCache(functools.partial(cache.sweep, without=NOT_READ), config.train.keep_sweeps)
-
-    def __len__(self) -> int:
-        return len(self.places)
 
     def __getitem__(self, key: SampleKey) -> LabelledSample:
         """Make the sample of a key."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
-        sweep = rotate_groups(self._sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
+        sweep = rotate_groups(self.read_sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
         classes = semantic(sweep)[keep].astype(np.int32)  # augment carries any integer label along
         view = augment(sweep.xyz.take(keep, axis=0), sweep.intensity[keep], classes, config.augment, rng)
@@ -89,7 +84,7 @@ class LabelledDataset(Dataset[LabelledSample]):
         chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _COUNTED_SWEEPS)).round().astype(int))
         counts = np.zeros(self.classes, np.int64)
         for place in chosen.tolist():
-            counts += np.bincount(semantic(self._sweep(*self.places[place])), minlength=self.classes)
+            counts += np.bincount(semantic(self.read_sweep(*self.places[place])), minlength=self.classes)
         if counts[1:].sum() == 0:
             raise UserError(
                 f"{self.cache.path}: no point of the labelled sweeps has a class; choose other sweeps, or preprocess "
