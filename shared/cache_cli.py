@@ -107,7 +107,7 @@ def show(
 
     cache = Cache(path)
     if not cache.sequence_names:
-        raise UserError(f"{path}: contains no sequence")
+        raise UserError(f"{path}: contains no sequence to show; add some with iscc-preprocess run")
     name = cache.sequence_names[0] if sequence is None else sequence
     index = cache.sequence(name).sweeps // 2 if sweep is None else sweep
     target = out or Path(f"{name}_{index:06d}.png")

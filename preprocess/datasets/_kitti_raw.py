@@ -49,7 +49,7 @@ def folder(root: Path, drive: str) -> Path:
 
 @functools.lru_cache(maxsize=256)
 def sweep_names(drive: Path) -> tuple[str, ...]:
-    """List the frame numbers of a drive's sweeps, in order. Raises UserError where there is none, or no number."""
+    """List the frame numbers of a drive's sweeps, in order. Raises UserError for none, or another name."""
     return numbered_files(drive / "velodyne_points" / "data", ".bin", _FRAME_NUMBER)
 
 

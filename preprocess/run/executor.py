@@ -27,7 +27,7 @@ _LESS_MONITORING: Final = {
 
 @dataclass(frozen=True)
 class Executor:
-    """Options of where tasks run.
+    """Where tasks run.
 
     Attributes:
         workers: worker processes on this machine, 0 to work in this process.

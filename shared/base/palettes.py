@@ -65,7 +65,7 @@ def prototype_colors(centres: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def hues(turn: NDArray[np.floating], level: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return colours [n, 3] of a hue [n], in turns, and a mean level of the three channels [n] from 0 to 1."""
+    """Return RGB [n, 3] from hues [n], in turns of the colour circle, and means of the three channels [n], 0 to 1."""
     return (level[:, None] + _SPREAD * np.cos(2 * np.pi * (turn[:, None] - np.arange(3) / 3))).clip(0, 1)
 
 

@@ -117,7 +117,7 @@ def _find(
 
 
 def _end_in(sequence: str, folder: str) -> int:
-    """Return where a sequence's name ends in a path of folders, -1 if it is not one of them."""
+    """Return the end of a sequence's name within a path that contains it as a folder, -1 if it does not."""
     start = f"/{folder}/".rfind(f"/{sequence}/")
     return -1 if start < 0 else start + len(sequence)
 

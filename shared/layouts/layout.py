@@ -80,7 +80,7 @@ def all_layouts() -> tuple[Layout, ...]:
 
 
 def find_layout(dataset: str) -> Layout:
-    """Return the layout of a dataset; of an unknown one a layout without any knowledge."""
+    """Return the layout of a dataset; an empty one for an unknown dataset."""
     if dataset not in _names():
         return Layout(dataset)
     found: Layout = importlib.import_module(f"{package.__name__}.{dataset}").LAYOUT
@@ -120,7 +120,7 @@ def open_predictions(cache: Cache, out: Path, root: Path | None = None) -> Gener
 
 
 def require_root(root: Path | None, what: str) -> Path:
-    """Return the folder of the dataset. Raises UserError, which says ``what`` needs it, if it was not given."""
+    """Return the folder of the dataset. Raises UserError if it was not given; ``what`` is what needs it."""
     if root is None:
         raise UserError(f"{what} needs --root: the folder of the dataset, as for iscc-preprocess")
     return root

@@ -108,7 +108,7 @@ def _scenes(ranges: str) -> set[str]:
 def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``lidarseg/SPLIT/TOKEN_lidarseg.bin``, uint8, as the development kit reads them, for key frames only.
 
-    ``SPLIT/submission.json``, which lists what a method makes use of, is for the submitter to write. Reading the
+    ``SPLIT/submission.json``, which lists what a method makes use of, must be written by the submitter. Reading the
     tokens takes 20 s.
     """
     root = require_root(root, "writing predictions for nuscenes")

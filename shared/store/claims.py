@@ -1,4 +1,4 @@
-"""A claim on a folder where nothing can be locked, by files that are only ever created where there are none.
+"""A claim on a folder of a store without locks, made of files that are only created where none of the name exists.
 
 The process that creates the first file of a claim holds it until it removes that file. If it dies, its successor
 creates a second file, named after the token in the first; if that one dies, a third named after the token in the

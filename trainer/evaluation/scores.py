@@ -1,4 +1,4 @@
-"""Scores of a semantic segmentation: one confusion matrix over all points, IoU by class, the data set's own mean."""
+"""Scores of a semantic segmentation: one confusion matrix over all points, IoU by class, the dataset's own mean."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class SegmentationScore:
     """How well predictions fit.
 
     Attributes:
-        miou: mean IoU by the data set's own rule, 0..1.
+        miou: mean IoU by the dataset's own rule, 0..1.
         miou_objects: the same over the classes that are no ground.
-        miou_occurring: mean IoU over the classes that some point has in truth, whatever the data set.
+        miou_occurring: mean IoU over the classes that some point has in truth, whatever the dataset.
         accuracy: share of labelled points that are right.
         iou: of each class; None where no point has it, in truth or prediction.
     """
@@ -71,7 +71,7 @@ def semantic(sweep: CachedSweep) -> NDArray[np.uint8]:
     if sweep.semantic is None:
         raise UserError(
             f"sequence {sweep.sequence}: the cache holds no semantic classes, which scores need; preprocess again with "
-            "the data set's label files in place"
+            "the dataset's label files in place"
         )
     return sweep.semantic
 

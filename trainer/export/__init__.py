@@ -1,1 +1,1 @@
-"""Pre-trained weights for the places where people fine-tune: one module a target, see docs/export.md."""
+"""Pre-trained weights for the places where people fine-tune: one module per target, see docs/export.md."""

@@ -67,7 +67,7 @@ def input_of(run: TrainedRun) -> dict[str, Any]:
     return {
         "points": f"one sweep's, {_range(run)}, ground included",
         "frame": "the sensor's, z up",
-        "intensity": "brought to 0 to 1 by the data set's rule, in steps of 1/255",
+        "intensity": "brought to 0 to 1 by the dataset's rule, in steps of 1/255",
         "voxel_size_m": run.config.model.voxel_size,
         "coordinates": "floor(xyz / voxel_size_m), less the sweep's smallest along each axis",
         "features": [

@@ -57,6 +57,6 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not is_export(out):
-        raise UserError(f"{out}: exists and is no export of this program; choose another --out")
+        raise UserError(f"{out}: exists, but is not an export of this program; choose another --out")
     if not overwrite:
         raise UserError(f"{out}: contains an export already; add --overwrite to replace it, or choose another --out")

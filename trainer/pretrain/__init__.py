@@ -1,1 +1,1 @@
-"""Pre-training: the loop, its step, and what a run leaves in its folder."""
+"""Pre-training: methods, their samples and losses, and the learner that the training loop runs."""

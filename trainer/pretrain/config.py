@@ -1,4 +1,4 @@
-"""Options that every pre-training method has; each method adds sections of its own, beside its code in methods/."""
+"""Options that every pre-training method has; each method adds sections of its own, in its file in methods/."""
 
 from __future__ import annotations
 

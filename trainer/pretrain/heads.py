@@ -1,4 +1,4 @@
-"""What sits on the encoder during pre-training: group pooling, projection head, occupancy decoder."""
+"""Layers on top of the backbone during pre-training: group pooling, projection head, occupancy decoder."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class PretrainLearner(Learner):
             follow(others["teacher"], network, momentum_at(step, self.steps, options))
 
     def weights(self, network: nn.Module, step: int) -> Mapping[str, WeightFile]:
-        """See ``Learner``. The encoder for other programs, the heads apart from it."""
+        """See ``Learner``. The encoder, for other programs, has a file of its own."""
         header = {"step": step, "model": asdict(self.config.model)}
         tensors = network.state_dict()
         encoder = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}

@@ -1,4 +1,4 @@
-"""What a method of pre-training is; all else is shared: encoder, views, loader, loop, evaluation.
+"""Interface of a pre-training method. Backbone, views, loader, loop and evaluation are the same for all methods.
 
 A method is a module in methods/ that defines METHOD; it is found by its name, see docs/adding-a-method.md.
 """
@@ -52,7 +52,7 @@ class Method(Generic[C]):
         losses: computes the losses of a batch from student, teacher and memory, and what the memory is refreshed with;
             changes nothing but batch-norm statistics.
         memory: makes what is kept from step to step, at its start.
-        samples: says how training samples are made.
+        samples: returns how training samples are made.
         has_teacher: whether a momentum encoder makes the features of the second view; its options are then the section
             ``teacher``, a TeacherConfig.
     """

@@ -1,1 +1,1 @@
-"""What a pre-training run has learnt, as one HTML page."""
+"""One HTML page on a run."""

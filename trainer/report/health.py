@@ -134,7 +134,7 @@ def _direction(first: float, last: float, guessing: float | None) -> tuple[Statu
 
 
 def _contrast(run: RunRecord) -> Verdict | None:
-    """Against guessing at the same time: while a queue fills, both rise."""
+    """Judge the contrast relative to guessing at the same time: while a queue fills, both losses rise."""
     first, last = _ends(run, "loss_contrast")
     guessed_first, guessed_last = _ends(run, "guessing")
     if not first or not guessed_first or last is None or not guessed_last:

@@ -117,7 +117,7 @@ def _probe_table(evaluation: Mapping[str, Any], key: str, title: str) -> str:
 
 
 def _majority(scores: Mapping[str, Any]) -> tuple[object, object]:
-    """Return scores on all points of clusters named by their majority class on val and on train."""
+    """Return the mIoU of clusters that were named after their majority class: on val, and on train."""
     named = scores.get("many_to_one", {})
     on_val, on_train = (named.get(source, {}).get("all", {}).get("miou_objects") for source in ("val", "train"))
     return on_val, on_train

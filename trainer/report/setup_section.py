@@ -10,7 +10,7 @@ from iscc_lidar.trainer.report.record import RunRecord
 
 
 def setup_section(run: RunRecord) -> str:
-    """HTML of the section."""
+    """Return the HTML of the section."""
     recipes, options = nearest_recipe(run.run, run.config)
     named = escape(" + ".join(recipes) or "defaults")
     changed = [option for option in options if option.differs]

@@ -66,7 +66,7 @@ def _dataset(caches: Caches) -> str:
     """Return the dataset's name. Raises UserError where classes differ, or one cache has both parts without lists."""
     train, test = Cache(caches.labelled), Cache(caches.test)
     if train.manifest.class_names != test.manifest.class_names:
-        raise UserError(f"{train.path} and {test.path} must have the same semantic classes")
+        raise UserError(f"{train.path} and {test.path} have different semantic classes; pass caches of one dataset")
     if train.digest == test.digest and (caches.train_list is None or caches.test_list is None):
         raise UserError(
             f"{train.path}: training and test sweeps are in one cache; separate them with --train-list and --test-list"

@@ -1,1 +1,1 @@
-"""What every kind of training run shares: its folder, log, resume file, stop signals, schedule."""
+"""The training loop of all tasks, and the run folder: configuration, log, checkpoint, weights."""

@@ -1,4 +1,4 @@
-"""``--dry-run``: what a run would take, measured in seconds, with nothing written."""
+"""``--dry-run``: check a run, and measure its time and memory in two steps; nothing is written."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _refuse_differences(out: Path, plan: RunPlan) -> None:
     for read in plan.inputs:
         if provenance.get(read.digest_name) != read.digest:
             raise UserError(
-                f"{out}: its run reads another {read.name} ({provenance.get(read.name)}) than "
+                f"{out}: its run was started with another {read.name} ({provenance.get(read.name)}), not "
                 f"{read.path}; choose another --out, or add --overwrite"
             )
     wanted = json.loads(json.dumps(configs.to_dict(plan.config)))

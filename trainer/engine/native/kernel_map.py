@@ -72,7 +72,7 @@ class Pairs:
 
     @cached_property
     def chunks(self) -> tuple[Chunk, ...]:
-        """Layout for the plain path, see convolution."""
+        """The pairs in pieces, as plain PyTorch convolves them; see convolution."""
         if self.mirror_of is not None:
             return tuple(_mirrored(chunk, self.n_offsets) for chunk in self.mirror_of.chunks)
         return _chunks(self.offsets.long(), self.sources.long(), self.targets.long(), self.n_out, self.n_offsets)

@@ -20,7 +20,7 @@ def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
 
 
 def scenes_of_all_ranks(batch: Batch) -> Tensor:
-    """Gather the scene of each region, counted over all processes, int64 [A]."""
+    """Gather the scene of each region, numbered over all processes, int64 [A]."""
     return all_gather_rows(batch.scene + rank() * len(batch.names))
 
 

@@ -1,4 +1,4 @@
-"""Ground patches as further regions, so that the ground is learnt about, too.
+"""Ground patches as further regions, so that features of the ground are learnt, too.
 
 Groups leave out the ground: no loss would depend on road, pavement or grass, a quarter of the classes that matter
 later. A patch is the same place in both sweeps. Patches are contrasted with the groups, but not with each other: one

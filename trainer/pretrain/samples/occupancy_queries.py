@@ -2,7 +2,7 @@
 
 Each is evaluated from the features of one voxel, drawn at random from those within reach: a voxel then has to encode
 the shape around it. Given its nearest voxels together, the decoder inferred occupancy from their positions, and the
-encoder learnt next to nothing.
+encoder learnt little.
 """
 
 from __future__ import annotations
