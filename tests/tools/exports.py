@@ -10,7 +10,7 @@ from torch import Tensor
 from iscc_lidar.trainer.export import mmdetection3d, openpcdet, pointcept
 from iscc_lidar.trainer.export.mmdetection3d import Backend, module_names
 from iscc_lidar.trainer.export.source import INPUT_SCALE, Weights
-from iscc_lidar.trainer.export.spconv_network import WEIGHTS_FILE, Axes, Checkpoint
+from iscc_lidar.trainer.export.spconv_network import WEIGHTS_FILE, Axes, CodeBase
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 
@@ -23,7 +23,7 @@ def from_spconv(weight: Tensor, axes: Axes) -> Tensor:
     return grid.reshape(k**3, weight.shape[4], weight.shape[0]).contiguous()
 
 
-def from_network(path: Path, checkpoint: Checkpoint) -> Weights:
+def from_network(path: Path, checkpoint: CodeBase) -> Weights:
     ours: Weights = {}
     for name, tensor in torch.load(path, weights_only=True)[checkpoint.key].items():
         module, _, leaf = name.removeprefix(checkpoint.prefix).rpartition(".")
@@ -68,5 +68,5 @@ def read_back(folder: Path, target: str) -> Weights:
     if target == "mmdetection3d":
         content = torch.load(folder / mmdetection3d.WEIGHTS_FILES["spconv"], weights_only=True)
         return from_minkunet(content[mmdetection3d.KEY], model, "spconv")
-    place = {"pointcept": pointcept.CHECKPOINT, "openpcdet": openpcdet.CHECKPOINT}[target]
+    place = {"pointcept": pointcept.BASE, "openpcdet": openpcdet.BASE}[target]
     return from_network(folder / WEIGHTS_FILE, place)

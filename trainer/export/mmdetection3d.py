@@ -14,7 +14,8 @@ from torch import Tensor
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
-from iscc_lidar.trainer.export.spconv_network import template, to_spconv, torch_bytes
+from iscc_lidar.trainer.export.spconv_network import to_spconv, torch_bytes
+from iscc_lidar.trainer.export.templates import fill, template
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 Backend = Literal["torchsparse", "spconv"]
@@ -48,13 +49,24 @@ _SKIP_LEAVES: Final = {"skip.conv": "downsample.0", "skip.norm": "downsample.1"}
 def export(run: TrainedRun) -> Export:
     """Export for mmdetection3d."""
     model = run.config.model
-    config = _config(model)
+    config = fill(
+        "mmdetection3d_config.tmpl",
+        voxel_size=model.voxel_size,
+        in_channels=model.in_channels,
+        out_channels=model.out_channels,
+        stages=len(model.encoder_widths),
+        stem_width=model.stem_width,
+        encoder_widths=list(model.encoder_widths),
+        encoder_blocks=[model.blocks] * len(model.encoder_widths),
+        decoder_widths=list(model.decoder_widths),
+        decoder_blocks=[model.blocks] * len(model.decoder_widths),
+    )
     weights = {
         name: torch_bytes({KEY: to_minkunet(run.weights, model, backend)}) for backend, name in WEIGHTS_FILES.items()
     }
     files = weights | {MODULE_FILE: template(MODULE_FILE), CONFIG_FILE: config.encode()}
     scaling = "`times` is part of the first convolution's weights: give metres, as mmdetection3d does."
-    return Export(LAYOUT, scaling, files, _how_to_load(config))
+    return Export(LAYOUT, scaling, files, fill("mmdetection3d_load.md", config=config))
 
 
 def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weights:
@@ -74,49 +86,6 @@ def to_minkunet(weights: Weights, model: ModelConfig, backend: Backend) -> Weigh
         else:
             theirs[f"{PREFIX}{modules[module]}.{leaf}"] = scaled
     return theirs
-
-
-def _how_to_load(config: str) -> str:
-    return f"""\
-1. Copy what your config needs from `{CONFIG_FILE}`. `load_from` loads the weights; only `decode_head` is missing.
-2. On spconv, put `{MODULE_FILE}` where Python finds it. Plain `MinkUNetBackbone` loads the same weights, but its
-   voxels at the border of odd grids get no features from the coarser levels.
-
-```python
-{config}```
-
-mmdetection3d keeps the first point of each voxel and rounds coordinates; pre-training takes means and floors. With the
-scale in them, the first convolution's weights for x, y, z are small, and AdamW's steps are not: a smaller learning
-rate for `backbone.conv_input.0` preserves what was learnt.
-"""
-
-
-def _config(model: ModelConfig) -> str:
-    v = model.voxel_size
-    return f"""\
-# What an mmdetection3d config needs, for example configs/minkunet/minkunet34_w32_spconv_8xb2-laser-polar-mix-3x_*.py.
-load_from = "{WEIGHTS_FILES["spconv"]}"  # TorchSparse: "{WEIGHTS_FILES["torchsparse"]}"
-custom_imports = dict(imports=["{MODULE_FILE.removesuffix(".py")}"])  # TorchSparse: not needed
-model = dict(
-    data_preprocessor=dict(
-        voxel_layer=dict(voxel_size=[{v!r}, {v!r}, {v!r}]),
-        batch_first=True,  # TorchSparse 1.4: False
-    ),
-    backbone=dict(
-        type="PaddedMinkUNetBackbone",  # TorchSparse: "MinkUNetBackbone"
-        sparseconv_backend="spconv",  # or "torchsparse"
-        in_channels={model.in_channels},
-        num_stages={len(model.encoder_widths)},
-        base_channels={model.stem_width},
-        encoder_channels={list(model.encoder_widths)},
-        encoder_blocks={[model.blocks] * len(model.encoder_widths)},
-        decoder_channels={list(model.decoder_widths)},
-        decoder_blocks={[model.blocks] * len(model.decoder_widths)},
-        block_type="basic",
-    ),
-    decode_head=dict(channels={model.out_channels}),
-)
-"""
 
 
 def module_names(model: ModelConfig, backend: Backend) -> dict[str, str]:

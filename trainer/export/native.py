@@ -7,6 +7,7 @@ from typing import Final
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import TrainedRun
+from iscc_lidar.trainer.export.templates import fill
 from iscc_lidar.trainer.run.weights import ENCODER_FILE, to_bytes
 
 LAYOUT: Final = (
@@ -25,37 +26,8 @@ def export(run: TrainedRun) -> Export:
     else:
         weights = to_bytes(run.weights, {"step": run.step, "model": to_dict(run.config.model)})
     scaling = "Multiply the features by `times` before the network."
-    return Export(LAYOUT, scaling, {ENCODER_FILE: weights}, _how_to_load(run))
-
-
-def _how_to_load(run: TrainedRun) -> str:
-    return f"""\
-With this package (`pip install 'iscc-lidar[train]'`), in this folder:
-
-```python
-import json
-
-import numpy as np
-import safetensors.torch
-import torch
-from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
-from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
-
-model = ModelConfig(**json.load(open("config.json"))["model"])
-encoder = SparseUNet(model)
-encoder.load_state_dict(safetensors.torch.load_file("{ENCODER_FILE}"))
-encoder.eval()
-
-points = np.fromfile("sweep.bin", np.float32).reshape(-1, 4)  # x, y, z in metres, intensity 0 to 1
-points = points[{_in_range(run)}]
-voxels = voxelize(points[:, :3], points[:, 3], model.voxel_size)  # scales the features itself
-with torch.no_grad():
-    features = encoder(*join_voxels([voxels]))  # [V, {run.config.model.out_channels}], one row per voxel
-per_point = features[torch.from_numpy(voxels.of_point)]
-```
-
-Without it: `config.json` describes architecture, kernel layout and input.
-"""
+    how_to_load = fill("native_load.md", in_range=_in_range(run), out_channels=run.config.model.out_channels)
+    return Export(LAYOUT, scaling, {ENCODER_FILE: weights}, how_to_load)
 
 
 def _in_range(run: TrainedRun) -> str:

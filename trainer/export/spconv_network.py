@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.export.description import Export
 from iscc_lidar.trainer.export.source import INPUT_SCALE, TrainedRun, Weights
+from iscc_lidar.trainer.export.templates import fill, template
 from iscc_lidar.trainer.model.unet import ModelConfig
 
 WEIGHTS_FILE: Final = "iscc_encoder.pth"
 NETWORK_FILE: Final = "iscc_network.py"
-_TEMPLATES: Final = "iscc_lidar.trainer.export.templates"
 
 Axes = Literal["xyz", "zyx"]
 """Order of the spatial columns of the voxel indices."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Where a code base expects the network's weights: under ``key``, each name after ``prefix``; its voxel columns."""
+class CodeBase:
+    """A code base that gets our network.
 
+    Attributes:
+        title: its name; in lower case, the name of its module and texts in templates/.
+        key, prefix: its checkpoints have weights under ``key``, each name after ``prefix``.
+        axes: spatial columns of its voxel indices.
+        config_file: name of the file with what its config needs.
+    """
+
+    title: str
     key: str
     prefix: str
     axes: Axes
-
-
-def template(name: str) -> bytes:
-    """Read a file that is exported as it is."""
-    return (resources.files(_TEMPLATES) / name).read_bytes()
+    config_file: str
 
 
 def torch_bytes(content: dict[str, Any]) -> bytes:
@@ -43,14 +47,18 @@ def torch_bytes(content: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def network_files(run: TrainedRun, checkpoint: Checkpoint, module_file: str) -> dict[str, bytes]:
-    """Return weights, our network, and the code base's own module around it, by file name."""
-    weights = to_network(run.weights, checkpoint.axes, checkpoint.prefix)
-    return {
-        WEIGHTS_FILE: torch_bytes({checkpoint.key: weights}),
-        NETWORK_FILE: template(NETWORK_FILE),
-        module_file: template(module_file),
-    }
+def network_export(run: TrainedRun, base: CodeBase, config: str) -> Export:
+    """Export weights, our network, the code base's own module around it, and the text of its config file."""
+    name = base.title.lower()
+    weights = to_network(run.weights, base.axes, base.prefix)
+    files = {WEIGHTS_FILE: torch_bytes({base.key: weights}), base.config_file: config.encode()}
+    return Export(
+        f"spconv 2: `weight` [C_out, k, k, k, C_in], kernel axes {', '.join(base.axes)}; kernel 1 is a Linear "
+        "[C_out, C_in].",
+        f"The network multiplies the features by `times` itself: give it metres, as {base.title} does.",
+        files | {file: template(file) for file in (NETWORK_FILE, f"iscc_{name}.py")},
+        fill(f"{name}_load.md", config=config, snippet=plain_snippet(run.config.model, base)),
+    )
 
 
 def to_network(weights: Weights, axes: Axes, prefix: str) -> Weights:
@@ -97,28 +105,17 @@ def network_options(model: ModelConfig) -> dict[str, Any]:
     }
 
 
-def plain_snippet(model: ModelConfig, checkpoint: Checkpoint) -> str:
+def plain_snippet(model: ModelConfig, base: CodeBase) -> str:
     """Return Python code that loads the weights with spconv alone, from within the folder of the export."""
-    options = ", ".join(f"{name}={value!r}" for name, value in network_options(model).items())
-    return f"""\
-import spconv.pytorch as spconv
-import torch
-from iscc_network import SpconvUNet, padded_shape
-
-network = SpconvUNet({options})
-weights = torch.load("{WEIGHTS_FILE}", weights_only=True)["{checkpoint.key}"]
-network.load_state_dict({{name.removeprefix("{checkpoint.prefix}"): tensor for name, tensor in weights.items()}})
-network.eval()
-
-# voxels: int32 [N, 4], (batch, {", ".join(checkpoint.axes)}), >= 0, unique
-# features: [N, {model.in_channels}], mean x, y, z in metres and mean intensity of each voxel's points
-voxels = torch.tensor([[0, 5, 6, 7], [0, 5, 6, 8]], dtype=torch.int32)
-features = torch.tensor([[4.1, -2.0, -1.5, 0.3], [4.1, -2.0, -1.3, 0.2]])
-shape = padded_shape((voxels[:, 1:].amax(0) + 1).tolist(), network.depth)
-with torch.no_grad():
-    finest, coarsest = network(spconv.SparseConvTensor(features, voxels, shape, batch_size=1))
-print(finest.features.shape)  # [N, {model.out_channels}], row for row those of the voxels
-"""
+    return fill(
+        "spconv_load.tmpl",
+        options=", ".join(f"{name}={value!r}" for name, value in network_options(model).items()),
+        key=base.key,
+        prefix=base.prefix,
+        axes=", ".join(base.axes),
+        in_channels=model.in_channels,
+        out_channels=model.out_channels,
+    )
 
 
 def _to_layer(name: str, kernel: Tensor, axes: Axes) -> Tensor:

@@ -90,7 +90,7 @@ def test_pointcept_backbone(
     folder = exported("pointcept")
     module = importlib.import_module(package(folder) + ".iscc_pointcept")
     backbone = module.ISCCSparseUNet(**network_options(config.model))
-    load(backbone, folder / WEIGHTS_FILE, pointcept.CHECKPOINT.key, "backbone.").train(training)
+    load(backbone, folder / WEIGHTS_FILE, pointcept.BASE.key, "backbone.").train(training)
     coords, feats, metres = inputs(sweeps)
     data = {"grid_coord": coords[:, 1:].long(), "feat": metres, "offset": coords[:, 0].bincount().cumsum(0)}
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_openpcdet_backbone(
     size, low = config.model.voxel_size, np.array([-30.0, -20.0, -5.0, 0.0, 0.0, 0.0])
     grid = coords[:, 1:].amax(0).numpy() + np.array([1, 2, 4])
     backbone = module.ISCCUNet(model_cfg, 4, grid, [size] * 3, low)
-    load(backbone, folder / WEIGHTS_FILE, openpcdet.CHECKPOINT.key, "backbone_3d.").train(training)
+    load(backbone, folder / WEIGHTS_FILE, openpcdet.BASE.key, "backbone_3d.").train(training)
     data = {"batch_size": 2, "voxel_features": metres, "voxel_coords": coords[:, [0, 3, 2, 1]].contiguous()}
     with torch.no_grad():
         result, wanted = backbone(data), encoder.train(training)(coords, feats)
