@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import report_user_errors
-from iscc_lidar.shared.base.config import resolve, to_toml
+from iscc_lidar.shared.base.cli import Sets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import find_layout
 
@@ -42,8 +42,6 @@ Data = Annotated[
 Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
 Sequences = Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
-ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options and stop")]
 CacheAt = Annotated[str | None, typer.Option("--cache", help="folder or URL of the cache. Default: cache/DATASET")]
 OnErrorOption = Annotated[
     Literal["stop", "skip"],
@@ -71,7 +69,7 @@ def run(
         bool, typer.Option("--dry-run", help="process samples, report the estimated cost of all of it; write nothing")
     ] = False,
     recipe: Recipe = None,
-    overrides: Overrides = None,
+    overrides: Sets = None,
     show_config: ShowConfig = False,
 ) -> None:
     """Make, complete or update the cache of a dataset.
@@ -100,9 +98,7 @@ def run(
     from iscc_lidar.preprocess.config import PreprocessConfig
 
     config = resolve(PreprocessConfig, recipe, overrides or ())
-    if show_config:
-        print(to_toml(config), end="")
-        return
+    exit_if_shown(show_config, config)
     from iscc_lidar.preprocess.plan.select import select_sequences
     from iscc_lidar.preprocess.run.executor import Executor
     from iscc_lidar.preprocess.run.pipeline import preprocess, process_part
@@ -137,7 +133,7 @@ def init(
     sequences: Sequences = None,
     on_error: OnErrorOption = "stop",
     recipe: Recipe = None,
-    overrides: Overrides = None,
+    overrides: Sets = None,
 ) -> None:
     """Prepare a cache whose parts are processed by any scheduler: check the data and write the plan.
 
@@ -167,7 +163,7 @@ def finalise(
     data: Data = None,
     cache: CacheAt = None,
     recipe: Recipe = None,
-    overrides: Overrides = None,
+    overrides: Sets = None,
 ) -> None:
     """Finish a cache after all its parts are processed, or report what is missing. Options as of init.
 
@@ -227,7 +223,7 @@ def synth(
     out: Annotated[Path, typer.Argument(help="folder to write sequences/NN/... into")],
     workers: Workers = None,
     recipe: Recipe = None,
-    overrides: Overrides = None,
+    overrides: Sets = None,
     show_config: ShowConfig = False,
 ) -> None:
     """Write procedural sequences in SemanticKITTI's layout, with labels and instances.
@@ -243,9 +239,7 @@ def synth(
     from iscc_lidar.preprocess.synthetic.generate import SynthCommand, generate
 
     config = resolve(SynthCommand, recipe, overrides or ())
-    if show_config:
-        print(to_toml(config), end="")
-        return
+    exit_if_shown(show_config, config)
     if out.is_file():
         raise UserError(f"{out}: is a file, expected a folder")
     generate(out, config.synth, workers=_cores() if workers is None else workers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import report_user_errors
+from iscc_lidar.shared.base.cli import report_user_errors
 from iscc_lidar.shared.base.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import report_user_errors
-from iscc_lidar.shared.base.config import resolve, to_toml
+from iscc_lidar.shared.base.cli import KeySets, Sets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.finetune.cli import finetune
 from iscc_lidar.trainer.reproduce.cli import reproduce
 
@@ -23,7 +23,6 @@ app = typer.Typer(
 app.command(name="finetune", no_args_is_help=True)(finetune)
 app.command(name="reproduce")(reproduce)
 
-Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 EngineName = Literal["auto", "native", "torchsparse"]
 Recipes = Annotated[
     list[str] | None,
@@ -51,7 +50,7 @@ def pretrain(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check options, data, memory and time with two steps; write nothing")
     ] = False,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
+    show_config: ShowConfig = False,
 ) -> None:
     """Pre-train an encoder by ISCC, or by another method: `--set method.name=segcontrast`.
 
@@ -85,9 +84,7 @@ def pretrain(
     if not bases and resume and out is not None and (out / RECIPE_FILE).exists():
         bases = [out / RECIPE_FILE]  # the run's own options need not be repeated
     config = resolve_pretrain(bases, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
+    exit_if_shown(show_config, config)
     if cache is None or out is None:
         raise typer.BadParameter("--cache and --out are both needed")
     if dry_run:
@@ -124,7 +121,7 @@ def evaluate(
         bool, typer.Option("--untrained", help="only the control: the run's network with new weights")
     ] = False,
     set_: Sets = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
+    show_config: ShowConfig = False,
 ) -> None:
     """Score features without fine-tuning, compared with those of the same network untrained.
 
@@ -141,9 +138,7 @@ def evaluate(
     from iscc_lidar.trainer.evaluation.results import EVALUATION_FILE, report
 
     config = resolve(EvaluationConfig, None, set_ or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
+    exit_if_shown(show_config, config)
     found = score(run, train_cache, val_cache, config, out or run / EVALUATION_FILE, labelled, untrained_only=untrained)
     typer.echo(report(found), nl=False)
 
@@ -181,8 +176,8 @@ def report(
     cache: Annotated[str | None, typer.Option(help="cache whose sweeps are shown; default: the run's own")] = None,
     out: Annotated[Path | None, typer.Option(help="the page to write; default RUN/report.html")] = None,
     compare: Annotated[list[Path] | None, typer.Option(help="another run, its curves over this one's")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
+    set_: KeySets = None,
+    show_config: ShowConfig = False,
 ) -> None:
     """Write one HTML page on a run: health, curves, prototypes, sweeps, setup. It needs nothing but a browser.
 
@@ -195,9 +190,7 @@ def report(
     from iscc_lidar.trainer.report.report import ReportConfig, write_report
 
     config = resolve(ReportConfig, None, set_ or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
+    exit_if_shown(show_config, config)
     page = out or run / "report.html"
     write_report(run, cache, page, config, compare or ())
     typer.echo(f"report: {page}")

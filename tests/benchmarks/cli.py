@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import report_user_errors
+from iscc_lidar.shared.base.cli import report_user_errors
 from iscc_lidar.shared.base.config import resolve, to_toml
 from iscc_lidar.shared.base.errors import UserError
 

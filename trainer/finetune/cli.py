@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import report_user_errors
-from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
+from iscc_lidar.shared.base.cli import Sets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.config import find_shipped, resolve
 
 Task = Annotated[
     Literal["semseg", "detection"],
@@ -43,11 +43,11 @@ def finetune(
     predictions: Predictions = None,
     root: Root = None,
     recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example quick, or a TOML file")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
+    overrides: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue from the last checkpoint, if any")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="remove the run in OUT first")] = False,
     dry_run: DryRun = False,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options as a recipe, and stop")] = False,
+    show_config: ShowConfig = False,
 ) -> None:
     """Fine-tune with few labels, and score the result on other sweeps.
 
@@ -82,9 +82,7 @@ def finetune(
 
     about = TASKS[task]
     config = resolve(about.config, find_shipped(about.recipes, recipe) if recipe else None, overrides or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
+    exit_if_shown(show_config, config)
     if train_cache is None or out is None:
         raise typer.BadParameter("--train-cache and --out are both needed")
     if root is not None and task == "detection":

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from iscc_lidar.shared.base.cli_errors import report_user_errors
-from iscc_lidar.shared.base.config import find_shipped, resolve, to_toml
+from iscc_lidar.shared.base.cli import KeySets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.config import find_shipped, resolve
 from iscc_lidar.shared.base.errors import UserError
 
 
@@ -26,13 +26,13 @@ def reproduce(
         Path | None, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")
     ] = None,
     preset: Annotated[str, typer.Option(help="quick, detection, full, or a TOML file")] = "quick",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
+    set_: KeySets = None,
     train_list: Annotated[Path | None, typer.Option(help="draw labelled sweeps from this list only")] = None,
     test_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="list the commands of the remaining jobs, and stop")
     ] = False,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options, and stop")] = False,
+    show_config: ShowConfig = False,
 ) -> None:
     """Reproduce the authors' tables: pre-train, fine-tune and score every experiment over seeds.
 
@@ -52,9 +52,7 @@ def reproduce(
     from iscc_lidar.trainer.reproduce.reproduce import reproduce as run
 
     config = resolve(ReproduceConfig, find_shipped(PRESETS, preset, "preset"), set_ or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
+    exit_if_shown(show_config, config)
     if not cache or test_cache is None or out is None:
         raise typer.BadParameter("--cache, --test-cache and --out are all needed")
     caches = Caches(dict(_named(text) for text in cache), test_cache, train_list, test_list)

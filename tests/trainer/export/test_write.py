@@ -118,7 +118,7 @@ def test_only_an_export_is_replaced_and_only_when_asked(run_path: Path, tmp_path
     notes.mkdir()
     (notes / "precious.txt").write_text("mine")
     for other in (notes, run_path, notes / "precious.txt"):
-        with pytest.raises(UserError, match="no export of this program"):
+        with pytest.raises(UserError, match="not an export of this program"):
             export(run_path, "native", other, overwrite=True)
     assert (notes / "precious.txt").read_text() == "mine"
 

@@ -1,4 +1,4 @@
-"""Report errors that the user can fix as one message on stderr, with exit status 1."""
+"""What all commands share: options, and errors that the user can fix as one message with exit status 1."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import errno
 import functools
 import sys
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
+import typer
+
+from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.base.errors import UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
+KeySets = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")]
+ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options as a recipe, and stop")]
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -39,3 +45,10 @@ def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise SystemExit(130) from None
 
     return wrapped
+
+
+def exit_if_shown(show_config: bool, config: Any) -> None:
+    """Print a configuration and end the command where ``--show-config`` was given."""
+    if show_config:
+        typer.echo(to_toml(config), nl=False)
+        raise typer.Exit
