@@ -53,11 +53,7 @@ class Argoverse2:
 
     root: Path
     name: str = "argoverse2"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Points have no labels."""
-        return LAYOUT.class_names
+    class_names: tuple[str, ...] = LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """List the ids of the logs that contain sweeps, sorted."""

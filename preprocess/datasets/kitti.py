@@ -24,11 +24,7 @@ class Kitti:
 
     root: Path
     name: str = "kitti"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Only 0, unlabelled: neither layout has point labels."""
-        return LAYOUT.class_names
+    class_names: tuple[str, ...] = LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the drives, then of the object frames, each sorted."""

@@ -44,11 +44,7 @@ class NuScenes:
 
     root: Path
     name: str = "nuscenes"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The 16 classes of the lidarseg benchmark by index; 0 is unlabelled or left out."""
-        return LAYOUT.class_names
+    class_names: tuple[str, ...] = LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the scenes in the tables of which at least one key frame's file is there, sorted.

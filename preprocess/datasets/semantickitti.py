@@ -52,11 +52,7 @@ class SemanticKitti:
 
     root: Path
     name: str = "semantickitti"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the semantic classes by index; 0 is unlabelled."""
-        return LAYOUT.class_names
+    class_names: tuple[str, ...] = LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the sequences that contain sweeps, sorted."""

@@ -64,12 +64,8 @@ class Waymo:
 
     root: Path
     name: str = "waymo"
+    class_names: tuple[str, ...] = LAYOUT.class_names
     options: WaymoOptions = section(WaymoOptions)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the semantic classes by index; 0 is unlabelled."""
-        return LAYOUT.class_names
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the contexts of all splits, sorted, also of those that lack a component."""

@@ -10,32 +10,15 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, box_corners, boxes_in_space, image_area
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.semantics import (
-    BICYCLE,
-    BICYCLIST,
-    CAR,
-    MOTORCYCLE,
-    MOTORCYCLIST,
-    OTHER_VEHICLE,
-    PERSON,
-    TRUCK,
-)
+from iscc_lidar.preprocess.synthetic.semantics import BICYCLIST, CAR, OTHER_VEHICLE, PERSON, TRUCK
 from iscc_lidar.preprocess.synthetic.sensor import SynthSweep, elevations
 from iscc_lidar.preprocess.synthetic.street import Street, world_SE3_objects
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.formats.kitti_objects import image_boxes
 
-KITTI_CLASSES: Final = {
-    CAR: "Car",
-    PERSON: "Pedestrian",
-    BICYCLIST: "Cyclist",
-    TRUCK: "Truck",
-    OTHER_VEHICLE: "Misc",
-    MOTORCYCLIST: "Misc",
-    BICYCLE: "Misc",
-    MOTORCYCLE: "Misc",
-}
-"""KITTI's name of each class with an instance id; Misc where KITTI has none."""
+KITTI_CLASSES: Final = {CAR: "Car", PERSON: "Pedestrian", BICYCLIST: "Cyclist", TRUCK: "Truck"}
+OTHER_CLASS: Final = "Misc"
+"""KITTI's name of the other classes with an instance id."""
 VAN_FROM_M: Final = 1.9
 """A car of at least this height is a "Van", as in KITTI's labels: vans count neither for nor against a detector."""
 _FILL: Final = {CAR: 0.7, TRUCK: 0.8, OTHER_VEHICLE: 0.8, PERSON: 0.45}
@@ -53,7 +36,7 @@ def boxes_in_image(street: Street, config: SynthConfig, number: int, made: Synth
     middle = (things.low + things.high) / 2
     centre = np.einsum("tij,tj->ti", poses[:, :3, :3], middle) + poses[:, :3, 3]
     size = things.high - things.low
-    kind = np.array([KITTI_CLASSES[raw] for raw in things.raw.tolist()], dtype=np.str_)
+    kind = np.array([KITTI_CLASSES.get(raw, OTHER_CLASS) for raw in things.raw.tolist()], dtype=np.str_)
     kind = np.where((kind == "Car") & (size[:, 2] >= VAN_FROM_M), "Van", kind)
     boxes = boxes_in_space(kind, centre, size, np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
     seen = np.flatnonzero((points[things.instance] > 0) & camera.sees(centre))

@@ -212,7 +212,9 @@ def _fronts(
         length = float(np.clip(rng.normal(style.house, style.house * 0.3), 4, 40))
         middle = s + length / 2
         if _clear_of_crossing(ground, middle, length / 2 + 2.0):
-            yield from _lot(rng, style, border, middle, length, away)
+            yield from _house_or_thicket(rng, style, border, middle, length, away)
+            yield from _borders(rng, style, border, middle, length, away)
+            yield from _yard(rng, style, border, middle, length)
         s += length + (rng.uniform(0.0, 1.0) if rng.random() < style.built else rng.uniform(2, 18))
     for s in _scatter(rng, 16.0, s_min, s_max):  # visible between and behind the houses
         far = border + sign * (style.setback + rng.uniform(12, 45))
@@ -227,12 +229,6 @@ def _backdrop(rng: Generator) -> list[Solid]:
     if variant == "hedge":
         return plants.hedge(rng, rng.uniform(4, 20))
     return plants.tree(rng) if variant == "tree" else plants.bush(rng)
-
-
-def _lot(rng: Generator, style: SideStyle, border: float, s: float, length: float, away: float) -> Iterator[Placed]:
-    yield from _house_or_thicket(rng, style, border, s, length, away)
-    yield from _borders(rng, style, border, s, length, away)
-    yield from _yard(rng, style, border, s, length)
 
 
 def _house_or_thicket(

@@ -47,10 +47,8 @@ class RayGrid:
     elevation: Array
 
 
-@dataclass(frozen=True)
-class _Window:
-    rows: slice
-    columns: tuple[slice, ...]
+_View = tuple[slice, slice]
+"""Rows and columns of the grid of rays."""
 
 
 def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[Array, NDArray[np.int64]]:
@@ -66,13 +64,10 @@ def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[A
         range [H, W] in metres (``limit`` where no solid is nearer) and index of the solid [H, W], -1 for none.
     """
     best, which = limit.copy(), np.full(limit.shape, -1, np.int64)
-    nearest, windows = _windows(rays, solids)
+    nearest, views = _views(rays, solids)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for p in np.argsort(nearest, kind="stable"):
-            if windows[p] is None:
-                continue
-            for columns in windows[p].columns:
-                view = (windows[p].rows, columns)
+            for view in views[p]:
                 if best[view].max() <= nearest[p]:
                     continue  # all of it is occluded
                 enter, leave = intersect(solids, int(p), rays.direction[view])
@@ -124,8 +119,8 @@ def _roots(a: Array, b: Array, c: float) -> tuple[Array, Array]:
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
-def _windows(rays: RayGrid, solids: Solids) -> tuple[Array, list[_Window | None]]:
-    """Compute the nearest possible range of each solid [P], and its window, None where no ray can meet it."""
+def _views(rays: RayGrid, solids: Solids) -> tuple[Array, list[list[_View]]]:
+    """Compute the nearest possible range of each solid [P], and the views of its window, none if no ray can meet it."""
     arms = solids.rotation * solids.half[:, None, :]
     corners = solids.centre[:, None, :] + np.einsum("pij,kj->pki", arms, _CORNERS)
     near_xy = _nearest_in_plan(corners[..., :2], solids)
@@ -136,9 +131,9 @@ def _windows(rays: RayGrid, solids: Solids) -> tuple[Array, list[_Window | None]
     first = np.searchsorted(-rays.elevation, -top, side="left")
     last = np.searchsorted(-rays.elevation, -bottom, side="right")
     start, count = _column_range(corners[..., :2], near_xy, rays.direction.shape[1])
-    windows = [_window(*four, rays.direction.shape[1]) for four in zip(first, last, start, count, strict=True)]
+    views = [_window(*four, rays.direction.shape[1]) for four in zip(first, last, start, count, strict=True)]
     vertical = np.maximum(np.maximum(low, -high), 0)
-    return np.hypot(near_xy, vertical), windows
+    return np.hypot(near_xy, vertical), views
 
 
 def _nearest_in_plan(corners: Array, solids: Solids) -> Array:
@@ -161,12 +156,8 @@ def _column_range(corners: Array, near_xy: Array, columns: int) -> tuple[NDArray
     return np.where(around, 0, start), np.where(around, columns, np.minimum(stop - start, columns))
 
 
-def _window(first: int, last: int, start: int, count: int, columns: int) -> _Window | None:
-    if last <= first:
-        return None
+def _window(first: int, last: int, start: int, count: int, columns: int) -> list[_View]:
     start = start % columns
     stop = start + count
-    slices = [slice(start, min(stop, columns))]
-    if stop > columns:
-        slices.append(slice(0, stop - columns))
-    return _Window(slice(first, last), tuple(slices))
+    spans = [slice(start, columns), slice(0, stop - columns)] if stop > columns else [slice(start, stop)]
+    return [(slice(first, last), span) for span in spans] if last > first else []

@@ -20,6 +20,7 @@ CYLINDER: Final = 2
 """|z| <= 1, x² + y² <= (1 - taper_x (z+1)/2)²; tapered a cone."""
 
 Vector = Sequence[float] | NDArray[np.float64]
+_UNTURNED: Final = np.eye(3)
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,16 @@ def box(
     raw: int,
     taper: tuple[float, float] = (0.0, 0.0),
     fuzzy: float = 0.0,
-    rotation: NDArray[np.float64] | None = None,
+    rotation: NDArray[np.float64] = _UNTURNED,
 ) -> Solid:
     """Make a box, or a frustum, from its full size [3] in metres."""
-    rotation = np.eye(3) if rotation is None else rotation
     return Solid(FRUSTUM, np.array(centre, float), np.array(size, float) / 2, raw, rotation, taper, fuzzy)
 
 
 def ball(
-    centre: Vector, radii: Vector, raw: int, fuzzy: float = 0.0, rotation: NDArray[np.float64] | None = None
+    centre: Vector, radii: Vector, raw: int, fuzzy: float = 0.0, rotation: NDArray[np.float64] = _UNTURNED
 ) -> Solid:
     """Make an ellipsoid from its three radii in metres."""
-    rotation = np.eye(3) if rotation is None else rotation
     return Solid(ELLIPSOID, np.array(centre, float), np.array(radii, float), raw, rotation, (0.0, 0.0), fuzzy)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.random import Generator
@@ -93,14 +93,7 @@ def _assemble(rng: Generator, ground: Ground, placed: list[Placed], ego_speed: f
         ground=ground,
         origin=np.array([(o.s, o.d, o.yaw, o.v_s, o.v_d) for o in placed]),
         tilts=np.array([o.tilts for o in placed]),
-        solids=Solids(
-            shape=np.array([p.shape for p in parts]),
-            centre=np.array([p.centre for p in parts]),
-            rotation=np.array([p.rotation for p in parts]),
-            half=np.array([p.half for p in parts]),
-            taper=np.array([p.taper for p in parts]),
-            mean_free_path_m=np.array([p.mean_free_path_m for p in parts]),
-        ),
+        solids=Solids(*(np.array([getattr(part, field.name) for part in parts]) for field in fields(Solids))),
         owner=owner,
         raw=np.array([MOVING.get(r, r) if m else r for r, m in zip(raw.tolist(), moves, strict=True)]),
         instance=np.where(thing, ids[owner], 0),
@@ -152,7 +145,6 @@ def _stand(ground: Ground, s: Array, d: Array, yaw: Array, tilts: NDArray[np.boo
     # Slopes are those of the smooth surface: a kerb must not tilt the objects next to it.
     rise_s = (ground.base(s + step, d) - ground.base(s - step, d)) / (2 * step)
     rise_d = (ground.base(s, d + step) - ground.base(s, d - step)) / (2 * step)
-    zero = np.zeros_like(s)
     along = np.stack([np.cos(yaw), np.sin(yaw)], axis=-1)
     climb = np.where(tilts, rise_s * along[:, 0] + rise_d * along[:, 1], 0)
     lean = np.where(tilts, -rise_s * along[:, 1] + rise_d * along[:, 0], 0)
@@ -163,6 +155,6 @@ def _stand(ground: Ground, s: Array, d: Array, yaw: Array, tilts: NDArray[np.boo
     up /= np.linalg.norm(up, axis=-1, keepdims=True)
     pose = np.zeros((len(s), 4, 4))
     pose[:, :3, 0], pose[:, :3, 1], pose[:, :3, 2] = forward, np.cross(up, forward), up
-    pose[:, :3, 3] = np.stack([x, y, zero + ground.height(s, d)], axis=-1)
+    pose[:, :3, 3] = np.stack([x, y, ground.height(s, d)], axis=-1)
     pose[:, 3, 3] = 1
     return pose

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.random import Generator
@@ -88,65 +88,28 @@ class District:
     people: float
 
 
-MIXED: Final = District(
-    half_road=(2.8, 6.8),
-    curvature=1 / 160,
-    kerb=(0.02, 0.17),
-    sidewalk=(1.2, 4.0),
-    parking=0.5,
-    built=(0.1, 0.5, 0.85),
-    yard=(0.0, 14.0),
-    house=(8, 26),
-    storeys=(1, 5),
-    green=1.0,
-    people=1.0,
-)
+_DISTRICTS: Final[dict[str, tuple[Any, ...]]] = {
+    # mixed, old_town, centre, suburb
+    "half_road": ((2.8, 6.8), (2.4, 4.2), (3.5, 9.0), (4.0, 8.0)),
+    "curvature": (1 / 160, 1 / 70, 1 / 250, 1 / 110),
+    "kerb": ((0.02, 0.17), (0.0, 0.1), (0.05, 0.2), (0.05, 0.2)),
+    "sidewalk": ((1.2, 4.0), (0.8, 2.4), (2.0, 6.0), (1.5, 5.0)),
+    "parking": (0.5, 0.4, 0.6, 0.7),
+    "built": ((0.1, 0.5, 0.85), (0.6, 0.85, 0.95), (0.7, 0.9, 1.0), (0.1, 0.3, 0.6)),
+    "yard": ((0.0, 14.0), (0.0, 3.0), (0.0, 2.0), (4.0, 20.0)),
+    "house": ((8, 26), (5, 14), (12, 40), (10, 32)),
+    "storeys": ((1, 5), (2.5, 6), (3.5, 7), (1, 2.5)),
+    "green": (1.0, 0.6, 0.5, 1.5),
+    "people": (1.0, 1.6, 2.0, 0.8),
+}
 DISTRICTS: Final = {
-    "mixed": MIXED,
-    "old_town": District(
-        half_road=(2.4, 4.2),
-        curvature=1 / 70,
-        kerb=(0.0, 0.1),
-        sidewalk=(0.8, 2.4),
-        parking=0.4,
-        built=(0.6, 0.85, 0.95),
-        yard=(0.0, 3.0),
-        house=(5, 14),
-        storeys=(2.5, 6),
-        green=0.6,
-        people=1.6,
-    ),
-    "centre": District(
-        half_road=(3.5, 9.0),
-        curvature=1 / 250,
-        kerb=(0.05, 0.2),
-        sidewalk=(2.0, 6.0),
-        parking=0.6,
-        built=(0.7, 0.9, 1.0),
-        yard=(0.0, 2.0),
-        house=(12, 40),
-        storeys=(3.5, 7),
-        green=0.5,
-        people=2.0,
-    ),
-    "suburb": District(
-        half_road=(4.0, 8.0),
-        curvature=1 / 110,
-        kerb=(0.05, 0.2),
-        sidewalk=(1.5, 5.0),
-        parking=0.7,
-        built=(0.1, 0.3, 0.6),
-        yard=(4.0, 20.0),
-        house=(10, 32),
-        storeys=(1, 2.5),
-        green=1.5,
-        people=0.8,
-    ),
+    name: District(**{field: values[k] for field, values in _DISTRICTS.items()})
+    for k, name in enumerate(("mixed", "old_town", "centre", "suburb"))
 }
 """By the values of SynthConfig.district."""
 
 
-def draw_style(rng: Generator, ego_speed_range: Range, district: District = MIXED) -> Style:
+def draw_style(rng: Generator, ego_speed_range: Range, district: District = DISTRICTS["mixed"]) -> Style:
     """Draw the style of a street; all quantities vary independently, so that there are no separate types of street."""
     return Style(
         ground=_ground(rng, district),
