@@ -21,7 +21,7 @@ from iscc_lidar.preprocess.datasets._parquet_rows import (
     open_rows,
     read_columns,
 )
-from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
+from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.waymo import BOX_CLASS_OF_TYPE
 
@@ -139,8 +139,7 @@ def _calibration(
     inclinations = np.array([low, high] if evenly else values, dtype=np.float64)
     if not np.isfinite(inclinations).all():
         raise UserError(f"{where}: beam inclinations are missing or not finite; fetch the file again")
-    bounds = (float(inclinations[0]), float(inclinations[-1]))
-    return LaserCalibration(_rigid(where, extrinsic), None if evenly else inclinations, bounds)
+    return LaserCalibration(_rigid(where, extrinsic), inclinations, evenly)
 
 
 @cached_per_file

@@ -27,9 +27,8 @@ from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._files import describe_folder, existing
-from iscc_lidar.preprocess.datasets._range_image import LaserCalibration
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
-from iscc_lidar.preprocess.datasets._waymo_returns import Returns, concatenate_returns, returns_of
+from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration, Returns, concatenate_returns, returns_of
 from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.shared.base.errors import UserError

@@ -73,16 +73,9 @@ def finish_sweeps(
     queries: QuerySamplingConfig,
     seed: int,
 ) -> Iterator[FinishedSweep]:
-    """Finish the sweeps that a block's windows own, in order.
+    """Finish the sweeps that a block's windows own, in order; ``seed`` is of the query sampling.
 
-    Args:
-        dataset: where the sweeps come from.
-        sequence: name of the sequence.
-        windows: those of the block, in order.
-        labels: sequence ids and codes of all sweeps of the windows.
-        motion: options of the motion test.
-        queries: options of the query sampling.
-        seed: of the query sampling.
+    ``labels`` are the sequence ids and codes of all sweeps of the windows.
     """
     start = windows[0].start
     first = dataset.read(sequence, start)

@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.estimate.peak_memory import peak_bytes
 from iscc_lidar.preprocess.plan.cache_plan import Plan, resolve_auto
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, plan_sequence
 from iscc_lidar.preprocess.run.pipeline import process_jobs
@@ -37,7 +36,7 @@ _WINDOWS: Final = 5  # of a sample
 
 
 @dataclass(frozen=True)
-class Sample:
+class SweepRange:
     """A range of successive sweeps of one sequence."""
 
     sequence: str
@@ -46,25 +45,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Workload:
-    """Amount of data to process.
-
-    Attributes:
-        sequences: number of sequences.
-        sweeps: number of sweeps.
-        windows: number of windows.
-        blocks: number of blocks.
-        reads: sweeps read: those of the windows of each block, summed, as neighbouring blocks read some twice.
-        block_sweeps: sweeps of the longest block.
-    """
+    """Numbers of what is to be processed."""
 
     sequences: int
     sweeps: int
     windows: int
     blocks: int
-    reads: int
-    block_sweeps: int
-    one: int = 1
-    """For the constant term of a cost."""
+    reads: int  # sweeps of the windows of each block, summed, as neighbouring blocks read some twice
+    block_sweeps: int  # of the longest block
+    one: int = 1  # for the constant term of a cost
 
 
 @dataclass(frozen=True)
@@ -108,7 +97,7 @@ def workload_of(sweeps: Sequence[int], config: WindowConfig) -> Workload:
 
 def choose_samples(
     dataset: Dataset, sequences: Sequence[str], config: WindowConfig, samples: int = SAMPLES
-) -> list[Sample]:
+) -> list[SweepRange]:
     """Choose samples at the middles of equal shares of all sweeps, each within one sequence."""
     length = config.sweeps + (_WINDOWS - 1) * config.stride
     counts = [len(dataset.sweep_names(sequence)) for sequence in sequences]
@@ -117,12 +106,12 @@ def choose_samples(
     for place in (2 * np.arange(samples) + 1) * sum(counts) // (2 * samples):
         k = int(np.searchsorted(ends, place, side="right"))
         start = max(0, min(int(place - ends[k] + counts[k]), counts[k] - length))
-        chosen.append(Sample(sequences[k], range(start, min(start + length, counts[k]))))
+        chosen.append(SweepRange(sequences[k], range(start, min(start + length, counts[k]))))
     return list(dict.fromkeys(chosen))
 
 
 def estimate_costs(
-    dataset: Dataset, samples: Sequence[Sample], config: PreprocessConfig, workloads: Sequence[Workload]
+    dataset: Dataset, samples: Sequence[SweepRange], config: PreprocessConfig, workloads: Sequence[Workload]
 ) -> list[list[Cost]]:
     """Process samples of a dataset and estimate the cost of each workload, once from each sample.
 
@@ -135,10 +124,7 @@ def estimate_costs(
         lengths = sorted({min(config.window.sweeps, len(sample.sweeps)), len(sample.sweeps)})
         costs = [_cost_alone(dataset, replace(sample, sweeps=sample.sweeps[:n]), config) for n in lengths]
         measured.append([(workload_of([n], config.window), cost) for n, cost in zip(lengths, costs, strict=True)])
-    return [
-        [Cost(**{name: _extrapolate(runs, name, workload) for name in _TERMS}) for runs in measured]
-        for workload in workloads
-    ]
+    return [[_extrapolate(runs, workload) for runs in measured] for workload in workloads]
 
 
 def measure_cost(run: Callable[[], object], store: Store) -> Cost:
@@ -151,13 +137,23 @@ def measure_cost(run: Callable[[], object], store: Store) -> Cost:
     return Cost(cpu_s, sum(sizes.values()) - steps, steps, peak_bytes())
 
 
-def _cost_alone(dataset: Dataset, sample: Sample, config: PreprocessConfig) -> Cost:
+def peak_bytes() -> int:
+    """Return the peak memory of this process; getrusage would include that of the parent process on Linux."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    import resource  # missing on Windows, where everything but this works
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
+
+
+def _cost_alone(dataset: Dataset, sample: SweepRange, config: PreprocessConfig) -> Cost:
     """Measure a sample in a process of its own, so that its peak memory is that of the sample."""
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         return process.submit(_cost, dataset, sample, config).result()
 
 
-def _cost(dataset: Dataset, sample: Sample, config: PreprocessConfig) -> Cost:
+def _cost(dataset: Dataset, sample: SweepRange, config: PreprocessConfig) -> Cost:
     with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
         # One sweep first: imports and set-up happen once per process, and are not part of the cost.
         _process(dataset, replace(sample, sweeps=sample.sweeps[:1]), LocalStore(Path(folder) / "once"), config)
@@ -165,17 +161,20 @@ def _cost(dataset: Dataset, sample: Sample, config: PreprocessConfig) -> Cost:
         return measure_cost(lambda: _process(dataset, sample, store, config), store)
 
 
-def _process(dataset: Dataset, sample: Sample, store: Store, config: PreprocessConfig) -> None:
+def _process(dataset: Dataset, sample: SweepRange, store: Store, config: PreprocessConfig) -> None:
     job = plan_sequence(dataset, sample.sequence, store, config, sample.sweeps)
     results = list(process_jobs([job]))
     write_manifest(Plan(dataset, config, (job,), ()), store, results)
 
 
-def _extrapolate(runs: Sequence[tuple[Workload, Cost]], name: str, workload: Workload) -> float:
-    """Fit a cost as a sum of two terms that grow with the workload, and evaluate it for another workload."""
+def _extrapolate(runs: Sequence[tuple[Workload, Cost]], workload: Workload) -> Cost:
+    """Fit each cost as a sum of two terms that grow with the workload, and evaluate it for another workload."""
     from scipy.optimize import nnls  # not at the top: it would add to the memory of the measured process
 
-    factors = np.array([[getattr(done, term) for term in _TERMS[name]] for done, _ in runs], dtype=np.float64)
-    values = np.array([getattr(cost, name) for _, cost in runs], dtype=np.float64)
-    weights = nnls(factors, values)[0]  # not negative: neither term takes back what the other adds
-    return float(weights @ [getattr(workload, term) for term in _TERMS[name]])
+    costs = {}
+    for name, terms in _TERMS.items():
+        factors = np.array([[getattr(done, term) for term in terms] for done, _ in runs], dtype=np.float64)
+        values = np.array([getattr(cost, name) for _, cost in runs], dtype=np.float64)
+        weights = nnls(factors, values)[0]  # not negative: neither term takes back what the other adds
+        costs[name] = float(weights @ [getattr(workload, term) for term in terms])
+    return Cost(**costs)

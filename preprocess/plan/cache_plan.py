@@ -22,13 +22,9 @@ PLAN_FILE: Final = f"{STEPS_FOLDER}/plan.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """The sequences of a cache.
+    """The sequences of a cache: those to process, in the dataset's order, and those left out for their problems.
 
-    Attributes:
-        dataset: where they come from.
-        config: options, with every "auto" resolved.
-        jobs: sequences to process, in the dataset's order.
-        skipped: sequences with problems, left out from the start.
+    Every "auto" of the options is resolved.
     """
 
     dataset: Dataset
@@ -49,12 +45,7 @@ def make_plan(
 ) -> Plan:
     """Check the data and cut sequences into windows: the requested ones, and those that the cache already contains.
 
-    Args:
-        dataset: where the sweeps come from.
-        store: where the cache lies.
-        config: options.
-        sequences: those to add, by default all.
-        skip: leave out sequences whose data have a problem, instead of raising.
+    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out.
 
     Raises:
         UserError: bad input, or the folder contains something else than a cache of this dataset.

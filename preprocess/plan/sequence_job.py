@@ -32,15 +32,9 @@ _SHORT: Final = 16
 
 @dataclass(frozen=True)
 class SequenceJob:
-    """One sequence to process.
+    """One sequence to process: ``sweeps`` sweeps of ``dataset``, for a cache in ``store``.
 
-    Attributes:
-        dataset: where its sweeps come from.
-        sequence: its name.
-        sweeps: number of its sweeps.
-        blocks: its windows, in order, by the block that stores them.
-        store: where the cache lies.
-        config: options.
+    ``blocks`` are its windows, in order, by the block that stores them.
     """
 
     dataset: Dataset

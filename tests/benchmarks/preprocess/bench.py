@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.preprocess.datasets.registry import open_dataset
-from iscc_lidar.preprocess.estimate.peak_memory import peak_bytes
+from iscc_lidar.preprocess.estimate.costs import peak_bytes
 from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
