@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from iscc_lidar.data_schemas.described import described
-from iscc_lidar.data_schemas.window import Window
 
 FORMAT_NAME: Final = "iscc-lidar-cache"
 FORMAT_MAJOR: Final = 2
@@ -27,13 +26,24 @@ SHA256: Final = "[0-9a-f]{64}"
 PATH: Final = r"(?!\.\.?(/|$))[^/\\\x00]+(/(?!\.\.?(/|$))[^/\\\x00]+)*"
 """A relative path with forward slashes that does not leave its starting folder."""
 VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
-
-
 _BEFORE_DIGEST: Final = ',\n "digest"'
 
 
 class ManifestError(ValueError):
     """The text is not a manifest that this version can read. The message gives the reason."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive sweeps of a sequence that were stacked together.
+
+    Windows overlap. Each sweep takes its labels from the window that owns it, the one in which it lies most centrally.
+    """
+
+    start: int = described("index of its first sweep")
+    stop: int = described("index of its last sweep + 1")
+    own_start: int = described("index of the first sweep that it owns, and so labels")
+    own_stop: int = described("index of the last sweep that it owns + 1")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.describe.groups import describe_groups
 from iscc_lidar.preprocess.describe.queries import (

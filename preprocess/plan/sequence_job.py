@@ -12,8 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, Window
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.segment.windows import plan_blocks, plan_windows

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, link_shared_sweeps
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, WindowBuffer

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.data_schemas.window import Window
 from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig, ground_mask
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.geometry import squared_lengths

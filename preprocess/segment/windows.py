@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.shared.base.config import option
 
 

@@ -17,11 +17,11 @@ from iscc_lidar.data_schemas.manifest import (
     ManifestError,
     SequenceEntry,
     SkippedSequence,
+    Window,
     from_json,
     to_json,
 )
 from iscc_lidar.data_schemas.manifest_schema import manifest_schema
-from iscc_lidar.data_schemas.window import Window
 
 SHA = "0" * 63 + "a"
 BLOCKS = (BlockEntry("sequences/00/block_0000-ab", 0, 2, SHA), BlockEntry("sequences/00/block_0001-cd", 2, 5, SHA))

@@ -17,7 +17,7 @@ from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, FREE_NEAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.labels import GROUND
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.shared.base.files import sha256
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.block import row_checksum

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.preprocess.segment.windows import WindowConfig, plan_blocks, plan_windows
 
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry
-from iscc_lidar.data_schemas.window import Window
+from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, Window
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.data.pairs import (
     SampleKey,
