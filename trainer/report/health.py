@@ -7,6 +7,7 @@ They tell a broken run from a working one; they say nothing about the worth of t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -57,17 +58,34 @@ def verdicts(run: RunRecord) -> list[Verdict]:
     elif isinstance(run.config, IsccConfig):
         found += _iscc(run, run.config)
     else:
-        found += [_contrast(run), _collapse(run)]
+        found += [_contrast(run), _judge(run, _collapse, "cosine_same", "cosine_others")]
     return [v for v in (*found, _gradient(run)) if v is not None]
 
 
 def _iscc(run: RunRecord, config: IsccConfig) -> list[Verdict | None]:
-    found = _losses(run, config)
-    if config.loss.global_weight > 0 or config.loss.local_weight > 0:
-        found += [_collapse(run), _prototypes(run, config), _agreement(run, config)]
-    if config.loss.occupancy_weight > 0:
-        found.append(_occupancy(run))
+    weight = config.loss
+    found = [
+        _falls(run, name, about)
+        for name, about, used in (
+            ("loss_global", "Global clustering", weight.global_weight),
+            ("loss_local", "Local contrast", weight.local_weight),
+            ("loss_occupancy", "Occupancy loss", weight.occupancy_weight),
+        )
+        if used > 0
+    ]
+    if weight.global_weight > 0 or weight.local_weight > 0:
+        found.append(_judge(run, _collapse, "cosine_same", "cosine_others"))
+        found += [_judge(run, _prototypes, "prototypes_used"), _judge(run, _agreement, "agreement")]
+    if weight.occupancy_weight > 0:
+        accuracies = (f"occupancy_accuracy_{places}" for places in ("balanced", "occupied", "free"))
+        found.append(_judge(run, _occupancy, *accuracies))
     return found
+
+
+def _judge(run: RunRecord, judge: Callable[..., Verdict], *names: str) -> Verdict | None:
+    """Judge the means of these figures over the last tenth of the log; None where one is not logged."""
+    last = [run.mean(name, last=True) for name in names]
+    return judge(run, *last) if np.isfinite(last).all() else None
 
 
 def chance_level(run: RunRecord, name: str) -> float | None:
@@ -104,19 +122,9 @@ def _progress(run: RunRecord) -> Verdict:
     )
 
 
-def _losses(run: RunRecord, config: IsccConfig) -> list[Verdict | None]:
-    weight = config.loss
-    parts = {
-        "loss_global": ("Global clustering", weight.global_weight),
-        "loss_local": ("Local contrast", weight.local_weight),
-        "loss_occupancy": ("Occupancy loss", weight.occupancy_weight),
-    }
-    return [_falls(run, name, about) for name, (about, used) in parts.items() if used > 0]
-
-
 def _falls(run: RunRecord, name: str, about: str) -> Verdict | None:
     first, last = _ends(run, name)
-    if first is None or last is None:
+    if not math.isfinite(first + last):
         return None
     floor = chance_level(run, name)
     chance = "" if floor is None else f"; {floor:.2f} would be guessing"
@@ -137,7 +145,7 @@ def _contrast(run: RunRecord) -> Verdict | None:
     """Judge the contrast relative to guessing at the same time: while a queue fills, both losses rise."""
     first, last = _ends(run, "loss_contrast")
     guessed_first, guessed_last = _ends(run, "guessing")
-    if not first or not guessed_first or last is None or not guessed_last:
+    if not math.isfinite(first + last + guessed_first + guessed_last) or 0 in (first, guessed_first, guessed_last):
         return None
     before, after = first / guessed_first, last / guessed_last
     status, word = _direction(before, after, 1.0)
@@ -146,11 +154,7 @@ def _contrast(run: RunRecord) -> Verdict | None:
     return Verdict(status, f"Contrast {word}", finding, rule)
 
 
-def _collapse(run: RunRecord) -> Verdict | None:
-    _, same = _ends(run, "cosine_same")
-    _, others = _ends(run, "cosine_others")
-    if same is None or others is None:
-        return None
+def _collapse(run: RunRecord, same: float, others: float) -> Verdict:
     status = _rank(same - others, SMALL_GAP)
     region = find_method(run.config.method.name).region
     about = {
@@ -166,11 +170,8 @@ def _collapse(run: RunRecord) -> Verdict | None:
     )
 
 
-def _prototypes(run: RunRecord, config: IsccConfig) -> Verdict | None:
-    _, used = _ends(run, "prototypes_used")
-    if used is None:
-        return None
-    count = config.prototypes.count
+def _prototypes(run: RunRecord, used: float) -> Verdict:
+    count = run.config.prototypes.count
     return Verdict(
         _rank(used / count, FEW_PROTOTYPES),
         "Prototypes in use",
@@ -179,24 +180,16 @@ def _prototypes(run: RunRecord, config: IsccConfig) -> Verdict | None:
     )
 
 
-def _agreement(run: RunRecord, config: IsccConfig) -> Verdict | None:
-    _, agreement = _ends(run, "agreement")
-    if agreement is None:
-        return None
+def _agreement(run: RunRecord, agreement: float) -> Verdict:
     return Verdict(
         "good" if agreement >= AGREEMENT else "watch",
         "Student and teacher agree" if agreement >= AGREEMENT else "Student and teacher disagree",
         f"They give {agreement:.0%} of groups the same nearest prototype, across two augmented sweeps.",
-        f"at least {AGREEMENT:.0%}; one in {config.prototypes.count} by chance",
+        f"at least {AGREEMENT:.0%}; one in {run.config.prototypes.count} by chance",
     )
 
 
-def _occupancy(run: RunRecord) -> Verdict | None:
-    _, balanced = _ends(run, "occupancy_accuracy_balanced")
-    _, occupied = _ends(run, "occupancy_accuracy_occupied")
-    _, free = _ends(run, "occupancy_accuracy_free")
-    if balanced is None or occupied is None or free is None:
-        return None
+def _occupancy(run: RunRecord, balanced: float, occupied: float, free: float) -> Verdict:
     status = _rank(balanced, OCCUPANCY)
     than = {"good": "better", "watch": "hardly better", "bad": "no better"}[status]
     about = f"Occupancy: {than} than a coin"
@@ -227,9 +220,9 @@ def _gradient(run: RunRecord) -> Verdict | None:
     )
 
 
-def _ends(run: RunRecord, name: str) -> tuple[float | None, float | None]:
-    ends = (run.mean(name, last=False), run.mean(name, last=True))
-    return ends[0] if math.isfinite(ends[0]) else None, ends[1] if math.isfinite(ends[1]) else None
+def _ends(run: RunRecord, name: str) -> tuple[float, float]:
+    """Return the means over the first and last tenth of the log; NaN where not logged."""
+    return run.mean(name, last=False), run.mean(name, last=True)
 
 
 def _rank(value: float, limits: tuple[float, float]) -> Status:
