@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,19 +77,20 @@ def _shipped(run: Run, config: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def _against(config: Any, usual: Any, free: set[str], given_model: bool) -> list[Option]:
-    meanings, values, others = _leaves(config, meaning=True), _leaves(config), _leaves(usual)
+    others = _leaves(usual)
     return [
-        Option(key, values[key], others[key], meanings[key], not (key in free or (given_model and key[:6] == "model.")))
-        for key in values
+        Option(key, value, others[key][0], meaning, not (key in free or (given_model and key[:6] == "model.")))
+        for key, (value, meaning) in _leaves(config).items()
     ]
 
 
-def _leaves(config: Any, meaning: bool = False, prefix: str = "") -> Mapping[str, Any]:
-    found: dict[str, Any] = {}
+def _leaves(config: Any, prefix: str = "") -> dict[str, tuple[Any, str]]:
+    """Return value and meaning of every option, by its dotted key."""
+    found: dict[str, tuple[Any, str]] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            found |= _leaves(value, meaning, f"{prefix}{field.name}.")
+            found |= _leaves(value, f"{prefix}{field.name}.")
         else:
-            found[prefix + field.name] = field.metadata.get("why", "") if meaning else value
+            found[prefix + field.name] = value, field.metadata.get("why", "")
     return found

@@ -92,7 +92,7 @@ def read_record(folder: Path) -> RunRecord:
         run=run,
         config=read_options(run),
         step=np.array([row.step for row in rows], np.int64),
-        figures={name: np.array([_number(row.figures.get(name)) for row in rows]) for name in names},
+        figures={name: np.array([row.figures.get(name) for row in rows], np.float64) for name in names},
         checkpoint_step=None if missing else run.checkpoint_step(),
         evaluation=read_evaluation(folder),
         remarks=remarks,
@@ -106,7 +106,3 @@ def _remarks(folder: Path, rows: list[LoggedStep], torn: bool) -> tuple[str, ...
         return ()
     state = f"{METRICS_FILE} is empty" if (folder / METRICS_FILE).exists() else f"No {METRICS_FILE}"
     return (f"{state}: the run has logged nothing yet.",)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value

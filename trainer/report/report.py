@@ -83,7 +83,7 @@ def write_report(
         sections.append(("curves", "Curves", curve_section(records)))
     if record.evaluation:
         sections.append(("evaluation", "Evaluation", evaluation_section(record)))
-    sections += [*pictures, ("setup", "Setup", setup_section(record))]
+    sections += [*pictures, ("setup", "Setup", setup_section(record, recipes, options))]
     files.write_text(out, page(f"{record.name}: {record.title}", sections, head))
 
 
@@ -106,16 +106,12 @@ def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None,
         if given is not None:
             raise
         return None, (f"No pictures: {error}",)
-    if not _is_of_run(cache, run):
+    if cache.digest != run.provenance.get("cache_manifest_sha256"):
         return cache, (
             f"The sweeps and prototypes below are of {cache.path} ({cache.manifest.dataset}). Its manifest is not that "
             f"of the run's cache ({recorded}): other sweeps, or other preprocessing options.",
         )
     return cache, ()
-
-
-def _is_of_run(cache: Cache, run: RunRecord) -> bool:
-    return cache.digest == run.provenance.get("cache_manifest_sha256")
 
 
 def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:

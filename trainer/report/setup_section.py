@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from iscc_lidar.shared.base.config import toml_value
-from iscc_lidar.trainer.report.options import Option, nearest_recipe, repeat_command
+from iscc_lidar.trainer.report.options import Option, repeat_command
 from iscc_lidar.trainer.report.record import RunRecord
 
 
-def setup_section(run: RunRecord) -> str:
-    """Return the HTML of the section."""
-    recipes, options = nearest_recipe(run.run, run.config)
+def setup_section(run: RunRecord, recipes: Sequence[str], options: list[Option]) -> str:
+    """Return the HTML of the section; ``options`` are compared with those of the nearest ``recipes``."""
     named = escape(" + ".join(recipes) or "defaults")
     changed = [option for option in options if option.differs]
     listed = _table(changed) if changed else f"<p>None: these are the options of {named}.</p>"
