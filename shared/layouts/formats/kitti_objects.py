@@ -146,10 +146,9 @@ def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
 
 def to_sensor(objects: KittiObjects, camera: Camera) -> Boxes:
     """Convert objects to boxes in the sensor frame."""
-    placed = np.array([kind != DONT_CARE for kind in objects.kind], dtype=np.bool_)
-    centre = objects.location - np.stack(
-        [np.zeros(len(objects)), objects.size[:, 0] / 2, np.zeros(len(objects))], axis=1
-    )
+    placed = objects.kind != DONT_CARE
+    centre = objects.location.copy()
+    centre[:, 1] -= objects.size[:, 0] / 2
     sensor_SE3_camera = inverse(camera.camera_SE3_sensor)
     along = np.stack([np.cos(objects.rotation_y), np.zeros(len(objects)), -np.sin(objects.rotation_y)], axis=1)
     heading = along @ sensor_SE3_camera[:3, :3].T
@@ -175,7 +174,8 @@ def to_camera(boxes: Boxes, camera: Camera, score: NDArray[np.float64] | None = 
     along = np.stack([np.cos(boxes.heading), np.sin(boxes.heading), np.zeros(len(boxes))], axis=1)
     heading = np.nan_to_num(along) @ camera.camera_SE3_sensor[:3, :3].T
     rotation_y = np.arctan2(-heading[:, 2], heading[:, 0])
-    alpha = np.arctan2(*_sin_cos(rotation_y - np.arctan2(location[:, 0], location[:, 2])))
+    turned = rotation_y - np.arctan2(location[:, 0], location[:, 2])
+    alpha = np.arctan2(np.sin(turned), np.cos(turned))
     image_box = np.where(np.isfinite(boxes.image_box), boxes.image_box, image_boxes(boxes, camera))
     return KittiObjects(
         boxes.kind,
@@ -203,7 +203,3 @@ def image_boxes(boxes: Boxes, camera: Camera, *, cut: bool = True) -> NDArray[np
     edge = np.array([camera.width - 1, camera.height - 1] * 2, dtype=np.float64)
     within: NDArray[np.float64] = np.clip(found, 0.0, edge)
     return within
-
-
-def _sin_cos(angle: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.sin(angle), np.cos(angle)
