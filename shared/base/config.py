@@ -114,18 +114,14 @@ def to_dict(config: Any) -> dict[str, Any]:
 def to_toml(config: Any) -> str:
     """Format a configuration as a commented TOML recipe: every key, its value and meaning."""
     lines: list[str] = []
-    fields = dataclasses.fields(config)
-    for field in (f for f in fields if not dataclasses.is_dataclass(getattr(config, f.name))):
-        lines.append(_toml_line(field, getattr(config, field.name)))
-    for field in (f for f in fields if dataclasses.is_dataclass(getattr(config, f.name))):
-        inner: Any = getattr(config, field.name)
-        lines.append(f"\n[{field.name}]")
-        lines.extend(_toml_line(f, getattr(inner, f.name)) for f in dataclasses.fields(inner))
-    return "\n".join(lines).strip() + "\n"
-
-
-def _toml_line(field: dataclasses.Field[Any], value: Plain) -> str:
-    return f"{field.name} = {toml_value(value)}  # {field.metadata.get('why', '')}".rstrip(" #")
+    sections: list[str] = []
+    for field in dataclasses.fields(config):
+        value: Any = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            sections.append(f"\n[{field.name}]\n{to_toml(value)}")
+        else:
+            lines.append(f"{field.name} = {toml_value(value)}  # {field.metadata.get('why', '')}".rstrip(" #") + "\n")
+    return "".join(lines + sections).lstrip()
 
 
 def toml_value(value: Plain) -> str:
