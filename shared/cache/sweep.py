@@ -21,7 +21,6 @@ class Queries:
         kind: uint8 [M], data_schemas.arrays.OCCUPIED, FREE_NEAR or FREE_FAR.
         group: int32 [M], the group near whose surface it is.
         source: int32 [M], index within the sequence of the sweep whose ray observed it.
-
     """
 
     xyz: NDArray[np.float32]
@@ -44,7 +43,6 @@ class Groups:
         centroid: float64 [G, 3], metres, world frame, mean of its points in this sweep.
         box_min: float64 [G, 3], metres, world frame, lower corner of its axis-aligned box.
         box_max: float64 [G, 3], upper corner.
-
     """
 
     group: NDArray[np.int32]
@@ -70,7 +68,6 @@ class CachedSweep:
         world_SE3_sensor: float64 [4, 4].
         queries: occupancy queries near this sweep's groups.
         pixel: uint16 [N, 4] or None: laser, return, row and column in the range image, as the dataset counts them.
-
     """
 
     sequence: str

@@ -16,7 +16,6 @@ def open_store(where: Path | str) -> Store:
 
     Raises:
         UserError: the URL's protocol is unknown, or the package for it is not installed.
-
     """
     text = str(where)
     if "://" not in text or text.startswith("file://"):

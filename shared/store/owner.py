@@ -28,7 +28,6 @@ class Process:
         pid: its process id.
         machine: boot and namespace in which the pid is valid, empty if unknown: containers may share a host's name.
         started: its start in clock ticks since the boot, empty if unknown: a pid may be used again.
-
     """
 
     host: str
