@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli import report_user_errors
-from iscc_lidar.shared.base.config import resolve, to_toml
+from iscc_lidar.shared.base.cli import KeySets, Sets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 
 from benchmarks.bench_file import BENCH_FILE
@@ -58,7 +58,7 @@ def train(
     recipe: Annotated[
         list[str] | None, typer.Option("--recipe", help="name or TOML file of a recipe; later ones override earlier")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")] = None,
+    set_: Sets = None,
     steps: Annotated[int, typer.Option(help="timed steps", min=1)] = 8,
 ) -> None:
     """Time the sparse engine and its matrix products alone, the loader, the training step, the detection score.
@@ -81,8 +81,8 @@ def engines(
     out: Out,
     cache: Annotated[str | None, typer.Option(help="measure on its sweeps; default: random voxels")] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to measure")] = "auto",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")] = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="print the options and stop")] = False,
+    set_: KeySets = None,
+    show_config: ShowConfig = False,
 ) -> None:
     """Compare the sparse engines of this machine at full width: times, memory, shares of what the device can do.
 
@@ -97,9 +97,7 @@ def engines(
     from benchmarks.trainer.compare_engines import EngineBenchConfig, bench_engines
 
     config = resolve(EngineBenchConfig, None, set_ or ())
-    if show_config:
-        typer.echo(to_toml(config), nl=False)
-        return
+    exit_if_shown(show_config, config)
     agree = bench_engines(out, config, cache, pick_device(device))
     typer.echo(f"\nfigures: {out / BENCH_FILE}")
     raise typer.Exit(0 if agree else 1)

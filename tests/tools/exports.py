@@ -23,12 +23,12 @@ def from_spconv(weight: Tensor, axes: Axes) -> Tensor:
     return grid.reshape(k**3, weight.shape[4], weight.shape[0]).contiguous()
 
 
-def from_network(path: Path, checkpoint: CodeBase) -> Weights:
+def from_network(path: Path, base: CodeBase) -> Weights:
     ours: Weights = {}
-    for name, tensor in torch.load(path, weights_only=True)[checkpoint.key].items():
-        module, _, leaf = name.removeprefix(checkpoint.prefix).rpartition(".")
+    for name, tensor in torch.load(path, weights_only=True)[base.key].items():
+        module, _, leaf = name.removeprefix(base.prefix).rpartition(".")
         if module.endswith("conv") and leaf == "weight":
-            kernel = tensor.T.contiguous() if tensor.ndim == 2 else from_spconv(tensor, checkpoint.axes)
+            kernel = tensor.T.contiguous() if tensor.ndim == 2 else from_spconv(tensor, base.axes)
             ours[f"{module}.kernel"] = kernel
         else:
             ours[f"{module}.{leaf}"] = tensor
@@ -68,5 +68,5 @@ def read_back(folder: Path, target: str) -> Weights:
     if target == "mmdetection3d":
         content = torch.load(folder / mmdetection3d.WEIGHTS_FILES["spconv"], weights_only=True)
         return from_minkunet(content[mmdetection3d.KEY], model, "spconv")
-    place = {"pointcept": pointcept.BASE, "openpcdet": openpcdet.BASE}[target]
-    return from_network(folder / WEIGHTS_FILE, place)
+    base = {"pointcept": pointcept.BASE, "openpcdet": openpcdet.BASE}[target]
+    return from_network(folder / WEIGHTS_FILE, base)
