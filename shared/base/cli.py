@@ -17,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 KeySets = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")]
-ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options as a recipe, and stop")]
+ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options as TOML, and stop")]
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
