@@ -88,8 +88,9 @@ class District:
     people: float
 
 
-_DISTRICTS: Final[dict[str, tuple[Any, ...]]] = {
-    # mixed, old_town, centre, suburb
+_NAMES: Final = ("mixed", "old_town", "centre", "suburb")
+_VALUES: Final[dict[str, tuple[Any, ...]]] = {
+    # of each district, in the order of _NAMES
     "half_road": ((2.8, 6.8), (2.4, 4.2), (3.5, 9.0), (4.0, 8.0)),
     "curvature": (1 / 160, 1 / 70, 1 / 250, 1 / 110),
     "kerb": ((0.02, 0.17), (0.0, 0.1), (0.05, 0.2), (0.05, 0.2)),
@@ -103,8 +104,8 @@ _DISTRICTS: Final[dict[str, tuple[Any, ...]]] = {
     "people": (1.0, 1.6, 2.0, 0.8),
 }
 DISTRICTS: Final = {
-    name: District(**{field: values[k] for field, values in _DISTRICTS.items()})
-    for k, name in enumerate(("mixed", "old_town", "centre", "suburb"))
+    name: District(**dict(zip(_VALUES, column, strict=True)))
+    for name, column in zip(_NAMES, zip(*_VALUES.values(), strict=True), strict=True)
 }
 """By the values of SynthConfig.district."""
 
