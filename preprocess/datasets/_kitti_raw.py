@@ -49,7 +49,7 @@ def folder(root: Path, drive: str) -> Path:
 
 @functools.lru_cache(maxsize=256)
 def sweep_names(drive: Path) -> tuple[str, ...]:
-    """List the frame numbers of a drive's sweeps, in order. Raises UserError for none, or another name."""
+    """List the frame numbers of a drive's sweeps, in order. Raises UserError without sweeps, or for other names."""
     return numbered_files(drive / "velodyne_points" / "data", ".bin", _FRAME_NUMBER)
 
 

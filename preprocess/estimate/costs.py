@@ -45,7 +45,7 @@ class SweepRange:
 
 @dataclass(frozen=True)
 class Workload:
-    """Numbers of what is to be processed."""
+    """Amount of data to process."""
 
     sequences: int
     sweeps: int
