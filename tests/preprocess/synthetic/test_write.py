@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.generate import sequence_name, write_sequence
 from iscc_lidar.preprocess.synthetic.semantics import BUILDING, CAR, MOVING, THINGS, TRUCK
+from iscc_lidar.preprocess.synthetic.write import sequence_name, write_sequence
 from iscc_lidar.shared.base.errors import UserError
 
 SMALL = SynthConfig(sequences=2, sweeps=3, seed=5, beams=16, columns=128)
@@ -136,9 +136,9 @@ def test_a_finished_sequence_is_left_alone_and_another_is_refused(tmp_path: Path
 def test_an_interrupted_sequence_is_not_taken_for_a_finished_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from iscc_lidar.preprocess.synthetic import generate
+    from iscc_lidar.preprocess.synthetic import write
 
-    real, calls = generate.sweep, []
+    real, calls = write.sweep, []
 
     def breaks(*args: object) -> object:
         calls.append(1)
@@ -146,7 +146,7 @@ def test_an_interrupted_sequence_is_not_taken_for_a_finished_one(
             raise KeyboardInterrupt
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generate, "sweep", breaks)
+    monkeypatch.setattr(write, "sweep", breaks)
     with pytest.raises(KeyboardInterrupt):
         write_sequence(tmp_path, SMALL, 0)
     assert not (tmp_path / "sequences" / "00").exists()
