@@ -22,7 +22,7 @@ _IMAGES: Final = {"lidar": tables.LIDAR, "lidar_pose": tables.POSE, "lidar_segme
 
 
 def find_problems(files: Mapping[str, Path], returns: int) -> Iterator[str]:
-    """Find all that would stop preprocessing a context, given its files by component and the returns to read, 1 or 2."""
+    """Find all that would stop preprocessing a context: ``files`` by component, and the number of returns to read."""
     keys: dict[str, Mapping[int, object]] = {}
     for component, file in files.items():
         if not file.exists():
