@@ -96,8 +96,7 @@ def to_json(manifest: Manifest) -> str:
 def from_json(text: str) -> Manifest:
     """Parse a manifest. A higher MINOR and unknown keys are accepted.
 
-    Raises:
-        ManifestError: not a manifest, of another MAJOR, damaged, or inconsistent.
+    Raises ManifestError if it is no manifest, of another MAJOR, damaged, or inconsistent.
     """
     try:
         content = json.loads(text)

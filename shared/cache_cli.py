@@ -40,7 +40,8 @@ def info(path: CachePath) -> None:
     from iscc_lidar.shared.cache.reader import Cache
 
     cache = Cache(path)
-    print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {_megabytes(cache):.1f} MB")
+    size = sum(size for name, size in cache.store.files("").items() if not name.startswith("."))
+    print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {size / 1e6:.1f} MB")
     print(
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
         f"{'groups':>8}{'moving':>8}{'queries':>11}"
@@ -187,10 +188,6 @@ def _sequence_line(cache: Cache, name: str) -> str:
     counts = f"{name:<12}{entry.sweeps:>8}{len(entry.windows):>9}{points:>13,}"
     shares = f"{share['grouped']:>9.1%}{share['ground']:>8.1%}{share['noise']:>7.1%}"
     return f"{counts}{shares}{len(groups):>8}{len(moving):>8}{totals['queries']:>11,}"
-
-
-def _megabytes(cache: Cache) -> float:
-    return sum(size for name, size in cache.store.files("").items() if not name.startswith(".")) / 1e6
 
 
 if __name__ == "__main__":

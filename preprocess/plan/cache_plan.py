@@ -110,7 +110,7 @@ def part_of(jobs: Sequence[SequenceJob], part: int, parts: int) -> tuple[Sequenc
 def _cached_sequences(dataset: Dataset, store: Store) -> set[str]:
     """Return the sequences that the cache already contains. Raises UserError if the folder contains something else."""
     if store.exists(MANIFEST_FILE):
-        manifest = read_manifest(store)
+        manifest, _ = read_manifest(store)
         if manifest.dataset != dataset.name:
             raise UserError(
                 f"{store.url}: is a cache of {manifest.dataset}, not of {dataset.name}; pass another --cache"

@@ -7,14 +7,9 @@ import importlib.util
 
 
 def load_library(module: str, interface: int) -> tuple[ctypes.CDLL | None, str]:
-    """Load the shared library of an extension module.
+    """Load the shared library of an extension module, given by its full name: the library, or None and the reason.
 
-    Args:
-        module: full name of the extension module.
-        interface: the version that the caller was written for, which its function ``iscc_interface`` must return.
-
-    Returns:
-        The library, or None and the reason.
+    ``interface`` is the version that the caller was written for, which its function ``iscc_interface`` must return.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

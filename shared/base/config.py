@@ -51,8 +51,7 @@ def resolve(
 def sources(recipes: Iterable[Path], overrides: Iterable[str] = (), flag: str = "--set") -> list[dict[str, Any]]:
     """Read recipes and ``section.key=value`` items into nested dictionaries of Given, one for each.
 
-    Raises:
-        UserError: an unreadable recipe, or an item without "=".
+    Raises UserError for an unreadable recipe, or an item without "=".
     """
     found = [_given(read_toml(recipe), str(recipe)) for recipe in recipes]
     for item in overrides:

@@ -19,16 +19,9 @@ if TYPE_CHECKING:
 
 
 def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Boxes | None = None) -> None:
-    """Write a PNG of a sweep seen from above, sensor in the middle, x to the right.
+    """Write a PNG of a sweep seen from above, ``reach_m`` metres to each side of the sensor, x to the right.
 
-    Args:
-        sweep: the sweep to draw.
-        path: the PNG to write.
-        reach_m: half the width of the area shown, metres.
-        boxes: its labelled boxes, drawn over the raw points.
-
-    Raises:
-        UserError: matplotlib is not installed.
+    Labelled ``boxes`` are drawn over the raw points. Raises UserError if matplotlib is not installed.
     """
     figure = titled_figure(20, 5.6, f"sequence {sweep.sequence}, sweep {sweep.name}")
     panels = figure.subplots(1, 4)

@@ -132,8 +132,7 @@ class Block:
     def rows(self, name: str, index: int) -> NDArray[Any]:
         """Read the rows of a sweep in an array of points or queries, as stored.
 
-        Raises:
-            UserError: the block has no such array, or the array is damaged.
+        Raises UserError if the block has no such array, or the array is damaged.
         """
         row = index - self.entry.start
         start, stop = (int(n) for n in self._starts[_SPECS[name].rows][row : row + 2])

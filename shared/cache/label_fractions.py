@@ -63,14 +63,9 @@ def write_list(path: Path, sweeps: Iterable[SweepName], comment: str = "") -> No
 
 
 def read_list(path: Path, known: Mapping[str, Sequence[str]]) -> list[SweepName]:
-    """Read a list of sweeps, in its order and without duplicates.
+    """Read a list of sweeps, in its order and without duplicates; ``known`` are the names as for draw_fractions.
 
-    Args:
-        path: the list.
-        known: names of the sweeps of each sequence, as for draw_fractions.
-
-    Raises:
-        UserError: the list is unreadable or empty, or a sweep is unknown or in several sequences; names its line.
+    Raises UserError if the list is unreadable or empty, or a sweep is unknown or in several sequences; names its line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

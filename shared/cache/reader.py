@@ -28,7 +28,7 @@ class Cache:
     def __init__(self, where: Path | str) -> None:
         """Open a cache. Raises UserError if it is missing, or this version cannot read it."""
         self.store = open_store(where)
-        self.manifest, self.digest = _read_manifest(self.store)
+        self.manifest, self.digest = read_manifest(self.store)
         self._sequences = {entry.name: entry for entry in self.manifest.sequences}
 
     @property
@@ -96,13 +96,8 @@ class Cache:
         return [_open_block(self.store, sequence, block) for block in self.sequence(sequence).blocks]
 
 
-def read_manifest(store: Store) -> Manifest:
-    """Read a cache's manifest. Raises UserError if it is missing or unreadable."""
-    return _read_manifest(store)[0]
-
-
-def _read_manifest(store: Store) -> tuple[Manifest, str]:
-    """Read a cache's manifest and compute the SHA-256 of its file."""
+def read_manifest(store: Store) -> tuple[Manifest, str]:
+    """Read a cache's manifest, and the SHA-256 of its file. Raises UserError if it is missing or unreadable."""
     path = f"{store.url}/{manifests.MANIFEST_FILE}"
     try:
         content = store.read(manifests.MANIFEST_FILE)

@@ -32,11 +32,10 @@ class Problem:
 def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = False) -> list[Problem]:
     """Return the problems of a cache's files, in order; none if it is OK. Hidden files are not checked.
 
-    Raises:
-        UserError: the manifest is missing or unreadable.
+    Raises UserError if the manifest is missing or unreadable.
     """
     store = open_store(cache)
-    blocks = {block.path: block for sequence in read_manifest(store).sequences for block in sequence.blocks}
+    blocks = {block.path: block for sequence in read_manifest(store)[0].sequences for block in sequence.blocks}
     present: dict[str, set[str]] = {path: set() for path in blocks}
     foreign: list[Problem] = []
     for name in store.files(""):

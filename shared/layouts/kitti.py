@@ -37,10 +37,7 @@ def write_detections(
     """Write the detected boxes of a sweep, in the sensor frame, as ``out/NAME.txt``, in one step.
 
     Frames of the benchmark are sequences of one sweep, ``training_000008``; sweeps of other sequences go to
-    ``out/SEQUENCE/NAME.txt``.
-
-    Raises:
-        UserError: there is no camera, in whose frame KITTI's files are.
+    ``out/SEQUENCE/NAME.txt``. Raises UserError if there is no camera, in whose frame KITTI's files are.
     """
     from iscc_lidar.shared.layouts.formats.kitti_objects import format_objects, to_camera
 

@@ -80,10 +80,7 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
     """Write ``out/sequences/NN/labels/NAME.label``: instance (high 16 bits) = group, class (low 16 bits) = 0.
 
     Instance 0 is noise, ground and ignored points. Group ids are renumbered from 1 in each sequence; ``groups.csv``
-    next to the labels lists instance and group id.
-
-    Raises:
-        UserError: a sequence has more groups than 16 bits can name.
+    next to the labels lists instance and group id. Raises UserError for more groups than 16 bits can name.
     """
     files = 0
     for entry in cache.manifest.sequences:

@@ -14,8 +14,7 @@ from iscc_lidar.shared.store.store import Store
 def open_store(where: Path | str) -> Store:
     """Open a folder by its path or by a URL that fsspec knows. It need not exist.
 
-    Raises:
-        UserError: the URL's protocol is unknown, or the package for it is not installed.
+    Raises UserError if the URL's protocol is unknown, or the package for it is not installed.
     """
     text = str(where)
     if "://" not in text or text.startswith("file://"):

@@ -58,11 +58,8 @@ class RemoteStore:
 
     def sha256(self, name: str) -> str:
         """See ``Store``."""
-        digest = hashlib.sha256()
         with self._naming(name, FileNotFoundError), self._fs.open(self._at(name), "rb", block_size=_READ_BYTES) as file:
-            while part := file.read(_READ_BYTES):
-                digest.update(part)
-        return digest.hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def write(self, name: str, content: bytes) -> None:
         """See ``Store``."""

@@ -24,7 +24,7 @@ TARGETS: Final[dict[str, Callable[[TrainedRun], Export]]] = {
 def export(
     path: Path, to: str, out: Path | None = None, cache: Path | str | None = None, overwrite: bool = False
 ) -> Path:
-    """Write a run's encoder for a target, with config.json and MODEL_CARD.md.
+    """Write a run's encoder for a target, with config.json and MODEL_CARD.md. Returns the folder written.
 
     Args:
         path: folder of the run.
@@ -32,9 +32,6 @@ def export(
         out: folder of the export; None takes RUN/export/TARGET.
         cache: where the run's cache is now, for the model card.
         overwrite: replace an export in ``out``. Anything else there is never replaced.
-
-    Returns:
-        The folder written.
 
     Raises:
         UserError: an unknown target, a run that cannot be exported, or an ``out`` that must not be replaced.

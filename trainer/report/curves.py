@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -53,47 +53,38 @@ class Panel:
 
     title: str
     about: str
-    series: tuple[Series, ...]
+    series: tuple[Series, ...] = ()
     levels: tuple[tuple[float, str], ...] = ()
     bounds: tuple[float, float] | None = None
     resting: str = ""
 
 
-@dataclass(frozen=True)
-class _Plan:
-    title: str
-    about: str
-    columns: tuple[tuple[str, str], ...]
-    bounds: tuple[float, float] | None = None
-
-
-_PLANS: Final = (
-    _Plan("Loss", "weighted sum of its terms", (("loss", "loss"),)),
-    _Plan("Global clustering", "cross-entropy to the teacher's prototypes", (("loss_global", "loss"),)),
-    _Plan("Local contrast", "InfoNCE over the groups of a scene", (("loss_local", "loss"),)),
-    _Plan(
-        "Contrast",
-        "InfoNCE; its value for uninformative features",
-        (("loss_contrast", "loss"), ("guessing", "guessing")),
+_PANELS: Final = (
+    (Panel("Loss", "weighted sum of its terms"), {"loss": "loss"}),
+    (Panel("Global clustering", "cross-entropy to the teacher's prototypes"), {"loss_global": "loss"}),
+    (Panel("Local contrast", "InfoNCE over the groups of a scene"), {"loss_local": "loss"}),
+    (
+        Panel("Contrast", "InfoNCE; its value for uninformative features"),
+        {"loss_contrast": "loss", "guessing": "guessing"},
     ),
-    _Plan("Occupancy", "binary cross-entropy of the queries", (("loss_occupancy", "loss"),)),
-    _Plan(
-        "Occupancy accuracy",
-        "share of queries predicted right",
-        (("occupancy_accuracy_occupied", "occupied"), ("occupancy_accuracy_free", "free")),
-        (0, 1),
+    (Panel("Occupancy", "binary cross-entropy of the queries"), {"loss_occupancy": "loss"}),
+    (
+        Panel("Occupancy accuracy", "share of queries predicted right", bounds=(0, 1)),
+        {"occupancy_accuracy_occupied": "occupied", "occupancy_accuracy_free": "free"},
     ),
-    _Plan(
-        "Cosine of group features",
-        "between the views: same group, different groups",
-        (("cosine_same", "same"), ("cosine_others", "others")),
-        (0, 1),
+    (
+        Panel("Cosine of group features", "between the views: same group, different groups", bounds=(0, 1)),
+        {"cosine_same": "same", "cosine_others": "others"},
     ),
-    _Plan("Prototypes used", "nearest to at least one recent region", (("prototypes_used", "used"),)),
-    _Plan("Agreement", "groups with the same prototype for student and teacher", (("agreement", "share"),), (0, 1)),
-    _Plan("Gradient norm", "before clipping", (("gradient_norm", "norm"),), (0, 0)),
+    (Panel("Prototypes used", "nearest to at least one recent region"), {"prototypes_used": "used"}),
+    (
+        Panel("Agreement", "groups with the same prototype for student and teacher", bounds=(0, 1)),
+        {"agreement": "share"},
+    ),
+    (Panel("Gradient norm", "before clipping", bounds=(0, 0)), {"gradient_norm": "norm"}),
 )
-_SHOWN_ELSEWHERE: Final = frozenset(name for plan in _PLANS for name, _ in plan.columns) | {
+"""Panels without series, and the columns that each shows, by name in the log, with their labels."""
+_SHOWN_ELSEWHERE: Final = {name for _, columns in _PANELS for name in columns} | {
     "occupancy_accuracy",
     "occupancy_accuracy_balanced",
 }
@@ -101,9 +92,9 @@ _SHOWN_ELSEWHERE: Final = frozenset(name for plan in _PLANS for name, _ in plan.
 
 def panels(runs: Sequence[RunRecord]) -> list[Panel]:
     """Return all panels of the runs, in a fixed order."""
-    known = [_panel(plan, runs) for plan in _PLANS]
+    known = [_panel(panel, columns, runs) for panel, columns in _PANELS]
     others = sorted({name for run in runs for name in run.figures} - _SHOWN_ELSEWHERE)
-    extra = [_panel(_Plan(name.replace("_", " ").capitalize(), "as logged", ((name, name),)), runs) for name in others]
+    extra = [_panel(Panel(name.replace("_", " ").capitalize(), "as logged"), {name: name}, runs) for name in others]
     return [p for p in known if p.series] + _schedules(runs) + [p for p in extra if p.series]
 
 
@@ -133,14 +124,14 @@ def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
     return mean
 
 
-def _panel(plan: _Plan, runs: Sequence[RunRecord]) -> Panel:
+def _panel(panel: Panel, columns: Mapping[str, str], runs: Sequence[RunRecord]) -> Panel:
     series = [
         thin(number, label, run.step, run.figures[column], run.mean(column, last=True))
         for number, run in enumerate(runs)
-        for column, label in plan.columns
+        for column, label in columns.items()
         if column in run.figures and np.isfinite(run.figures[column]).any()
     ]
-    return Panel(plan.title, plan.about, tuple(series), _levels(plan.columns[0][0], runs[0]), plan.bounds)
+    return replace(panel, series=tuple(series), levels=_levels(next(iter(columns)), runs[0]))
 
 
 def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:

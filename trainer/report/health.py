@@ -205,11 +205,9 @@ def _occupancy(run: RunRecord, balanced: float, occupied: float, free: float) ->
 
 
 def _gradient(run: RunRecord) -> Verdict | None:
-    limit, norms = run.config.train.clip_norm, run.figures.get("gradient_norm")
-    if norms is None or limit <= 0:
-        return None
+    limit, norms = run.config.train.clip_norm, run.figures.get("gradient_norm", np.empty(0))
     norms = norms[np.isfinite(norms)]
-    if len(norms) == 0:
+    if len(norms) == 0 or limit <= 0:
         return None
     share = float(np.mean(norms > limit))
     return Verdict(

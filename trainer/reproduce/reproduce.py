@@ -33,8 +33,7 @@ PRESETS: Final = Path(__file__).parent / "presets"
 def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
     """Run the remaining jobs, write all results, and return the tables as Markdown.
 
-    Raises:
-        UserError: an input is missing or a job fails.
+    Raises UserError if an input is missing or a job fails.
     """
     dataset, key, jobs = _dataset(caches), _digests(caches), plan(config, caches, out)
     files.write_text(out / "config.toml", to_toml(config))

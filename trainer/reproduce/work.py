@@ -113,14 +113,8 @@ def seconds_left(
 ) -> float | None:
     """Estimate the seconds until all jobs are done, as if they could be divided evenly.
 
-    Args:
-        waiting: jobs to come.
-        running: jobs, and for how many seconds they have run.
-        done: jobs, and how many seconds they took.
-        parallel: number of jobs at a time.
-
-    Returns:
-        None while no job of some category is done.
+    ``running`` are jobs and for how many seconds they have run, ``done`` jobs and how many they took, ``parallel`` is
+    the number of jobs at a time. Returns None while no job of some category is done.
     """
     categories = {job.category for job in done}
     if not categories.issuperset(job.category for job in (*waiting, *running)):

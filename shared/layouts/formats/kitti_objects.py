@@ -59,8 +59,7 @@ class KittiObjects:
 def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
     """Read a file of labels, or of results with scores.
 
-    Raises:
-        UserError: it is missing or a line is invalid; the message names the line.
+    Raises UserError if it is missing or a line is invalid; the message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -119,8 +118,7 @@ def format_objects(objects: KittiObjects) -> str:
 def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
     """Read camera 2 from a calibration file of the object benchmark or of an odometry sequence.
 
-    Raises:
-        UserError: the file or a matrix is missing.
+    Raises UserError if the file or a matrix is missing.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

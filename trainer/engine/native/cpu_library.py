@@ -136,11 +136,7 @@ def convolve(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: in
 def outer_products(x: Tensor, g: Tensor, blocks: Blocks, identity: int) -> Tensor:
     """Sum x[source]^T g[target] over each offset's pairs: float32 [K, C_in, C_out].
 
-    Args:
-        x: float32 [N_in, C_in], contiguous.
-        g: float32 [N_out, C_out], contiguous.
-        blocks: the pairs.
-        identity: see convolve.
+    x is float32 [N_in, C_in], g float32 [N_out, C_out], both contiguous; for ``identity`` see convolve.
     """
     width, sizes = lanes(), blocks.sizes.clone()
     if identity >= 0:

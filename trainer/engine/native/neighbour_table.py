@@ -178,8 +178,7 @@ def split_pairs(kernel_map: KernelMap, n_splits: int) -> PairSplits:
 def cut_ranges(begins: list[int], counts: list[int], length: int) -> tuple[list[int], list[int], list[int]]:
     """Cut ranges of pairs into pieces of at most ``length``.
 
-    Returns:
-        Start and stop of every piece, and the index of the first piece of each range, with the total at the end.
+    Returns start and stop of every piece, and the index of the first piece of each range, with the total at the end.
     """
     start: list[int] = []
     stop: list[int] = []
