@@ -54,11 +54,6 @@ class Tables:
     raw_classes: Mapping[int, str]
 
 
-def missing_tables(folder: Path) -> list[str]:
-    """List the files of the tables that a version lacks."""
-    return [f"{name}.json" for name in TABLES if not (folder / f"{name}.json").is_file()]
-
-
 @functools.lru_cache(maxsize=4)
 def read_tables(folder: Path) -> Tables:
     """Read and join a version's tables, once per process. Raises UserError for a missing or damaged table."""
