@@ -69,11 +69,7 @@ def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
     options, is kept. It is written to a temporary folder and renamed, so that an interrupted one is never taken for
     finished.
 
-    Returns:
-        The sequence's folder.
-
-    Raises:
-        UserError: the folder contains something else than this configuration's sequence.
+    Returns the sequence's folder. Raises UserError where it contains something else than this configuration's sequence.
     """
     folder = root / "sequences" / sequence_name(config, index)
     # A sequence does not depend on the number of sequences.
