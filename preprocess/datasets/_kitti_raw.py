@@ -7,10 +7,9 @@ frame is that of the sensor at the drive's first GPS/IMU packet.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +46,7 @@ def folder(root: Path, drive: str) -> Path:
     return root / drive[: len("2011_09_26")] / drive
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def sweep_names(drive: Path) -> tuple[str, ...]:
     """List the frame numbers of a drive's sweeps, in order. Raises UserError without sweeps, or for other names."""
     return numbered_files(drive / "velodyne_points" / "data", ".bin", _FRAME_NUMBER)
@@ -128,7 +127,7 @@ def _pose(drive: Path, name: str) -> NDArray[np.float64]:
     return pose
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def _first_packet(drive: Path) -> NDArray[np.float64]:
     return read_packet(_oxts_frames(drive)[0])
 
@@ -140,13 +139,13 @@ def _first_oxts(drive: Path) -> tuple[Path, ...]:
         return ()
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def _oxts_frames(drive: Path) -> tuple[Path, ...]:
     files = drive / "oxts" / "data"
     return tuple(files / f"{name}.txt" for name in numbered_files(files, ".txt", _FRAME_NUMBER))
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def _calibration(path: Path) -> NDArray[np.float64]:
     """Read velo_SE3_imu, float64 [4, 4], of a date's drives."""
     try:
@@ -183,7 +182,7 @@ def _timestamp_ns(drive: Path, frame: int) -> int:
         ) from None
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def _lines(path: Path) -> tuple[str, ...]:
     try:
         return tuple(path.read_text(encoding="utf-8").splitlines())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,11 +54,6 @@ class Tables:
     raw_classes: Mapping[int, str]
 
 
-def missing_tables(folder: Path) -> list[str]:
-    """List the files of the tables that a version lacks."""
-    return [f"{name}.json" for name in TABLES if not (folder / f"{name}.json").is_file()]
-
-
 @functools.lru_cache(maxsize=4)
 def read_tables(folder: Path) -> Tables:
     """Read and join a version's tables, once per process. Raises UserError for a missing or damaged table."""
@@ -71,9 +66,10 @@ def read_tables(folder: Path) -> Tables:
 def _join(folder: Path) -> Tables:
     mounted = calibrations(folder)
     scans = _scans(folder, {row["token"]: number for number, row in enumerate(mounted)})
+    poses = rows(folder / "ego_pose.json", "token", {scan.ego_pose for found in scans.values() for scan in found})
     return Tables(
         scans={name: tuple(sorted(scans[name], key=lambda scan: scan.timestamp_us)) for name in sorted(scans)},
-        ego_poses=_poses(folder, {scan.ego_pose for found in scans.values() for scan in found}),
+        ego_poses={row["token"]: (*row["translation"], *row["rotation"]) for row in poses},
         ego_SE3_lidar=tuple(rigid((*row["translation"], *row["rotation"])) for row in mounted),
         raw_classes={row["index"]: row["name"] for row in table(folder, "category", optional=True) if "index" in row},
     )
@@ -93,11 +89,6 @@ def _scans(folder: Path, numbers: Mapping[str, int]) -> dict[str, list[Scan]]:
         )
         scans.setdefault(scene, []).append(scan)
     return scans
-
-
-def _poses(folder: Path, tokens: Container[str]) -> dict[str, tuple[float, ...]]:
-    found = rows(folder / "ego_pose.json", "token", tokens)
-    return {row["token"]: (*row["translation"], *row["rotation"]) for row in found}
 
 
 def rigid(row: tuple[float, ...]) -> NDArray[np.float64]:

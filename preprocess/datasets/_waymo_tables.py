@@ -54,16 +54,8 @@ _MAX_SIDE: Final = 2**16
 def range_images(path: Path, component: str, frame: int, laser: int, returns: int) -> dict[int, NDArray[Any]]:
     """Read the range images [H, W, channels] of a laser by return (1, 2), as far as there are any.
 
-    Args:
-        path: file of the component.
-        component: LIDAR, POSE or LABELS.
-        frame: timestamp of the frame, microseconds.
-        laser: number of the laser.
-        returns: how many returns to read, 1 or 2.
-
-    Raises:
-        UserError: the file is damaged, lacks the row, or its values do not fill the shape.
-
+    ``component`` is LIDAR, POSE or LABELS, ``frame`` a timestamp in microseconds, ``returns`` how many to read, 1 or 2.
+    Raises UserError where the file is damaged, lacks the row, or its values do not fill the shape.
     """
     number = image_rows(path).get(frame, {}).get(laser)
     if number is None:

@@ -151,10 +151,8 @@ def _sweep_names(folder: Path) -> tuple[str, ...]:
 
 def _xyz(points: dict[str, NDArray[Any]], up_xyz_ego: NDArray[np.float64]) -> NDArray[np.float32]:
     """Move the origin of points to up_lidar, float32 [N, 3]; invalid points, exactly zero, stay zero."""
-    xyz = np.empty((len(points["x"]), 3), dtype=np.float32)
-    for axis, name in enumerate("xyz"):
-        xyz[:, axis] = points[name]
-    invalid = (xyz[:, 0] == 0) & (xyz[:, 1] == 0) & (xyz[:, 2] == 0)
+    xyz = np.stack([points[name] for name in "xyz"], axis=1).astype(np.float32)
+    invalid = (xyz == 0).all(axis=1)
     xyz -= up_xyz_ego.astype(np.float32)
     xyz[invalid] = 0
     return xyz

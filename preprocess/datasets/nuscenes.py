@@ -29,7 +29,7 @@ from iscc_lidar.preprocess.datasets._files import (
     existing,
     read_rows,
 )
-from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, missing_tables, read_tables, rigid
+from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, read_tables, rigid
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import VERSIONS, versions
 from iscc_lidar.shared.layouts.nuscenes import LAYOUT, class_lut, splits
@@ -147,7 +147,7 @@ def open_dataset(root: Path) -> NuScenes:
             f"or pass the folder that contains it and 'samples'{_hint(root)}"
         )
     for version in versions(root):
-        missing = missing_tables(root / version)
+        missing = [f"{name}.json" for name in TABLES if not (root / version / f"{name}.json").is_file()]
         if missing:
             raise UserError(
                 f"{root / version}: the tables {', '.join(missing)} are missing; unpack the version's metadata archive "
@@ -163,13 +163,9 @@ def open_dataset(root: Path) -> NuScenes:
 
 
 def read_points(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read one .pcd.bin file, without the tables.
+    """Read one .pcd.bin file, without the tables: xyz, float32 [N, 3], metres, and intensity, float32 [N], 0..1.
 
-    Returns:
-        xyz, float32 [N, 3], metres, x forward, y left, z up; intensity, float32 [N], 0..1.
-
-    Raises:
-        UserError: missing or cut short.
+    x is forward, y left, z up. Raises UserError where the file is missing or cut short.
     """
     points = read_rows(path, _COLUMNS)
     xyz = np.stack([points[:, 1], -points[:, 0], points[:, 2]], axis=1)

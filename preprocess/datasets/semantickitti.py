@@ -45,6 +45,8 @@ _LABEL_BYTES: Final = 4
 _COLUMNS: Final = 4  # x, y, z, intensity
 _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
 
+_read_camera = functools.lru_cache(maxsize=64)(read_camera)
+
 
 @dataclass(frozen=True)
 class SemanticKitti:
@@ -141,13 +143,8 @@ def _boxes(folder: Path, name: str) -> tuple[Boxes, Camera] | tuple[None, None]:
     """Read boxes in the format of KITTI's object benchmark, which only synthetic data have."""
     if not (folder / "label_2").is_dir():
         return None, None
-    camera = _camera(folder / "calib.txt")
+    camera = _read_camera(folder / "calib.txt")
     return to_sensor(read_objects(_box_file(folder, name)), camera), camera
-
-
-@functools.lru_cache(maxsize=64)
-def _camera(path: Path) -> Camera:
-    return read_camera(path)
 
 
 def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:

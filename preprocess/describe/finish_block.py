@@ -13,7 +13,6 @@ from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets.registry import Dataset
-from iscc_lidar.preprocess.describe.groups import describe_groups
 from iscc_lidar.preprocess.describe.queries import (
     ProbedGroups,
     QuerySamplingConfig,
@@ -132,7 +131,7 @@ def _finish_sweep(
     config: QuerySamplingConfig,
     rng: np.random.Generator,
 ) -> FinishedSweep:
-    groups = describe_groups(own.xyz.astype(np.float64), own.label, moving)
+    groups = _describe_groups(own.xyz.astype(np.float64), own.label, moving)
     static = sample_queries(_probed(groups, ~groups.moving, config), rays, config, rng)
     static = drop_contradicted(static, [p.image for p in placed], config)
     own_rays = _group_rays([own], groups.group[groups.moving])
@@ -143,6 +142,21 @@ def _finish_sweep(
     in_world = {name: getattr(groups, name) + world_origin for name in ("centroid", "box_min", "box_max")}
     queries = _merge_by_group(static, in_motion, sensor_SE3_block)
     return FinishedSweep(own.index, own.sweep, own.label, replace(groups, **in_world), queries)
+
+
+def _describe_groups(xyz: NDArray[np.float64], label: NDArray[np.int32], moving: NDArray[np.int32]) -> Groups:
+    """Describe the groups (labels >= 0) of points [N, 3], in their frame; ``moving`` are the ids of those that move."""
+    order = np.argsort(label, kind="stable")
+    order = order[np.searchsorted(label[order], 0) :]
+    if len(order) == 0:
+        none, empty = np.empty(0, np.int32), np.empty((0, 3))
+        return Groups(none, none, np.empty(0, np.bool_), empty, empty, empty)
+    grouped = xyz[order]
+    group, start, points = np.unique(label[order], return_index=True, return_counts=True)
+    centroid = np.add.reduceat(grouped, start) / points[:, None]
+    box_min, box_max = np.minimum.reduceat(grouped, start), np.maximum.reduceat(grouped, start)
+    moves = np.isin(group, moving)
+    return Groups(group.astype(np.int32), points.astype(np.int32), moves, centroid, box_min, box_max)
 
 
 def _probed(groups: Groups, chosen: NDArray[np.bool_], config: QuerySamplingConfig) -> ProbedGroups:

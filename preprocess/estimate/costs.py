@@ -115,8 +115,7 @@ def estimate_costs(
 ) -> list[list[Cost]]:
     """Process samples of a dataset and estimate the cost of each workload, once from each sample.
 
-    Raises:
-        UserError: a sample cannot be processed.
+    Raises UserError where a sample cannot be processed.
     """
     config = resolve_auto(config)
     measured = []

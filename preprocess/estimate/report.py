@@ -16,8 +16,7 @@ from iscc_lidar.shared.layouts.layout import find_layout
 def estimate_report(plan: Plan, workers: int) -> str:
     """Process some samples of a plan and report the estimated cost of all of it, from scratch; writes nothing.
 
-    Raises:
-        UserError: a sample cannot be processed.
+    Raises UserError where a sample cannot be processed.
     """
     counts = [job.sweeps for job in plan.jobs]
     if not sum(counts):

@@ -23,12 +23,7 @@ def measure_alignment(dataset: Dataset, sequence: str, max_pairs: int = 10) -> d
 
     Wrong poses lower the share with poses. If both shares are similar, the vehicle hardly moves or the poses are
     useless: see ``moved_m``. Points within 3 m (the ego vehicle) and those lower than 1 m below the sensor (the ground)
-    are left out; of the later sweep about 4,000 points are used, evenly spread.
-
-    Args:
-        dataset: the dataset.
-        sequence: name of a sequence whose sweeps follow each other.
-        max_pairs: number of pairs of successive sweeps, spread over the sequence.
+    are left out; of the later sweep about 4,000 points are used, evenly spread. The pairs are spread over the sequence.
 
     Returns:
         ``pairs``, and means over them: ``near_with_poses``, ``near_without``, ``moved_m`` and ``turned_deg``, the

@@ -80,11 +80,7 @@ def save_plan(plan: Plan, store: Store) -> None:
 
 
 def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
-    """Read the plan of a cache that was initialised.
-
-    Raises:
-        UserError: there is no plan, or it is of other data or options.
-    """
+    """Read the plan of an initialised cache. Raises UserError where it is missing, or of other data or options."""
     config = resolve_auto(config)
     content = _read(store)
     if content["config_key"] != config_key(config, dataset):

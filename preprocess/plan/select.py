@@ -24,8 +24,7 @@ def root_variable(name: str) -> str:
 def find_dataset(name: str, root: Path | None = None) -> Dataset:
     """Open a dataset at ``root``, else at the folder in its environment variable, else at data/NAME.
 
-    Raises:
-        UserError: unknown dataset, or not found there; the message says where to get it.
+    Raises UserError for an unknown dataset, and where it is not found there: the message describes where to get it.
     """
     if name not in registry.names():
         return registry.open_dataset(name, Path())  # raises, with the nearest name
@@ -45,8 +44,7 @@ def find_dataset(name: str, root: Path | None = None) -> Dataset:
 def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split: str | None = None) -> tuple[str, ...]:
     """Return names of a dataset's sequences: the given ones, or those of an official split, by default all.
 
-    Raises:
-        UserError: a sequence or split that is not there, or both given.
+    Raises UserError for a sequence or split that is not there, or where both are given.
     """
     available = dataset.sequences()
     if named is not None and split:

@@ -53,6 +53,11 @@ class SequenceJob:
         """Folder of the sequence's intermediate files."""
         return f"{STEPS_FOLDER}/{self.sequence}"
 
+    @property
+    def result_file(self) -> str:
+        """File of the sequence's result while parts of a cache are processed."""
+        return f"{self.steps_folder}/done.json"
+
     def block_folder(self, block: int, key: str) -> str:
         """Return the folder of a finished block."""
         return f"sequences/{self.sequence}/block_{block:04d}-{key[:_SHORT]}"

@@ -12,7 +12,7 @@ from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
 from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
 from iscc_lidar.preprocess.run.executor import Executor, Submit, result_of, start_executor
-from iscc_lidar.preprocess.run.results import SequenceResult, load_result, remove_result, save_result, write_manifest
+from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_result, write_manifest
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
 from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
 from iscc_lidar.shared.base.errors import UserError
@@ -30,7 +30,7 @@ def preprocess(
     sequences: Sequence[str] | None = None,
     on_error: OnError = "stop",
 ) -> Manifest:
-    """Make, complete or update the cache of a dataset.
+    """Make, complete or update the cache of a dataset; returns its manifest, which is written last.
 
     Args:
         dataset: where the sweeps come from.
@@ -39,9 +39,6 @@ def preprocess(
         executor: where the tasks run, by default in this process.
         sequences: those to add, by default all; sequences already in the cache are kept and updated.
         on_error: "skip" leaves out sequences whose data cannot be processed, and lists them in the manifest.
-
-    Returns:
-        The manifest, which is written last.
 
     Raises:
         UserError: bad input, the folder contains something else, or another process works on it.
@@ -65,7 +62,7 @@ def init_cache(
     with store.claim():
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         for job in plan.jobs:
-            remove_result(job)
+            store.remove(job.result_file)
         save_plan(plan, store)
         return plan
 
@@ -94,8 +91,7 @@ def process_part(
 def finalise_cache(dataset: Dataset, store: Store, config: PreprocessConfig) -> Manifest:
     """Write the manifest of a cache after all its parts are processed; arguments as of ``init_cache``.
 
-    Raises:
-        UserError: sequences are missing; the message names them.
+    Raises UserError with the names of the sequences that are missing.
     """
     with store.claim() as check_claim:
         plan = load_plan(dataset, store, config)

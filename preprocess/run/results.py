@@ -36,24 +36,19 @@ def save_result(job: SequenceJob, result: SequenceResult) -> None:
     """Write the result of a sequence to an intermediate file."""
     key = "skipped" if isinstance(result.entry, SkippedSequence) else "entry"
     content = {key: dataclasses.asdict(result.entry), "steps": result.steps}
-    job.store.write(_result_file(job), (json.dumps(content, indent=1) + "\n").encode())
+    job.store.write(job.result_file, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def load_result(job: SequenceJob) -> SequenceResult | None:
     """Read the result of a sequence; None where it is missing or damaged."""
     try:
-        content = json.loads(job.store.read(_result_file(job)))
+        content = json.loads(job.store.read(job.result_file))
         if "skipped" in content:
             return SequenceResult(SkippedSequence(**content["skipped"]))
         blocks = tuple(BlockEntry(**block) for block in content["entry"]["blocks"])
         return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(content["steps"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-def remove_result(job: SequenceJob) -> None:
-    """Remove the result of a sequence, if there is one."""
-    job.store.remove(_result_file(job))
 
 
 def write_manifest(plan: Plan, store: Store, results: Sequence[SequenceResult]) -> Manifest:
@@ -84,7 +79,3 @@ def _remove_stale(store: Store, blocks: set[str], steps: set[str]) -> None:
     for name in store.files(STEPS_FOLDER):
         if f"{STEPS_FOLDER}/{name}" not in steps:
             store.remove(f"{STEPS_FOLDER}/{name}")
-
-
-def _result_file(job: SequenceJob) -> str:
-    return f"{job.steps_folder}/done.json"

@@ -31,21 +31,21 @@ def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: LinkingC
     if not shared:
         return np.empty((0, 2), dtype=np.int32)
     ids_before, ids_after = (np.concatenate([labels[i] for i in shared]) for labels in (before, after))
-    return link_windows(np.maximum(ids_before, NOISE), np.maximum(ids_after, NOISE), config)
+    return link_windows(ids_before, ids_after, config)
 
 
 def link_windows(labels_a: NDArray[np.int32], labels_b: NDArray[np.int32], config: LinkingConfig) -> NDArray[np.int32]:
     """Match the groups of two windows one to one, largest IoU first.
 
     Args:
-        labels_a: int32 [N], ids in the first window of the points that both windows contain; -1 is noise.
+        labels_a: int32 [N], ids in the first window of the points that both windows contain; negative for no group.
         labels_b: int32 [N], ids of the same points, in the same order, in the second window.
         config: options.
 
     Returns:
         int32 [pairs, 2], rows (id in a, id in b) sorted by a's ids; each id occurs at most once per column.
     """
-    size_a, size_b = _sizes(labels_a), _sizes(labels_b)
+    size_a, size_b = (np.bincount(labels[labels >= 0]) for labels in (labels_a, labels_b))
     both = (labels_a >= 0) & (labels_b >= 0)
     width = max(len(size_b), 1)
     pair, shared = np.unique(labels_a[both].astype(np.int64) * width + labels_b[both], return_counts=True)
@@ -93,10 +93,6 @@ def sequence_labels(own: SweepLabels, window_ids: dict[int, NDArray[np.int32]]) 
         table = np.append(window_ids[index], np.int32(NOISE))  # the last entry keeps the look-up legal without groups
         labels[index] = np.where(label >= 0, table[np.clip(label, 0, None)], label)
     return labels
-
-
-def _sizes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    return np.bincount(labels[labels >= 0]).astype(np.int64)
 
 
 def _greedy(candidates: NDArray[np.int32]) -> NDArray[np.int32]:

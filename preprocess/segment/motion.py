@@ -7,6 +7,7 @@ side comes into view, while the other end stays.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,8 @@ def moving_groups(
     rigid = shift >= config.min_rigidity * shifts.max(axis=0)
     seen = np.bincount(owner, minlength=groups)
     width = np.zeros(groups)
-    np.maximum.at(width, owner, _widths(xy, compact, len(owner)))
+    for axis in range(2):
+        np.maximum.at(width, owner, _spans(xy[:, axis], compact, len(owner)))
     moves: NDArray[np.bool_] = (
         (shift >= config.min_shift_m) & (seen >= config.min_sweeps) & (width <= config.max_width_m) & rigid
     )
@@ -98,10 +100,7 @@ def _shift(
     p = position - (np.bincount(owner, weights=position, minlength=groups) / n)[owner]
     variance = np.bincount(owner, weights=t * t, minlength=groups)
     slope = np.bincount(owner, weights=t * p, minlength=groups) / np.maximum(variance, 1e-9)
-    first, last = np.full(groups, np.inf), np.full(groups, -np.inf)
-    np.minimum.at(first, owner, time)
-    np.maximum.at(last, owner, time)
-    return slope * np.where(np.isfinite(first), np.maximum(last - first, 0.0), 0.0)
+    return slope * _spans(time, owner, groups)
 
 
 def _ends(
@@ -119,11 +118,10 @@ def _ends(
     return ordered[start + skip], ordered[start + size - 1 - skip]
 
 
-def _widths(xy: NDArray[np.float64], cell: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
-    width = np.zeros(cells)
-    for axis in range(2):
-        low, high = np.full(cells, np.inf), np.full(cells, -np.inf)
-        np.minimum.at(low, cell, xy[:, axis])
-        np.maximum.at(high, cell, xy[:, axis])
-        width = np.maximum(width, high - low)
-    return width
+def _spans(values: NDArray[Any], owner: NDArray[np.int64], owners: int) -> NDArray[np.float64]:
+    """Return the largest less the smallest value of each owner, [owners]; 0 where it has none."""
+    low, high = np.full(owners, np.inf), np.full(owners, -np.inf)
+    np.minimum.at(low, owner, values)
+    np.maximum.at(high, owner, values)
+    spans: NDArray[np.float64] = np.maximum(high - low, 0.0)
+    return spans

@@ -7,8 +7,7 @@ neighbouring blocks are linked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -17,30 +16,11 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
-from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, link_shared_sweeps
+from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, assign_sequence_ids, link_shared_sweeps
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, WindowBuffer
 from iscc_lidar.shared.base.geometry import transform
 
 Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class SegmentedBlock:
-    """Result of the segmentation pass for a block.
-
-    Attributes:
-        group_counts: number of groups in each window; their ids count from 0.
-        links: for each window but the first, pairs [n, 2] (id in the previous window, id in this one).
-        own: labels of the sweeps that each window owns, with ids of that window.
-        first: labels of all sweeps of the first window.
-        last: labels of all sweeps of the last window.
-    """
-
-    group_counts: tuple[int, ...]
-    links: tuple[NDArray[np.int32], ...]
-    own: SweepLabels
-    first: SweepLabels
-    last: SweepLabels
 
 
 def segment_block(
@@ -48,8 +28,15 @@ def segment_block(
     windows: tuple[Window, ...],
     clustering: ClusteringConfig,
     linking: LinkingConfig,
-) -> SegmentedBlock:
-    """Cluster the windows of a block in order."""
+) -> dict[str, NDArray[Any]]:
+    """Cluster the windows of a block in order.
+
+    Returns:
+        group_counts: number of groups in each window; their ids count from 0.
+        links_K: of window K + 1, int32 [n, 2], ids in the previous window and in this one.
+        own_INDEX: labels of a sweep, int32 [N], with ids of the window that owns it.
+        first_INDEX, last_INDEX: labels of each sweep of the first and of the last window.
+    """
     counts: list[int] = []
     links: list[NDArray[np.int32]] = []
     own: SweepLabels = {}
@@ -63,7 +50,11 @@ def segment_block(
             links.append(link_shared_sweeps(before, labels, linking))
         first = first or labels
         own |= {index: labels[index] for index in range(window.own_start, window.own_stop)}
-    return SegmentedBlock(tuple(counts), tuple(links), own, first, labels)
+    arrays: dict[str, NDArray[Any]] = {"group_counts": np.array(counts)}
+    arrays |= {f"links_{k}": pairs for k, pairs in enumerate(links)}
+    for name, of_sweeps in (("own", own), ("first", first), ("last", labels)):
+        arrays |= {f"{name}_{index}": label for index, label in of_sweeps.items()}
+    return arrays
 
 
 def segment_window(sweeps: list[GroundedSweep], start: int, config: ClusteringConfig) -> SweepLabels:
@@ -86,13 +77,19 @@ def segment_window(sweeps: list[GroundedSweep], start: int, config: ClusteringCo
     return labels
 
 
-def segmented_arrays(block: SegmentedBlock) -> dict[str, NDArray[np.generic]]:
-    """Convert the result for a block to named arrays."""
-    arrays: dict[str, NDArray[np.generic]] = {"group_counts": np.array(block.group_counts)}
-    arrays |= {f"links_{k}": pairs for k, pairs in enumerate(block.links)}
-    for name, labels in (("own", block.own), ("first", block.first), ("last", block.last)):
-        arrays |= {f"{name}_{index}": label for index, label in labels.items()}
-    return arrays
+def link_sequence(segmented: Iterable[Arrays], config: LinkingConfig) -> list[NDArray[np.int32]]:
+    """Return the sequence id of each group of each window, given what ``segment_block`` made of all blocks in order."""
+    counts: list[int] = []
+    links: list[NDArray[np.int32]] = []
+    last: SweepLabels | None = None
+    for arrays in segmented:
+        if last is not None:
+            links.append(link_shared_sweeps(last, labels_of(arrays, "first"), config))
+        windows = arrays["group_counts"].tolist()
+        counts.extend(windows)
+        links.extend(arrays[f"links_{k}"] for k in range(len(windows) - 1))
+        last = labels_of(arrays, "last")
+    return assign_sequence_ids(counts, links)
 
 
 def labels_of(arrays: Arrays, which: Literal["own", "first", "last"], sweeps: range | None = None) -> SweepLabels:

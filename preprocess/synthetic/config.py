@@ -35,13 +35,9 @@ class SynthConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for options that cannot be simulated."""
-        for name in ("sequences", "sweeps", "beams", "columns"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, not {self.seed}")
-        if self.columns < 8:
-            raise ValueError(f"columns must be at least 8, not {self.columns}")
+        for name, least in {"sequences": 1, "sweeps": 1, "seed": 0, "beams": 1, "columns": 8}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if not 0 < self.min_range_m < self.max_range_m:
             raise ValueError("min_range_m must lie between 0 and max_range_m")
         if not 0 <= self.dropout < 1:

@@ -121,7 +121,6 @@ def furniture(rng: Generator) -> list[Solid]:
         return [
             box((0, 0, 0.45), (1.6, 0.45, 0.08), OTHER_OBJECT),
             box((0, 0.2, 0.7), (1.6, 0.06, 0.4), OTHER_OBJECT),
-            box((-0.6, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT),
-            box((0.6, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT),
+            *(box((x, 0, 0.2), (0.08, 0.4, 0.4), OTHER_OBJECT) for x in (-0.6, 0.6)),
         ]
     return [ball((0, 0, 0.3), rng.uniform(0.3, 0.9, 3), OTHER_OBJECT)]

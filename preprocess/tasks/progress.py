@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from distributed import Client, get_worker
 from tqdm import tqdm
@@ -18,7 +18,8 @@ def report_sweeps(sweeps: float) -> None:
     for listen in _local_listener:
         listen(sweeps)
     if not _local_listener:
-        _report_to_scheduler(sweeps)
+        with suppress(ValueError):  # neither on a worker nor under a bar
+            get_worker().log_event(_TOPIC, sweeps)
 
 
 @contextmanager
@@ -42,10 +43,3 @@ def sweep_bar(total: int, client: Client | None) -> Iterator[None]:
                 yield
             finally:
                 client.unsubscribe_topic(_TOPIC)
-
-
-def _report_to_scheduler(sweeps: float) -> None:
-    try:
-        get_worker().log_event(_TOPIC, sweeps)
-    except ValueError:  # neither on a worker nor under a bar
-        return

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.manifest import BlockEntry
 from iscc_lidar.preprocess.describe.finish_block import finish_sweeps
 from iscc_lidar.preprocess.plan.sequence_job import SequenceJob, block_key, ids_key, input_digest, segment_key
-from iscc_lidar.preprocess.segment.link_sequence import link_sequence
 from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
-from iscc_lidar.preprocess.segment.segment_block import labels_of, segment_block, segmented_arrays
+from iscc_lidar.preprocess.segment.segment_block import labels_of, link_sequence, segment_block
 from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, remove_ground
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.preprocess.tasks.step_files import has_step, read_step, write_step
@@ -51,8 +50,7 @@ def segment_task(job: SequenceJob, block: int) -> Segmented:
     if not has_step(job.store, name, key):
         dataset, sequence, config = job.dataset, job.sequence, job.config
         sweeps = WindowBuffer(lambda i: remove_ground(dataset.read(sequence, i), config.range, config.ground))
-        segmented = segment_block(sweeps, job.blocks[block], config.clustering, config.linking)
-        write_step(job.store, name, key, segmented_arrays(segmented))
+        write_step(job.store, name, key, segment_block(sweeps, job.blocks[block], config.clustering, config.linking))
     report_sweeps(SEGMENT_SHARE * job.own_sweeps(block))
     return Segmented(key, digest)
 

@@ -32,8 +32,7 @@ def has_step(store: Store, name: str, key: str) -> bool:
 def read_step(store: Store, name: str, key: str) -> np.lib.npyio.NpzFile:
     """Open the arrays that an earlier task wrote; each is decompressed when accessed.
 
-    Raises:
-        UserError: the file is no longer there, or damaged.
+    Raises UserError where the file is no longer there, or damaged.
     """
     content = _content(store, name, key)
     if content is None:

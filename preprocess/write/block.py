@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +35,7 @@ class _StoredSweep:
     Attributes:
         arrays: its rows of the block's arrays, along the last axis.
         row: its row of the sweeps table, still without checksums.
-        groups, boxes: as in FinishedSweep and its Sweep.
+        groups, boxes: as in FinishedSweep and its Sweep; the positions of groups are rounded.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -52,9 +52,9 @@ def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key:
         _write_arrays(staging / ARRAYS_FOLDER, stored)
         rows = [_row_with_checksums(s) for s in stored]
         _write_table(staging / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
-        _write_table(staging / GROUPS_FILE, _groups_table(stored))
-        if any(s.boxes is not None for s in stored):
-            _write_table(staging / BOXES_FILE, _boxes_table(stored))
+        _write_table(staging / GROUPS_FILE, _rows_table(tables.GROUPS, [(s.row["sweep"], s.groups) for s in stored]))
+        if boxes := [(s.row["sweep"], s.boxes) for s in stored if s.boxes is not None]:
+            _write_table(staging / BOXES_FILE, _rows_table(tables.BOXES, boxes))
         files = sorted(f for f in staging.rglob("*") if f.is_file())
         content = {"key": key, "files": {f.relative_to(staging).as_posix(): sha256(f) for f in files}}
         text = json.dumps(content, indent=1) + "\n"
@@ -86,7 +86,11 @@ def _stored(s: FinishedSweep) -> _StoredSweep:
         arrays["semantic"] = sweep.semantic
     if sweep.pixel is not None:
         arrays["pixel"] = sweep.pixel.T
-    return _StoredSweep(arrays, _sweep_row(s), s.groups, sweep.boxes)
+    rounded = {
+        name: np.rint(getattr(s.groups, name) / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
+        for name in ("centroid", "box_min", "box_max")
+    }
+    return _StoredSweep(arrays, _sweep_row(s), replace(s.groups, **rounded), sweep.boxes)
 
 
 def _equalise_arrays(sweeps: list[_StoredSweep]) -> None:
@@ -183,22 +187,13 @@ def _camera(camera: Camera) -> dict[str, Any]:
     }
 
 
-def _groups_table(sweeps: list[_StoredSweep]) -> pa.Table:
-    columns = [pa.array(np.concatenate([np.full(len(s.groups.group), s.row["sweep"], np.int32) for s in sweeps]))]
-    for name in tables.GROUPS.names[1:]:
-        values = np.concatenate([getattr(s.groups, name) for s in sweeps])
-        if values.ndim > 1:  # positions
-            values = np.rint(values / tables.BOX_QUANTUM_M) * tables.BOX_QUANTUM_M
-        columns.append(_column(values))
-    return pa.table(columns, schema=tables.GROUPS)
-
-
-def _boxes_table(sweeps: list[_StoredSweep]) -> pa.Table:
-    labelled = [(s.row["sweep"], s.boxes) for s in sweeps if s.boxes is not None]
-    columns = [pa.array(np.concatenate([np.full(len(boxes), index, np.int32) for index, boxes in labelled]))]
-    for name in tables.BOXES.names[1:]:
-        columns.append(_column(np.concatenate([getattr(boxes, name) for _, boxes in labelled])))
-    return pa.table(columns, schema=tables.BOXES)
+def _rows_table(schema: pa.Schema, parts: Sequence[tuple[int, Groups | Boxes]]) -> pa.Table:
+    """Make a table of the columns of all parts, after a column with the index of each row's sweep."""
+    sizes = [len(getattr(part, schema.names[1])) for _, part in parts]
+    columns = [pa.array(np.repeat(np.array([index for index, _ in parts], np.int32), sizes))]
+    for name in schema.names[1:]:
+        columns.append(_column(np.concatenate([getattr(part, name) for _, part in parts])))
+    return pa.table(columns, schema=schema)
 
 
 def _column(values: NDArray[Any]) -> pa.Array:
