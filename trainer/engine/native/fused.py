@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -96,7 +96,7 @@ def _gather_multiply(x: Tensor, kernel: Tensor, kernel_map: KernelMap, *, gradie
     tables = tables_of(kernel_map, tile_sizes.n_tables(n_offsets, c_in, c_out), gradient=gradient)
     out = x.new_empty(n_out, c_out)
     sums = out if len(tables) == 1 else x.new_empty(n_out, c_out, dtype=torch.float32)
-    with torch.cuda.device(x.get_device()):  # of -1, the CPU, does nothing
+    with _device_of(x):
         for i, table in enumerate(tables):
             tiles = table.tiles(sizes.rows)
             _kernels().gather_multiply[len(tiles.needed) * -(-c_out // sizes.cols),](
@@ -122,7 +122,7 @@ def _kernel_gradient(x: Tensor, grad_out: Tensor, kernel_map: KernelMap) -> Tens
     splits = splits_of(kernel_map, tile_sizes.n_splits(c_in, c_out, sizes))
     partial = x.new_empty(len(splits.start), c_in, c_out, dtype=torch.float32)
     grad = x.new_empty(n_offsets, c_in, c_out)
-    with torch.cuda.device(x.get_device()):
+    with _device_of(x):
         _kernels().multiply_pairs[len(splits.start), -(-c_in // sizes.rows) * -(-c_out // sizes.cols)](
             *(x, grad_out, splits.sources, splits.targets, splits.start, splits.stop, partial),
             C_IN=c_in,
@@ -154,6 +154,10 @@ def _tf32() -> bool:
 
 def _major(x: Tensor) -> int:
     return torch.cuda.get_device_capability(x.device)[0] if x.is_cuda else 0
+
+
+def _device_of(x: Tensor) -> AbstractContextManager[None]:
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 @cache
