@@ -82,7 +82,9 @@ def verify(
         print(problem)
     if problems and repair:
         remove_damaged(path, problems)
-        raise UserError(f"{path}: {len(problems)} problems, removed; run the iscc-preprocess that made it again")
+        raise UserError(
+            f"{path}: {len(problems)} problems; the damaged blocks are removed: repeat the command that made the cache"
+        )
     if problems:
         raise UserError(f"{path}: {len(problems)} problems; see: iscc-cache verify --help")
     print(f"{path}: OK")

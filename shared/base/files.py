@@ -54,7 +54,7 @@ def is_torn(path: Path) -> bool:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file in an OSError, which that of a full disk does not do by itself."""
+    """Add the file to an OSError that does not name it, as that of a full disk."""
     try:
         yield
     except OSError as error:

@@ -25,8 +25,8 @@ class PrototypeUse:
         groups: groups nearest to it; share: of all groups.
         labelled: how many of them have a class; majority: name of their most common class, "" without any;
             purity: share of the labelled ones that have it.
-        examples: (sweep, position in its list of groups): of the more similar half of its groups those with the
-            most points, each of another object.
+        examples: the groups to show, each as (sweep, position in its list of groups): those with the most points among
+            the half that is most similar to the prototype, one per object.
     """
 
     prototype: int

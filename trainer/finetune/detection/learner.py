@@ -44,7 +44,7 @@ class DetectionLearner(FinetuneLearner):
         return network
 
     def counts(self, batch: BoxBatch) -> Mapping[str, float | Tensor]:
-        """Count centres, at least one so that a micro-batch without any keeps its weight, and boxes."""
+        """Count boxes and centres; centres at least 1, so that a micro-batch without any still has a weight."""
         return {"centres": (batch.heat == 1).sum().clamp(min=1), "boxes": len(batch.code)}
 
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: BoxBatch) -> BatchResult:
