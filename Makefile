@@ -23,6 +23,9 @@ PYTHON  ?= python3
 VENV    ?= .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
+PIP      = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# make lock and make sbom install their tools here
+TOOLS   := .venv-tools
 
 # make finetune and make reproduce learn from one cache and score on another
 LEARN   ?= cache/$(DATASET)-train
@@ -40,7 +43,7 @@ PRESET  ?= quick
 # and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
 TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
 
-.PHONY: help setup datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench evaluate clean
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench evaluate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,10 +54,25 @@ help: ## list the targets
 
 setup: $(READY) ## make the environment in $(VENV)
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard */*/native/*.[ch])
+$(READY): pyproject.toml setup.py requirements.lock constraints.txt $(wildcard */*/native/*.[ch])
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) -c constraints.txt torch
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
+
+lock: $(TOOLS)/bin/uv ## requirements.lock from constraints.txt: the hashes of all files of each release, torch apart
+	grep -vE '^(#|torch==)' constraints.txt | $(TOOLS)/bin/uv pip compile - --quiet --generate-hashes --no-deps --universal \
+	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" --output-file requirements.lock
+
+sbom: $(READY) $(TOOLS)/bin/cyclonedx-py ## bill of materials of the environment: dist/iscc-lidar.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --mc-type library \
+	  --output-reproducible --of JSON --output-file dist/iscc-lidar.cdx.json
+
+$(TOOLS)/bin/uv $(TOOLS)/bin/cyclonedx-py:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 cyclonedx-bom==7.5.0
 
 datasets: $(READY) ## list the data sets that can be read
 	@$(BIN)/iscc-preprocess datasets
@@ -127,4 +145,4 @@ evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes eac
 	done
 
 clean: ## remove the environment; data, caches and runs stay
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info */*/native/_*.so
+	rm -rf $(VENV) $(TOOLS) build dist *.egg-info src/*.egg-info */*/native/_*.so

@@ -69,6 +69,15 @@ def test_without_a_compiler_the_wheel_is_built_without_kernels(tmp_path: Path, w
     assert {*wheel.namelist()} - {*without.namelist()} == {*compiled(wheel)}
 
 
+def test_the_lock_has_the_versions_of_the_constraints_and_hashes_of_all() -> None:
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (REPOSITORY / "constraints.txt").read_text(), re.MULTILINE))
+    entries = re.split(r"\n(?=\w)", re.sub(r"(?m)^#.*\n", "", (REPOSITORY / "requirements.lock").read_text()))
+    locked = dict(re.match(r"([\w.-]+)==(\S+)", entry).groups() for entry in entries)  # type: ignore[union-attr]
+    del pinned["torch"]  # its wheel differs by machine
+    assert {name.lower().replace("_", "-"): version for name, version in pinned.items()} == locked
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
 @pytest.mark.parametrize(
     ("module", "blocked"),
     [
