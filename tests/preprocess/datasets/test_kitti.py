@@ -4,10 +4,11 @@ import pickle
 from pathlib import Path
 
 import pytest
-from kitti_writer import DATE, DRIVE, write_drive, write_points
 
 from iscc_lidar.preprocess.datasets import kitti
 from iscc_lidar.shared.base.errors import UserError
+
+from kitti_writer import DATE, DRIVE, write_drive, write_points
 
 
 def test_both_layouts_may_share_a_root_and_points_a_link(tmp_path: Path) -> None:

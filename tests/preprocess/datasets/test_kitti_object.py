@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kitti_writer import write_object
 
 from iscc_lidar.preprocess.datasets import kitti
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
+
+from kitti_writer import write_object
 
 
 def test_object_frames_are_sequences_of_one_sweep(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kitti_writer import DATE, DRIVE, packet, time_line, write_drive
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.datasets import _kitti_raw, _oxts, kitti
 from iscc_lidar.shared.base.errors import UserError
+
+from kitti_writer import DATE, DRIVE, packet, time_line, write_drive
 
 
 def slow_pose(values: list[float], first_latitude: float) -> list[list[float]]:
