@@ -15,6 +15,7 @@ from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, c
 from iscc_lidar.preprocess.segment import clustering, ground
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import read_manifest
+from iscc_lidar.shared.cache.target import refuse_foreign
 from iscc_lidar.shared.store.store import Store
 
 PLAN_FILE: Final = f"{STEPS_FOLDER}/plan.json"
@@ -112,11 +113,7 @@ def _cached_sequences(dataset: Dataset, store: Store) -> set[str]:
                 f"{store.url}: is a cache of {manifest.dataset}, not of {dataset.name}; pass another --cache"
             )
         return {entry.name for entry in manifest.sequences}
-    foreign = [name for name in store.names() if not name.startswith(".") and name != "sequences"]
-    if foreign:
-        raise UserError(
-            f"{store.url}: is not a cache, it contains {foreign[0]}; pass an empty or new folder as --cache"
-        )
+    refuse_foreign(store)
     return set()
 
 

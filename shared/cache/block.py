@@ -7,7 +7,6 @@ detects damage, swapped files and errors in decoding.
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Collection
 from functools import cached_property
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
-from iscc_lidar.data_schemas.manifest import BlockEntry
+from iscc_lidar.data_schemas.manifest import BlockEntry, load_json
+from iscc_lidar.data_schemas.names import is_block_file
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Queries, SweepField
@@ -181,7 +181,10 @@ class Block:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        return block_files(self._read(manifests.BLOCK_FILE, self.entry.digest))
+        try:
+            return block_files(self._read(manifests.BLOCK_FILE, self.entry.digest))
+        except ValueError as error:
+            raise self._damaged(manifests.BLOCK_FILE, str(error)) from None
 
     def _read(self, name: str, digest: str | None) -> bytes:
         """Read a file and check its digest."""
@@ -223,9 +226,12 @@ def row_checksum(rows: NDArray[Any]) -> int:
 
 
 def block_files(content: bytes) -> dict[str, str]:
-    """Read the SHA-256 of each file of a block from its block file; none if that is damaged."""
+    """Read the SHA-256 of each file of a block from its block file. Raises ValueError if that is damaged."""
     try:
-        found = json.loads(content)["files"]
-        return {str(name): str(digest) for name, digest in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        found = load_json(content)["files"]
+        digests = {str(name): str(digest) for name, digest in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"damaged, it does not list the block's files ({type(error).__name__}: {error})") from None
+    if foreign := [name for name in digests if not is_block_file(name)]:
+        raise ValueError(f"lists {foreign[0]!r:.80}, which is not the name of a block's file")
+    return digests

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import new_folder, write_bytes
+from iscc_lidar.shared.base.files import is_torn, new_folder, write_bytes
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
 from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, Export, describe, is_export
 from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card
@@ -42,6 +43,7 @@ def export(
     out = out or path / "export" / to
     _refuse_to_replace(out, overwrite)
     content = TARGETS[to](run)
+    _refuse_foreign(out, {*content.files, DESCRIPTION_FILE, CARD_FILE})
     card, description = model_card(run, to, content), describe(run, to, content)
     files = content.files | {DESCRIPTION_FILE: description.encode(), CARD_FILE: card.encode()}
     with new_folder(out) as folder:
@@ -57,3 +59,13 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: exists, but is not an export of this program; choose another --out")
     if not overwrite:
         raise UserError(f"{out}: contains an export already; add --overwrite to replace it, or choose another --out")
+
+
+def _refuse_foreign(out: Path, names: set[str]) -> None:
+    """Raise UserError where an export to be replaced contains other files than its own."""
+    for path in sorted(out.iterdir()) if out.is_dir() else ():
+        if path.name not in names and not is_torn(path):
+            raise UserError(
+                f"{out}: contains {one_line(path.name)}, which this export would remove; choose another --out, or "
+                "move it away"
+            )
