@@ -112,7 +112,7 @@ def from_json(text: str) -> Manifest:
     _check_version(content.get("version"))
     if not text.endswith(_ending(text.rpartition(_BEFORE_DIGEST)[0])):
         raise ManifestError(
-            "damaged, its digest does not match; remove this file and preprocess again, which redoes only what is missing"
+            "damaged, its digest does not match; remove it and preprocess again, which redoes only what is missing"
         )
     manifest: Manifest = _build(Manifest, content, "manifest")
     _check_class_names(manifest.class_names)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-PLAIN: Final = r"(?!\.\.?$)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+"
-"""A name that is one part of a path: not empty, no separator, no control character, neither "." nor ".."."""
+PLAIN: Final = r"(?!\.\.?$)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}"
+"""A name that is one part of a path: 1 to 255 characters, no separator or control character, neither "." nor ".."."""
 
 _PART: Final = PLAIN.replace("$", "(/|$)")
 _BLOCK_FILE: Final = re.compile(

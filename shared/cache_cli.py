@@ -40,7 +40,7 @@ def info(path: CachePath) -> None:
     from iscc_lidar.shared.cache.reader import Cache
 
     cache = Cache(path)
-    size = sum(size for name, size in cache.store.files("").items() if not name.startswith("."))
+    size = sum(max(0, size) for name, size in cache.store.files("").items() if not name.startswith("."))
     print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {size / 1e6:.1f} MB")
     print(
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"

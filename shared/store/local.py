@@ -86,7 +86,7 @@ class LocalStore:
         return sorted(os.listdir(self.root)) if self.root.is_dir() else []
 
     def files(self, name: str) -> dict[str, int]:
-        """See ``Store``. Links are listed as files, and not followed."""
+        """See ``Store``. Links are listed, but not followed into folders."""
         found: dict[str, int] = {}
         folder = self.root / name
         if self._link_to(name) is not None:
@@ -94,8 +94,7 @@ class LocalStore:
         for above, folders, names in os.walk(folder):
             for entry in (*names, *(inner for inner in folders if (Path(above) / inner).is_symlink())):
                 path = Path(above) / entry
-                with suppress(FileNotFoundError):  # removed meanwhile
-                    found[path.relative_to(folder).as_posix()] = path.lstat().st_size
+                found[path.relative_to(folder).as_posix()] = _size(path)
         return dict(sorted(found.items()))
 
     def remove(self, name: str) -> None:
@@ -197,6 +196,14 @@ class LocalStore:
 
     def _aside(self) -> Path:
         return self._place(f"{self.aside}/.aside.{uuid.uuid4().int}.tmp")  # a name that files.remove_torn knows
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.stat()
+    except OSError:  # removed meanwhile, or a link to nothing
+        return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
 def _no_claim(path: Path) -> UserError:

@@ -53,7 +53,10 @@ class Store(Hashable, Protocol):
         """List the files and folders directly in it, sorted; none if it is missing."""
 
     def files(self, name: str) -> dict[str, int]:
-        """Return the size in bytes of every file at any depth below a folder, by its path from there, sorted."""
+        """Return the size in bytes of every file at any depth below a folder, by its path from there, sorted.
+
+        It is -1 of what is not a file, such as a FIFO, a device, or a link to a folder.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with its content, if it exists."""

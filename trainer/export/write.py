@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import is_torn, new_folder, write_bytes
+from iscc_lidar.shared.base.files import is_torn, new_folder, read_json, write_bytes
 from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
 from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, Export, describe, is_export
@@ -43,7 +43,6 @@ def export(
     out = out or path / "export" / to
     _refuse_to_replace(out, overwrite)
     content = TARGETS[to](run)
-    _refuse_foreign(out, {*content.files, DESCRIPTION_FILE, CARD_FILE})
     card, description = model_card(run, to, content), describe(run, to, content)
     files = content.files | {DESCRIPTION_FILE: description.encode(), CARD_FILE: card.encode()}
     with new_folder(out) as folder:
@@ -59,13 +58,10 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: exists, but is not an export of this program; choose another --out")
     if not overwrite:
         raise UserError(f"{out}: contains an export already; add --overwrite to replace it, or choose another --out")
-
-
-def _refuse_foreign(out: Path, names: set[str]) -> None:
-    """Raise UserError where an export to be replaced contains other files than its own."""
-    for path in sorted(out.iterdir()) if out.is_dir() else ():
-        if path.name not in names and not is_torn(path):
+    own = {DESCRIPTION_FILE, CARD_FILE, *read_json(out / DESCRIPTION_FILE).get("files", ())}
+    for path in sorted(out.iterdir()):
+        if path.name not in own and not is_torn(path):
             raise UserError(
-                f"{out}: contains {one_line(path.name)}, which this export would remove; choose another --out, or "
-                "move it away"
+                f"{out}: contains {one_line(path.name)}, which is not of the export and would be removed; choose "
+                "another --out, or move it away"
             )
