@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -219,3 +220,16 @@ def _typed(value: Any, hint: Any, key: str, source: str) -> Any:
     if type(value) is not hint:
         raise UserError(f"{source}: {key} must be {hint.__name__}, not {value!r}")
     return value
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> list[str]:
+    """List the options that differ, one line each with both values; nested dictionaries as of ``to_dict``."""
+    found: list[str] = []
+    for key in dict.fromkeys([*stored, *wanted]):
+        there, here = (json.loads(json.dumps(values.get(key))) for values in (stored, wanted))
+        if isinstance(there, dict) or isinstance(here, dict):
+            inner = [value if isinstance(value, dict) else {} for value in (there, here)]
+            found += differences(inner[0], inner[1], f"{above}{key}.")
+        elif there != here:
+            found.append(f"{above}{key} is {there!r} there, {here!r} here")
+    return found

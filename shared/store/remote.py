@@ -154,7 +154,17 @@ class RemoteStore:
         except passed:
             raise
         except Exception as error:  # the package of each store has its own errors
-            raise UserError(one_line(f"{self.url}/{name}: {_reason(error)}")) from error
+            raise UserError(one_line(f"{self.url}/{name}: {_reason(self._with_code(error))}")) from error
+
+    def _with_code(self, error: Exception) -> Exception:
+        """Return the error of listing the folder instead of one without a code: answers to HEAD have no text."""
+        if not re.search("Bad Request|Forbidden", str(error)):
+            return error
+        try:
+            self._fs.ls(self._location[1], refresh=True)
+        except Exception as better:
+            return better
+        return error
 
     @contextmanager
     def _naming_bucket(self) -> Iterator[None]:

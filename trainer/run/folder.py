@@ -190,15 +190,14 @@ def _refuse_differences(out: Path, plan: RunPlan) -> None:
                 f"{out}: its run was started with another {read.name} ({provenance.get(read.name)}), not "
                 f"{read.path}; choose another --out, or add --overwrite"
             )
-    wanted = json.loads(json.dumps(configs.to_dict(plan.config)))
-    changed = [
-        f"{section}.{key} is {stored.get(section, {}).get(key)!r} there, {value!r} here"
-        for section, values in wanted.items()
-        for key, value in values.items()
-        if stored.get(section, {}).get(key) != value and not (section == "train" and key in FREE_TO_CHANGE)
-    ]
+    free = {f"train.{key}" for key in FREE_TO_CHANGE}
+    wanted = configs.to_dict(plan.config)
+    options = {key: value for key, value in stored.items() if key in wanted}
+    changed = [line for line in configs.differences(options, wanted) if line.partition(" ")[0] not in free]
     if changed:
         raise UserError(
-            f"{out}: holds a run with other options ({'; '.join(changed)}); choose another --out, "
-            "set the same options, or add --overwrite"
+            f"{out}: holds a run with other options:\n"
+            + "\n".join(f"- {line}" for line in changed)
+            + f"\nTo continue it: --recipe {out / RECIPE_FILE} --resume instead of these options; or choose another "
+            "--out, or add --overwrite"
         )

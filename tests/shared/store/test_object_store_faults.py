@@ -85,11 +85,14 @@ def endpoint(status: int, code: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no \x85 luck</Message></Error>".encode()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # which sends "100 Continue" before a PUT's content
+
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             self.send_header("Content-Type", "application/xml")
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
@@ -100,6 +103,7 @@ def endpoint(status: int, code: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.block_on_close = False
     threading.Thread(target=server.serve_forever, daemon=True).start()
     set_endpoint(monkeypatch, server.server_address[1])
     try:
@@ -140,8 +144,8 @@ def test_refusals_are_named_for_what_they_are(
                 act()
             assert words in str(error.value), (code, str(error.value))
             assert str(error.value).isprintable()
-        if status == 403:
-            with pytest.raises(UserError, match=r"s3://bucket/cache/manifest\.json: access is denied"):
+        if code != "NoSuchBucket":  # no bucket, no file
+            with pytest.raises(UserError, match=words):
                 store.exists("manifest.json")  # HEAD gives no code
 
 
