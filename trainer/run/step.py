@@ -98,6 +98,6 @@ def _refuse_not_finite(
     )
     raise UserError(
         f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in terms.items())}, gradient norm {float(norm):.4g}: "
-        f"not finite. Sweeps of this step: {sweeps}. Check them and go on with --resume, as the last checkpoint is "
-        f"intact; or start a new run (another --out, or --overwrite) with a lower {rates}"
+        f"not finite. Sweeps of this step: {sweeps}. Check them and go on with --resume, or start a new run (another "
+        f"--out, or --overwrite) with a lower {rates}; the last checkpoint is intact"
     )
