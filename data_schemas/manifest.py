@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from iscc_lidar.data_schemas.described import described
+from iscc_lidar.data_schemas.names import PLAIN
 
 FORMAT_NAME: Final = "iscc-lidar-cache"
 FORMAT_MAJOR: Final = 2
@@ -23,9 +25,11 @@ GROUPS_FILE: Final = "groups.parquet"
 BOXES_FILE: Final = "boxes.parquet"
 
 SHA256: Final = "[0-9a-f]{64}"
-PATH: Final = r"(?!\.\.?(/|$))[^/\\\x00]+(/(?!\.\.?(/|$))[^/\\\x00]+)*"
+_PART: Final = PLAIN.replace("$", "(/|$)")
+PATH: Final = f"{_PART}(/{_PART})*"
 """A relative path with forward slashes that does not leave its starting folder."""
 VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
+_MAX_CLASSES: Final = 255
 _BEFORE_DIGEST: Final = ',\n "digest"'
 
 
@@ -60,7 +64,7 @@ class BlockEntry:
 class SequenceEntry:
     """A sequence of the cache."""
 
-    name: str = described("the dataset's name of the sequence")
+    name: str = described("the dataset's name of the sequence", PLAIN)
     sweeps: int = described("number of its sweeps")
     windows: tuple[Window, ...] = described("windows in order; every sweep is owned by one window")
     blocks: tuple[BlockEntry, ...] = described("blocks in order; every sweep is in one block")
@@ -78,7 +82,7 @@ class SkippedSequence:
 class Manifest:
     """A cache's table of contents."""
 
-    dataset: str = described("name of the dataset's adapter")
+    dataset: str = described("name of the dataset's adapter", PLAIN)
     config_key: str = described("SHA-256 of all that the result depends on besides the sweeps", SHA256)
     class_names: tuple[str, ...] = described('names of the semantic classes, first "unlabelled"; empty without labels')
     sequences: tuple[SequenceEntry, ...] = described("sequences of the cache")
@@ -99,22 +103,41 @@ def from_json(text: str) -> Manifest:
     Raises ManifestError if it is no manifest, of another MAJOR, damaged, or inconsistent.
     """
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = load_json(text)
+    except ValueError as error:
         raise ManifestError(f"not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT_NAME:
         found = content.get("format") if isinstance(content, dict) else content
         raise ManifestError(f"its format is {found!r}, expected {FORMAT_NAME!r}")
     _check_version(content.get("version"))
     if not text.endswith(_ending(text.rpartition(_BEFORE_DIGEST)[0])):
-        raise ManifestError("damaged, its digest does not match; preprocess again, which redoes only what is missing")
+        raise ManifestError(
+            "damaged, its digest does not match; remove it and preprocess again, which redoes only what is missing"
+        )
     manifest: Manifest = _build(Manifest, content, "manifest")
+    _check_class_names(manifest.class_names)
     for sequence in manifest.sequences:
         _check_blocks(sequence)
-    names = [sequence.name for sequence in manifest.sequences]
-    if len(set(names)) < len(names):
-        raise ManifestError("it contains a sequence twice")
+        _check_windows(sequence)
+    _refuse_twice([sequence.name for sequence in manifest.sequences], "a sequence")
+    _refuse_twice([block.path for sequence in manifest.sequences for block in sequence.blocks], "a block's folder")
     return manifest
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON. Raises ValueError also for a key that comes twice, and for lists too deep to parse."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r:.80} comes twice")
+    return found
 
 
 def _ending(body: str) -> str:
@@ -137,6 +160,25 @@ def _check_blocks(sequence: SequenceEntry) -> None:
     gaps = any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True))
     if gaps or any(block.start >= block.stop for block in sequence.blocks):
         raise ManifestError(f"the blocks of sequence {sequence.name} do not contain its sweeps one after the other")
+
+
+def _check_windows(sequence: SequenceEntry) -> None:
+    windows = sequence.windows
+    borders = [0, *(stop for window in windows for stop in (window.own_start, window.own_stop)), sequence.sweeps]
+    gaps = any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True))
+    if gaps or any(not w.start <= w.own_start < w.own_stop <= w.stop <= sequence.sweeps for w in windows):
+        raise ManifestError(f"the windows of sequence {sequence.name} do not own its sweeps one after the other")
+
+
+def _check_class_names(names: tuple[str, ...]) -> None:
+    _refuse_twice(names, "a class")
+    if len(names) > _MAX_CLASSES or not all(name and name.isprintable() for name in names):
+        raise ManifestError(f"its class names are not at most {_MAX_CLASSES} printable texts")
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        raise ManifestError(f"it contains {what} twice")
 
 
 def _build(cls: Any, content: Any, where: str) -> Any:

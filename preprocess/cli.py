@@ -240,8 +240,6 @@ def synth(
 
     config = resolve(SynthCommand, recipe, overrides or ())
     exit_if_shown(show_config, config)
-    if out.is_file():
-        raise UserError(f"{out}: is a file, expected a folder")
     generate(out, config.synth, workers=_cores() if workers is None else workers)
     print(f"synthetic data: {out} ({config.synth.sequences} sequences of {config.synth.sweeps} sweeps)")
 

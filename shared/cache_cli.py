@@ -40,7 +40,7 @@ def info(path: CachePath) -> None:
     from iscc_lidar.shared.cache.reader import Cache
 
     cache = Cache(path)
-    size = sum(size for name, size in cache.store.files("").items() if not name.startswith("."))
+    size = sum(max(0, size) for name, size in cache.store.files("").items() if not name.startswith("."))
     print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {size / 1e6:.1f} MB")
     print(
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
@@ -61,13 +61,14 @@ def info(path: CachePath) -> None:
 @report_user_errors
 def verify(
     path: CachePath,
-    repair: Annotated[bool, typer.Option("--repair", help="remove damaged and foreign files")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="remove damaged blocks")] = False,
     threads: Annotated[int, typer.Option(min=1, help="number of files read at the same time")] = 8,
 ) -> None:
     """Check every file against its checksum. Exit status 1 if any is damaged, missing or foreign.
 
     With --repair, blocks with a problem are removed: the iscc-preprocess command that made the cache then makes
-    those blocks again, and only those.
+    those blocks again, and only those. Only files whose names the format defines are removed; foreign files, and what
+    is reached through a link, are listed and left.
 
     Examples:
 
@@ -81,7 +82,8 @@ def verify(
     for problem in problems:
         print(problem)
     if problems and repair:
-        remove_damaged(path, problems)
+        for name in remove_damaged(path, problems):
+            print(f"{path}/{name}: left, because it is foreign or reached through a link; move it away yourself")
         raise UserError(
             f"{path}: {len(problems)} problems; the damaged blocks are removed: repeat the command that made the cache"
         )
@@ -159,19 +161,21 @@ def fractions(
 
         iscc-cache fractions cache/semantickitti labels --percent 1,10 --seed 1
     """
-    from iscc_lidar.shared.cache.label_fractions import draw_fractions, write_list
+    from iscc_lidar.shared.base.own import own_folder
+    from iscc_lidar.shared.cache.label_fractions import draw_fractions, list_text
     from iscc_lidar.shared.cache.reader import Cache
 
-    cache = Cache(path)
+    cache, folder = Cache(path), own_folder(out, "lists")
     names = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
     try:
         percents = [float(text) for text in percent.split(",")]
     except ValueError:
         raise UserError(f"--percent {percent}: expected numbers separated by commas, as in 1,2,5,10") from None
     for share, sweeps in draw_fractions(names, percents, seed).items():
-        file = out / f"labels_{share:g}.txt"
-        write_list(file, sweeps, f"{share:g} % of the sweeps of {path} ({cache.manifest.dataset}), seed {seed}")
-        print(f"{file}: {len(sweeps)} sweeps")
+        file = f"labels_{share:g}.txt"
+        comment = f"{share:g} % of the sweeps of {path} ({cache.manifest.dataset}), seed {seed}"
+        folder.write(file, list_text(sweeps, comment).encode())
+        print(f"{out / file}: {len(sweeps)} sweeps")
 
 
 def _sequence_line(cache: Cache, name: str) -> str:

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.plan.select import find_problems, refuse_problems
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.preprocess.segment import clustering, ground
+from iscc_lidar.shared.base.config import differences, to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import read_manifest
+from iscc_lidar.shared.cache.target import refuse_foreign
 from iscc_lidar.shared.store.store import Store
 
 PLAN_FILE: Final = f"{STEPS_FOLDER}/plan.json"
@@ -73,6 +75,8 @@ def save_plan(plan: Plan, store: Store) -> None:
     """Write a plan to the store."""
     content = {
         "config_key": config_key(plan.config, plan.dataset),
+        "config": to_dict(plan.config),
+        "data": data_options(plan.dataset),
         "sequences": {job.sequence: job.sweeps for job in plan.jobs},
         "skipped": [asdict(skipped) for skipped in plan.skipped],
     }
@@ -84,7 +88,13 @@ def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
     config = resolve_auto(config)
     content = _read(store)
     if content["config_key"] != config_key(config, dataset):
-        raise UserError(f"{store.url}: was initialised with other options or data; pass those, or run init again")
+        here = {**to_dict(config), "data": data_options(dataset)}
+        changed = differences({**content.get("config", {}), "data": content.get("data", {})}, here)
+        raise UserError(
+            f"{store.url}: was initialised with other options or data"
+            + "".join(f"\n- {line}" for line in changed)
+            + f"\nPass those of init (--set, --data, --recipe), or run: iscc-preprocess init {dataset.name}"
+        )
     jobs = tuple(plan_sequence(dataset, name, store, config) for name in content["sequences"])
     for job in jobs:
         if job.sweeps != content["sequences"][job.sequence]:
@@ -112,11 +122,7 @@ def _cached_sequences(dataset: Dataset, store: Store) -> set[str]:
                 f"{store.url}: is a cache of {manifest.dataset}, not of {dataset.name}; pass another --cache"
             )
         return {entry.name for entry in manifest.sequences}
-    foreign = [name for name in store.names() if not name.startswith(".") and name != "sequences"]
-    if foreign:
-        raise UserError(
-            f"{store.url}: is not a cache, it contains {foreign[0]}; pass an empty or new folder as --cache"
-        )
+    refuse_foreign(store)
     return set()
 
 

@@ -16,6 +16,7 @@ from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
 from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.cache.target import refuse_foreign
 from iscc_lidar.shared.store.store import Store
 
 OnError = Literal["stop", "skip"]
@@ -43,6 +44,7 @@ def preprocess(
     Raises:
         UserError: bad input, the folder contains something else, or another process works on it.
     """
+    refuse_foreign(store)  # before the claim writes there
     with store.claim() as check_claim:
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         save_plan(plan, store)
@@ -59,6 +61,7 @@ def init_cache(
     on_error: OnError = "stop",
 ) -> Plan:
     """Save the plan of a cache for ``process_part`` and ``finalise_cache``; arguments as of ``preprocess``."""
+    refuse_foreign(store)
     with store.claim():
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         for job in plan.jobs:
@@ -80,6 +83,7 @@ def process_part(
     ``part`` is (k, n) for part k of n, from 1; the other arguments are as of ``preprocess``, and must be those of
     ``init_cache``. Returns the number of sequences.
     """
+    refuse_foreign(store)
     with store.claim(f"part-{part[0]}-of-{part[1]}") as check_claim:
         jobs = part_of(load_plan(dataset, store, config).jobs, *part)
         for job, result in zip(jobs, process_jobs(jobs, executor, on_error), strict=True):
@@ -93,6 +97,7 @@ def finalise_cache(dataset: Dataset, store: Store, config: PreprocessConfig) -> 
 
     Raises UserError with the names of the sequences that are missing.
     """
+    refuse_foreign(store)
     with store.claim() as check_claim:
         plan = load_plan(dataset, store, config)
         results = {job.sequence: load_result(job) for job in plan.jobs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from iscc_lidar.data_schemas.manifest import (
@@ -16,12 +17,14 @@ from iscc_lidar.data_schemas.manifest import (
     SkippedSequence,
     to_json,
 )
+from iscc_lidar.data_schemas.names import is_cache_file, is_work_file
 from iscc_lidar.preprocess.datasets.registry import data_options
 from iscc_lidar.preprocess.plan.cache_plan import Plan
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.provenance import versions
-from iscc_lidar.shared.store.store import Store
+from iscc_lidar.shared.cache.verify import remove_block
+from iscc_lidar.shared.store.store import LinkedError, Store
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,12 @@ def write_manifest(plan: Plan, store: Store, results: Sequence[SequenceResult]) 
 
 
 def _remove_stale(store: Store, blocks: set[str], steps: set[str]) -> None:
+    """Remove blocks and steps of earlier runs; foreign files and what is reached through links stay."""
     stored = {name.rpartition("/")[0] for name in store.files("sequences") if name.endswith(f"/{BLOCK_FILE}")}
     for folder in sorted({f"sequences/{block}" for block in stored} - blocks):
-        store.remove(folder)
-    for name in store.files(STEPS_FOLDER):
-        if f"{STEPS_FOLDER}/{name}" not in steps:
-            store.remove(f"{STEPS_FOLDER}/{name}")
+        if is_cache_file(f"{folder}/{BLOCK_FILE}"):
+            remove_block(store, folder)
+    for name in (f"{STEPS_FOLDER}/{name}" for name in store.files(STEPS_FOLDER)):
+        if name not in steps and is_work_file(name):
+            with suppress(LinkedError):
+                store.remove(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.write import write_sequence
+from iscc_lidar.preprocess.synthetic.write import refuse_foreign, write_sequence
 from iscc_lidar.shared.base.config import section
 
 
@@ -22,7 +22,11 @@ class SynthCommand:
 
 
 def generate(root: Path, config: SynthConfig, workers: int) -> None:
-    """Write all sequences below root in ``workers`` processes, 0 for this one. See ``write_sequence``."""
+    """Write all sequences below root in ``workers`` processes, 0 for this one. See ``write_sequence``.
+
+    Raises UserError where the folder contains anything but such sequences.
+    """
+    refuse_foreign(root)
     with tqdm(total=config.sequences * config.sweeps, desc="synth", unit="sweep") as bar:
         if workers == 0:
             for index in range(config.sequences):

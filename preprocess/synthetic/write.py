@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -19,9 +20,12 @@ from iscc_lidar.preprocess.synthetic.street import build_street
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import euler_rotation, inverse
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, format_objects, to_camera
 
 _PROJECTION: Final = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]])
+_STAMP_FILE: Final = "synthetic.json"
+_PART: Final = re.compile(r"\.[0-9]+\.[0-9]+\.part")
 WORLD_VERSION = 2
 """Raise this whenever the same configuration gives other bytes than before."""
 
@@ -54,7 +58,7 @@ def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     _write(temporary, config, index)
-    (temporary / "synthetic.json").write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
+    (temporary / _STAMP_FILE).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
     try:
         temporary.rename(folder)
     except OSError:  # another process was faster
@@ -63,9 +67,23 @@ def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
     return folder
 
 
+def refuse_foreign(root: Path) -> None:
+    """Raise UserError unless a folder is missing, empty, or contains only procedural sequences, by their stamps."""
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root}: is a file, expected a folder")
+    inside = sorted(path for path in root.glob("*") if path.name != "sequences")
+    sequences = sorted(path for path in root.glob("sequences/*") if not _PART.fullmatch(path.name))
+    foreign = inside + [path for path in sequences if not (path / _STAMP_FILE).is_file()]
+    if foreign:
+        raise UserError(
+            f"{root}: contains {one_line(foreign[0].relative_to(root))}, which iscc-preprocess synth did not write; "
+            "choose an empty or new folder"
+        )
+
+
 def _refuse_other(folder: Path, stamp: dict[str, object]) -> None:
     try:
-        found = json.loads((folder / "synthetic.json").read_text())
+        found = json.loads((folder / _STAMP_FILE).read_text())
     except (OSError, json.JSONDecodeError):
         found = None
     if found != stamp:

@@ -22,9 +22,11 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import ARRAYS_FOLDER, BLOCK_FILE, BOXES_FILE, GROUPS_FILE, SWEEPS_FILE
 from iscc_lidar.preprocess.describe.finish_block import FinishedSweep
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import sha256
 from iscc_lidar.shared.cache.block import row_checksum
 from iscc_lidar.shared.cache.sweep import Groups
+from iscc_lidar.shared.cache.verify import remove_block
 from iscc_lidar.shared.store.store import Store
 
 
@@ -48,6 +50,8 @@ def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key:
     """Write a block with the key of what it was made from; returns the SHA-256 of its block file."""
     stored = [_stored(sweep) for sweep in sweeps]
     _equalise_arrays(stored)
+    if left := remove_block(store, folder):
+        raise UserError(f"{store.url}/{left[0]}: is in the place of a block, but is a link or foreign; move it away")
     with store.new_folder(folder, last=BLOCK_FILE) as staging:
         _write_arrays(staging / ARRAYS_FOLDER, stored)
         rows = [_row_with_checksums(s) for s in stored]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_text
 
 T = TypeVar("T")
 
@@ -98,10 +100,10 @@ class Given:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises UserError if it is missing or malformed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if not path.exists():
+            raise UserError(f"{path}: no such recipe")
+        return tomllib.loads(read_text(path, "a readable TOML recipe"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
 
 
@@ -218,3 +220,16 @@ def _typed(value: Any, hint: Any, key: str, source: str) -> Any:
     if type(value) is not hint:
         raise UserError(f"{source}: {key} must be {hint.__name__}, not {value!r}")
     return value
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> list[str]:
+    """List the options that differ, one line each with both values; nested dictionaries as of ``to_dict``."""
+    found: list[str] = []
+    for key in dict.fromkeys([*stored, *wanted]):
+        there, here = (json.loads(json.dumps(values.get(key))) for values in (stored, wanted))
+        if isinstance(there, dict) or isinstance(here, dict):
+            inner = [value if isinstance(value, dict) else {} for value in (there, here)]
+            found += differences(inner[0], inner[1], f"{above}{key}.")
+        elif there != here:
+            found.append(f"{above}{key} is {there!r} there, {here!r} here")
+    return found

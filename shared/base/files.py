@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
 from iscc_lidar.shared.base.errors import UserError
 
 _TORN: Final = re.compile(r"\..+\.\d+\.tmp")
+_TEXT_LIMIT: Final = 2**28
+"""Bytes of a JSON or text file: more than any that this program reads, and little memory."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,11 +97,47 @@ def make_folder(path: Path) -> None:
         _sync_folder(folder.parent)
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading. Raises OSError at once where it is a folder, a FIFO, a socket or a device."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a file, but a FIFO, socket or device", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes. Raises OSError for a larger one, and as open_regular."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes, which no such file is", str(path))
+        return file.read(limit)
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a text in UTF-8, with or without a byte order mark; ``what`` it should be.
+
+    Raises UserError where it is missing, no file, too large or not UTF-8.
+    """
+    try:
+        return read_bytes(path, _TEXT_LIMIT).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not {what}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: not {what}: {error.strerror}") from None
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises UserError if it is missing or malformed."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(read_text(path, "readable JSON"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object")
@@ -104,8 +145,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """Compute the SHA-256 digest of a file's content, hexadecimal."""
-    with path.open("rb") as file:
+    """Compute the SHA-256 digest of a file's content, hexadecimal. Raises OSError as open_regular."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

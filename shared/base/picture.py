@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import write_bytes
+from iscc_lidar.shared.base.own import write_own_file
 from iscc_lidar.shared.base.palettes import BACKGROUND, TEXT
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI: Final = 100
+_PNG_MARK: Final = b"Software\x00iscc-lidar"
+"""In the first text of each picture; by it the program recognises those that it may replace."""
 
 
 def new_figure(
@@ -50,7 +52,7 @@ def titled_figure(width_in: float, height_in: float, title: str) -> Figure:
 def png(figure: Figure, dpi: float = DPI) -> bytes:
     """Write a figure as PNG."""
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(data, format="png", dpi=dpi, metadata={"Software": "iscc-lidar"})
     return data.getvalue()
 
 
@@ -67,8 +69,8 @@ def svg(figure: Figure) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file in one step; create its folder."""
-    write_bytes(path, png(figure))
+    """Write a figure as a PNG file in one step; create its folder. Raises UserError where a foreign file is there."""
+    write_own_file(path, png(figure), _PNG_MARK)
 
 
 @dataclass(frozen=True)

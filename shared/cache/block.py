@@ -7,9 +7,8 @@ detects damage, swapped files and errors in decoding.
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,41 +17,54 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
-from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, POSITION_QUANTUM_M
+from iscc_lidar.data_schemas import tables
+from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
-from iscc_lidar.data_schemas.manifest import BlockEntry
+from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.data_schemas.manifest import BlockEntry, load_json
+from iscc_lidar.data_schemas.names import is_block_file
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.parquet import read_table
+from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.parquet import read_checked
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Queries, SweepField
+from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps
 from iscc_lidar.shared.store.store import Store
 
 if TYPE_CHECKING:
     import zarr
 
 _SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
+_MAX_GROUP = 2**22
+"""More groups than any sequence has, and little memory for a count of each."""
+_LEGAL = {
+    "label": (NOT_CONSIDERED, _MAX_GROUP),
+    "semantic": (0, 255),  # or as many as the cache has classes
+    "query_kind": (OCCUPIED, FREE_FAR),
+    "query_group": (0, _MAX_GROUP),
+    "query_source": (0, 2**31 - 1),
+}
 
 
 class Block:
     """A block of consecutive sweeps: its arrays and tables, each opened when first read."""
 
-    def __init__(self, store: Store, sequence: str, entry: BlockEntry) -> None:
+    def __init__(self, store: Store, sequence: str, entry: BlockEntry, classes: int = 256) -> None:
+        """Describe a block of a sequence by its entry in the manifest, and the number of semantic classes there."""
         self.sequence = sequence
         self.entry = entry
+        self._classes = classes
         self._store = store
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
     @cached_property
     def sweeps(self) -> pa.Table:
         """Table of sweeps; see data_schemas.tables.SWEEPS."""
-        table = self._table(manifests.SWEEPS_FILE)
-        if table.num_rows != self.entry.stop - self.entry.start:
-            raise self._damaged(manifests.SWEEPS_FILE, "its number of sweeps is not that in the manifest")
-        return table
+        return self._table(manifests.SWEEPS_FILE, tables.SWEEPS, lambda table: check_sweeps(table, self.entry))
 
     @cached_property
     def group_rows(self) -> pa.Table:
         """Table of groups, one row per group and sweep; see data_schemas.tables.GROUPS."""
-        return self._table(manifests.GROUPS_FILE)
+        return self._table(manifests.GROUPS_FILE, tables.GROUPS, lambda table: check_groups(table, self.sweeps))
 
     @cached_property
     def array_names(self) -> frozenset[str]:
@@ -127,7 +139,7 @@ class Block:
 
     @cached_property
     def _box_rows(self) -> pa.Table:
-        return self._table(manifests.BOXES_FILE)
+        return self._table(manifests.BOXES_FILE, tables.BOXES, lambda table: check_boxes(table, self.entry))
 
     def rows(self, name: str, index: int) -> NDArray[Any]:
         """Read the rows of a sweep in an array of points or queries, as stored.
@@ -144,6 +156,7 @@ class Block:
             raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", why) from None
         if row_checksum(found) != self.sweeps["crc32"][row][name].as_py():
             raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", "its checksum is wrong")
+        self._check_values(name, found)
         return found
 
     def _has(self, name: SweepField, without: Collection[SweepField]) -> bool:
@@ -161,27 +174,53 @@ class Block:
         return self._arrays[name]
 
     def _open_array(self, name: str) -> zarr.Array[Any]:
+        from iscc_lidar.shared.cache.array_files import bounded_decoding, check_array  # imports zarr, half a second
+
         file, spec = f"{manifests.ARRAYS_FOLDER}/{name}", _SPECS[name]
         try:
-            array = self._store.array(f"{self.entry.path}/{file}")
+            content = load_json(self._read(f"{file}/zarr.json", self._digests.get(f"{file}/zarr.json")))
+            sizes = {path.removeprefix(f"{name}/"): n for path, n in self._sizes.items() if path.startswith(f"{name}/")}
+            check_array(content, spec, int(self._starts[spec.rows][-1]), sizes)
+            with bounded_decoding():
+                return self._store.array(f"{self.entry.path}/{file}")
         except UserError:
             raise
         except Exception as error:  # raised for damaged bytes
             raise self._damaged(file, f"{type(error).__name__}: {error}") from None
-        if array.dtype != np.dtype(spec.dtype) or array.ndim != (2 if spec.planes else 1):
-            raise self._damaged(file, f"it is {array.dtype} {list(array.shape)}, not {spec.dtype} by {spec.rows}")
-        return array
 
-    def _table(self, name: str) -> pa.Table:
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Bytes of every file of its arrays."""
+        return self._store.files(f"{self.entry.path}/{manifests.ARRAYS_FOLDER}")
+
+    def _check_values(self, name: str, found: NDArray[Any]) -> None:
+        """Refuse labels, classes and codes that the block cannot have. Raises UserError."""
+        if name not in _LEGAL or found.size == 0:
+            return
+        lowest, highest = _LEGAL[name]
+        highest = self._classes - 1 if name == "semantic" else highest
+        low, high = int(found.min()), int(found.max())
+        if low < lowest or high > highest:
+            why = f"has values from {low} to {high}, expected {lowest} to {highest}"
+            raise self._damaged(f"{manifests.ARRAYS_FOLDER}/{name}", why)
+
+    def _table(self, name: str, schema: pa.Schema, check: Callable[[pa.Table], None]) -> pa.Table:
         content = self._read(name, self._digests.get(name))
         try:
-            return read_table(pa.BufferReader(content))
-        except (OSError, pa.ArrowException) as error:
+            table = read_checked(content, schema)
+            check(table)
+        except UserError:
+            raise
+        except Exception as error:  # Arrow raises all types of errors for damaged bytes
             raise self._damaged(name, str(error)) from None
+        return table
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        return block_files(self._read(manifests.BLOCK_FILE, self.entry.digest))
+        try:
+            return block_files(self._read(manifests.BLOCK_FILE, self.entry.digest))
+        except ValueError as error:
+            raise self._damaged(manifests.BLOCK_FILE, str(error)) from None
 
     def _read(self, name: str, digest: str | None) -> bytes:
         """Read a file and check its digest."""
@@ -198,8 +237,8 @@ class Block:
     def _damaged(self, name: str, why: str) -> UserError:
         cache = self._store.url
         return UserError(
-            f"{cache}/{self.entry.path}/{name}: damaged, or the cache was remade meanwhile: {why}; "
-            f"run: iscc-cache verify {cache}"
+            one_line(f"{cache}/{self.entry.path}/{name}: damaged, or the cache was remade meanwhile: {why:.300}; ")
+            + f"run: iscc-cache verify {cache}"
         )
 
 
@@ -223,9 +262,12 @@ def row_checksum(rows: NDArray[Any]) -> int:
 
 
 def block_files(content: bytes) -> dict[str, str]:
-    """Read the SHA-256 of each file of a block from its block file; none if that is damaged."""
+    """Read the SHA-256 of each file of a block from its block file. Raises ValueError if that is damaged."""
     try:
-        found = json.loads(content)["files"]
-        return {str(name): str(digest) for name, digest in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        found = load_json(content)["files"]
+        digests = {str(name): str(digest) for name, digest in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"damaged, it does not list the block's files ({type(error).__name__}: {error})") from None
+    if foreign := [name for name in digests if not is_block_file(name)]:
+        raise ValueError(f"lists {foreign[0]!r:.80}, which is not the name of a block's file")
+    return digests

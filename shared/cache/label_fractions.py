@@ -16,10 +16,12 @@ from typing import Final
 import numpy as np
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import write_text
+from iscc_lidar.shared.base.files import read_text
+from iscc_lidar.shared.base.own import write_own_file
 
 SweepName = tuple[str, str]  # sequence, name
 
+_MARK: Final = "# written by iscc-lidar"
 _GOLDEN: Final = (5**0.5 - 1) / 2
 
 
@@ -56,10 +58,15 @@ def draw_fractions(
     return {percent: [(s, sweeps[s][i]) for s, i in sorted(order[:count])] for percent, count in counts.items()}
 
 
-def write_list(path: Path, sweeps: Iterable[SweepName], comment: str = "") -> None:
-    """Write a list of sweeps in one step, below a comment of any number of lines."""
+def list_text(sweeps: Iterable[SweepName], comment: str = "") -> str:
+    """Format a list of sweeps, below a comment of any number of lines."""
     lines = [f"# {line}" for line in comment.splitlines()] + [f"{sequence}/{name}" for sequence, name in sweeps]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_list(path: Path, sweeps: Iterable[SweepName], comment: str = "") -> None:
+    """Write a list of sweeps in one step; one of another origin is not replaced, for which UserError is raised."""
+    write_own_file(path, f"{_MARK}\n{list_text(sweeps, comment)}".encode(), _MARK.encode())
 
 
 def read_list(path: Path, known: Mapping[str, Sequence[str]]) -> list[SweepName]:
@@ -67,10 +74,7 @@ def read_list(path: Path, known: Mapping[str, Sequence[str]]) -> list[SweepName]
 
     Raises UserError if the list is unreadable or empty, or a sweep is unknown or in several sequences; names its line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable list of sweeps: {error}") from None
+    lines = read_text(path, "a readable list of sweeps").replace("\r\n", "\n").split("\n")
     sequences_of: dict[str, list[str]] = {}
     for sequence, names in known.items():
         for name in names:

@@ -14,6 +14,7 @@ from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.cache.block import Block
 from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Queries, SweepField
 from iscc_lidar.shared.store.open import open_store
@@ -29,6 +30,7 @@ class Cache:
         """Open a cache. Raises UserError if it is missing, or this version cannot read it."""
         self.store = open_store(where)
         self.manifest, self.digest = read_manifest(self.store)
+        self._classes = max(1, len(self.manifest.class_names))
         self._sequences = {entry.name: entry for entry in self.manifest.sequences}
 
     @property
@@ -88,12 +90,12 @@ class Cache:
         entry = self.sequence(sequence)
         for block in entry.blocks:
             if block.start <= index < block.stop:
-                return _open_block(self.store, sequence, block)
+                return _open_block(self.store, sequence, block, self._classes)
         raise UserError(f"{self.path}: sequence {sequence} has sweeps 0 to {entry.sweeps - 1}, not {index}")
 
     def blocks(self, sequence: str) -> list[Block]:
         """Open all blocks of a sequence, in order."""
-        return [_open_block(self.store, sequence, block) for block in self.sequence(sequence).blocks]
+        return [_open_block(self.store, sequence, block, self._classes) for block in self.sequence(sequence).blocks]
 
 
 def read_manifest(store: Store) -> tuple[Manifest, str]:
@@ -107,10 +109,12 @@ def read_manifest(store: Store) -> tuple[Manifest, str]:
             f"{store.url}: no finished cache here ({manifests.MANIFEST_FILE} is missing); make one "
             f"with: iscc-preprocess run DATASET --root ROOT --cache {store.url}"
         ) from None
-    except (OSError, UnicodeDecodeError, manifests.ManifestError) as error:
-        raise UserError(f"{path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, manifests.ManifestError) as error:
+        raise UserError(one_line(f"{path}: {error}")) from None
 
 
 @functools.lru_cache(maxsize=_OPEN_BLOCKS)
-def _open_block(store: Store, sequence: str, entry: BlockEntry) -> Block:
-    return Block(store, sequence, entry)
+def _open_block(store: Store, sequence: str, entry: BlockEntry, classes: int) -> Block:
+    return Block(store, sequence, entry, classes)

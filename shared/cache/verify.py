@@ -10,10 +10,12 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from iscc_lidar.data_schemas.manifest import BLOCK_FILE, MANIFEST_FILE, BlockEntry
+from iscc_lidar.data_schemas.names import is_block_file, is_cache_file
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.cache.block import block_files
 from iscc_lidar.shared.cache.reader import read_manifest
 from iscc_lidar.shared.store.open import open_store
-from iscc_lidar.shared.store.store import Store
+from iscc_lidar.shared.store.store import LinkedError, Store
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Problem:
     block: str | None
 
     def __str__(self) -> str:
-        return f"{self.cache}/{self.name}: {self.description}"
+        return one_line(f"{self.cache}/{self.name}: {self.description}")
 
 
 def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = False) -> list[Problem]:
@@ -38,11 +40,12 @@ def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = Fals
     blocks = {block.path: block for sequence in read_manifest(store)[0].sequences for block in sequence.blocks}
     present: dict[str, set[str]] = {path: set() for path in blocks}
     foreign: list[Problem] = []
+    linked = {str(above) for path in blocks for above in (PurePosixPath(path), *PurePosixPath(path).parents)}
     for name in store.files(""):
         block = next((str(parent) for parent in PurePosixPath(name).parents if str(parent) in present), None)
         if block is not None:
             present[block].add(name.removeprefix(f"{block}/"))
-        elif not name.startswith(".") and name != MANIFEST_FILE:
+        elif not name.startswith(".") and name != MANIFEST_FILE and name not in linked:
             foreign.append(Problem(store.url, name, "does not belong here", None))
     with ThreadPoolExecutor(threads) as pool:  # computing digests and reading both release the GIL
         found = pool.map(lambda path: _verify_block(store, blocks[path], present[path]), blocks)
@@ -50,16 +53,43 @@ def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = Fals
         return [problem for several in bar for problem in several] + foreign
 
 
-def remove_damaged(cache: Path | str, problems: list[Problem]) -> None:
-    """Remove blocks with problems and foreign files; preprocessing then makes those blocks again."""
-    store = open_store(cache)
-    for name in dict.fromkeys(problem.block or problem.name for problem in problems):
+def remove_damaged(cache: Path | str, problems: list[Problem]) -> list[str]:
+    """Remove blocks with problems, and files of blocks that the manifest does not name.
+
+    Preprocessing then makes those blocks again. Returns the names of what is left: files whose names the format does
+    not define, and what is reached through a link.
+    """
+    store, left = open_store(cache), []
+    for block in dict.fromkeys(problem.block for problem in problems if problem.block is not None):
+        left += remove_block(store, block)
+    for problem in problems:
+        if problem.block is None:
+            left += [] if is_cache_file(problem.name) and _removed(store, problem.name) else [problem.name]
+    return left
+
+
+def remove_block(store: Store, block: str) -> list[str]:
+    """Remove the files of a block, its block file first. Returns the names of what is left in its folder."""
+    found = store.files(block)
+    foreign = [f"{block}/{name}" for name in found if not is_block_file(name)]
+    if not foreign:
+        return [] if _removed(store, block) else [block]
+    own = sorted((name for name in found if is_block_file(name)), key=lambda name: name != BLOCK_FILE)
+    return foreign + [name for name in (f"{block}/{name}" for name in own) if not _removed(store, name)]
+
+
+def _removed(store: Store, name: str) -> bool:
+    """Remove a file or folder; return False where it is a link, or reached through one."""
+    try:
         store.remove(name)
+    except LinkedError:
+        return False
+    return True
 
 
 def _verify_block(store: Store, block: BlockEntry, present: set[str]) -> list[Problem]:
-    def problem(name: str, description: str) -> Problem:
-        return Problem(store.url, f"{block.path}/{name}", description, block.path)
+    def problem(name: str, description: str, *, is_own: bool = True) -> Problem:
+        return Problem(store.url, f"{block.path}/{name}", description, block.path if is_own else None)
 
     try:
         index = store.read(f"{block.path}/{BLOCK_FILE}")
@@ -67,8 +97,12 @@ def _verify_block(store: Store, block: BlockEntry, present: set[str]) -> list[Pr
         return [problem(BLOCK_FILE, _why(error))]
     if hashlib.sha256(index).hexdigest() != block.digest:
         return [problem(BLOCK_FILE, "damaged, its checksum is not the manifest's")]
-    expected = block_files(index)
-    problems = [problem(name, "does not belong here") for name in sorted(present - expected.keys() - {BLOCK_FILE})]
+    try:
+        expected = block_files(index)
+    except ValueError as error:
+        return [problem(BLOCK_FILE, str(error))]
+    foreign = sorted(present - expected.keys() - {BLOCK_FILE})
+    problems = [problem(name, "does not belong here", is_own=False) for name in foreign]
     for name, digest in sorted(expected.items()):
         try:
             if store.sha256(f"{block.path}/{name}") != digest:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import write_text
 from iscc_lidar.shared.layouts.layout import BoxRule, Layout
 
 if TYPE_CHECKING:
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from iscc_lidar.data_schemas.boxes import Boxes, Camera
+    from iscc_lidar.shared.base.own import OwnFolder
 
 LAYOUT: Final = Layout(
     name="kitti",
@@ -32,7 +31,7 @@ LAYOUT: Final = Layout(
 
 
 def write_detections(
-    out: Path, sequence: str, name: str, boxes: Boxes, score: NDArray[np.float64], camera: Camera | None
+    out: OwnFolder, sequence: str, name: str, boxes: Boxes, score: NDArray[np.float64], camera: Camera | None
 ) -> None:
     """Write the detected boxes of a sweep, in the sensor frame, as ``out/NAME.txt``, in one step.
 
@@ -43,5 +42,5 @@ def write_detections(
 
     if camera is None:
         raise UserError(f"sweep {sequence}/{name}: has no camera, which KITTI's result files need; leave them out")
-    folder = out if sequence.startswith(("training_", "testing_")) else out / sequence
-    write_text(folder / f"{name}.txt", format_objects(to_camera(boxes, camera, score)))
+    folder = "" if sequence.startswith(("training_", "testing_")) else f"{sequence}/"
+    out.write(f"{folder}{name}.txt", format_objects(to_camera(boxes, camera, score)).encode())

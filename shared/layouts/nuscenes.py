@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import write_bytes
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, damaged, lidar_rows, versions
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction, require_root
 
@@ -112,7 +112,7 @@ def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[Wr
     tokens takes 20 s.
     """
     root = require_root(root, "writing predictions for nuscenes")
-    files = _prediction_files(root)
+    folder, files = own_folder(out, "predictions"), _prediction_files(root)
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
         if (sweep.sequence, sweep.name) not in files:
@@ -123,7 +123,7 @@ def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[Wr
         file = files[sweep.sequence, sweep.name]
         if file is not None:
             most_common = np.bincount(predicted[predicted > 0], minlength=2).argmax()  # the evaluation refuses 0
-            write_bytes(out / file, np.where(predicted > 0, predicted, most_common).astype(np.uint8).tobytes())
+            folder.write(file, np.where(predicted > 0, predicted, most_common).astype(np.uint8).tobytes())
 
     yield write
 

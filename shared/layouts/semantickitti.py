@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import write_bytes, write_text
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ _MAX_INSTANCE: Final = 2**16 - 1
 @contextmanager
 def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``sequences/NN/predictions/NAME.label``, uint32 raw ids, one file per sweep."""
-    raw_of_class = np.array(RAW_OF_CLASS, dtype="<u4")
+    raw_of_class, folder = np.array(RAW_OF_CLASS, dtype="<u4"), own_folder(out, "predictions")
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
-        folder = out / "sequences" / sweep.sequence / "predictions"
-        write_bytes(folder / f"{sweep.name}.label", raw_of_class[predicted].tobytes())
+        name = f"sequences/{sweep.sequence}/predictions/{sweep.name}.label"
+        folder.write(name, raw_of_class[predicted].tobytes())
 
     yield write
 
@@ -82,9 +82,8 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
     Instance 0 is noise, ground and ignored points. Group ids are renumbered from 1 in each sequence; ``groups.csv``
     next to the labels lists instance and group id. Raises UserError for more groups than 16 bits can name.
     """
-    files = 0
+    files, folder = 0, own_folder(out, "labels")
     for entry in cache.manifest.sequences:
-        folder = out / "sequences" / entry.name
         ids = [block.group_rows["group"].to_numpy() for block in cache.blocks(entry.name)]
         groups = np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int32)
         if len(groups) > _MAX_INSTANCE:
@@ -95,10 +94,12 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
         for index in range(entry.sweeps):
             sweep = cache.sweep(entry.name, index)
             instance = np.where(sweep.label >= 0, np.searchsorted(groups, sweep.label) + 1, 0).astype(np.uint32)
-            write_bytes(folder / "labels" / f"{sweep.name}.label", (instance << 16).astype("<u4").tobytes())
+            name = f"sequences/{entry.name}/labels/{sweep.name}.label"
+            folder.write(name, (instance << 16).astype("<u4").tobytes())
             files += 1
         rows = [f"{instance},{group}" for instance, group in enumerate(groups.tolist(), start=1)]
-        write_text(folder / "groups.csv", "\n".join(["instance,group", *rows]) + "\n")
+        text = "\n".join(["instance,group", *rows]) + "\n"
+        folder.write(f"sequences/{entry.name}/groups.csv", text.encode())
     return files
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.layouts.layout import BoxRule, Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[Wr
     from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
 
     root = require_root(root, "writing predictions for waymo")
+    folder = own_folder(out, "predictions")
     current: tuple[str, ContextLabels] | None = None
     finished: set[str] = set()
 
     def finish() -> None:
         if current is not None:
-            current[1].write(out)
+            current[1].write(folder)
             finished.add(current[0])
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
@@ -68,6 +70,7 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
     from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
 
     root = require_root(root, "--to waymo")
+    folder = own_folder(out, "labels")
     for entry in cache.manifest.sequences:
         if any(cache.sweep(entry.name, block.start).pixel is None for block in entry.blocks):
             raise UserError(
@@ -79,7 +82,7 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
             sweep = cache.sweep(entry.name, index)
             instance = np.maximum(sweep.label + 1, 0)
             labels.add(sweep, np.stack([instance, np.zeros_like(instance)], axis=1))
-        labels.write(out)
+        labels.write(folder)
     return len(cache.manifest.sequences)
 
 

@@ -72,11 +72,18 @@ def _take(store: Store, name: str, token: str, activity: str) -> str:
     """Create the file that gives this process the claim. Returns its name."""
     while True:
         seen = _find(store, name)
+        if seen is not None and seen.token == token:  # created already, by a request whose answer was lost
+            return seen.file
         if seen is not None and _is_alive(store, seen):
             raise claimed_error(store.url, seen.owner, activity)
         own = name if seen is None else f"{name}{_AFTER}{seen.token}"
-        if not store.create(own, _content(token)):
-            continue
+        try:
+            if not store.create(own, _content(token)):
+                continue
+        except BaseException:
+            with suppress(UserError, OSError):  # it may have been created although the answer was lost
+                _release(store, name, own, token)
+            raise
         if _held(store, name, own, token) is not None:
             return own
         store.remove(own)  # its predecessor is gone: meanwhile another process had taken the claim over and released it

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Final
 
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.store.claims import claim_files
 from iscc_lidar.shared.store.local import LocalStore
-from iscc_lidar.shared.store.store import Store
+from iscc_lidar.shared.store.owner import CLAIM_FILE
+from iscc_lidar.shared.store.store import LinkedError, Store
+
+PROTOCOLS: Final = ("s3", "gs", "gcs", "az", "abfs", "abfss")
+"""Object stores: what their packages fetch is data alone. Other fsspec protocols may run code, or read anything."""
 
 
 def open_store(where: Path | str) -> Store:
-    """Open a folder by its path or by a URL that fsspec knows. It need not exist.
+    """Open a folder by its path, or an object store's by a URL of PROTOCOLS. It need not exist.
 
-    Raises UserError if the URL's protocol is unknown, or the package for it is not installed.
+    Raises UserError for another URL, also one of several that are chained by ``::``.
     """
     text = str(where)
-    if "://" not in text or text.startswith("file://"):
+    if text.startswith("file://"):
         return LocalStore(Path(text.removeprefix("file://")))
+    if "://" not in text:
+        return LocalStore(Path(text))
+    if text.partition("://")[0] not in PROTOCOLS or "::" in text or one_line(text) != text:
+        known = ", ".join(f"{name}://" for name in PROTOCOLS)
+        raise UserError(f"{one_line(text)}: not a URL of an object store; expected one of {known}, or a path")
     from iscc_lidar.shared.store.remote import RemoteStore
 
     return RemoteStore(text.rstrip("/"))
@@ -39,4 +51,6 @@ def claim_folder(path: Path, activity: str = "writes there") -> AbstractContextM
         ClaimedError: when the context is entered and another process holds the claim, also one on the same host.
     """
     path.mkdir(parents=True, exist_ok=True)
+    if (path / CLAIM_FILE).is_symlink():
+        raise LinkedError(f"{path / CLAIM_FILE}: is a link, but the place of this program's claim; remove it")
     return claim_files(LocalStore(path, aside="."), None, activity)

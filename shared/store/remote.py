@@ -1,8 +1,9 @@
-"""A folder in an object store or anywhere else that fsspec reaches: each PUT makes one complete file appear."""
+"""A folder in an object store, reached by fsspec: each PUT makes one complete file appear."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -14,12 +15,27 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.store.claims import claim_files
 
 if TYPE_CHECKING:
     import zarr
 
 _READ_BYTES: Final = 2**24
+_S3_OPTIONS: Final = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 1}}}
+"""s3fs itself tries five times."""
+_NO_BUCKET: Final = "NoSuchBucket|bucket does not exist|ContainerNotFound"
+_REASONS: Final = {
+    "Expired|TokenRefresh": "the credentials have expired; renew them",
+    "NoCredentials|Unable to locate credentials": "there are no credentials; set them as its package describes",
+    "InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|Unauthorized|401": "the credentials are not accepted",
+    _NO_BUCKET: "no such bucket; create it, or correct the name",
+    "PermissionError|AccessDenied|Forbidden|403": "access is denied; these credentials may not do this",
+    "Timeout|timed out": "does not answer; check the address and the network",
+    "EndpointConnection|ConnectionRefused|Cannot connect|ClientConnector|ConnectionError": "cannot be reached; check "
+    "the address and the network",
+    "SlowDown|ServiceUnavailable|503": "is too busy; run the command again",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,7 @@ class RemoteStore:
     def _location(self) -> tuple[Any, str]:
         """File system and path of the folder in it."""
         try:
-            file_system, path = fsspec.url_to_fs(self.url)
+            file_system, path = fsspec.url_to_fs(self.url, **(_S3_OPTIONS if self.url.startswith("s3:") else {}))
         except (ImportError, ValueError) as error:
             raise UserError(f"{self.url}: {error}") from None
         return file_system, str(path).rstrip("/")
@@ -46,13 +62,14 @@ class RemoteStore:
 
     def exists(self, name: str) -> bool:
         """See ``Store``."""
-        with self._naming(name):
+        with self._naming(name), suppress(FileNotFoundError):
             self._fs.invalidate_cache()
-            return bool(self._fs.isfile(self._at(name)))
+            return bool(self._fs.info(self._at(name))["type"] == "file")  # isfile takes every error for "no"
+        return False
 
     def read(self, name: str) -> bytes:
         """See ``Store``."""
-        with self._naming(name, FileNotFoundError):
+        with self._naming(name, FileNotFoundError), self._naming_bucket():
             content: bytes = self._fs.cat_file(self._at(name))
             return content
 
@@ -100,7 +117,7 @@ class RemoteStore:
         """See ``Store``."""
         with self._naming(name):
             self._fs.invalidate_cache()
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError), self._naming_bucket():
                 self._fs.rm(self._at(name), recursive=True)
 
     def array(self, name: str) -> zarr.Array[Any]:
@@ -108,7 +125,9 @@ class RemoteStore:
         import zarr
         from zarr.storage import FsspecStore
 
-        return zarr.open_array(FsspecStore.from_url(f"{self.url}/{name}", read_only=True), mode="r")
+        # Not by a URL: one with a name out of a manifest in it could be of another protocol.
+        files = FsspecStore.from_mapper(fsspec.FSMap(self._at(name), self._fs), read_only=True)
+        return zarr.open_array(files, mode="r")
 
     def create(self, name: str, content: bytes) -> bool:
         """See ``Store``."""
@@ -135,4 +154,39 @@ class RemoteStore:
         except passed:
             raise
         except Exception as error:  # the package of each store has its own errors
-            raise UserError(f"{self.url}/{name}: {type(error).__name__}: {error}") from error
+            raise UserError(one_line(f"{self.url}/{name}: {_reason(self._with_code(error))}")) from error
+
+    def _with_code(self, error: Exception) -> Exception:
+        """Return the error of listing the folder instead of one without a code: answers to HEAD have no text."""
+        if not re.search("Bad Request|Forbidden", str(error)):
+            return error
+        try:
+            self._fs.ls(self._location[1], refresh=True)
+        except Exception as better:
+            return better
+        return error
+
+    @contextmanager
+    def _naming_bucket(self) -> Iterator[None]:
+        """Raise UserError where not only a file is missing, but the bucket."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if re.search(_NO_BUCKET, f"{_code(error)} {error}"):
+                raise UserError(f"{self.url}: no such bucket; create it, or correct the name") from None
+            raise
+
+
+def _reason(error: BaseException) -> str:
+    """Return what is wrong with an object store and what to do, in words that are the same for all of them."""
+    text = f"{_code(error)} {type(error).__name__} {error}"
+    for pattern, meaning in _REASONS.items():
+        if re.search(pattern, text, re.IGNORECASE):
+            return f"{meaning} ({type(error).__name__}: {error})"
+    return f"{type(error).__name__}: {error}"
+
+
+def _code(error: BaseException) -> str:
+    """Return the error code of S3's answer, empty without one."""
+    response = getattr(error.__cause__ or error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

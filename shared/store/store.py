@@ -7,12 +7,21 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from iscc_lidar.shared.base.errors import UserError
+
 if TYPE_CHECKING:
     import zarr
 
 
+class LinkedError(UserError):
+    """What would be written or removed is a link, or reached through one."""
+
+
 class Store(Hashable, Protocol):
-    """A folder whose files appear in one step, complete. Names are relative paths with forward slashes."""
+    """A folder whose files appear in one step, complete. Names are relative paths with forward slashes.
+
+    Links in a local folder are followed for reading alone: writing and removing raise LinkedError.
+    """
 
     @property
     def url(self) -> str:
@@ -44,7 +53,10 @@ class Store(Hashable, Protocol):
         """List the files and folders directly in it, sorted; none if it is missing."""
 
     def files(self, name: str) -> dict[str, int]:
-        """Return the size in bytes of every file at any depth below a folder, by its path from there."""
+        """Return the size in bytes of every file at any depth below a folder, by its path from there, sorted.
+
+        It is -1 of what is not a file, such as a FIFO, a device, or a link to a folder.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with its content, if it exists."""

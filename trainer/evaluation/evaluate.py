@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import option, section, to_dict
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -42,6 +42,8 @@ from iscc_lidar.trainer.pretrain.student import GroupEncoder, Student
 from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student, new_student
 from iscc_lidar.trainer.run.run import Run, open_run
 
+FORMAT: Final = "iscc-lidar-evaluation"
+_MARK: Final = f'"format": "{FORMAT}"'.encode()
 TRAINED: Final = "pre-trained"
 UNTRAINED: Final = "untrained"
 
@@ -107,6 +109,7 @@ def evaluate(
     Raises:
         UserError: no run, no checkpoint yet, caches without classes or with different ones.
     """
+    refuse_foreign_file(out, _MARK)
     train, val = Cache(train_cache), Cache(val_cache)
     if train.manifest.class_names != val.manifest.class_names:
         raise UserError(f"{train_cache} and {val_cache} have different semantic classes; take caches of one dataset")
@@ -119,6 +122,7 @@ def evaluate(
     probes = {name: _probe(student.encoder, evaluation) for name, student in students.items()}
     about = {"run": str(run), "train_cache": str(train_cache), "val_cache": str(val_cache)}
     result: dict[str, Any] = {
+        "format": FORMAT,
         "options": to_dict(config) | {"labelled_sweeps": len(places)},
         "about": about | {"dataset": val.manifest.dataset, "val_sweeps": len(scored)},
         "linear_probe": {name: asdict(scores["linear"]) for name, scores in probes.items()},
@@ -129,7 +133,7 @@ def evaluate(
     if isinstance(student, Student) and isinstance(trained, IsccConfig) and trained.loss.occupancy_weight > 0:
         sweeps = config.occupancy_sweeps
         result["occupancy"] = occupancy_probe(student, trained, train, val, sweeps, config.seed)
-    files.write_text(out, json.dumps(result, indent=1) + "\n")
+    write_own_file(out, (json.dumps(result, indent=1) + "\n").encode(), _MARK)
     return result
 
 

@@ -55,6 +55,7 @@ def describe(run: TrainedRun, target: str, export: Export) -> str:
         "weights_layout": export.layout,
         "batch_norm": {"eps": 1e-5, "momentum": 0.1},
         "input": input_of(run) | {"scaling": export.scaling},
+        "files": sorted(export.files),
         "trained": {"steps": run.step, "of": run.run.steps, "seed": run.config.train.seed},
     }
     return json.dumps(content, indent=1) + "\n"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import new_folder, write_bytes
+from iscc_lidar.shared.base.files import is_torn, new_folder, read_json, write_bytes
+from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
 from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, Export, describe, is_export
 from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card
@@ -57,3 +58,10 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: exists, but is not an export of this program; choose another --out")
     if not overwrite:
         raise UserError(f"{out}: contains an export already; add --overwrite to replace it, or choose another --out")
+    own = {DESCRIPTION_FILE, CARD_FILE, *read_json(out / DESCRIPTION_FILE).get("files", ())}
+    for path in sorted(out.iterdir()):
+        if path.name not in own and not is_torn(path):
+            raise UserError(
+                f"{out}: contains {one_line(path.name)}, which is not of the export and would be removed; choose "
+                "another --out, or move it away"
+            )

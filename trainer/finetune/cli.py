@@ -9,6 +9,7 @@ import typer
 
 from iscc_lidar.shared.base.cli import Sets, ShowConfig, exit_if_shown, report_user_errors
 from iscc_lidar.shared.base.config import find_shipped, resolve
+from iscc_lidar.shared.base.own import own_folder
 
 Task = Annotated[
     Literal["semseg", "detection"],
@@ -87,6 +88,8 @@ def finetune(
         raise typer.BadParameter("--train-cache and --out are both needed")
     if root is not None and task == "detection":
         raise typer.BadParameter("--root: boxes are written without the dataset; leave it out")
+    if predictions is not None:
+        own_folder(predictions, "predictions")  # refused before hours of training, not after
     learner = about.learner.of(train_cache, config, find_encoder(encoder) if encoder else None, labelled, among)
     if dry_run:
         typer.echo(dry(learner, out, resume=resume, overwrite=overwrite))

@@ -16,6 +16,9 @@ from iscc_lidar.trainer.report.record import RunRecord
 
 _MARKS: Final = {"good": "✓", "watch": "!", "bad": "✕", "unknown": "?"}
 
+MARK: Final = '<meta name="generator" content="iscc-lidar">'
+"""By it the program recognises the pages that it may replace."""
+
 
 def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str:
     """Build the HTML document from the HTML of its header and its sections, each (anchor, heading, HTML)."""
@@ -26,7 +29,7 @@ def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>\n'
+        f'{MARK}<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>\n'
         f"<style>\n{style}</style></head>\n<body><header>{head}<nav>{links}</nav></header>\n"
         f"<main>{body}</main>\n<script>\n{script}</script></body></html>\n"
     )

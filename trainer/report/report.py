@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import cast
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
-from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
 from iscc_lidar.shared.base.palettes import prototype_colors
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.open import open_store
@@ -21,7 +21,7 @@ from iscc_lidar.trainer.pretrain.student import Student
 from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
 from iscc_lidar.trainer.report.inspect_sweeps import inspect_sweeps
 from iscc_lidar.trainer.report.options import nearest_recipe
-from iscc_lidar.trainer.report.page import curve_section, evaluation_section, headline, health_section, page
+from iscc_lidar.trainer.report.page import MARK, curve_section, evaluation_section, headline, health_section, page
 from iscc_lidar.trainer.report.prototype_section import prototype_section
 from iscc_lidar.trainer.report.record import RunRecord, read_record
 from iscc_lidar.trainer.report.setup_section import setup_section
@@ -64,6 +64,7 @@ def write_report(
     Raises:
         UserError: no run in a folder, a damaged file there, no cache at ``cache``, or no matplotlib.
     """
+    refuse_foreign_file(out, MARK.encode())
     records = [read_record(folder) for folder in (run, *compare)]
     record = records[0]
     found, remarks = _find_cache(record, cache)
@@ -84,7 +85,7 @@ def write_report(
     if record.evaluation:
         sections.append(("evaluation", "Evaluation", evaluation_section(record)))
     sections += [*pictures, ("setup", "Setup", setup_section(record, recipes, options))]
-    files.write_text(out, page(f"{record.name}: {record.title}", sections, head))
+    write_own_file(out, page(f"{record.name}: {record.title}", sections, head).encode(), MARK.encode())
 
 
 def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None, tuple[str, ...]]:

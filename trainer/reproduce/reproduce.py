@@ -15,6 +15,7 @@ import torch
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import to_dict, to_toml
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import png
 from iscc_lidar.shared.base.provenance import processor, versions
 from iscc_lidar.shared.cache.reader import Cache
@@ -36,6 +37,7 @@ def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
     Raises UserError if an input is missing or a job fails.
     """
     dataset, key, jobs = _dataset(caches), _digests(caches), plan(config, caches, out)
+    own_folder(out, "reproduction").mark()
     files.write_text(out / "config.toml", to_toml(config))
     run_jobs(jobs, out, key, config.jobs or _devices())
     runs = fine_tunings(config)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from iscc_lidar.shared.base import config as configs
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.own import MARK_FILE
 from iscc_lidar.shared.base.provenance import versions
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.owner import CLAIM_FILE
@@ -23,6 +26,11 @@ CONFIG_FILE: Final = "config.json"
 """Every option and where the run comes from, for scripts."""
 RECIPE_FILE: Final = "config.toml"
 """The same options as a recipe, to repeat the run."""
+_OWN: Final = re.compile(
+    r"config\.(json|toml)|resume\.pt|metrics\.jsonl|[a-z]+\.safetensors|labelled\.txt|report\.html"
+    r"|(evaluation|segmentation|detection)\.json|(confusion|segmentation|detection)\.png"
+)
+"""Names of a run's files."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,8 @@ def prepare(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
     The folder must be locked. Raises UserError as first_step.
     """
     start = first_step(out, plan, resume, overwrite)
+    if overwrite:
+        _refuse_foreign_files(out)
     if overwrite and (out / CONFIG_FILE).exists():
         _clear(out)
     files.remove_torn(out)
@@ -111,12 +121,34 @@ def refuse_foreign(out: Path, config: Any) -> None:
     """Raise UserError where ``out`` holds something that is not a run; ``config`` are the options of the new run."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out must name a folder")
-    if not (out / CONFIG_FILE).exists() and out.exists() and not _only_begun(out, config):
+    begun = _is_run(out) if (out / CONFIG_FILE).exists() else _only_begun(out, config)
+    if out.exists() and not begun:
         raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
+
+
+def _is_run(out: Path) -> bool:
+    """Return whether the folder's options are those of a run; many other programs also write a config.json."""
+    provenance = read_json(out / CONFIG_FILE).get("provenance")
+    return isinstance(provenance, dict) and provenance.get("task") in get_args(TaskName)
+
+
+def _refuse_foreign_files(out: Path) -> None:
+    """Raise UserError where a run to be removed has other files than a run's own."""
+    for path in sorted(out.iterdir()) if out.exists() else ():
+        own = _OWN.fullmatch(path.name) or _is_lock(path) or files.is_torn(path)
+        if path.is_dir() and not path.is_symlink():
+            own = path.name in ("export", "tensorboard") or (path / MARK_FILE).is_file()
+        if not own:
+            raise UserError(
+                f"{out}: contains {one_line(path.name)}, which is not of a run and which --overwrite would remove; "
+                "move it away, or choose another --out"
+            )
 
 
 def _only_begun(out: Path, config: Any) -> bool:
     """Return whether the folder holds only what this run leaves when killed before it has written its options."""
+    if not out.exists():
+        return True
     names = {path.name for path in out.iterdir() if not files.is_torn(path) and not _is_lock(path)}
     try:
         return not names or (names == {RECIPE_FILE} and configs.resolve(type(config), out / RECIPE_FILE) == config)
@@ -158,15 +190,14 @@ def _refuse_differences(out: Path, plan: RunPlan) -> None:
                 f"{out}: its run was started with another {read.name} ({provenance.get(read.name)}), not "
                 f"{read.path}; choose another --out, or add --overwrite"
             )
-    wanted = json.loads(json.dumps(configs.to_dict(plan.config)))
-    changed = [
-        f"{section}.{key} is {stored.get(section, {}).get(key)!r} there, {value!r} here"
-        for section, values in wanted.items()
-        for key, value in values.items()
-        if stored.get(section, {}).get(key) != value and not (section == "train" and key in FREE_TO_CHANGE)
-    ]
+    free = {f"train.{key}" for key in FREE_TO_CHANGE}
+    wanted = configs.to_dict(plan.config)
+    options = {key: value for key, value in stored.items() if key in wanted}
+    changed = [line for line in configs.differences(options, wanted) if line.partition(" ")[0] not in free]
     if changed:
         raise UserError(
-            f"{out}: holds a run with other options ({'; '.join(changed)}); choose another --out, "
-            "set the same options, or add --overwrite"
+            f"{out}: holds a run with other options:\n"
+            + "\n".join(f"- {line}" for line in changed)
+            + f"\nTo continue it: --recipe {out / RECIPE_FILE} --resume instead of these options; or choose another "
+            "--out, or add --overwrite"
         )

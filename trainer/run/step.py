@@ -98,5 +98,6 @@ def _refuse_not_finite(
     )
     raise UserError(
         f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in terms.items())}, gradient norm {float(norm):.4g}: "
-        f"not finite. Sweeps of this step: {sweeps}. Check them, or lower {rates}; the last checkpoint is intact"
+        f"not finite. Sweeps of this step: {sweeps}. Check them and go on with --resume, or start a new run (another "
+        f"--out, or --overwrite) with a lower {rates}; the last checkpoint is intact"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import write_bytes
+from iscc_lidar.shared.base.names import require_plain_name
+from iscc_lidar.shared.base.own import OwnFolder
 from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
@@ -56,15 +58,15 @@ class ContextLabels:
         """
         self._writer.write_table(pa.Table.from_pylist(_rows(sweep, values, self._lidar, self._shapes), _SCHEMA))
 
-    def write(self, out: Path) -> None:
-        """Write ``out/SPLIT/lidar_segmentation/CONTEXT.parquet``."""
+    def write(self, folder: OwnFolder) -> None:
+        """Write ``folder/SPLIT/lidar_segmentation/CONTEXT.parquet``."""
         self._writer.close()
-        folder = out / self._lidar.parent.parent.name / "lidar_segmentation"
-        write_bytes(folder / self._lidar.name, self._stream.getvalue().to_pybytes())
+        split = self._lidar.parent.parent.name
+        folder.write(f"{split}/lidar_segmentation/{self._lidar.name}", self._stream.getvalue().to_pybytes())
 
 
 def _lidar_file(root: Path, context: str) -> Path:
-    for file in sorted(root.glob(f"*/lidar/{context}.parquet")):
+    for file in sorted(root.glob(f"*/lidar/{glob.escape(require_plain_name(context, str(root)))}.parquet")):
         return file
     raise UserError(f"{root}: contains no */lidar/{context}.parquet; pass the dataset's folder, as for iscc-preprocess")
 

@@ -197,4 +197,4 @@ def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     write_nuscenes(tmp_path, "v1.0-mini", {"scene-0061": [True]})
     cache = cache_of("nuscenes", nuscenes.LAYOUT.class_names)
     with pytest.raises(UserError, match="1000 of scene-0103"):
-        write_all(cache, tmp_path, tmp_path, [(sweep_of("scene-0103", 0, "1000", 1), 1)])
+        write_all(cache, tmp_path / "out", tmp_path, [(sweep_of("scene-0103", 0, "1000", 1), 1)])

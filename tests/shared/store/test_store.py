@@ -200,7 +200,7 @@ def test_an_owner_whose_claim_was_taken_over_notices_before_it_declares_anything
 
 
 def test_a_url_that_cannot_be_opened_is_a_message(s3: str) -> None:
-    with pytest.raises(UserError, match="Protocol not known: nonsense"):
+    with pytest.raises(UserError, match="nonsense://a/b: not a URL of an object store"):
         open_store("nonsense://a/b").exists("c")
     with pytest.raises(UserError, match="no-such-bucket"):
         open_store("s3://no-such-bucket/cache").write("a", b"")

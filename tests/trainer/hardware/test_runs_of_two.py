@@ -227,5 +227,5 @@ def test_a_mistake_that_one_process_meets_ends_all(torchrun: Torchrun, cache_pat
     process = torchrun.started(tmp_path / "run", "--cache", str(broken), "--set", f"train.loader_workers={workers}")
     status, said = runs.ended(process)
     assert status == 1
-    assert "01/arrays.zarr/label: damaged" in said
+    assert "01/arrays.zarr/label/zarr.json: damaged" in said
     assert "Traceback" not in ours(said)

@@ -119,7 +119,8 @@ def test_overwrite_starts_anew_but_spares_what_is_not_a_run(cache_path: Path, ti
 
 def test_a_run_that_left_no_checkpoint_begins_anew(cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/config.json").write_text("{}")
+    for name in ("config.json", "config.toml"):
+        shutil.copy(whole / name, tmp_path / "run")
     assert pretrain(cache_path, tmp_path / "run", tiny)
     assert (tmp_path / "run/encoder.safetensors").read_bytes() == (whole / "encoder.safetensors").read_bytes()
 
@@ -179,7 +180,7 @@ def test_a_damaged_cache_is_named_without_a_stack_trace(cache_path: Path, tiny: 
     shutil.rmtree(broken / "01/arrays.zarr/label")
     with pytest.raises(UserError) as caught:
         pretrain(broken, tmp_path / "run", with_train(tiny, loader_workers=workers))
-    assert "01/arrays.zarr/label: damaged" in str(caught.value)
+    assert "01/arrays.zarr/label/zarr.json: damaged" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.kitti import write_detections
@@ -41,6 +42,7 @@ def new_network(run: Run, config: DetectionConfig, cache: Cache, compute: Comput
 def score(scoring: Scoring) -> dict[str, Any]:
     """Detect boxes in sweeps; return AP R11 and R40, percent, in 3-D and BEV, and label counts, by class and level."""
     cache, config = scoring.cache, scoring.config
+    folder = None if scoring.predictions is None else own_folder(scoring.predictions, "predictions")
     all_labels: list[Labels] = []
     all_detections: list[Detections] = []
     for number, place, pictures in scoring.sweeps():
@@ -49,8 +51,8 @@ def score(scoring: Scoring) -> dict[str, Any]:
         boxes, scores = _detect(scoring.network, scene_of(sweep, truth, camera, config), config, scoring.device)
         all_labels.append(labels_of(truth, camera, number))
         all_detections.append(detections_of(boxes, scores, camera, number))
-        if scoring.predictions is not None:
-            write_detections(scoring.predictions, sweep.sequence, sweep.name, boxes, scores, camera)
+        if folder is not None:
+            write_detections(folder, sweep.sequence, sweep.name, boxes, scores, camera)
         if pictures is not None:
             grid = config.grid
             extent = Extent(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)

@@ -1,0 +1,90 @@
+"""What may be written into: folders and files that are missing, empty or recognisably of this program.
+
+A folder of results is marked by a file ``.iscc-lidar.json``, which is written first; caches, runs and exports have
+files of their own by which they are recognised. A single file is recognised by a few bytes at its start.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.names import one_line, require_path
+
+MARK_FILE: Final = ".iscc-lidar.json"
+"""Marks a folder as written by this program, so that it may write there again."""
+_START: Final = 4096
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """A folder of results of this program; made by ``own_folder``.
+
+    Attributes:
+        path: where it lies; created with the first file.
+        content: what it contains, in one word.
+    """
+
+    path: Path
+    content: str
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write or replace a file in one step, by its path in the folder. Raises UserError if it would lie outside."""
+        require_path(name, str(self.path))
+        self.mark()
+        files.write_bytes(self.path / name, data)
+
+    def mark(self) -> None:
+        """Mark the folder as this program's, where it is not yet."""
+        if not (self.path / MARK_FILE).exists():
+            mark = {"program": "iscc-lidar", "content": self.content}
+            files.write_text(self.path / MARK_FILE, json.dumps(mark) + "\n")
+
+
+def own_folder(path: Path, content: str) -> OwnFolder:
+    """Open a folder to write results into; nothing is written yet.
+
+    Raises UserError unless it is missing, empty, or marked as containing such results.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file, expected a folder; choose another one")
+    names = sorted(found.name for found in path.iterdir() if not files.is_torn(found)) if path.is_dir() else []
+    if MARK_FILE in names:
+        found = _marked(path / MARK_FILE)
+        if found != content:
+            raise UserError(f"{path}: contains {one_line(found)}, not {content}; choose another folder")
+    elif names:
+        raise UserError(
+            f"{path}: contains {one_line(names[0])}, which this program did not write; choose an empty or new folder"
+        )
+    return OwnFolder(path, content)
+
+
+def write_own_file(path: Path, data: bytes, mark: bytes) -> None:
+    """Write or replace a file in one step; ``mark`` is near its start. Raises UserError as ``refuse_foreign_file``."""
+    if mark not in data[:_START]:
+        raise ValueError(f"{path}: its first {_START} bytes lack the mark {mark!r}")
+    refuse_foreign_file(path, mark)
+    files.write_bytes(path, data)
+
+
+def refuse_foreign_file(path: Path, mark: bytes) -> None:
+    """Raise UserError where there is a file without ``mark`` near its start, or something else than a file."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, expected a file; choose another name")
+    if not path.exists():
+        return
+    with files.open_regular(path) as file:
+        start = file.read(_START)
+    if start and mark not in start:
+        raise UserError(f"{path}: exists, and this program did not write it; choose another name, or remove it")
+
+
+def _marked(path: Path) -> str:
+    """Return what a mark says that its folder contains."""
+    found = files.read_json(path)
+    return str(found.get("content")) if found.get("program") == "iscc-lidar" else "files of another program"
