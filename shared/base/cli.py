@@ -12,6 +12,7 @@ import typer
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import printable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +30,7 @@ def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             raise SystemExit(1) from None
         except OSError as error:
             if error.errno not in _DISK:

@@ -10,14 +10,20 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.ranges import MOST
 
 T = TypeVar("T")
+
+_SHOWN: Final = 200
+"""Characters of a wrong value that an error shows."""
 
 Plain = bool | int | float | str | tuple[Any, ...]
 
@@ -70,6 +76,17 @@ def build(config_type: type[T], given: Iterable[dict[str, Any]]) -> T:
     return _merge(config_type(), changes, prefix="")
 
 
+def from_dict(config_type: type[T], content: Mapping[str, Any], source: str) -> T:
+    """Build a configuration from plain values, of which none may be missing; ``source`` names them in errors.
+
+    Raises UserError like resolve.
+    """
+    missing = [field.name for field in dataclasses.fields(cast(Any, config_type)) if field.name not in content]
+    if missing:
+        raise UserError(f"{source}: {missing[0]} is missing")
+    return build(config_type, [_given(content, source)])
+
+
 def find_shipped(folder: Path, name: str, option_name: str = "recipe") -> Path:
     """Find a TOML file by its path, or by its name among those in ``folder`` that come with the program.
 
@@ -98,10 +115,10 @@ class Given:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises UserError if it is missing or malformed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(files.regular(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
 
 
@@ -128,8 +145,7 @@ def toml_value(value: Plain) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
     return repr(value)
@@ -140,7 +156,7 @@ def _parse_value(text: str) -> Any:
     # because the shell removes quotes.
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         if text.startswith("[") and text.endswith("]"):
             return [_parse_value(word.strip()) for word in text[1:-1].split(",")]
         return text
@@ -203,18 +219,28 @@ def _unknown_key(config: Any, key: str, source: str) -> str:
 
 
 def _typed(value: Any, hint: Any, key: str, source: str) -> Any:
+    if type(value) is int and abs(value) > MOST:
+        raise UserError(f"{source}: {key} must be a number of at most 15 digits, not one of {value.bit_length()} bits")
     choices = [c for c in get_args(hint) if isinstance(c, str)]
     if choices:  # Literal["a", "b"]
         if value not in choices:
-            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r}")
+            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {_shown(value)}")
         return value
     if get_args(hint):  # tuple[int, ...]
         element = get_args(hint)[0]
         if not isinstance(value, (list, tuple)):
-            raise UserError(f"{source}: {key} must be a list of {element.__name__}, not {value!r}")
+            raise UserError(f"{source}: {key} must be a list of {element.__name__}, not {_shown(value)}")
         return tuple(_typed(v, element, key, source) for v in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise UserError(f"{source}: {key} must be {hint.__name__}, not {value!r}")
+        raise UserError(f"{source}: {key} must be {hint.__name__}, not {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deep lists
+        return f"this {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

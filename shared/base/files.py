@@ -29,7 +29,8 @@ def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
         make_folder(path.parent)
         make_folder(aside.parent)
         try:
-            with aside.open("wb") as file:
+            aside.unlink(missing_ok=True)  # never written through a link that lies there
+            with aside.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -92,11 +93,18 @@ def make_folder(path: Path) -> None:
         _sync_folder(folder.parent)
 
 
+def regular(path: Path) -> Path:
+    """Return the path of a file to read. Raises UserError for a folder, pipe or device; reading one could hang."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: a folder, pipe or device, where a file is expected; remove it")
+    return path
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises UserError if it is missing or malformed."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment, rotate_groups
 from iscc_lidar.trainer.data.pairs import Partner
@@ -33,6 +34,9 @@ class PairConfig:
     )
     min_group_points: int = option(10, "a shared group has more points than this in both views [ours]")
     max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
+
+    def __post_init__(self) -> None:
+        check_ranges("data", self, min_group_points=(0, MOST), max_range_m=(0.1, 10_000))
 
 
 @dataclass(frozen=True)
