@@ -39,6 +39,8 @@ def export(
     if to not in TARGETS:
         raise UserError(f"--to {to}: choose one of {', '.join(TARGETS)}")
     run = read_run(path, cache)
+    if out is None and (path / "export").is_symlink():
+        raise UserError(f"{path / 'export'}: a link, through which nothing is written; give --out")
     out = out or path / "export" / to
     _refuse_to_replace(out, overwrite)
     content = TARGETS[to](run)

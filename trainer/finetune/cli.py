@@ -87,7 +87,10 @@ def finetune(
         raise typer.BadParameter("--train-cache and --out are both needed")
     if root is not None and task == "detection":
         raise typer.BadParameter("--root: boxes are written without the dataset; leave it out")
-    learner = about.learner.of(train_cache, config, find_encoder(encoder) if encoder else None, labelled, among)
+    start = find_encoder(encoder) if encoder else None
+    if start and is_first_process() and (changes := start.describe_changes(config.model)):
+        typer.echo(changes, err=True)
+    learner = about.learner.of(train_cache, config, start, labelled, among)
     if dry_run:
         typer.echo(dry(learner, out, resume=resume, overwrite=overwrite))
         return

@@ -10,10 +10,11 @@ from torch import nn
 from iscc_lidar.shared.base import config as configs
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.trainer.finetune.config import Transfer
+from iscc_lidar.trainer.finetune.config import Transfer, check_inputs
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.run.folder import Input
-from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, read_header
+from iscc_lidar.trainer.run.tensors import shapes_of
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights, read_header, read_weights, refuse_other_weights
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,17 @@ class Encoder:
 
 
 def find_encoder(location: Path) -> Encoder:
-    """Find a backbone by its file or by the folder of its run. Raises UserError where there is none."""
+    """Find a backbone by its file or by the folder of its run. Raises UserError where there is none, or damaged."""
     path = location / ENCODER_FILE if location.is_dir() else location
     if not path.exists():
         raise UserError(f"{path}: no encoder there; give the OUT of a pre-training run, or its {ENCODER_FILE}")
     header = read_header(path)
     if not isinstance(header.get("model"), dict):
         raise UserError(f"{path}: its header describes no network; give one that this version of iscc-train wrote")
-    return Encoder(path, configs.from_dict(ModelConfig, header["model"], f"{path}: the network in its header"))
+    model = configs.from_dict(ModelConfig, header["model"], f"{path}: the network in its header")
+    try:
+        check_inputs(model)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    refuse_other_weights(path, read_weights(path)[0], shapes_of(lambda: SparseUNet(model)))
+    return Encoder(path, model)

@@ -88,6 +88,10 @@ class FinetuneLearner(Learner):
         return cls(cache, places, config, encoder, available)
 
     @abstractmethod
+    def check_labels(self) -> None:
+        """Raise UserError where the sweeps in use have no label of any class to learn; reads tables only."""
+
+    @abstractmethod
     def header(self) -> Mapping[str, object]:
         """Return the options in the header of the weight file, from which the network can be rebuilt."""
 
@@ -98,6 +102,7 @@ class FinetuneLearner(Learner):
     @cached_property
     def plan(self) -> RunPlan:
         """See ``Learner``."""
+        self.check_labels()
         manifest, names = self.cache.manifest, ["/".join(name) for name in names_of(self.cache, self.places)]
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
         labelled = Input("list of labelled sweeps", f"{len(names)} sweeps", "labelled_sha256", digest)

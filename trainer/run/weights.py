@@ -37,7 +37,7 @@ def load_weights(out: Path, module: nn.Module, *names: str) -> None:
     weights: dict[str, torch.Tensor] = {}
     for name in names:
         weights |= read_weights(out / name, "; has the run reached a checkpoint?")[0]
-    refuse_other_weights(out, weights, module.state_dict())
+    refuse_other_weights(out / names[0] if len(names) == 1 else out, weights, module.state_dict())
     module.load_state_dict(weights)
 
 

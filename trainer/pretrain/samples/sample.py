@@ -11,6 +11,7 @@ from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment, rotate_groups
+from iscc_lidar.trainer.data.dataset import SweepSample
 from iscc_lidar.trainer.data.pairs import Partner
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, considered, group_members, voxelize
 from iscc_lidar.trainer.pretrain.samples.masking import NO_MASKING, MaskingConfig, draw_masked_balls
@@ -58,7 +59,7 @@ class SampleOptions:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(SweepSample):
     """What the step needs of one pair of sweeps.
 
     Attributes:
