@@ -71,6 +71,8 @@ def steps(
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     try:
+        if loader.num_workers:
+            multiprocessing.get_context("spawn").Lock()  # fails here before a half-made loader complains of itself
         return iter(loader)
     except OSError as error:  # no semaphores without a /dev/shm that can be written, or no further process
         raise UserError(

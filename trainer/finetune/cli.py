@@ -77,11 +77,15 @@ def finetune(
     from iscc_lidar.trainer.finetune.tasks import TASKS
     from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.run.dry_run import dry_run as dry
+    from iscc_lidar.trainer.run.folder import RECIPE_FILE
     from iscc_lidar.trainer.run.loop import train
     from iscc_lidar.trainer.run.stop_signal import exit_when_stopped
 
     about = TASKS[task]
-    config = resolve(about.config, find_shipped(about.recipes, recipe) if recipe else None, overrides or ())
+    base = find_shipped(about.recipes, recipe) if recipe else None
+    if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
+        base = out / RECIPE_FILE  # the run's own options need not be repeated
+    config = resolve(about.config, base, overrides or ())
     exit_if_shown(show_config, config)
     if train_cache is None or out is None:
         raise typer.BadParameter("--train-cache and --out are both needed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class RunPlan:
         weight_files: names of its weight files.
         data: its data in a few words.
         texts: further files of its folder, written at the start: content by name.
+        command: words after iscc-train that name task and inputs.
     """
 
     task: TaskName
@@ -69,6 +71,7 @@ class RunPlan:
     weight_files: Sequence[str]
     data: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
 
 
 def prepare(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
@@ -111,6 +114,9 @@ def refuse_foreign(out: Path, config: Any) -> None:
     """Raise UserError where ``out`` holds something that is not a run; ``config`` are the options of the new run."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out must name a folder")
+    for path in out.iterdir() if out.exists() else ():
+        if path.exists() and not path.is_dir():
+            files.regular(path)  # a pipe, even as .owner, would be waited for
     if not (out / CONFIG_FILE).exists() and out.exists() and not _only_begun(out, config):
         raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
 
@@ -149,7 +155,8 @@ def _write_config(out: Path, plan: RunPlan) -> None:
 
 def _refuse_differences(out: Path, plan: RunPlan) -> None:
     stored = read_json(out / CONFIG_FILE)
-    provenance = stored.get("provenance", {})
+    provenance = stored.get("provenance")
+    provenance = provenance if isinstance(provenance, dict) else {}
     if provenance.get("task", plan.task) != plan.task:
         raise UserError(f"{out}: holds a run of {provenance['task']}, not of {plan.task}; choose another --out")
     for read in plan.inputs:
@@ -158,15 +165,30 @@ def _refuse_differences(out: Path, plan: RunPlan) -> None:
                 f"{out}: its run was started with another {read.name} ({provenance.get(read.name)}), not "
                 f"{read.path}; choose another --out, or add --overwrite"
             )
-    wanted = json.loads(json.dumps(configs.to_dict(plan.config)))
-    changed = [
-        f"{section}.{key} is {stored.get(section, {}).get(key)!r} there, {value!r} here"
-        for section, values in wanted.items()
-        for key, value in values.items()
-        if stored.get(section, {}).get(key) != value and not (section == "train" and key in FREE_TO_CHANGE)
-    ]
+    changed = _differing_options(stored, json.loads(json.dumps(configs.to_dict(plan.config))))
+    if not changed and provenance.get("steps", plan.steps) != plan.steps:
+        changed = [f"its length is {provenance['steps']!r:.40} steps there, {plan.steps} here"]
     if changed:
+        lines = "".join(f"\n  {line}" for line in changed)
         raise UserError(
-            f"{out}: holds a run with other options ({'; '.join(changed)}); choose another --out, "
-            "set the same options, or add --overwrite"
+            f"{out}: holds a run with other options:{lines}\n"
+            f"To go on with it: {again(plan, out)}\n"
+            "Otherwise choose another --out, or add --overwrite to start anew"
         )
+
+
+def _differing_options(stored: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Describe the options that differ and must not, one each."""
+    found: list[str] = []
+    for section, values in wanted.items():
+        there = stored.get(section)
+        there = there if isinstance(there, dict) else {}
+        for key, value in values.items():
+            if there.get(key) != value and not (section == "train" and key in FREE_TO_CHANGE):
+                found.append(f"{section}.{key} is {there.get(key)!r:.200} there, {value!r:.200} here")
+    return found
+
+
+def again(plan: RunPlan, out: Path) -> str:
+    """Return the command that goes on with the run in a folder, with its own options."""
+    return shlex.join(["iscc-train", *plan.command, "--out", str(out), "--recipe", str(out / RECIPE_FILE), "--resume"])

@@ -89,8 +89,8 @@ def share_of_this_process(train: TrainConfig) -> Share:
     if train.batch_size % parts != 0:
         raise UserError(
             f"train.batch_size={train.batch_size}, the samples of a step over all processes, cannot be cut evenly "
-            f"among {distributed.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple "
-            f"of {parts}"
+            f"among {distributed.world_size()} processes and {train.micro_batches} micro-batches; start another number "
+            f"of processes, or a new run with a multiple of {parts}"
         )
     return Share(train.micro_batches, distributed.rank(), distributed.world_size())
 

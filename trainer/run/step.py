@@ -103,5 +103,6 @@ def _refuse_not_finite(
     )
     raise UserError(
         f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in terms.items())}, gradient norm {float(norm):.4g}: "
-        f"not finite. Sweeps of this step: {sweeps}. Check them, or lower {rates}; the last checkpoint is intact"
+        f"not finite. Sweeps of this step: {sweeps}. The last checkpoint is intact, but --resume would come to this "
+        f"step again. Check the sweeps, or start a new run, in another --out or with --overwrite, with a lower {rates}"
     )

@@ -79,7 +79,7 @@ def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: I
             continue
         with pytest.raises(UserError) as refused:
             first_step(interrupted, other, resume=True, overwrite=False)
-        assert f"holds a run with other options ({section}.{option} is " in str(refused.value)
+        assert f"holds a run with other options:\n  {section}.{option} is " in str(refused.value)
         assert "--overwrite" in str(refused.value)
     assert free == FREE_TO_CHANGE
     assert impossible <= {"model.in_channels"}

@@ -54,8 +54,8 @@ class SemsegLearner(FinetuneLearner):
         """See ``FinetuneLearner``."""
         if not set(self.places) & set(all_labelled(self.cache)):
             raise UserError(
-                f"{self.cache.path}: none of the {len(self.places)} sweeps in use has a point with a class; list others "
-                "by --labelled, or preprocess again with their label files in place"
+                f"{self.cache.path}: none of the {len(self.places)} sweeps in use has a point with a class; list "
+                "others by --labelled, or preprocess again with their label files in place"
             )
 
     def header(self) -> Mapping[str, object]:
