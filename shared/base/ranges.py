@@ -30,5 +30,5 @@ def _fits(number: float, low: float, high: float) -> bool:
 
 def _range(low: float, high: float) -> str:
     if high in (math.inf, MOST):
-        return f"{low:g} or more"
-    return f"from {low:g} to {high:g}"
+        return f"at least {low:g}"
+    return f"at least {low:g} and at most {high:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
@@ -61,8 +62,8 @@ class TrainConfig(ExecutionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rates = {f.name: (0, 1e6) for f in fields(self) if f.name.endswith("learning_rate")}
-        at_least_0 = {"weight_decay": (0, 1e6), "clip_norm": (0, MOST), "seed": (0, MOST)}
+        rates = {f.name: (0, math.inf) for f in fields(self) if f.name.endswith("learning_rate")}
+        at_least_0 = {"weight_decay": (0, math.inf), "clip_norm": (0, MOST), "seed": (0, MOST)}
         check_ranges("train", self, batch_size=(1, 10**6), micro_batches=(1, 10**6), **at_least_0, **rates)
         if self.batch_size % self.micro_batches != 0:
             raise ValueError(

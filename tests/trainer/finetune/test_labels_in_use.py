@@ -148,10 +148,10 @@ def test_a_class_without_a_name_is_an_error(cache_path: Path, tuning: SemsegConf
         (["classes.names=[]", "paste.fill_to=[]"], "classes.names must have a class"),
         (["model.in_channels=3"], "model.in_channels must be 4"),
         (["grid.cell_m=0.01"], "cells, 16777216 at most"),
-        (["augment.scale=nan"], "augment.scale must be from 0 to 0.99, not nan"),
-        (["train.head_learning_rate=-1"], "train.head_learning_rate must be from 0 to"),
-        (["train.loader_workers=-1"], "train.loader_workers must be from 0 to 1024"),
-        (["model.voxel_size=inf"], "model.voxel_size must be from 0.001 to 100"),
+        (["augment.scale=nan"], "augment.scale must be at least 0 and at most 0.99, not nan"),
+        (["train.head_learning_rate=-1"], "train.head_learning_rate must be at least 0, not -1"),
+        (["train.loader_workers=-1"], "train.loader_workers must be at least 0 and at most 1024"),
+        (["model.voxel_size=inf"], "model.voxel_size must be at least 0.001 and at most 100"),
     ],
 )
 def test_options_that_must_fit_are_checked(options: list[str], message: str):

@@ -111,6 +111,7 @@ def test_a_sound_run_passes(run: Path, cache_path: Path, capfd: pytest.CaptureFi
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["config.json", "evaluation.json"])
 def test_every_key_of_a_json_file_with_any_value(
     run: Path, cache_path: Path, capfd: pytest.CaptureFixture[str], file: str
