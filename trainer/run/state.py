@@ -117,7 +117,7 @@ def _optimizer_state(found: Any, optimizer: torch.optim.Optimizer) -> dict[str, 
     """
     own = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    _check_options(found["param_groups"], own["param_groups"])
+    groups = _groups(found["param_groups"], own["param_groups"])
     for number, moments in found["state"].items():
         if type(number) is not int or not 0 <= number < len(parameters):
             raise ValueError(f"optimizer: there is no parameter {number}")
@@ -126,17 +126,19 @@ def _optimizer_state(found: Any, optimizer: torch.optim.Optimizer) -> dict[str, 
         _named(f"optimizer: parameter {number}", check_tensors, moments, expected)
         if min(float(moments["step"]), float(moments["exp_avg_sq"].min())) < 0:
             raise ValueError(f"optimizer: parameter {number}: a step or second moment is below 0")
-    return {"state": in_memory(found["state"]), "param_groups": own["param_groups"]}
+    return {"state": in_memory(found["state"]), "param_groups": groups}
 
 
-def _check_options(found: Any, own: list[dict[str, Any]]) -> None:
+def _groups(found: Any, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the optimiser's own groups with the file's learning rates, which the next step sets anew."""
     if not isinstance(found, list) or len(found) != len(own):
         raise ValueError(f"optimizer: expected {len(own)} groups of parameters")
     for theirs, ours in zip(found, own, strict=True):
         for name, value in ours.items():
             stored = theirs.get(name, value)
-            if name != "lr" and (type(stored) is not type(value) or stored != value):
+            if type(stored) is not type(value) or (stored != value and name != "lr"):
                 raise ValueError(f"optimizer: {name} is {stored!r:.80}, expected {value!r:.80}")
+    return [{**ours, "lr": theirs.get("lr", 0.0)} for theirs, ours in zip(found, own, strict=True)]
 
 
 def _scaler_state(found: Any) -> dict[str, float]:
