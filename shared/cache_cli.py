@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -152,28 +152,33 @@ def export(
 def fractions(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write labels_PERCENT.txt into")],
-    percent: Annotated[str, typer.Option(help="percentages of all sweeps, separated by commas")] = "1,2,5,10",
+    percent: Annotated[str, typer.Option(help="percentages of the labelled sweeps, separated by commas")] = "1,2,5,10",
     seed: Annotated[int, typer.Option(help="another seed draws other sweeps", min=0)] = 0,
+    labels: Annotated[
+        Literal["classes", "boxes"], typer.Option(help="labels that count: classes of points, or boxes of objects")
+    ] = "classes",
 ) -> None:
     """Draw the sweeps that keep their labels: nested fractions, spread over all sequences; one sweep per line.
+
+    Sweeps without labels are left out: the lists are those that `labels.percent` of `iscc-train finetune` draws.
 
     Example:
 
         iscc-cache fractions cache/semantickitti labels --percent 1,10 --seed 1
     """
     from iscc_lidar.shared.base.own import own_folder
-    from iscc_lidar.shared.cache.label_fractions import draw_fractions, list_text
+    from iscc_lidar.shared.cache.label_fractions import draw_fractions, labelled_names, list_text
     from iscc_lidar.shared.cache.reader import Cache
 
     cache, folder = Cache(path), own_folder(out, "lists")
-    names = {sequence: cache.sweep_names(sequence) for sequence in cache.sequence_names}
+    names = labelled_names(cache, boxes=labels == "boxes")
     try:
         percents = [float(text) for text in percent.split(",")]
     except ValueError:
         raise UserError(f"--percent {percent}: expected numbers separated by commas, as in 1,2,5,10") from None
     for share, sweeps in draw_fractions(names, percents, seed).items():
         file = f"labels_{share:g}.txt"
-        comment = f"{share:g} % of the sweeps of {path} ({cache.manifest.dataset}), seed {seed}"
+        comment = f"{share:g} % of the labelled sweeps of {path} ({cache.manifest.dataset}), seed {seed}"
         folder.write(file, list_text(sweeps, comment).encode())
         print(f"{out / file}: {len(sweeps)} sweeps")
 

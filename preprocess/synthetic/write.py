@@ -20,7 +20,7 @@ from iscc_lidar.preprocess.synthetic.street import build_street
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import euler_rotation, inverse
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, format_objects, to_camera
 
 _PROJECTION: Final = np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]])

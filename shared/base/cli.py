@@ -15,7 +15,7 @@ import typer
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line, printable
+from iscc_lidar.shared.base.text import one_line, printable
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,12 +14,15 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import read_text
+from iscc_lidar.shared.base.ranges import MOST
 
 T = TypeVar("T")
+
+_SHOWN: Final = 200
+"""Characters of a wrong value that an error shows."""
 
 Plain = bool | int | float | str | tuple[Any, ...]
 
@@ -72,6 +75,17 @@ def build(config_type: type[T], given: Iterable[dict[str, Any]]) -> T:
     return _merge(config_type(), changes, prefix="")
 
 
+def from_dict(config_type: type[T], content: Mapping[str, Any], source: str) -> T:
+    """Build a configuration from plain values, of which none may be missing; ``source`` names them in errors.
+
+    Raises UserError like resolve.
+    """
+    missing = [field.name for field in dataclasses.fields(cast(Any, config_type)) if field.name not in content]
+    if missing:
+        raise UserError(f"{source}: {missing[0]} is missing")
+    return build(config_type, [_given(content, source)])
+
+
 def find_shipped(folder: Path, name: str, option_name: str = "recipe") -> Path:
     """Find a TOML file by its path, or by its name among those in ``folder`` that come with the program.
 
@@ -102,8 +116,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if not path.exists():
             raise UserError(f"{path}: no such recipe")
-        return tomllib.loads(read_text(path, "a readable TOML recipe"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return tomllib.loads(files.read_text(path, "a readable TOML recipe"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
 
 
@@ -130,8 +144,7 @@ def toml_value(value: Plain) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
     return repr(value)
@@ -142,7 +155,7 @@ def _parse_value(text: str) -> Any:
     # because the shell removes quotes.
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         if text.startswith("[") and text.endswith("]"):
             return [_parse_value(word.strip()) for word in text[1:-1].split(",")]
         return text
@@ -205,20 +218,22 @@ def _unknown_key(config: Any, key: str, source: str) -> str:
 
 
 def _typed(value: Any, hint: Any, key: str, source: str) -> Any:
+    if type(value) is int and abs(value) > MOST:
+        raise UserError(f"{source}: {key} must be a number of at most 15 digits, not one of {value.bit_length()} bits")
     choices = [c for c in get_args(hint) if isinstance(c, str)]
     if choices:  # Literal["a", "b"]
         if value not in choices:
-            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r}")
+            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {_shown(value)}")
         return value
     if get_args(hint):  # tuple[int, ...]
         element = get_args(hint)[0]
         if not isinstance(value, (list, tuple)):
-            raise UserError(f"{source}: {key} must be a list of {element.__name__}, not {value!r}")
+            raise UserError(f"{source}: {key} must be a list of {element.__name__}, not {_shown(value)}")
         return tuple(_typed(v, element, key, source) for v in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise UserError(f"{source}: {key} must be {hint.__name__}, not {value!r}")
+        raise UserError(f"{source}: {key} must be {hint.__name__}, not {_shown(value)}")
     return value
 
 
@@ -231,5 +246,13 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], above: str
             inner = [value if isinstance(value, dict) else {} for value in (there, here)]
             found += differences(inner[0], inner[1], f"{above}{key}.")
         elif there != here:
-            found.append(f"{above}{key} is {there!r} there, {here!r} here")
+            found.append(f"{above}{key} is {_shown(there)} there, {_shown(here)} here")
     return found
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deep lists
+        return f"this {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

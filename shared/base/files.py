@@ -34,7 +34,8 @@ def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
         make_folder(path.parent)
         make_folder(aside.parent)
         try:
-            with aside.open("wb") as file:
+            aside.unlink(missing_ok=True)  # never written through a link that lies there
+            with aside.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -131,6 +132,13 @@ def read_text(path: Path, what: str) -> str:
         raise UserError(f"{path}: not {what}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: not {what}: {error.strerror}") from None
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file to read. Raises UserError for a folder, pipe or device; reading one could hang."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: a folder, pipe or device, where a file is expected; remove it")
+    return path
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Final
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line, require_path
+from iscc_lidar.shared.base.names import require_path
+from iscc_lidar.shared.base.text import one_line
 
 MARK_FILE: Final = ".iscc-lidar.json"
 """Marks a folder as written by this program, so that it may write there again."""

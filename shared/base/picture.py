@@ -33,10 +33,12 @@ def new_figure(
 ) -> Figure:
     """Begin a figure of this size in inches; ``layout`` is matplotlib's. Raises UserError without matplotlib."""
     try:
+        import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise UserError("pictures need matplotlib; install it with: pip install matplotlib") from None
+    matplotlib.rcParams["text.parse_math"] = False  # a name with dollar signs is no formula
     figure = Figure((width_in, height_in), dpi=DPI, facecolor=background, layout=layout)
     FigureCanvasAgg(figure)
     return figure

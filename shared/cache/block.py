@@ -24,8 +24,8 @@ from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import BlockEntry, load_json
 from iscc_lidar.data_schemas.names import is_block_file
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.base.parquet import read_checked
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Queries, SweepField
 from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps
 from iscc_lidar.shared.store.store import Store

@@ -18,6 +18,7 @@ import numpy as np
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_text
 from iscc_lidar.shared.base.own import write_own_file
+from iscc_lidar.shared.cache.reader import Cache
 
 SweepName = tuple[str, str]  # sequence, name
 
@@ -56,6 +57,22 @@ def draw_fractions(
         raise UserError("label fractions: there is no sweep to draw from")
     counts = {percent: max(1, round(percent * len(order) / 100)) for percent in percents}
     return {percent: [(s, sweeps[s][i]) for s, i in sorted(order[:count])] for percent, count in counts.items()}
+
+
+def labelled_names(cache: Cache, boxes: bool) -> dict[str, list[str]]:
+    """Return the names of the sweeps that have labels, classes of points or ``boxes``, of each sequence.
+
+    Raises UserError where none has.
+    """
+    found: dict[str, list[str]] = {}
+    for sequence in cache.sequence_names:
+        names = cache.sweep_names(sequence)
+        indices = cache.boxed_sweeps(sequence) if boxes else cache.labelled_sweeps(sequence)
+        found[sequence] = [names[index] for index in indices]
+    if not any(found.values()):
+        what, other = ("boxes", "classes") if boxes else ("semantic labels", "boxes")
+        raise UserError(f"{cache.path}: no sweep has {what}; draw among those with others by --labels {other}")
+    return found
 
 
 def list_text(sweeps: Iterable[SweepName], comment: str = "") -> str:

@@ -14,7 +14,7 @@ from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.block import Block
 from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Queries, SweepField
 from iscc_lidar.shared.store.open import open_store
@@ -68,6 +68,18 @@ class Cache:
     def label(self, sequence: str, index: int) -> NDArray[np.int32]:
         """Read only the labels of a sweep's points, int32 [N]: group id or a code of data_schemas.labels."""
         return self.block(sequence, index).rows("label", index)
+
+    def classes(self, sequence: str, index: int) -> NDArray[np.uint8]:
+        """Read only the semantic classes of a sweep's points, uint8 [N]. Raises UserError where it has none."""
+        block = self.block(sequence, index)
+        if "semantic" not in block.array_names:
+            raise UserError(f"{self.path}: sequence {sequence} has no semantic classes; preprocess with its labels")
+        return block.rows("semantic", index)
+
+    def boxed_sweeps(self, sequence: str) -> list[int]:
+        """Find a sequence's sweeps with labelled boxes, which may be empty, by index."""
+        blocks = (block for block in self.blocks(sequence) if block.has_boxes)
+        return [index for block in blocks for index in range(block.entry.start, block.entry.stop)]
 
     def groups(self, sequence: str, index: int) -> Groups:
         """Read the description of a sweep's groups."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.manifest import BlockEntry
 from iscc_lidar.data_schemas.names import is_plain_name
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 
 MAX_ROWS: Final = 2**24
 """Points or queries of one sweep: far above any sensor's, and little enough memory."""

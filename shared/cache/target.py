@@ -5,7 +5,7 @@ from __future__ import annotations
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.data_schemas.names import is_cache_file, is_work_file
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.reader import read_manifest
 from iscc_lidar.shared.store.store import Store
 

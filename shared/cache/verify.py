@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from iscc_lidar.data_schemas.manifest import BLOCK_FILE, MANIFEST_FILE, BlockEntry
 from iscc_lidar.data_schemas.names import is_block_file, is_cache_file
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.block import block_files
 from iscc_lidar.shared.cache.reader import read_manifest
 from iscc_lidar.shared.store.open import open_store

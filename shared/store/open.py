@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.store.claims import claim_files
 from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.owner import CLAIM_FILE

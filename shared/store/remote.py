@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.store.claims import claim_files
 
 if TYPE_CHECKING:

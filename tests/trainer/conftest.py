@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ checkpoint_every = 3
 loader_workers = 0
 device = "cpu"
 """
+NO_SWEEPS: Mapping[int, int] = {}
 _SIZES = {1: (4.0, 1.8, 1.5), 2: (10.0, 0.6, 3.5), 3: (0.4, 0.4, 4.0)}
 
 
@@ -116,8 +118,8 @@ def probe_queries(
     return hit + ray * step[:, None], kind
 
 
-def write_block(folder: Path, sweeps: int, seed: int) -> str:
-    """Write a block; returns the SHA-256 of its block file."""
+def write_block(folder: Path, sweeps: int, seed: int, few: Mapping[int, int] = NO_SWEEPS) -> str:
+    """Write a block; returns the SHA-256 of its block file. Sweeps in ``few`` have so many points, and no queries."""
     rng = np.random.default_rng(seed)
     boxes = street(rng)
     columns: dict[str, list[NDArray[np.generic]]] = {spec.name: [] for spec in BLOCK_ARRAYS}
@@ -142,29 +144,30 @@ def write_block(folder: Path, sweeps: int, seed: int) -> str:
             kinds.append(kind)
             owners.append(np.full(60, group))
         points = np.concatenate(xyz)
-        order = rng.permutation(len(points))
+        order = rng.permutation(len(points))[: few.get(index)]
+        asked = 0 if index in few else len(boxes) * 60
         columns["xyz"].append(_planes(points[order]))
-        columns["intensity"].append(rng.integers(0, 255, len(points)).astype(np.uint8))
+        columns["intensity"].append(rng.integers(0, 255, len(points)).astype(np.uint8)[: len(order)])
         columns["label"].append(np.concatenate(label)[order].astype(np.int32))
         columns["semantic"].append(np.concatenate(semantic)[order].astype(np.uint8))
-        columns["query_xyz"].append(_planes(np.concatenate(queries)))
-        columns["query_kind"].append(np.concatenate(kinds))
-        columns["query_group"].append(np.concatenate(owners).astype(np.int32))
-        columns["query_source"].append(np.full(len(boxes) * 60, index, np.int32))
-        starts.append(starts[-1] + len(points))
-        query_starts.append(query_starts[-1] + len(boxes) * 60)
+        columns["query_xyz"].append(_planes(np.concatenate(queries)[:asked]))
+        columns["query_kind"].append(np.concatenate(kinds)[:asked])
+        columns["query_group"].append(np.concatenate(owners).astype(np.int32)[:asked])
+        columns["query_source"].append(np.full(asked, index, np.int32))
+        starts.append(starts[-1] + len(order))
+        query_starts.append(query_starts[-1] + asked)
         rows.append(
             {
                 "sweep": index,
                 "name": f"{index:06d}",
                 "timestamp_ns": index * 10**8,
-                "points": len(points),
-                "grouped": len(points) - 600,
+                "points": len(order),
+                "grouped": max(len(order) - 600, 0),
                 "noise": 0,
-                "ground": 600,
+                "ground": min(len(order), 600),
                 "not_considered": 0,
-                "labelled": len(points),
-                "queries": len(boxes) * 60,
+                "labelled": len(order),
+                "queries": asked,
                 "world_SE3_sensor": world_SE3_sensor.reshape(-1).tolist(),
             }
         )
@@ -184,13 +187,13 @@ def write_block(folder: Path, sweeps: int, seed: int) -> str:
     return sha256(folder / manifests.BLOCK_FILE)
 
 
-def write_cache(path: Path, sequences: int, sweeps: int, seed: int) -> Path:
+def write_cache(path: Path, sequences: int, sweeps: int, seed: int, few: Mapping[int, int] = NO_SWEEPS) -> Path:
     entries = []
     for number in range(sequences):
         name = f"{number:02d}"
         folder = path / name
         folder.mkdir(parents=True)
-        digest = write_block(folder, sweeps, seed * 1000 + number)
+        digest = write_block(folder, sweeps, seed * 1000 + number, few)
         half = sweeps // 2
         windows = (Window(0, half + 1, 0, half), Window(half - 1, sweeps, half, sweeps))
         entries.append(manifests.SequenceEntry(name, sweeps, windows, (manifests.BlockEntry(name, 0, sweeps, digest),)))
@@ -211,6 +214,19 @@ def cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def other_cache_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cache(tmp_path_factory.mktemp("fake") / "other", sequences=1, sweeps=4, seed=1)
+
+
+@pytest.fixture(scope="session")
+def sparse_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In each of two sequences of six sweeps one without a point, and one with three."""
+    return write_cache(tmp_path_factory.mktemp("fake") / "sparse", sequences=2, sweeps=6, seed=0, few={1: 0, 4: 3})
+
+
+@pytest.fixture(scope="session")
+def empty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No sweep has a point."""
+    few = dict.fromkeys(range(3), 0)
+    return write_cache(tmp_path_factory.mktemp("fake") / "empty", sequences=1, sweeps=3, seed=0, few=few)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 
@@ -25,8 +26,10 @@ class AugmentConfig:
     rotate_groups: float = option(0.0, "share of groups rotated about the sensor axis, each by its own angle")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rotate_groups <= 1:
-            raise ValueError(f"augment.rotate_groups is a share from 0 to 1, not {self.rotate_groups}")
+        shares = dict.fromkeys(("scale", "drop", "rotate_groups"), (0, 1))
+        check_ranges("augment", self, rotate_deg=(0, 360), jitter_m=(0, 100), **shares)
+        if self.scale == 1 or self.drop == 1:
+            raise ValueError("augment.scale and augment.drop must be below 1: nothing would be left of a sweep")
 
 
 NO_AUGMENTATION: Final = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import itertools
 import multiprocessing
+import multiprocessing.queues
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -62,18 +64,36 @@ def steps(
         pin_memory=device.type == "cuda",
     )
     with _signals_blocked() if workers else nullcontext():
-        batches: Iterator[Packed[B]] = iter(loader)
+        batches: Iterator[Packed[B]] = _started(loader)
     while step := list(itertools.islice(batches, micro_batches)):
         yield [unpack(batch.to(device)) for batch in step]
 
 
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    try:
+        if loader.num_workers:
+            multiprocessing.get_context("spawn").Lock()  # fails here before a half-made loader complains of itself
+        return iter(loader)
+    except OSError as error:  # no semaphores without a /dev/shm that can be written, or no further process
+        raise UserError(
+            f"loader processes cannot be started here ({error.strerror}); set train.loader_workers=0, which makes "
+            "samples in the training process"
+        ) from None
+
+
 def unwrap_worker_errors(loader: Iterable[T]) -> Iterator[T]:
-    """Yield batches; remove the stack trace that a worker's UserError arrives in."""
+    """Yield batches; remove the stack trace that a worker's UserError, or an error of its machine, arrives in."""
     try:
         yield from loader
     except UserError as error:
         error.__traceback__ = None  # its frames would keep the worker processes alive
         raise UserError(str(error).rsplit("UserError: ", 1)[-1].strip()) from None
+    except (OSError, MemoryError) as error:
+        error.__traceback__ = None
+        raise UserError(
+            f"a sample could not be made: {str(error).strip().splitlines()[-1] or type(error).__name__}. The last "
+            "checkpoint is intact: continue from it with --resume"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -117,10 +137,17 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_STEP_S))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # A batch that cannot be sent would be dropped, and the training process would wait for it for ever.
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
     # A regular interpreter exit sometimes aborts because of the decoder's threads.
     atexit.register(os._exit, 0)
     torch.set_num_threads(1)
     os.nice(10)  # if cores are few, the training process has priority: batches are prefetched
+
+
+def _end_worker(error: Exception, _: object) -> None:
+    print(f"a loader process cannot send a batch: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _exit_with_parent() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +50,15 @@ class Packed(Generic[B]):
     skeleton: B
     layout: tuple[tuple[torch.dtype, tuple[int, ...]], ...]
     buffer: Tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As bytes through the pipe: of a tensor only a file in /dev/shm would be sent, which containers have little of.
+        return {**self.__dict__, "buffer": self.buffer.numpy().tobytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        buffer = torch.empty(len(state["buffer"]), dtype=torch.uint8)  # aligned, as the tensors' kernels expect
+        buffer.numpy()[:] = np.frombuffer(state["buffer"], np.uint8)
+        self.__dict__.update(state, buffer=buffer)
 
     def to(self, device: torch.device) -> Packed[B]:
         """Copy the buffer to a device; from pinned memory asynchronously."""

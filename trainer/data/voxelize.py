@@ -71,6 +71,11 @@ def voxelize(xyz: NDArray[np.float32], intensity: NDArray[np.float32], voxel_siz
     return Voxels(coords.astype(np.int32), corner, voxel_size, feats, mean[:, :3], of_point)
 
 
+def enough_to_train(voxels: Voxels, levels: int) -> bool:
+    """Return whether a U-Net has at least two voxels at the coarsest of its levels, as batch norm needs."""
+    return len(voxels.coords) > 0 and bool(voxels.coords.max() >> levels)  # the least along each axis is 0
+
+
 def find_voxels(voxels: Voxels, columns: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the row of the voxel at each position, given as columns [3, N]: int64 [N], -1 for none."""
     cell = np.floor(columns / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner[:, None]

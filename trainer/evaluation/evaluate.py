@@ -17,6 +17,7 @@ from tqdm import tqdm
 from iscc_lidar.shared.base.config import option, section, to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -61,6 +62,10 @@ class EvaluationConfig:
     clusters: int = option(100, "clusters of k-means for a run without prototypes; else as many as it has")
     seed: int = option(0, "seed of the choice of sweeps, masks and neighbours, and of k-means")
     neighbours: NeighbourConfig = section(NeighbourConfig)
+
+    def __post_init__(self) -> None:
+        sweeps = ("labelled_sweeps", "val_sweeps", "occupancy_sweeps", "grouping_sweeps")
+        check_ranges("evaluation", self, clusters=(1, 10**6), seed=(0, 10**9), **dict.fromkeys(sweeps, (0, MOST)))
 
 
 @dataclass(frozen=True)

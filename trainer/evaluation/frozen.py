@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.places import Place, all_labelled
-from iscc_lidar.trainer.data.voxelize import Voxels, considered, group_members, join_voxels, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, considered, enough_to_train, group_members, join_voxels, voxelize
+from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 
@@ -49,7 +51,14 @@ def grouped_view(voxels: Voxels, label: NDArray[np.int32], groups: NDArray[np.in
 @torch.no_grad()
 def voxel_features(encoder: nn.Module, voxels: Voxels) -> Tensor:
     """Compute the features of one sweep's voxels, float [V, D]."""
-    features: Tensor = encoder(*join_voxels([voxels]))
+    return features_of(encoder, *join_voxels([voxels]))
+
+
+def features_of(encoder: nn.Module, coords: Tensor, feats: Tensor) -> Tensor:
+    """Apply an encoder, which needs a voxel at least, to voxels [V, 4], of which there may be none: float [V, D]."""
+    if len(coords) == 0:
+        return feats.new_zeros(0, cast(SparseUNet, encoder).config.out_channels)
+    features: Tensor = encoder(coords, feats)
     return features
 
 
@@ -65,8 +74,10 @@ def calibrate(encoder: nn.Module, voxels: Sequence[Voxels]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
     encoder.train()
+    levels = len(cast(SparseUNet, encoder).config.encoder_widths)
     for of_sweep in voxels:
-        voxel_features(encoder, of_sweep)
+        if enough_to_train(of_sweep, levels):
+            voxel_features(encoder, of_sweep)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     encoder.eval()

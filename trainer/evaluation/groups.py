@@ -14,7 +14,7 @@ from torch import nn
 
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.voxelize import considered, voxelize
-from iscc_lidar.trainer.evaluation.frozen import grouped_view
+from iscc_lidar.trainer.evaluation.frozen import features_of, grouped_view
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.heads import average_pool
@@ -71,7 +71,7 @@ def gather_groups(
         outside += np.bincount(truth[~inside], minlength=classes)
         view = grouped_view(voxelize(xyz, intensity, config.model.voxel_size), label, ids)
         for name, encoder in encoders.items():
-            features[name].append(average_pool(encoder(view.coords, view.feats), view, len(ids)).numpy())
+            features[name].append(average_pool(features_of(encoder, view.coords, view.feats), view, len(ids)).numpy())
         features["geometry"].append(geometry(xyz, intensity, slot, len(ids)))
     joined = {name: np.concatenate(parts) for name, parts in features.items()}
     return GroupSet(joined, np.concatenate(of_groups), outside)

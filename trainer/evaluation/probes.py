@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.voxelize import Voxels, considered
@@ -39,6 +40,9 @@ class NeighbourConfig:
         500,
         "labelled voxels kept per class, drawn at random: bounds memory and time, and gives rare classes weight",
     )
+
+    def __post_init__(self) -> None:
+        check_ranges("neighbours", self, k=(1, 10**6), temperature=(1e-6, 1e6), per_class=(1, MOST))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
 
 EVALUATION_FILE: Final = "evaluation.json"
+_LARGEST: Final = 1e9
+_MOST_NAMES: Final = 1000
 
 _MEANS: Final = {
     "miou": "mIoU",
@@ -18,10 +21,43 @@ _MEANS: Final = {
 }
 
 
+Part = Mapping[str, Any] | None
+"""Names, each with its own part, of what is expected in the file; "*" is any name, None a number or null."""
+_SCORES: Final[Part] = {"miou": None, "miou_objects": None, "iou": {"*": None}}
+_PARTS: Final[Part] = {
+    "linear_probe": {"*": _SCORES},
+    "neighbour_probe": {"*": _SCORES},
+    "grouping": {"*": {"many_to_one": {"*": {"all": {"miou_objects": None}}}}},
+    "occupancy": {"*": {"accuracy": None, "balanced": None}},
+}
+
+
 def read_evaluation(run: Path) -> dict[str, Any]:
-    """Read what ``iscc-train evaluate`` wrote to a run's folder; empty without it. Raises UserError for damage."""
+    """Read what ``iscc-train evaluate`` wrote to a run's folder; empty without it.
+
+    Raises UserError where the file is damaged, or something that is shown has another type.
+    """
     path = run / EVALUATION_FILE
-    return read_json(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    try:
+        _check(content, _PARTS, EVALUATION_FILE)
+    except ValueError as error:
+        raise UserError(f"{path}: not written by iscc-train evaluate: {error}; remove it, or evaluate again") from None
+    return content
+
+
+def _check(found: Any, expected: Part, where: str) -> None:
+    if expected is None:
+        if found is not None and (type(found) not in (int, float) or not abs(found) <= _LARGEST):
+            raise ValueError(f"{where} is {found!r:.80}, expected a number")
+        return
+    if not isinstance(found, dict) or len(found) > _MOST_NAMES:
+        raise ValueError(f"{where} is {found!r:.80}, expected values by name")
+    for name, value in found.items():
+        if name in expected or "*" in expected:
+            _check(value, expected.get(name, expected.get("*")), f"{where}: {name}")
 
 
 def report(result: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from iscc_lidar.shared.base.config import to_toml
+from iscc_lidar.shared.base.text import code_block, code_span, markdown
 from iscc_lidar.trainer.export.description import Export, input_of
 from iscc_lidar.trainer.export.source import TrainedRun
 from iscc_lidar.trainer.finetune.tasks import title_of
@@ -61,7 +62,7 @@ A backbone for the sparse voxels of a LiDAR sweep, {_origin(run)}.
 def _origin(run: TrainedRun) -> str:
     if run.run.task == "pretrain":
         return f"pre-trained without labels with iscc-lidar, by\n{find_method(run.config.method.name).about}"
-    start = run.run.provenance.get("encoder", "unknown")
+    start = markdown(run.run.provenance.get("encoder", "unknown"))
     return f"{title_of(run.run, run.config)} with iscc-lidar,\nstarting from the backbone: {start}"
 
 
@@ -81,35 +82,34 @@ def _input(run: TrainedRun, scaling: str) -> str:
 
 
 def _data(run: TrainedRun) -> str:
-    digest = run.run.provenance.get("cache_manifest_sha256", "unknown")
+    digest = code_span(run.run.provenance.get("cache_manifest_sha256", "unknown"))
     if run.data is None:
         return f"""\
 The cache was not found during the export, so the dataset is not named here (give its place by
-`iscc-train export --cache`). SHA-256 of its manifest: `{digest}`."""
+`iscc-train export --cache`). SHA-256 of its manifest: {digest}."""
     sweeps = sum(sequence.sweeps for sequence in run.data.sequences)
-    used = run.run.provenance.get("list of labelled sweeps", "unknown")
+    used = markdown(run.run.provenance.get("list of labelled sweeps", "unknown"))
     labels = "No labels" if run.run.task == "pretrain" else f"Labels of {used}"
     return f"""\
-Dataset `{run.data.dataset}`; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. {labels}.
-SHA-256 of the cache's manifest: `{digest}`."""
+Dataset {code_span(run.data.dataset)}; sequences: {len(run.data.sequences)}, sweeps: {sweeps}. {labels}.
+SHA-256 of the cache's manifest: {digest}."""
 
 
 def _training(run: TrainedRun) -> str:
     train = run.config.train
     steps = run.run.steps
     state = "finished" if run.step >= steps else f"**unfinished**: checkpoint at step {run.step} of {steps}"
-    versions = ", ".join(f"{k} {v}" for k, v in run.run.provenance.get("versions", {}).items()) or "unknown"
+    versions = ", ".join(f"{k} {v}" for k, v in run.run.provenance.get("versions", {}).items())
     samples = "pairs of sweeps" if run.run.task == "pretrain" else "labelled sweeps"
     return f"""\
 Steps: {run.step}, batches of {train.batch_size} ({samples}), seed {train.seed}; {state}.
-Versions: {versions}.
+Versions: {markdown(versions or "unknown")}.
 
 {_losses(run.metrics)}
 
 <details><summary>All options, as a recipe</summary>
 
-```toml
-{to_toml(run.config)}```
+{code_block(to_toml(run.config), "toml")}
 
 </details>"""
 
@@ -122,7 +122,7 @@ def _losses(metrics: Sequence[LoggedStep]) -> str:
     for name in rows[-1].figures:
         values = [value for row in rows if (value := row.figures.get(name)) is not None]
         if values and (name.startswith("loss") or name in _FIGURES):
-            lines.append(f"| {name} | {sum(values) / len(values):.4f} |")
+            lines.append(f"| {markdown(name)} | {sum(values) / len(values):.4f} |")
     head = f"Mean over the last {len(rows)} logged steps ({rows[0].step} to {rows[-1].step}):"
     return "\n".join([head, "", "| figure | mean |", "|---|---|", *lines])
 
@@ -138,10 +138,10 @@ def _figures(run: TrainedRun) -> str:
     figures += [(f"occupancy, {name}: balanced accuracy", scores.get("balanced")) for name, scores in occupancy.items()]
     if not figures:
         return "None: the run was not evaluated (`iscc-train evaluate`)."
-    rows = [f"| {name} | {value:.3f} |" for name, value in figures if isinstance(value, float)]
+    rows = [f"| {markdown(name)} | {value:.3f} |" for name, value in figures if isinstance(value, float)]
     lines = ["Frozen features on unseen sequences:", "", "| | |", "|---|---|", *rows]
     options = run.evaluation.get("options")
-    return "\n".join(lines) + (f"\n\nOptions of the evaluation: `{json.dumps(options)}`." if options else "")
+    return "\n".join(lines) + (f"\n\nOptions of the evaluation: {code_span(json.dumps(options))}." if options else "")
 
 
 def _limitations(run: TrainedRun) -> str:
@@ -156,7 +156,7 @@ def _limitations(run: TrainedRun) -> str:
 
 
 def _licence(run: TrainedRun) -> str:
-    name = f"`{run.data.dataset}`" if run.data is not None else "the dataset above"
+    name = code_span(run.data.dataset) if run.data is not None else "the dataset above"
     return f"""\
 The program is Apache-2.0. Weights inherit the terms of the data that they were trained on: those of {name}
 (`iscc-preprocess datasets` shows where to find them). Read them before you pass the weights on or use them

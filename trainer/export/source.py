@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
 
-from iscc_lidar.data_schemas.manifest import Manifest
+from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, Manifest
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import POSITION_SCALE
@@ -72,8 +73,11 @@ def read_run(path: Path, cache: Path | str | None = None) -> TrainedRun:
 
 
 def _manifest(run: Run, cache: Path | str | None) -> Manifest | None:
+    where = run.recorded_cache if cache is None else cache
+    if where is None or (cache is None and not os.path.isfile(Path(where) / MANIFEST_FILE)):
+        return None
     try:
-        found = Cache(cache or run.provenance.get("cache", ""))
+        found = Cache(where)
         if found.digest != run.provenance.get("cache_manifest_sha256"):
             raise UserError(f"{found.path}: not the cache that the run was trained on (its manifest differs)")
     except UserError as error:

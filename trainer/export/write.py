@@ -8,7 +8,7 @@ from typing import Final
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import is_torn, new_folder, read_json, write_bytes
-from iscc_lidar.shared.base.names import one_line
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.trainer.export import mmdetection3d, native, openpcdet, pointcept
 from iscc_lidar.trainer.export.description import DESCRIPTION_FILE, Export, describe, is_export
 from iscc_lidar.trainer.export.model_card import CARD_FILE, model_card
@@ -40,6 +40,8 @@ def export(
     if to not in TARGETS:
         raise UserError(f"--to {to}: choose one of {', '.join(TARGETS)}")
     run = read_run(path, cache)
+    if out is None and (path / "export").is_symlink():
+        raise UserError(f"{path / 'export'}: a link, through which nothing is written; give --out")
     out = out or path / "export" / to
     _refuse_to_replace(out, overwrite)
     content = TARGETS[to](run)

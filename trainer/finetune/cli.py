@@ -78,11 +78,15 @@ def finetune(
     from iscc_lidar.trainer.finetune.tasks import TASKS
     from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.run.dry_run import dry_run as dry
+    from iscc_lidar.trainer.run.folder import RECIPE_FILE
     from iscc_lidar.trainer.run.loop import train
     from iscc_lidar.trainer.run.stop_signal import exit_when_stopped
 
     about = TASKS[task]
-    config = resolve(about.config, find_shipped(about.recipes, recipe) if recipe else None, overrides or ())
+    base = find_shipped(about.recipes, recipe) if recipe else None
+    if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
+        base = out / RECIPE_FILE  # the run's own options need not be repeated
+    config = resolve(about.config, base, overrides or ())
     exit_if_shown(show_config, config)
     if train_cache is None or out is None:
         raise typer.BadParameter("--train-cache and --out are both needed")
@@ -90,7 +94,10 @@ def finetune(
         raise typer.BadParameter("--root: boxes are written without the dataset; leave it out")
     if predictions is not None:
         own_folder(predictions, "predictions")  # refused before hours of training, not after
-    learner = about.learner.of(train_cache, config, find_encoder(encoder) if encoder else None, labelled, among)
+    start = find_encoder(encoder) if encoder else None
+    if start and is_first_process() and (changes := start.describe_changes(config.model)):
+        typer.echo(changes, err=True)
+    learner = about.learner.of(train_cache, config, start, labelled, among)
     if dry_run:
         typer.echo(dry(learner, out, resume=resume, overwrite=overwrite))
         return

@@ -9,10 +9,19 @@ from typing import Literal
 import numpy as np
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
+from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.run.options import TrainConfig
 
 Transfer = Literal["all", "down"]
 """Parts of a pre-trained U-Net to transfer: stem, encoder and decoder, or without the decoder."""
+
+
+def check_inputs(model: ModelConfig) -> None:
+    """Check that a network takes the features that voxelize.py makes. Raises ValueError."""
+    if model.in_channels != INPUT_CHANNELS:
+        raise ValueError(f"model.in_channels must be {INPUT_CHANNELS}, the features that voxelize.py makes")
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,13 @@ class FinetuneTrainConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.epochs or len(self.epochs) != len(self.epochs_at) or min(self.epochs) < 1:
-            raise ValueError("train.epochs and train.epochs_at must be equally long, and each epoch at least 1")
-        if min(self.epochs_at) <= 0 or list(self.epochs_at) != sorted(set(self.epochs_at)):
+        shares = {"freeze_fraction": (0, 1), "epochs_at": (1e-6, 100)}
+        check_ranges("train", self, epochs=(1, 10**6), steps=(0, 10**12), **shares)
+        if not self.epochs or len(self.epochs) != len(self.epochs_at):
+            raise ValueError("train.epochs and train.epochs_at must be equally long, and have at least one value")
+        if list(self.epochs_at) != sorted(set(self.epochs_at)):
             raise ValueError(f"train.epochs_at must rise, from above 0, not {list(self.epochs_at)}")
-        if self.steps < 0:
-            raise ValueError(f"train.steps must be 0 or more, not {self.steps}")
-        if not 0 <= self.freeze_fraction < 1:
+        if self.freeze_fraction == 1:
             raise ValueError(f"train.freeze_fraction must be at least 0 and below 1, not {self.freeze_fraction}")
 
     def steps_for(self, sweeps: int, labelled: int) -> int:

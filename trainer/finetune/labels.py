@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.label_fractions import draw_fractions, read_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
@@ -22,8 +23,7 @@ class LabelConfig:
     def __post_init__(self) -> None:
         if not 0 < self.percent <= 100:
             raise ValueError(f"labels.percent must be above 0 and at most 100, not {self.percent}")
-        if self.seed < 0:
-            raise ValueError(f"labels.seed must be 0 or more, not {self.seed}")
+        check_ranges("labels", self, seed=(0, MOST))
 
 
 def choose_labelled(

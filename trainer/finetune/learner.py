@@ -42,6 +42,7 @@ class FinetuneLearner(Learner):
         config: options, with the sections model, labels and train among others.
         encoder: pre-trained backbone; None trains from scratch.
         available: number of sweeps that have labels, in use or not.
+        listed, among: lists of sweeps that were given, see ``of``.
     """
 
     task: ClassVar[TaskName]
@@ -56,10 +57,13 @@ class FinetuneLearner(Learner):
         config: Any,
         encoder: Encoder | None = None,
         available: int | None = None,
+        listed: Path | None = None,
+        among: Path | None = None,
     ) -> None:
         self.cache, self.places, self.encoder = cache, places, encoder
         self.config = config if encoder is None else dataclasses.replace(config, model=encoder.model)
         self.available = len(places) if available is None else available
+        self.listed, self.among = listed, among
         self.steps = config.train.steps_for(len(places), self.available)
 
     @classmethod
@@ -85,7 +89,11 @@ class FinetuneLearner(Learner):
         """
         cache = Cache(cache_path)
         places, available = choose_labelled(cache, config.labels, cls.labelled_sweeps, listed, among)
-        return cls(cache, places, config, encoder, available)
+        return cls(cache, places, config, encoder, available, listed, among)
+
+    @abstractmethod
+    def check_labels(self) -> None:
+        """Raise UserError where the sweeps in use have no label of any class to learn; reads tables only."""
 
     @abstractmethod
     def header(self) -> Mapping[str, object]:
@@ -98,6 +106,7 @@ class FinetuneLearner(Learner):
     @cached_property
     def plan(self) -> RunPlan:
         """See ``Learner``."""
+        self.check_labels()
         manifest, names = self.cache.manifest, ["/".join(name) for name in names_of(self.cache, self.places)]
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
         labelled = Input("list of labelled sweeps", f"{len(names)} sweeps", "labelled_sha256", digest)
@@ -106,7 +115,15 @@ class FinetuneLearner(Learner):
         facts = {"dataset": manifest.dataset, "class_names": list(manifest.class_names)}
         data = f"{manifest.dataset}, {len(self.places)} labelled sweeps of {self.available}"
         texts = {LABELLED_FILE: "\n".join([f"# labelled sweeps of {self.cache.path}", *names, ""])}
-        return RunPlan(self.task, self.config, self.steps, inputs, facts, (self.network_file,), data, texts)
+        return RunPlan(
+            self.task, self.config, self.steps, inputs, facts, (self.network_file,), data, texts, self._command
+        )
+
+    @property
+    def _command(self) -> list[str]:
+        given = {"--labelled": self.listed, "--among": self.among, "--encoder": self.encoder and self.encoder.path}
+        words = [word for flag, path in given.items() if path is not None for word in (flag, str(path))]
+        return ["finetune", self.task, "--train-cache", self.cache.path, *words]
 
     def build(self, compute: Compute) -> Trainables:
         """See ``Learner``. New layers are initialised from the seed."""

@@ -18,7 +18,8 @@ from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain import recipe
 from iscc_lidar.trainer.pretrain.method import find_method
 from iscc_lidar.trainer.run.run import Run
-from iscc_lidar.trainer.run.weights import ENCODER_FILE, read_weights
+from iscc_lidar.trainer.run.tensors import shapes_of
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, read_header, read_weights, refuse_other_weights
 
 TASKS: Final = {
     "semseg": Task(
@@ -72,18 +73,17 @@ def read_encoder(run: Run, options: Any) -> tuple[dict[str, Tensor], int]:
         raise UserError(
             f"{run.folder}: no {path.name} yet; run the same command with --resume until its first checkpoint"
         )
-    tensors, header = read_weights(path)
+    step, model = (header := read_header(path)).get("step"), header.get("model")
+    if type(step) is not int or not 0 <= step <= run.steps:
+        raise UserError(f"{path}: its header has no step; it was not written by iscc-train")
+    if isinstance(model, dict) and model.get("voxel_size") != options.model.voxel_size:
+        raise UserError(
+            f"{path}: made for voxels of {model.get('voxel_size')} m, not of {options.model.voxel_size} m as its run; "
+            "it is of another run"
+        )
+    expected = shapes_of(lambda: SparseUNet(options.model))
+    tensors, _ = read_weights(path)
     if run.task != "pretrain":
         tensors = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
-    encoder = SparseUNet(options.model)
-    try:
-        encoder.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(f"{path}: does not fit the network of its config.json: {error}") from None
-    broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
-    if broken:
-        raise UserError(f"{path}: {broken[0]} is not finite; the run has diverged, train another one")
-    step = header.get("step")
-    if not isinstance(step, int):
-        raise UserError(f"{path}: its header has no step; it was not written by iscc-train")
-    return encoder.state_dict(), step
+    refuse_other_weights(path, tensors, expected)
+    return {name: tensors[name] for name in expected}, step

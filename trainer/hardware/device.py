@@ -58,7 +58,7 @@ def choose_compute(
     chosen_engine = load_engine(engine, chosen_device)
     half = _auto_half(chosen_device, chosen_engine) if precision == "auto" else _DTYPES[precision]
     if chosen_engine is not NATIVE and half is torch.bfloat16:
-        raise UserError("train.precision=bf16: TorchSparse has no kernels for it; use fp16, or train.engine=native")
+        raise UserError("train.precision=bf16: TorchSparse has no kernels for it; use train.engine=native")
     return Compute(chosen_device, chosen_engine, half, activation_checkpointing)
 
 
@@ -74,9 +74,9 @@ def oom_to_user_error() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"the GPU is out of memory ({str(error).splitlines()[0]}). Options that need less: a larger "
-            "train.micro_batches, train.activation_checkpointing=true, train.precision=bf16, a smaller "
-            "train.batch_size, a larger model.voxel_size"
+            f"the GPU is out of memory ({str(error).splitlines()[0]}). train.activation_checkpointing=true needs less, "
+            "also with --resume; a new run, in another --out or with --overwrite, needs less by a larger "
+            "train.micro_batches, train.precision=bf16, a smaller train.batch_size or a larger model.voxel_size"
         ) from None
 
 

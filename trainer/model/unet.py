@@ -12,9 +12,12 @@ from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.model.batch_norm import BatchNorm, recomputation
+
+_WIDEST, _MOST_BLOCKS, _MOST_LEVELS = 4096, 64, 12
 
 # N voxels of the input's level, C channels, D features
 
@@ -36,16 +39,15 @@ class ModelConfig:
     blocks: int = option(1, "residual blocks per stage; 1 for two cores, MinkUNet uses 2")
 
     def __post_init__(self) -> None:
-        if self.voxel_size <= 0:
-            raise ValueError(f"model.voxel_size must be > 0 metres, not {self.voxel_size}")
+        widths = dict.fromkeys(("in_channels", "stem_width", "encoder_widths", "decoder_widths"), (1, _WIDEST))
+        check_ranges("model", self, voxel_size=(1e-3, 100), blocks=(1, _MOST_BLOCKS), **widths)
         if not self.encoder_widths or len(self.encoder_widths) != len(self.decoder_widths):
             raise ValueError(
                 "model.encoder_widths and model.decoder_widths must be equally long and not empty, but have "
                 f"{len(self.encoder_widths)} and {len(self.decoder_widths)} values"
             )
-        sizes = (self.in_channels, self.stem_width, self.blocks, *self.encoder_widths, *self.decoder_widths)
-        if min(sizes) < 1:
-            raise ValueError("model: every width and the number of blocks must be at least 1")
+        if len(self.encoder_widths) > _MOST_LEVELS:
+            raise ValueError(f"model.encoder_widths has {len(self.encoder_widths)} values, {_MOST_LEVELS} at most")
 
     @property
     def out_channels(self) -> int:

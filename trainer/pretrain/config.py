@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.model.unet import ModelConfig
@@ -36,8 +37,7 @@ class PretrainTrainConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"train.steps must be at least 1, not {self.steps}")
+        check_ranges("train", self, steps=(1, 10**12))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
 from iscc_lidar.trainer.data.dataset import SweepDataset
 from iscc_lidar.trainer.data.pairs import SampleKey, draw_partner, index_sweeps, sample_rng
+from iscc_lidar.trainer.data.voxelize import enough_to_train
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.method import Method, find_method
 from iscc_lidar.trainer.pretrain.samples.sample import Sample, make_sample
@@ -29,12 +30,14 @@ class PairDataset(SweepDataset[Sample, CachedSweep]):
     def _method(self) -> Method[Any]:
         return find_method(self.config.method.name)
 
-    def __getitem__(self, key: SampleKey) -> Sample:
-        """Make the sample of a key."""
+    def make(self, key: SampleKey) -> Sample | None:
+        """See ``SweepDataset``."""
         rng = sample_rng(self.config.train.seed, key)
         ref = self.sweeps[key.place]
         sweep_j = sweep_i = self.read_sweep(ref.sequence, ref.index)
         if self.config.data.partner == "window":
             sweep_j = self.read_sweep(ref.sequence, draw_partner(ref, rng))
         find_regions = functools.partial(self._method.regions, self.config)
-        return make_sample(sweep_i, sweep_j, self.options, find_regions, rng)
+        sample = make_sample(sweep_i, sweep_j, self.options, find_regions, rng)
+        levels = len(self.config.model.encoder_widths)
+        return sample if all(enough_to_train(v, levels) for v in (sample.voxels1, sample.voxels2)) else None

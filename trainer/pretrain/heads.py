@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.hardware.distributed import sum_over_ranks
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
@@ -27,6 +28,9 @@ class HeadConfig:
         "network all but agree, and what they have in common is taken out",
     )
     project_channels: int = option(128, "channels of f1, f2 and F_g [ours, SegContrast]")
+
+    def __post_init__(self) -> None:
+        check_ranges("heads", self, project_hidden=(1, 4096), project_channels=(1, 4096))
 
 
 def average_pool(voxel_feats: Tensor, view: GroupedView, groups: int) -> Tensor:

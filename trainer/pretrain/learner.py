@@ -55,7 +55,8 @@ class PretrainLearner(Learner):
         partner = " with a partner" if self.config.data.partner == "window" else ""
         data = f"{name}, {sequences} sequences, {len(self.dataset.places)} sweeps{partner}"
         inputs, weights = [cache_input(self.cache)], (ENCODER_FILE, HEADS_FILE)
-        return RunPlan("pretrain", self.config, self.steps, inputs, {"dataset": name}, weights, data)
+        command = ("pretrain", "--cache", self.cache.path)
+        return RunPlan("pretrain", self.config, self.steps, inputs, {"dataset": name}, weights, data, command=command)
 
     def build(self, compute: Compute) -> Trainables:
         """See ``Learner``."""

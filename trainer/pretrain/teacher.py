@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class TeacherConfig:
         "weights after 400 steps, too slow for short runs [ours]",
     )
     momentum_end: float = option(1.0, "share kept at the end, reached by a half cosine [ours, BYOL]")
+
+    def __post_init__(self) -> None:
+        check_ranges("teacher", self, momentum_start=(0, 1), momentum_end=(0, 1))
 
 
 def start_teacher(teacher: nn.Module, student: nn.Module) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
@@ -14,7 +12,8 @@ from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig, new_prototypes
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 from iscc_lidar.trainer.run.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from iscc_lidar.trainer.run.run import Run
-from iscc_lidar.trainer.run.weights import ENCODER_FILE, load_weights
+from iscc_lidar.trainer.run.tensors import check_tensors, shapes_of
+from iscc_lidar.trainer.run.weights import ENCODER_FILE, read_weights, refuse_other_weights
 
 
 def new_student(config: PretrainConfig) -> GroupEncoder:
@@ -24,18 +23,21 @@ def new_student(config: PretrainConfig) -> GroupEncoder:
 
 def load_student(run: Run, config: PretrainConfig) -> GroupEncoder:
     """Load the student of a run. Raises UserError where its weight files are missing or damaged."""
+    weights = {f"encoder.{name}": tensor for name, tensor in read_weights(run.folder / ENCODER_FILE)[0].items()}
+    weights |= read_weights(run.folder / HEADS_FILE)[0]
+    refuse_other_weights(run.folder, weights, shapes_of(lambda: new_student(config)))
     student = new_student(config)
-    load_weights(run.folder, student.encoder, ENCODER_FILE)
-    heads = {name: part for name, part in student.named_children() if name != "encoder"}
-    load_weights(run.folder, nn.ModuleDict(heads), HEADS_FILE)
+    student.load_state_dict(weights)
     return student
 
 
 def load_prototypes(run: Run, config: IsccConfig) -> Prototypes:
     """Load F_g of an ISCC run from its checkpoint. Raises UserError where it is missing, damaged or of another size."""
-    prototypes, content = new_prototypes(config), read_checkpoint(run.folder)
+    content = read_checkpoint(run.folder)
     try:
+        check_tensors(content["memory"], shapes_of(lambda: new_prototypes(config)))
+        prototypes = new_prototypes(config)
         prototypes.load_state_dict(content["memory"])
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(f"{run.folder / CHECKPOINT_FILE}: holds no prototypes of this run ({error})") from None
     return prototypes

@@ -51,7 +51,7 @@ class InspectedSweep:
 def inspect_sweeps(
     student: Student, centres: Tensor, config: IsccConfig, cache: Cache, sweeps: int, seed: int
 ) -> list[InspectedSweep]:
-    """Apply the network to sweeps spread over a cache. The same arguments give the same result on one machine.
+    """Apply the network to sweeps spread over a cache. Sweeps without points are left out.
 
     Args:
         student: the network; it is switched to evaluation mode, with the batch-norm statistics of its training.
@@ -63,18 +63,21 @@ def inspect_sweeps(
     """
     student.eval()
     places = tqdm(spread_sweeps(cache, sweeps, seed), desc="report", unit=" sweeps")
-    return [
+    found = (
         _inspect(student, centres, config, cache.sweep(*place), np.random.default_rng([seed, number]))
         for number, place in enumerate(places)
-    ]
+    )
+    return [sweep for sweep in found if sweep is not None]
 
 
 @torch.no_grad()
 def _inspect(
     student: Student, centres: Tensor, config: IsccConfig, sweep: CachedSweep, rng: np.random.Generator
-) -> InspectedSweep:
+) -> InspectedSweep | None:
     view = draw_view(sweep, config.data, NO_AUGMENTATION, rng)
     voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
+    if len(voxels.coords) == 0:
+        return None
     ids, points = np.unique(view.label[view.label >= 0], return_counts=True)
     groups = ids[points > config.data.min_group_points]
     seen = grouped_view(voxels, view.label, groups)

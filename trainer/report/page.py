@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
+from iscc_lidar.shared.base.text import printable
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.report.chart import SERIES_COLORS, draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
@@ -26,7 +27,7 @@ def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str
     style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     links = "".join(f'<a href="#{anchor}">{escape(heading)}</a>' for anchor, heading, _ in sections)
     body = "".join(f'<section id="{a}"><h2>{escape(h)}</h2>{html}</section>' for a, h, html in sections)
-    return (
+    return printable(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'{MARK}<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>\n'

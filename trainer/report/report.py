@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,8 +14,8 @@ from iscc_lidar.shared.base.config import option
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
 from iscc_lidar.shared.base.palettes import prototype_colors
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.student import Student
@@ -27,6 +28,7 @@ from iscc_lidar.trainer.report.record import RunRecord, read_record
 from iscc_lidar.trainer.report.setup_section import setup_section
 from iscc_lidar.trainer.report.sweep_section import spread, sweep_section
 from iscc_lidar.trainer.report.usage import usage
+from iscc_lidar.trainer.run.tensors import shapes_of
 
 Section = tuple[str, str, str]
 
@@ -43,8 +45,8 @@ class ReportConfig:
     seed: int = option(0, "seed of the choice of sweeps and masked balls")
 
     def __post_init__(self) -> None:
-        if self.reach_m <= 0 or min(self.sweeps, self.drawn, self.cards, self.examples) < 0:
-            raise ValueError("reach_m must be above 0 and no count below 0")
+        counts = dict.fromkeys(("sweeps", "drawn", "cards", "examples", "seed"), (0, MOST))
+        check_ranges("report", self, reach_m=(0.1, 10_000), **counts)
 
 
 def write_report(
@@ -69,17 +71,17 @@ def write_report(
     record = records[0]
     found, remarks = _find_cache(record, cache)
     recipes, options = nearest_recipe(record.run, record.config)
-    encoder = SparseUNet(record.config.model)
+    parameters = shapes_of(lambda: SparseUNet(record.config.model))
     changed = sum(o.differs and o.matters and o.key != "train.seed" for o in options)
     head = headline(
         record,
         dataset=str(record.provenance.get("dataset", "unknown dataset")),
         recipe=" + ".join(recipes) or "defaults",
         changed=changed,
-        parameters=sum(p.numel() for p in encoder.parameters()),
+        parameters=sum(p.numel() for name, p in parameters.items() if name.endswith(("kernel", "weight", "bias"))),
     )
-    pictures = _pictures(record, found, config)
-    sections = [("health", "Health", health_section(record, (*record.remarks, *remarks)))]
+    pictures, more = _pictures_or_why_not(record, found, config, must=cache is not None)
+    sections = [("health", "Health", health_section(record, (*record.remarks, *remarks, *more)))]
     if any(len(r.step) for r in records):
         sections.append(("curves", "Curves", curve_section(records)))
     if record.evaluation:
@@ -89,30 +91,42 @@ def write_report(
 
 
 def _find_cache(run: RunRecord, given: Path | str | None) -> tuple[Cache | None, tuple[str, ...]]:
-    """Open the cache to show, and list remarks on it. Raises UserError only where ``given`` is not a cache."""
-    recorded = run.provenance.get("cache")
+    """Open the cache to show, and list remarks on it. Raises UserError only where ``given`` is not a cache.
+
+    A recorded URL is not opened: whoever made the folder chose it.
+    """
+    recorded = run.run.recorded_cache
     if given is None and recorded is None:
-        return None, ("No pictures: the run does not record its cache. Add --cache CACHE.",)
-    path = given or str(recorded)
-    if given is None and not open_store(path).exists(MANIFEST_FILE):
-        where = (
-            ""
-            if "://" in str(path) or Path(path).is_absolute()
-            else ", relative to the folder in which the report was written"
-        )
-        return None, (f"No pictures: the run's cache {path} was not found{where}. Add --cache CACHE.",)
+        named = run.provenance.get("cache")
+        why = f"the run's cache {named} is no path on this machine" if named else "the run does not record its cache"
+        return None, (f"No pictures: {why}. Add --cache CACHE.",)
+    if given is None and recorded is not None and not os.path.isfile(recorded / MANIFEST_FILE):
+        where = "" if recorded.is_absolute() else ", relative to the folder in which the report was written"
+        return None, (f"No pictures: the run's cache {recorded} was not found{where}. Add --cache CACHE.",)
     try:
-        cache = Cache(path)
+        cache = Cache(given or str(recorded))
     except UserError as error:
         if given is not None:
             raise
-        return None, (f"No pictures: {error}",)
+        return None, (f"No pictures: {error}. Add --cache CACHE.",)
     if cache.digest != run.provenance.get("cache_manifest_sha256"):
         return cache, (
             f"The sweeps and prototypes below are of {cache.path} ({cache.manifest.dataset}). Its manifest is not that "
-            f"of the run's cache ({recorded}): other sweeps, or other preprocessing options.",
+            f"of the run's cache ({run.provenance.get('cache')}): other sweeps, or other preprocessing options.",
         )
     return cache, ()
+
+
+def _pictures_or_why_not(
+    run: RunRecord, cache: Cache | None, config: ReportConfig, must: bool
+) -> tuple[list[Section], tuple[str, ...]]:
+    """Draw the sections with sweeps; where the cache is damaged, return a remark instead, unless they ``must`` be."""
+    try:
+        return _pictures(run, cache, config), ()
+    except UserError as error:
+        if must or cache is None or not str(error).startswith(str(cache.path)):
+            raise
+        return [], (f"No pictures: {error}. Add --cache CACHE for another one.",)
 
 
 def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list[Section]:
@@ -125,7 +139,7 @@ def _pictures(run: RunRecord, cache: Cache | None, config: ReportConfig) -> list
     student = cast(Student, load_student(run.run, run.config))
     sweeps = inspect_sweeps(student, centres, run.config, cache, config.sweeps, config.seed)
     if not sweeps:
-        return [("sweeps", "Sweeps", f"<p>{escape(str(cache.path))} contains no sweep.</p>")]
+        return [("sweeps", "Sweeps", f"<p>{escape(str(cache.path))} contains no sweep to show.</p>")]
     palette = prototype_colors(centres.numpy())
     counted = usage(sweeps, len(centres), cache.manifest.class_names, config.examples)
     reach_m = min(config.reach_m, run.config.data.max_range_m)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.reproduce.experiments import ALL
 
 
@@ -54,8 +55,7 @@ class ReproduceConfig:
             )
         if not self.experiments or not self.seeds or not (self.percents or self.detection_percents):
             raise ValueError("experiments, seeds, and percents or detection_percents must each have at least one entry")
-        if self.pretrainings < 0:
-            raise ValueError(f"pretrainings must be 0 or more, not {self.pretrainings}")
+        check_ranges("reproduce", self, pretrainings=(0, 10**6), jobs=(0, 1024), seeds=(0, 10**9))
         for name in ("percents", "detection_percents"):
             if any(not 0 < percent <= 100 for percent in getattr(self, name)):
                 raise ValueError(f"{name} must be above 0 and at most 100, not {list(getattr(self, name))}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from iscc_lidar.shared.base.picture import svg
+from iscc_lidar.shared.base.text import printable
 from iscc_lidar.trainer.reproduce.experiments import SCRATCH
 from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule
@@ -39,7 +40,7 @@ def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Se
         for schedule, own in by_schedule(results).items():
             about = f"Gain of ISCC in each class, fine-tuned by {schedule}; bars: mean over seeds, dots: single seeds."
             figures.append(_figure(svg(gains_by_class(own, "iscc", smallest)), about))
-    return (
+    return printable(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from iscc_lidar.shared.base import config as configs
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
-from iscc_lidar.shared.base.names import one_line
 from iscc_lidar.shared.base.own import MARK_FILE
 from iscc_lidar.shared.base.provenance import versions
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.owner import CLAIM_FILE
 from iscc_lidar.trainer.run.checkpoint import CHECKPOINT_FILE, checkpoint_step
@@ -67,6 +68,7 @@ class RunPlan:
         weight_files: names of its weight files.
         data: its data in a few words.
         texts: further files of its folder, written at the start: content by name.
+        command: words after iscc-train that name task and inputs.
     """
 
     task: TaskName
@@ -77,6 +79,7 @@ class RunPlan:
     weight_files: Sequence[str]
     data: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
 
 
 def prepare(out: Path, plan: RunPlan, resume: bool, overwrite: bool) -> int:
@@ -121,6 +124,9 @@ def refuse_foreign(out: Path, config: Any) -> None:
     """Raise UserError where ``out`` holds something that is not a run; ``config`` are the options of the new run."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out must name a folder")
+    for path in out.iterdir() if out.exists() else ():
+        if path.exists() and not path.is_dir():
+            files.regular(path)  # a pipe, even as .owner, would be waited for
     begun = _is_run(out) if (out / CONFIG_FILE).exists() else _only_begun(out, config)
     if out.exists() and not begun:
         raise UserError(f"{out}: not empty and not a run of this program; choose another --out")
@@ -181,7 +187,8 @@ def _write_config(out: Path, plan: RunPlan) -> None:
 
 def _refuse_differences(out: Path, plan: RunPlan) -> None:
     stored = read_json(out / CONFIG_FILE)
-    provenance = stored.get("provenance", {})
+    provenance = stored.get("provenance")
+    provenance = provenance if isinstance(provenance, dict) else {}
     if provenance.get("task", plan.task) != plan.task:
         raise UserError(f"{out}: holds a run of {provenance['task']}, not of {plan.task}; choose another --out")
     for read in plan.inputs:
@@ -194,10 +201,17 @@ def _refuse_differences(out: Path, plan: RunPlan) -> None:
     wanted = configs.to_dict(plan.config)
     options = {key: value for key, value in stored.items() if key in wanted}
     changed = [line for line in configs.differences(options, wanted) if line.partition(" ")[0] not in free]
+    if not changed and provenance.get("steps", plan.steps) != plan.steps:
+        changed = [f"its length is {provenance['steps']!r:.40} steps there, {plan.steps} here"]
     if changed:
+        lines = "".join(f"\n- {line}" for line in changed)
         raise UserError(
-            f"{out}: holds a run with other options:\n"
-            + "\n".join(f"- {line}" for line in changed)
-            + f"\nTo continue it: --recipe {out / RECIPE_FILE} --resume instead of these options; or choose another "
-            "--out, or add --overwrite"
+            f"{out}: holds a run with other options:{lines}\n"
+            f"To go on with it: {again(plan, out)}\n"
+            "Otherwise choose another --out, or add --overwrite to start anew"
         )
+
+
+def again(plan: RunPlan, out: Path) -> str:
+    """Return the command that goes on with the run in a folder, with its own options."""
+    return shlex.join(["iscc-train", *plan.command, "--out", str(out), "--recipe", str(out / RECIPE_FILE), "--resume"])

@@ -7,6 +7,7 @@ the checkpoint holds the rest.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -88,8 +89,8 @@ def share_of_this_process(train: TrainConfig) -> Share:
     if train.batch_size % parts != 0:
         raise UserError(
             f"train.batch_size={train.batch_size}, the samples of a step over all processes, cannot be cut evenly "
-            f"among {distributed.world_size()} processes and {train.micro_batches} micro-batches; set it to a multiple "
-            f"of {parts}"
+            f"among {distributed.world_size()} processes and {train.micro_batches} micro-batches; start another number "
+            f"of processes, or a new run with a multiple of {parts}"
         )
     return Share(train.micro_batches, distributed.rank(), distributed.world_size())
 
@@ -112,6 +113,7 @@ def _run_steps(
 ) -> None:
     options, steps = learner.plan.config.train, learner.plan.steps
     network: nn.Module | None = None
+    reported = False
     with (
         oom_to_user_error(),
         worker_death_to_user_error(),
@@ -129,9 +131,10 @@ def _run_steps(
             figures = take_step(learner, state, network, micro_batches, device)
             if number % options.log_every == 0 or state.step == steps:
                 values = {key: float(value) for key, value in figures.items()}
-                log.write(number, values)
+                log.write(number, values | ({"sweeps_left_out": float(state.left_out)} if state.left_out else {}))
                 bar.set_postfix({k.removeprefix("loss_"): f"{v:.3f}" for k, v in values.items() if "loss" in k})
             bar.update(options.batch_size)
+            reported |= _report_left_out(micro_batches, reported)
             stop = distributed.max_over_ranks(stop_signal()) if state.step < steps else 0
             due = stop or state.step % options.checkpoint_every == 0 or state.step == steps
             if distributed.is_main() and due:
@@ -141,6 +144,18 @@ def _run_steps(
                 save(out, state, learner)
             if stop:
                 raise StoppedError(stop, state.step)
+
+
+def _report_left_out(batches: Sequence[Any], reported: bool) -> bool:
+    """Report once that sweeps were left out, with the names of the first ones; return whether any were."""
+    names = [name for batch in batches for name in batch.left_out]
+    if names and not reported and distributed.is_main():
+        tqdm.write(
+            f"too few points to train on, others are taken instead: {', '.join(names)}; "
+            "sweeps_left_out in metrics.jsonl counts all",
+            file=sys.stderr,
+        )
+    return bool(names)
 
 
 def _progress(learner: Learner, first: int) -> tqdm[NoReturn]:

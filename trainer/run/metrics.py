@@ -16,6 +16,9 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 
 METRICS_FILE: Final = "metrics.jsonl"
+MOST_STEPS: Final = 10**12
+"""No run has more."""
+_MOST_FIGURES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,13 @@ def read_metrics(path: Path) -> tuple[list[LoggedStep], bool]:
     A run that is going on, or was killed, may leave a torn last line, which is left out. Raises UserError for any
     other line that is not a logged step.
     """
-    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines() if path.exists() else []
+    content = files.regular(path).read_bytes() if path.exists() else b""
+    lines = content.decode("utf-8", errors="replace").splitlines()
     rows: list[LoggedStep] = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(_parse(line))
-        except (ValueError, KeyError, TypeError) as error:
+            rows.append(_parse(line, after=rows[-1].step if rows else -1))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if number < len(lines):
                 raise UserError(
                     f"{path}: line {number} is not a logged step ({error}); delete it, or restore the file"
@@ -101,13 +105,20 @@ class MetricsLog:
             self._board.close()
 
 
-def _parse(line: str) -> LoggedStep:
+def _parse(line: str, after: int) -> LoggedStep:
     row = json.loads(line)
     step = row.pop("step")
-    if not isinstance(step, int):
-        raise ValueError("step is not an integer")
-    figures = {k: float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else None for k, v in row.items()}
-    return LoggedStep(step, figures, line)
+    if type(step) is not int or not after < step <= MOST_STEPS:
+        raise ValueError(f"its step is {step!r:.40}, expected a number above {after}")
+    if len(row) > _MOST_FIGURES:
+        raise ValueError(f"it has {len(row)} figures")
+    return LoggedStep(step, {name: _figure(value) for name, value in row.items()}, line)
+
+
+def _figure(value: Any) -> float | None:
+    if type(value) is int and abs(value) > MOST_STEPS:
+        return None  # it may be too large for a floating-point number
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _tensorboard(out: Path, first_step: int) -> Any:
@@ -115,4 +126,6 @@ def _tensorboard(out: Path, first_step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError("train.tensorboard needs TensorBoard: pip install 'iscc-lidar[tensorboard]'") from None
+    if (out / "tensorboard").is_symlink():
+        raise UserError(f"{out / 'tensorboard'}: a link; remove it, or set train.tensorboard=false")
     return SummaryWriter(str(out / "tensorboard"), purge_step=first_step)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.trainer.engine.choose import EngineName
 from iscc_lidar.trainer.hardware.device import DeviceName, Precision
 
@@ -31,9 +33,8 @@ class ExecutionConfig:
     tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
 
     def __post_init__(self) -> None:
-        for name in ("log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        counts = {"log_every": (1, MOST), "checkpoint_every": (1, MOST)}
+        check_ranges("train", self, loader_workers=(0, 1024), keep_sweeps=(0, MOST), **counts)
 
 
 FREE_TO_CHANGE: Final = frozenset(field.name for field in fields(ExecutionConfig))
@@ -61,9 +62,9 @@ class TrainConfig(ExecutionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch_size", "micro_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        rates = {f.name: (0, math.inf) for f in fields(self) if f.name.endswith("learning_rate")}
+        at_least_0 = {"weight_decay": (0, math.inf), "clip_norm": (0, MOST), "seed": (0, MOST)}
+        check_ranges("train", self, batch_size=(1, 10**6), micro_batches=(1, 10**6), **at_least_0, **rates)
         if self.batch_size % self.micro_batches != 0:
             raise ValueError(
                 f"train.batch_size={self.batch_size} cannot be cut into train.micro_batches={self.micro_batches} "

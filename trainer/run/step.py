@@ -41,7 +41,8 @@ def take_step(
     """
     state.optimizer.zero_grad(set_to_none=True)
     results, losses = [], []
-    for i, (batch, shares) in enumerate(zip(batches, _shares(learner, batches, device), strict=True)):
+    all_shares, left_out = _shares(learner, batches, device)
+    for i, (batch, shares) in enumerate(zip(batches, all_shares, strict=True)):
         with no_sync(network, i + 1 < len(batches)):
             result = learner.losses(network, state.others, batch)
             losses.append(_weighted(result, shares))
@@ -54,19 +55,23 @@ def take_step(
     state.scaler.update()
     learner.after_step(state.step, state.network, state.others, results)
     state.step += 1
+    state.left_out += left_out
     return _figures(losses, results) | {"gradient_norm": norm}
 
 
-def _shares(learner: Learner, batches: Sequence[Any], device: torch.device) -> list[dict[str, float]]:
-    """Return the share of each micro-batch in the whole step's counts, by name.
+def _shares(learner: Learner, batches: Sequence[Any], device: torch.device) -> tuple[list[dict[str, float]], int]:
+    """Return the share of each micro-batch in the whole step's counts, by name, and the sweeps left out in the step.
 
-    Times the number of processes, because DDP averages the gradient over the processes.
+    Shares are times the number of processes, because DDP averages the gradient over the processes.
     """
     counts: list[dict[str, float | Tensor]] = [{BATCHES: 1.0, **learner.counts(batch)} for batch in batches]
-    table = torch.tensor([[float(n) for n in of_batch.values()] for of_batch in counts], dtype=torch.float64)
+    rows = [
+        [*map(float, of_batch.values()), len(batch.left_out)] for of_batch, batch in zip(counts, batches, strict=True)
+    ]
+    table = torch.tensor(rows, dtype=torch.float64)
     total = sum_over_ranks(table.sum(0).to(device)).cpu()
     shares = torch.where(total > 0, world_size() * table / total, 0).tolist()
-    return [dict(zip(counts[0], row, strict=True)) for row in shares]
+    return [dict(zip(counts[0], row[:-1], strict=True)) for row in shares], int(total[-1])
 
 
 def _weighted(result: BatchResult, shares: Mapping[str, float]) -> dict[str, Tensor]:
@@ -98,6 +103,6 @@ def _refuse_not_finite(
     )
     raise UserError(
         f"step {state.step}: {', '.join(f'{k} {v:.4g}' for k, v in terms.items())}, gradient norm {float(norm):.4g}: "
-        f"not finite. Sweeps of this step: {sweeps}. Check them and go on with --resume, or start a new run (another "
-        f"--out, or --overwrite) with a lower {rates}; the last checkpoint is intact"
+        f"not finite. Sweeps of this step: {sweeps}. The last checkpoint is intact, but --resume would come to this "
+        f"step again. Check the sweeps, or start a new run, in another --out or with --overwrite, with a lower {rates}"
     )

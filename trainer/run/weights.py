@@ -14,6 +14,7 @@ from torch import nn
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.trainer.run.tensors import check_tensors
 
 ENCODER_FILE: Final = "encoder.safetensors"
 _HEADER: Final = "iscc_lidar"
@@ -35,27 +36,34 @@ def load_weights(out: Path, module: nn.Module, *names: str) -> None:
     """Load weight files of ``out`` into a module that they fit, strictly. Raises UserError otherwise."""
     weights: dict[str, torch.Tensor] = {}
     for name in names:
-        try:
-            weights |= safetensors.torch.load_file(out / name)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise UserError(f"{out / name}: no readable weights ({error}); has the run reached a checkpoint?") from None
+        weights |= read_weights(out / name, "; has the run reached a checkpoint?")[0]
+    refuse_other_weights(out / names[0] if len(names) == 1 else out, weights, module.state_dict())
+    module.load_state_dict(weights)
+
+
+def refuse_other_weights(path: Path, weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise UserError where weights are not those of a network: other names, shapes or dtypes, or not finite."""
     try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"{out}: its weights do not fit the network of its config.json: {error}") from None
+        check_tensors(weights, expected)
+    except ValueError as error:
+        why = "the run has diverged, or the file is damaged" if "finite" in str(error) else "it is of another network"
+        raise UserError(f"{path}: does not fit the network of its options: {error}; {why}") from None
 
 
-def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_weights(path: Path, hint: str = "") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read tensors and header of a weight file. Raises UserError where it was not written by this program."""
-    header = read_header(path)
+    header = read_header(path, hint)
     return safetensors.torch.load_file(path), header
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path, hint: str = "") -> dict[str, Any]:
     """Read the header of a weight file. Raises UserError where it was not written by this program."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        # safetensors compares the sizes in a file's header with the file's own before anything is read.
+        with safetensors.safe_open(files.regular(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: no weights written by this program ({type(error).__name__}: {error})") from None
-    return dict(header)
+            if not isinstance(header, dict):
+                raise ValueError("its header is no object")
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: no weights written by this program ({type(error).__name__}: {error}){hint}") from None
+    return header

@@ -103,7 +103,7 @@ def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
         ({"experiments": ("scratch", "isc")}, "no experiment isc"),
         ({"percents": (0.0,)}, "above 0"),
         ({"seeds": ()}, "must each have at least one"),
-        ({"pretrainings": -1}, "0 or more, not -1"),
+        ({"pretrainings": -1}, "pretrainings must be at least 0 and at most 1e.06, not -1"),
         ({"experiment_set": ("segcontrst:train.steps=1",)}, "experiment_set: expected"),
         ({"finetune_recipes": ("a", "b/a.toml")}, "none twice"),
         ({"finetune_recipes": ()}, "at least one"),

@@ -162,7 +162,7 @@ def test_a_nan_gradient_at_a_checkpoints_step_leaves_the_last_checkpoint_as_it_w
             pretrain(cache_path, out, tiny)
     assert len(names) == 2
     assert all(name in str(caught.value) for name in names)
-    assert "the last checkpoint is intact" in str(caught.value)
+    assert "The last checkpoint is intact" in str(caught.value)
     assert checkpoint_step(out) == 3
     with monkeypatch.context() as patch:
         die_in_step(patch, 3)

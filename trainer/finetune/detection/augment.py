@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class BoxAugmentConfig:
     rotate_deg: float = option(45.0, "rotation about z, uniform within +-this")
     scale: float = option(0.05, "scale factor uniform in 1 +- this")
     drop: float = option(0.1, "share of dropped points is uniform in 0..this")
+
+    def __post_init__(self) -> None:
+        check_ranges("augment", self, rotate_deg=(0, 360), scale=(0, 0.99), drop=(0, 0.99))
 
 
 @dataclass(frozen=True)

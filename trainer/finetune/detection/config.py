@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES
-from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig
+from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig, check_inputs
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig
 from iscc_lidar.trainer.finetune.detection.decode import DecodeConfig
 from iscc_lidar.trainer.finetune.detection.grid import GridConfig
@@ -32,6 +33,11 @@ class ClassesConfig:
     )
     min_points: int = option(1, "boxes with fewer points are ignored in training, with the cells inside them")
 
+    def __post_init__(self) -> None:
+        check_ranges("classes", self, min_points=(0, MOST))
+        if not self.names or "" in self.names or len({*self.names, *self.ignored}) < len(self.names + self.ignored):
+            raise ValueError("classes.names must have a class, and none may be twice in classes.names and .ignored")
+
 
 @dataclass(frozen=True)
 class DetectionConfig:
@@ -47,3 +53,11 @@ class DetectionConfig:
     loss: BoxLossConfig = section(BoxLossConfig)
     decode: DecodeConfig = section(DecodeConfig)
     train: FinetuneTrainConfig = section(FinetuneTrainConfig)
+
+    def __post_init__(self) -> None:
+        check_inputs(self.model)
+        if len(self.paste.fill_to) != len(self.classes.names):
+            raise ValueError(
+                f"paste.fill_to has {len(self.paste.fill_to)} values for the {len(self.classes.names)} classes in "
+                f"classes.names; set both, as in paste.fill_to={[10] * len(self.classes.names)}"
+            )

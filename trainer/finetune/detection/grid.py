@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
+
+_MOST_CELLS: Final = 2**24
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,10 @@ class GridConfig:
         for low, high in (("x_min_m", "x_max_m"), ("y_min_m", "y_max_m"), ("z_min_m", "z_max_m")):
             if not getattr(self, low) < getattr(self, high):
                 raise ValueError(f"grid.{low} must be below grid.{high}")
-        if self.cell_m <= 0:
-            raise ValueError(f"grid.cell_m must be above 0, not {self.cell_m}")
+        ends = dict.fromkeys(("x_min_m", "x_max_m", "y_min_m", "y_max_m", "z_min_m", "z_max_m"), (-1e4, 1e4))
+        check_ranges("grid", self, cell_m=(0.01, 100), **ends)
+        if self.shape[0] * self.shape[1] > _MOST_CELLS:
+            raise ValueError(f"grid: {self.shape[0]} x {self.shape[1]} cells, {_MOST_CELLS} at most; raise grid.cell_m")
 
     @property
     def shape(self) -> tuple[int, int]:

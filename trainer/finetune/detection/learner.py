@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.detection.loss import box_loss, heat_loss
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import BoxBatch, BoxDataset, all_boxed, collate
@@ -30,6 +31,15 @@ class DetectionLearner(FinetuneLearner):
     def dataset(self) -> BoxDataset:
         """See ``Learner``."""
         return BoxDataset(self.cache, self.places, all_boxed(self.cache), self.config)
+
+    def check_labels(self) -> None:
+        """See ``FinetuneLearner``."""
+        names, found = self.config.classes.names, set(self.dataset.boxes().kind.tolist())
+        if not found.intersection(names):
+            raise UserError(
+                f"{self.cache.path}: the {len(self.places)} sweeps in use have no box of the classes "
+                f"{', '.join(names)} (classes.names); their boxes are of: {', '.join(sorted(found)) or 'none'}"
+            )
 
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.finetune.detection.targets import CODE, FORWARD
 
 _FORWARD_WEIGHT = 0.2
@@ -20,6 +21,9 @@ class BoxLossConfig:
     """Weights of the loss."""
 
     box_weight: float = option(1.0, "weight of the L1 loss of the boxes; that of the heat maps has 1")
+
+    def __post_init__(self) -> None:
+        check_ranges("loss", self, box_weight=(0, 1e6))
 
 
 def heat_loss(logit: Tensor, heat: Tensor, ignored: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.finetune.detection.targets import CODE, Z
 from iscc_lidar.trainer.finetune.learner import TaskNetwork
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
@@ -49,10 +50,9 @@ class BoxHeadConfig:
     box_width: int = option(128, "channels between that and the box")
 
     def __post_init__(self) -> None:
-        if min(self.voxel_width, self.width, self.deep_width, self.layers, self.box_width) < 1:
-            names = "head.voxel_width, head.width, head.deep_width, head.layers and head.box_width"
-            raise ValueError(f"{names} must be at least 1")
-        if self.patch < 1 or self.patch % 2 == 0:
+        widths = dict.fromkeys(("voxel_width", "width", "deep_width", "box_width"), (1, 4096))
+        check_ranges("head", self, layers=(1, 64), patch=(1, 99), **widths)
+        if self.patch % 2 == 0:
             raise ValueError(f"head.patch must be odd, for a cell in its middle, not {self.patch}")
 
 

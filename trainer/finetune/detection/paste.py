@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints, points_in_box
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 
@@ -37,8 +38,7 @@ class PasteConfig:
     )
 
     def __post_init__(self) -> None:
-        if min(self.fill_to, default=0) < 0 or self.min_points < 1:
-            raise ValueError("paste.fill_to must be 0 or more for each class, and paste.min_points at least 1")
+        check_ranges("paste", self, fill_to=(0, 10_000), min_points=(1, MOST))
 
 
 @dataclass(frozen=True)

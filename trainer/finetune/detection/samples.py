@@ -17,11 +17,11 @@ from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.trainer.data.dataset import SweepDataset
+from iscc_lidar.trainer.data.dataset import SweepDataset, SweepSample
 from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.voxelize import Voxels, join_voxels, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, enough_to_train, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene, augment_scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
@@ -34,7 +34,7 @@ NOT_READ: Final = ("semantic", "queries", "pixel")
 
 
 @dataclass(frozen=True)
-class BoxSample:
+class BoxSample(SweepSample):
     """One augmented sweep and its name; ``cell`` and ``offset`` as in DetectionNetwork.grid_features."""
 
     name: str
@@ -46,7 +46,10 @@ class BoxSample:
 
 @dataclass(frozen=True)
 class BoxBatch(TensorSet):
-    """A micro-batch, see DetectionNetwork, heat_loss and box_loss. ``names`` are the sweeps', for messages."""
+    """A micro-batch, see DetectionNetwork, heat_loss and box_loss. ``names`` are the sweeps', for messages.
+
+    ``left_out`` names sweeps with too few points, for which others were taken.
+    """
 
     names: tuple[str, ...]
     coords: Tensor
@@ -57,6 +60,7 @@ class BoxBatch(TensorSet):
     ignored: Tensor
     at: Tensor
     code: Tensor
+    left_out: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Describe its size."""
@@ -71,8 +75,8 @@ class BoxDataset(SweepDataset[BoxSample, Scene]):
         self.config = config
         self._pasted_from = tuple(all_places if config.paste.leak_all_labels else places)
 
-    def __getitem__(self, key: SampleKey) -> BoxSample:
-        """Make the sample of a key."""
+    def make(self, key: SampleKey) -> BoxSample | None:
+        """See ``SweepDataset``."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         names = config.classes.names
         sequence, index = self.places[key.place]
@@ -82,6 +86,8 @@ class BoxDataset(SweepDataset[BoxSample, Scene]):
         used = (points >= config.classes.min_points) & np.isin(scene.boxes.kind, names)
         targets = make_targets(scene.boxes, used, names, config.grid)
         voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)
+        if not enough_to_train(voxels, len(config.model.encoder_widths)):
+            return None
         return BoxSample(f"{sequence}/{index}", voxels, cell, offset, targets)
 
     def boxes(self) -> Boxes:
@@ -141,18 +147,13 @@ def collate(samples: list[BoxSample]) -> BoxBatch:
         torch.from_numpy(np.stack([s.targets.ignored for s in samples])),
         torch.from_numpy(np.concatenate([s.targets.at + k * s.targets.heat.size for k, s in enumerate(samples)])),
         torch.from_numpy(np.concatenate([s.targets.code for s in samples])),
+        tuple(name for s in samples for name in s.left_out),
     )
 
 
 def all_boxed(cache: Cache) -> list[Place]:
     """List all sweeps with box labels, which may be empty. Raises UserError where there is none."""
-    places = [
-        (sequence, index)
-        for sequence in cache.sequence_names
-        for block in cache.blocks(sequence)
-        if block.has_boxes
-        for index in range(block.entry.start, block.entry.stop)
-    ]
+    places = [(sequence, index) for sequence in cache.sequence_names for index in cache.boxed_sweeps(sequence)]
     if not places:
         raise UserError(f"{cache.path}: no sweep has boxes; preprocess again with the box labels in place")
     return places

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.augment import AugmentConfig
-from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig
+from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig, check_inputs
 from iscc_lidar.trainer.finetune.labels import LabelConfig
 from iscc_lidar.trainer.finetune.semseg.loss import SemsegLossConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
@@ -22,6 +23,9 @@ class SemsegDataConfig:
 
     max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
 
+    def __post_init__(self) -> None:
+        check_ranges("data", self, max_range_m=(0.1, 10_000))
+
 
 @dataclass(frozen=True)
 class SemsegConfig:
@@ -33,3 +37,6 @@ class SemsegConfig:
     augment: AugmentConfig = section(AugmentConfig)
     loss: SemsegLossConfig = section(SemsegLossConfig)
     train: FinetuneTrainConfig = section(FinetuneTrainConfig)
+
+    def __post_init__(self) -> None:
+        check_inputs(self.model)

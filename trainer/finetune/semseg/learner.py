@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner, TaskNetwork
 from iscc_lidar.trainer.finetune.semseg.loss import class_weights, lovasz_softmax, weighted_cross_entropy
@@ -48,6 +49,14 @@ class SemsegLearner(FinetuneLearner):
     def dataset(self) -> LabelledDataset:
         """See ``Learner``."""
         return LabelledDataset(self.cache, self.places, self.config)
+
+    def check_labels(self) -> None:
+        """See ``FinetuneLearner``."""
+        if not set(self.places) & set(all_labelled(self.cache)):
+            raise UserError(
+                f"{self.cache.path}: none of the {len(self.places)} sweeps in use has a point with a class; list "
+                "others by --labelled, or preprocess again with their label files in place"
+            )
 
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""

@@ -11,27 +11,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import augment, rotate_groups
-from iscc_lidar.trainer.data.dataset import SweepDataset
+from iscc_lidar.trainer.data.dataset import SweepDataset, SweepSample
 from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.pairs import SampleKey, sample_rng
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.data.voxelize import Voxels, considered, join_voxels, voxelize
+from iscc_lidar.trainer.data.voxelize import Voxels, considered, enough_to_train, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.hardware.distributed import is_first_process
 
 NOT_READ: Final = ("queries", "pixel")
 """Parts of a sweep that segmentation does not use."""
-_COUNTED_SWEEPS: Final = 200
-"""Class frequencies are counted over at most this many labelled sweeps, evenly spaced."""
+_SHOWN_SWEEPS: Final = 1000
+"""Counting classes takes a second for about this many sweeps; from there on a bar is shown."""
 
 
 @dataclass(frozen=True)
-class LabelledSample:
+class LabelledSample(SweepSample):
     """One augmented sweep and its name; ``target`` uint8 [V] is the class of each voxel, 0 where unlabelled."""
 
     name: str
@@ -48,12 +50,14 @@ class LabelledBatch(TensorSet):
         coords: int32 [V, 4], (scene, x, y, z).
         feats: float32 [V, 4].
         target: int64 [V], class, 0 where unlabelled.
+        left_out: names of sweeps with too few points, for which others were taken.
     """
 
     names: tuple[str, ...]
     coords: Tensor
     feats: Tensor
     target: Tensor
+    left_out: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Describe its size."""
@@ -68,23 +72,28 @@ class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
         self.config = config
         self.classes = len(cache.manifest.class_names)
 
-    def __getitem__(self, key: SampleKey) -> LabelledSample:
-        """Make the sample of a key."""
+    def make(self, key: SampleKey) -> LabelledSample | None:
+        """See ``SweepDataset``."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         sweep = rotate_groups(self.read_sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
         classes = semantic(sweep)[keep].astype(np.int32)  # augment carries any integer label along
         view = augment(sweep.xyz.take(keep, axis=0), sweep.intensity[keep], classes, config.augment, rng)
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
+        if not enough_to_train(voxels, len(config.model.encoder_widths)):
+            return None
         target = majority_class(view.label, voxels, self.classes)
         return LabelledSample(f"{sweep.sequence}/{sweep.name}", voxels, target)
 
     def count_classes(self) -> NDArray[np.int64]:
-        """Count the points of each class but 0 in the labelled sweeps, int64 [L]. Raises UserError where all are 0."""
-        chosen = np.unique(np.linspace(0, len(self) - 1, min(len(self), _COUNTED_SWEEPS)).round().astype(int))
+        """Count the points of each class but 0 in all labelled sweeps, int64 [L]. Raises UserError where all are 0."""
         counts = np.zeros(self.classes, np.int64)
-        for place in chosen.tolist():
-            counts += np.bincount(semantic(self.read_sweep(*self.places[place])), minlength=self.classes)
+        silent = len(self) < _SHOWN_SWEEPS or not is_first_process()
+        for sequence, index in tqdm(self.places, desc="counting classes", unit="sweep", leave=False, disable=silent):
+            found = np.bincount(self.cache.classes(sequence, index), minlength=self.classes)
+            if len(found) > self.classes:
+                raise UserError(f"{self.cache.path}: sequence {sequence}, sweep {index}: a class without a name")
+            counts += found
         if counts[1:].sum() == 0:
             raise UserError(
                 f"{self.cache.path}: no point of the labelled sweeps has a class; choose other sweeps, or preprocess "
@@ -107,4 +116,5 @@ def collate(samples: list[LabelledSample]) -> LabelledBatch:
     """Join samples to a batch."""
     coords, feats = join_voxels([s.voxels for s in samples])
     target = torch.from_numpy(np.concatenate([s.target for s in samples]).astype(np.int64))
-    return LabelledBatch(tuple(s.name for s in samples), coords, feats, target)
+    left_out = tuple(name for s in samples for name in s.left_out)
+    return LabelledBatch(tuple(s.name for s in samples), coords, feats, target, left_out)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
 
 # Dimensions: R voxel samples of regions of this process, A regions of all processes, D feature channels.
@@ -21,6 +22,9 @@ class LocalConfig:
 
     temperature: float = option(0.1, "tau [ours, as SegContrast and MoCo]")
     negatives: Literal["scene", "batch"] = option("scene", "other groups of the same scene [authors], or of the batch")
+
+    def __post_init__(self) -> None:
+        check_ranges("local", self, temperature=(1e-6, 1e6))
 
 
 def local_loss(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.trainer.pretrain.losses.memory import Memory, push
 
 # Dimensions: C prototypes, D feature channels, K groups of the batch, R recent features.
@@ -32,6 +33,13 @@ class PrototypeConfig:
     )
     reseed_after: int = option(100, "steps without a group before a row restarts from a recent f2 [ours]; 0 never")
     seed_noise: float = option(0.3, "length of the noise added to a unit f2 where a row starts from one")
+
+    def __post_init__(self) -> None:
+        sizes = {"count": (1, 100_000), "buffer_size": (1, 10**7), "iterations": (0, 1000)}
+        above_0 = {"temperature": (1e-6, 1e6), "epsilon": (1e-6, 1e6)}
+        check_ranges(
+            "prototypes", self, momentum=(0, 1), reseed_after=(0, MOST), seed_noise=(0, 1e6), **sizes, **above_0
+        )
 
 
 class Prototypes(Memory):

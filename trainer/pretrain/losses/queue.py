@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import SingleSweepConfig
 from iscc_lidar.trainer.pretrain.losses.features import teacher_features
@@ -30,8 +31,7 @@ class QueueConfig:
     size: int = option(65_536, "latest teacher features that are negatives [both papers]")
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.size < 1:
-            raise ValueError("queue.temperature must be above 0, queue.size at least 1")
+        check_ranges("queue", self, temperature=(1e-6, 1e6), size=(1, 10**7))
 
 
 @dataclass(frozen=True)

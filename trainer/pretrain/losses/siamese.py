@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, all_gather_rows_with_grad, own_slice
 from iscc_lidar.trainer.pretrain.config import SingleSweepConfig
 from iscc_lidar.trainer.pretrain.losses.features import cosines, scenes_of_all_ranks
@@ -31,8 +32,7 @@ class ContrastConfig(LocalConfig):
     )
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.matches < 1:
-            raise ValueError("contrast.temperature must be above 0, contrast.matches at least 1")
+        check_ranges("contrast", self, temperature=(1e-6, 1e6), matches=(1, 10**6))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
@@ -43,6 +44,10 @@ class LossWeights:
     global_weight: float = option(1.0, "weight of global clustering")
     local_weight: float = option(1.0, "weight of local contrast")
     occupancy_weight: float = option(1.0, "w_o [ours]")
+
+    def __post_init__(self) -> None:
+        weights = dict.fromkeys(("global_weight", "local_weight", "occupancy_weight"), (0, 1e6))
+        check_ranges("loss", self, **weights)
 
 
 @dataclass(frozen=True)

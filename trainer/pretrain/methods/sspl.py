@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.augment import View, apply_affine
 from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.pretrain.config import MethodConfig
@@ -30,8 +31,7 @@ class VolumeConfig:
     edge_m: float = option(1.0, "edge of a cube, metres: about the size of a part of a car [ours]")
 
     def __post_init__(self) -> None:
-        if self.edge_m <= 0:
-            raise ValueError(f"volumes.edge_m must be above 0, not {self.edge_m}")
+        check_ranges("volumes", self, edge_m=(0.01, 1000))
 
 
 @dataclass(frozen=True)

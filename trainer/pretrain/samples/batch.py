@@ -47,6 +47,7 @@ class Batch(TensorSet):
         query_voxel: int64 [Q], the row of view1 that each query is evaluated from.
         offset: float32 [Q, 3], from query to voxel, metres.
         occupied: float32 [Q], 1 behind a surface, 0 in free space.
+        left_out: names of sweeps with too few points, for which others were taken.
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,7 @@ class Batch(TensorSet):
     query_voxel: Tensor
     offset: Tensor
     occupied: Tensor
+    left_out: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Describe its size."""
@@ -81,6 +83,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         query_voxel=to_tensor([s.queries.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
         offset=to_tensor([s.queries.offset for s in samples]),
         occupied=to_tensor([s.queries.occupied.astype(np.float32) for s in samples]),
+        left_out=tuple(name for s in samples for name in s.left_out),
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.augment import View, apply_affine
 from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.pretrain.samples.cells import number_cells
@@ -33,8 +34,7 @@ class GroundPatchConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.count < 0 or self.edge_m <= 0 or self.max_range_m <= 0:
-            raise ValueError("ground_patches.count must be 0 or more, its edge_m and max_range_m above 0")
+        check_ranges("ground_patches", self, count=(0, 10**6), edge_m=(0.01, 1000), max_range_m=(0.01, 1000))
 
 
 def add_ground_patches(

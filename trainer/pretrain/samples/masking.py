@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.trainer.data.augment import View
 
 # N points of the view, R balls, Q positions
@@ -28,8 +29,8 @@ class MaskingConfig:
     min_group_points: int = option(20, "smaller groups are not masked: nothing would be left to predict from")
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_removed_share <= 1:
-            raise ValueError(f"masking.max_removed_share must lie in (0, 1], not {self.max_removed_share}")
+        counts = {"per_sweep": (0, 10**6), "min_group_points": (1, MOST)}
+        check_ranges("masking", self, radius_m=(0, 1000), max_removed_share=(1e-6, 1), **counts)
 
 
 NO_MASKING: Final = MaskingConfig(per_sweep=0)

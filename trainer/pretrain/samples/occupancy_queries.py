@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import FREE_NEAR, OCCUPIED
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import apply_affine
 from iscc_lidar.trainer.data.voxelize import Voxels, find_voxels
@@ -45,8 +46,7 @@ class OccupancyConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.per_group < 1 or self.reach_m <= 0:
-            raise ValueError("occupancy.per_group must be at least 1, occupancy.reach_m above 0")
+        check_ranges("occupancy", self, per_group=(1, 10**6), reach_m=(0.001, 1000), decoder_hidden=(1, 4096))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment, rotate_groups
+from iscc_lidar.trainer.data.dataset import SweepSample
 from iscc_lidar.trainer.data.pairs import Partner
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, considered, group_members, voxelize
 from iscc_lidar.trainer.pretrain.samples.masking import NO_MASKING, MaskingConfig, draw_masked_balls
@@ -34,6 +36,9 @@ class PairConfig:
     min_group_points: int = option(10, "a shared group has more points than this in both views [ours]")
     max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
 
+    def __post_init__(self) -> None:
+        check_ranges("data", self, min_group_points=(0, MOST), max_range_m=(0.1, 10_000))
+
 
 @dataclass(frozen=True)
 class SampleOptions:
@@ -54,7 +59,7 @@ class SampleOptions:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(SweepSample):
     """What the step needs of one pair of sweeps.
 
     Attributes:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.voxelize import Members
 
 # P (voxel, region) entries, K regions, R samples
@@ -25,8 +26,7 @@ class VoxelSampleConfig:
     max_parts: int = option(32, "samples per region at most; each region has the same weight, however many it has")
 
     def __post_init__(self) -> None:
-        if self.voxels < 0 or self.max_parts < 1:
-            raise ValueError("voxel_samples.voxels must be 0 or more, voxel_samples.max_parts at least 1")
+        check_ranges("voxel_samples", self, voxels=(0, 10**6), max_parts=(1, 10**6))
 
 
 def draw_voxel_samples(
