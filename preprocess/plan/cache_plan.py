@@ -73,7 +73,7 @@ def save_plan(plan: Plan, store: Store) -> None:
     """Write a plan to the store."""
     content = {
         "config_key": config_key(plan.config, plan.dataset),
-        "sequences": {job.sequence: job.sweeps for job in plan.jobs},
+        "sequences": {job.sequence: {"sweeps": job.sweeps, "names": job.names_sha256} for job in plan.jobs},
         "skipped": [asdict(skipped) for skipped in plan.skipped],
     }
     store.write(PLAN_FILE, (json.dumps(content, indent=1) + "\n").encode())
@@ -87,10 +87,11 @@ def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
         raise UserError(f"{store.url}: was initialised with other options or data; pass those, or run init again")
     jobs = tuple(plan_sequence(dataset, name, store, config) for name in content["sequences"])
     for job in jobs:
-        if job.sweeps != content["sequences"][job.sequence]:
+        planned = content["sequences"][job.sequence]
+        if (job.sweeps, job.names_sha256) != (planned["sweeps"], planned["names"]):
             raise UserError(
-                f"{store.url}: sequence {job.sequence} has {job.sweeps} sweeps, had "
-                f"{content['sequences'][job.sequence]} when the cache was initialised; run: iscc-preprocess init"
+                f"{store.url}: sequence {job.sequence} has {job.sweeps} sweeps, had {planned['sweeps']} when the cache "
+                "was initialised, or has others; run: iscc-preprocess init"
             )
     return Plan(dataset, config, jobs, tuple(SkippedSequence(**item) for item in content["skipped"]))
 
