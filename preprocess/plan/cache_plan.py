@@ -10,6 +10,7 @@ from typing import Any, Final
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.plan.left_out import only_sweeps
 from iscc_lidar.preprocess.plan.select import find_problems, refuse_problems
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.preprocess.segment import clustering, ground
@@ -45,7 +46,8 @@ def make_plan(
 ) -> Plan:
     """Check the data and cut sequences into windows: the requested ones, and those that the cache already contains.
 
-    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out.
+    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out,
+    unless the problem is of single sweeps.
 
     Raises:
         UserError: bad input, or the folder contains something else than a cache of this dataset.
@@ -62,6 +64,8 @@ def make_plan(
     # Requested sequences that are not available have problems, which are reported.
     wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
     broken = find_problems(dataset, wanted)
+    if skip:
+        broken = {name: found for name, found in broken.items() if not only_sweeps(dataset, name, found)}
     if broken and (not skip or len(broken) == len(wanted)):
         refuse_problems(broken, can_skip=not skip)
     skipped = tuple(SkippedSequence(name, "; ".join(problems)) for name, problems in broken.items())

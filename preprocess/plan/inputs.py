@@ -34,24 +34,29 @@ def read_inputs(job: SequenceJob, block: int) -> Inputs:
 
     Raises UserError where a file was removed since it was listed, or the sequence has other sweeps than planned.
     """
-    start, stop = job.blocks[block][0].start, job.blocks[block][-1].stop
+    sweeps = job.window_sweeps(block)
     names = job.dataset.sweep_names(job.sequence)
     if names_digest(names) != job.names_sha256:
         raise UserError(
             f"sequence {job.sequence}: sweeps were added, removed or renamed during the run; wait until the data are "
             "complete, then run the same command again"
         )
-    found = dict.fromkeys(f for index in range(start, stop) for f in job.dataset.input_files(job.sequence, index))
+    found = dict.fromkeys(f for index in sweeps for f in job.dataset.input_files(job.sequence, index))
     try:
         sha256 = {file: files.sha256(file) for file in found}
         changed = [state.path for state in job.watched if file_state(state.path) != state]
     except FileNotFoundError as error:
         _refuse(str(error.filename), job)
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     if changed:
         _refuse(str(changed[0]), job)
     contents = (f"{file.name} {digest}" for file, digest in sha256.items())
     options = data_options(job.dataset)
-    digest = digest_of([job.dataset.name, options, job.sequence, start, stop, names[start:stop]], *contents)
+    digest = digest_of(
+        [job.dataset.name, options, job.sequence, sweeps.start, sweeps.stop, names[sweeps.start : sweeps.stop]],
+        *contents,
+    )
     return Inputs(digest, {str(file): sha256[file][:_SHORT] for file in found})
 
 

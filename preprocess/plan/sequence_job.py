@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,7 @@ class SequenceJob:
 
     ``blocks`` are its windows, in order, by the block that stores them; ``names_sha256`` is of the names of all sweeps
     that the sequence had when it was planned, ``watched`` the state of the input files that are too large to digest.
+    ``skip_sweeps``: leave out sweeps that cannot be used.
     """
 
     dataset: Dataset
@@ -55,6 +56,7 @@ class SequenceJob:
     blocks: tuple[tuple[Window, ...], ...]
     store: Store
     config: PreprocessConfig
+    skip_sweeps: bool = False
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -82,6 +84,10 @@ class SequenceJob:
     def ids_file(self, key: str) -> str:
         """Return the file of the group ids of all windows."""
         return f"{self.steps_folder}/ids-{key[:_SHORT]}.npz"
+
+    def window_sweeps(self, block: int) -> range:
+        """Return the sweeps in a block's windows."""
+        return range(self.blocks[block][0].start, self.blocks[block][-1].stop)
 
     def own_sweeps(self, block: int) -> int:
         """Count the sweeps that a block stores."""
@@ -111,10 +117,11 @@ def file_state(path: Path) -> FileState:
     return FileState(path, status.st_size, status.st_mtime_ns)
 
 
-def segment_key(job: SequenceJob, block: int, input_sha256: str) -> str:
-    """Return the key of a block's segmentation."""
+def segment_key(job: SequenceJob, block: int, input_sha256: str, left_out: Mapping[int, int]) -> str:
+    """Return the key of a block's segmentation; ``left_out`` is the number of points of each sweep that is left out."""
     sections = {name: to_dict(job.config)[name] for name in ("range", "ground", "clustering", "linking")}
-    return digest_of([ALGORITHM, _bounds(job.blocks[block]), sections, input_sha256])
+    blank = (f"sweep {index} left out, {points} points" for index, points in left_out.items())
+    return digest_of([ALGORITHM, _bounds(job.blocks[block]), sections, input_sha256], *blank)
 
 
 def ids_key(job: SequenceJob, segment_keys: list[str]) -> str:

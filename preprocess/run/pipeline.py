@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, SkippedSequence
@@ -19,7 +20,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store.store import Store
 
 OnError = Literal["stop", "skip"]
-"""Whether a sequence whose data cannot be processed stops the run, or is left out."""
+"""Whether sweeps and sequences whose data cannot be processed stop the run, or are left out."""
 
 
 def preprocess(
@@ -38,7 +39,8 @@ def preprocess(
         config: options; what depends on an option that differs from the cache's is redone.
         executor: where the tasks run, by default in this process.
         sequences: those to add, by default all; sequences already in the cache are kept and updated.
-        on_error: "skip" leaves out sequences whose data cannot be processed, and lists them in the manifest.
+        on_error: "skip" leaves out sweeps that cannot be used, which keep their place, and sequences that cannot be
+            processed even so; both are listed in the manifest.
 
     Raises:
         UserError: bad input, the folder contains something else, or another process works on it.
@@ -111,6 +113,7 @@ def process_jobs(
 ) -> Iterator[SequenceResult]:
     """Process sequences; yields their results in order, each as soon as it is complete."""
     total = sum(job.sweeps for job in jobs)
+    jobs = [replace(job, skip_sweeps=on_error == "skip") for job in jobs]
     with start_executor(executor or Executor()) as (submit, client), sweep_bar(total, client):
         blocks: list[Iterable[Any]] = [_submit(submit, job) for job in jobs]
         if client is not None:
@@ -134,11 +137,19 @@ def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> S
         raise
     except Exception as error:
         if on_error == "stop" and isinstance(error, SweepError):
-            raise UserError(f"{error}; fix its files, or leave such sequences out with --on-error skip") from None
+            raise UserError(f"{error}; fix its files, or leave such sweeps out with --on-error skip") from None
         if on_error == "stop":
             raise
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return SequenceResult(SkippedSequence(job.sequence, reason))
     steps = sorted({step for block in finished for step in block.steps})
+    left_out = _listed(job, {index: sweep.reason for block in finished for index, sweep in block.left_out.items()})
+    if len(left_out) == job.sweeps:
+        return SequenceResult(SkippedSequence(job.sequence, f"no sweep can be used; {left_out[0].reason}"))
     blocks = tuple(block.entry for block in finished)
-    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps))
+    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps), left_out)
+
+
+def _listed(job: SequenceJob, reasons: Mapping[int, str]) -> tuple[SkippedSequence, ...]:
+    names = job.dataset.sweep_names(job.sequence)
+    return tuple(SkippedSequence(job.sequence, f"sweep {names[index]}: {why}") for index, why in reasons.items())

@@ -21,7 +21,7 @@ DRIVER = r"""
 
 #define KINDS 16
 static uint64_t state = 1;
-static double uniform(void) 
+static double uniform(void)
 {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     return (state >> 11) * 0x1p-53;
