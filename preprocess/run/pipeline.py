@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast
 
 from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, SkippedSequence
 from iscc_lidar.data_schemas.sweep import SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
-from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
+from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob
+from iscc_lidar.preprocess.run.cluster import ClusterError, Probe
 from iscc_lidar.preprocess.run.executor import Executor, Submit, result_of, start_executor
 from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_result, write_manifest
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
 from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.store import Store
 
 OnError = Literal["stop", "skip"]
@@ -45,6 +50,7 @@ def preprocess(
     Raises:
         UserError: bad input, the folder contains something else, or another process works on it.
     """
+    dataset, store = _reachable(dataset, store, executor)
     with store.claim() as check_claim:
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         save_plan(plan, store)
@@ -82,6 +88,7 @@ def process_part(
     ``part`` is (k, n) for part k of n, from 1; the other arguments are as of ``preprocess``, and must be those of
     ``init_cache``. Returns the number of sequences.
     """
+    dataset, store = _reachable(dataset, store, executor)
     with store.claim(f"part-{part[0]}-of-{part[1]}") as check_claim:
         jobs = part_of(load_plan(dataset, store, config).jobs, *part)
         for job, result in zip(jobs, process_jobs(jobs, executor, on_error), strict=True):
@@ -112,14 +119,46 @@ def process_jobs(
     jobs: Sequence[SequenceJob], executor: Executor | None = None, on_error: OnError = "stop"
 ) -> Iterator[SequenceResult]:
     """Process sequences; yields their results in order, each as soon as it is complete."""
-    total = sum(job.sweeps for job in jobs)
+    total, executor = sum(job.sweeps for job in jobs), executor or Executor()
     jobs = [replace(job, skip_sweeps=on_error == "skip") for job in jobs]
-    with start_executor(executor or Executor()) as (submit, client), sweep_bar(total, client):
+    with (
+        _probe(jobs, executor) as probe,
+        start_executor(executor, probe) as (submit, client),
+        sweep_bar(total, client),
+    ):
         blocks: list[Iterable[Any]] = [_submit(submit, job) for job in jobs]
         if client is not None:
             blocks = [list(submitted) for submitted in blocks]  # all at once; in this process one after the other
         for job, submitted in zip(jobs, blocks, strict=True):
             yield _collect(job, submitted, on_error)
+
+
+def _reachable(dataset: Dataset, store: Store, executor: Executor | None) -> tuple[Dataset, Store]:
+    """Make relative paths absolute for the workers of a running cluster, which have other working folders."""
+    if executor is None or executor.scheduler is None:
+        return dataset, store
+    if isinstance(store, LocalStore):
+        store = replace(store, root=store.root.absolute())
+    if hasattr(dataset, "root"):
+        dataset = replace(cast(Any, dataset), root=Path(dataset.root).absolute())
+    return dataset, store
+
+
+@contextmanager
+def _probe(jobs: Sequence[SequenceJob], executor: Executor) -> Iterator[Probe | None]:
+    """Write a file into the cache by which the workers of a running cluster prove that they see the same folders."""
+    if executor.scheduler is None or not jobs:
+        yield None
+        return
+    job, token = jobs[0], uuid.uuid4().hex
+    files = job.dataset.input_files(job.sequence, job.blocks[0][0].start)
+    sizes = tuple((file, file.stat().st_size) for file in files)
+    probe = Probe(job.store, f"{STEPS_FOLDER}/probe-{token}", token.encode(), sizes)
+    job.store.write(probe.name, probe.content)
+    try:
+        yield probe
+    finally:
+        job.store.remove(probe.name)
 
 
 def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
@@ -133,7 +172,7 @@ def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
 def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> SequenceResult:
     try:
         finished: list[Finished] = [result_of(item) for item in submitted]
-    except OSError:  # of the disk or the network that all sequences share
+    except (OSError, ClusterError):  # of the disk, the network or the workers that all sequences share
         raise
     except Exception as error:
         if on_error == "stop" and isinstance(error, SweepError):

@@ -40,9 +40,9 @@ def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
                 file=sys.stderr,
             )
             raise SystemExit(1) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             print("interrupted; finished work is kept", file=sys.stderr)
-            raise SystemExit(130) from None
+            raise SystemExit(interrupt.args[0] if interrupt.args else 130) from None
 
     return wrapped
 
