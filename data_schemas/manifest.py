@@ -72,10 +72,10 @@ class SequenceEntry:
 
 @dataclass(frozen=True)
 class SkippedSequence:
-    """A sequence that was requested but is not in the cache."""
+    """A sequence that was requested but is not in the cache, or one sweep whose place in it has only ignored points."""
 
     name: str = described("the dataset's name of the sequence")
-    reason: str = described("the problem with its data")
+    reason: str = described("the problem with its data; for one sweep it begins with `sweep NAME: `")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class Manifest:
     config_key: str = described("SHA-256 of all that the result depends on besides the sweeps", SHA256)
     class_names: tuple[str, ...] = described('names of the semantic classes, first "unlabelled"; empty without labels')
     sequences: tuple[SequenceEntry, ...] = described("sequences of the cache")
-    skipped: tuple[SkippedSequence, ...] = described("sequences that were requested but left out")
+    skipped: tuple[SkippedSequence, ...] = described(
+        "sequences that were requested but left out, and sweeps that were left out of sequences"
+    )
     made_by: dict[str, Any] = described("options, seed and versions of the program that wrote it, for information only")
 
 

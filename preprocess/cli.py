@@ -45,7 +45,7 @@ Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of opti
 CacheAt = Annotated[str | None, typer.Option("--cache", help="folder or URL of the cache. Default: cache/DATASET")]
 OnErrorOption = Annotated[
     Literal["stop", "skip"],
-    typer.Option("--on-error", help="skip: leave out sequences that cannot be processed, and list them"),
+    typer.Option("--on-error", help="skip: leave out sweeps and sequences that cannot be processed, and list them"),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="worker processes; 0 = work in this one. Default: all cores")
@@ -75,7 +75,7 @@ def run(
     """Make, complete or update the cache of a dataset.
 
     Results that were made from the same input with the same options are kept: after an interruption the same command
-    continues. Exit status 3 if sequences were skipped.
+    continues. Exit status 3 if sweeps or sequences were skipped.
 
     Examples:
 
@@ -270,7 +270,7 @@ def _open(name: str, root: Path | None, data: list[str] | None, cache: str | Non
 
 
 def _report(store: Store, manifest: Manifest) -> None:
-    """Print what a cache contains. Exits with status 3 if sequences were skipped."""
+    """Print what a cache contains. Exits with status 3 if sweeps or sequences were skipped."""
     sweeps = sum(entry.sweeps for entry in manifest.sequences)
     print(
         f"cache: {store.url} ({len(manifest.sequences)} sequences, {sweeps} sweeps); to inspect it: "

@@ -11,14 +11,14 @@ from iscc_lidar.preprocess.segment.linking import LinkingConfig
 from iscc_lidar.preprocess.segment.motion import MotionConfig
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig
 from iscc_lidar.preprocess.segment.windows import WindowConfig
-from iscc_lidar.shared.base.config import option, section
+from iscc_lidar.shared.base.config import check_ranges, option, section
 
 
 @dataclass(frozen=True)
 class PreprocessConfig:
     """All options of ``iscc-preprocess run``."""
 
-    seed: int = option(0, "seed of the query sampling, the only random step")
+    seed: int = option(0, "seed of the query sampling, the only random step", at_least=0, at_most=2**63 - 1)
     window: WindowConfig = section(WindowConfig)
     range: RangeConfig = section(RangeConfig)
     ground: GroundRemovalConfig = section(GroundRemovalConfig)
@@ -26,3 +26,7 @@ class PreprocessConfig:
     linking: LinkingConfig = section(LinkingConfig)
     motion: MotionConfig = section(MotionConfig)
     queries: QuerySamplingConfig = section(QuerySamplingConfig)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a seed out of its range."""
+        check_ranges(self, "")

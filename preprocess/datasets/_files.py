@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
+
+T = TypeVar("T")
+_CACHED_FILES: Final = 64  # keys and small tables, a few kB each
+
+
+def cached_per_file(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Cache what a function reads from a file, until the file is changed or replaced.
+
+    What it returns for a missing file is not cached.
+    """
+
+    @functools.lru_cache(_CACHED_FILES)
+    def cached(path: Path, _version: tuple[int, ...]) -> T:
+        return read(path)
+
+    def read_or_cached(path: Path) -> T:
+        try:
+            version = files.version(path)
+        except OSError:
+            return read(path)
+        return cached(path, version)
+
+    return functools.wraps(read)(read_or_cached)
 
 
 def collect_errors(checks: Iterable[Callable[[], object]]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
+    cached_per_file,
     collect_errors,
     count_rows,
     existing,
@@ -33,6 +34,7 @@ CALIBRATION: Final = "calib_imu_to_velo.txt"
 
 _FRAME_NUMBER: Final = "a frame number, as in 0000000042,"
 _DATE: Final = "[0-9][0-9][0-9][0-9]_[0-9][0-9]_[0-9][0-9]"
+_read_packet = cached_per_file(read_packet)  # of the first one, which every sweep needs
 _NEVER_RECORDED: Final = {"2011_09_26_drive_0009_sync": frozenset(range(177, 181))}
 
 
@@ -127,9 +129,8 @@ def _pose(drive: Path, name: str) -> NDArray[np.float64]:
     return pose
 
 
-@lru_cache(maxsize=256)
 def _first_packet(drive: Path) -> NDArray[np.float64]:
-    return read_packet(_oxts_frames(drive)[0])
+    return _read_packet(_oxts_frames(drive)[0])
 
 
 def _first_oxts(drive: Path) -> tuple[Path, ...]:
@@ -145,7 +146,7 @@ def _oxts_frames(drive: Path) -> tuple[Path, ...]:
     return tuple(files / f"{name}.txt" for name in numbered_files(files, ".txt", _FRAME_NUMBER))
 
 
-@lru_cache(maxsize=64)
+@cached_per_file
 def _calibration(path: Path) -> NDArray[np.float64]:
     """Read velo_SE3_imu, float64 [4, 4], of a date's drives."""
     try:
@@ -182,7 +183,7 @@ def _timestamp_ns(drive: Path, frame: int) -> int:
         ) from None
 
 
-@lru_cache(maxsize=64)
+@cached_per_file
 def _lines(path: Path) -> tuple[str, ...]:
     try:
         return tuple(path.read_text(encoding="utf-8").splitlines())

@@ -11,25 +11,23 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 
 if TYPE_CHECKING:  # imported where files are read, so that listing the datasets stays fast
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-T = TypeVar("T")
-
 _MAX_CURSORS: Final = 6  # one for each laser, and a spare one
 _READ_BUFFER_BYTES: Final = 1 << 20
 _OPEN_FILES: Final = 6
-_CACHED_FILES: Final = 64  # keys and small tables, a few kB each
 
 
 @dataclass
@@ -89,23 +87,13 @@ class ParquetRows:
         return _Cursor(int(self._starts[group]), int(self._starts[group + 1]), batches)
 
 
-def cached_per_file(read: Callable[[Path], T]) -> Callable[[Path], T]:
-    """Cache what a function reads from a file, until the file is replaced. It raises UserError for a missing file."""
-
-    @functools.lru_cache(_CACHED_FILES)
-    def cached(path: Path, _version: tuple[int, int]) -> T:
-        return read(path)
-
-    return functools.wraps(read)(lambda path: cached(path, _version(path)))
-
-
 def open_rows(path: Path, columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
     """Open a file by rows and keep the last ``cached_rows`` of them in memory. Raises UserError as open_parquet."""
     return _open_rows(path, _version(path), columns, cached_rows)
 
 
 @functools.lru_cache(_OPEN_FILES)
-def _open_rows(path: Path, _version: tuple[int, int], columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
+def _open_rows(path: Path, _version: tuple[int, ...], columns: tuple[str, ...], cached_rows: int) -> ParquetRows:
     return ParquetRows(path, columns, cached_rows)
 
 
@@ -150,9 +138,8 @@ def damaged(path: Path, reason: str) -> UserError:
     return UserError(f"{path}: not readable as Parquet, cut short or damaged ({reason.strip()}); fetch it again")
 
 
-def _version(path: Path) -> tuple[int, int]:
+def _version(path: Path) -> tuple[int, ...]:
     try:
-        status = path.stat()
+        return files.version(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing") from None
-    return status.st_mtime_ns, status.st_size

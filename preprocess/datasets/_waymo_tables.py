@@ -14,13 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
-from iscc_lidar.preprocess.datasets._parquet_rows import (
-    cached_per_file,
-    check_columns,
-    open_parquet,
-    open_rows,
-    read_columns,
-)
+from iscc_lidar.preprocess.datasets._files import cached_per_file
+from iscc_lidar.preprocess.datasets._parquet_rows import check_columns, open_parquet, open_rows, read_columns
 from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.waymo import BOX_CLASS_OF_TYPE

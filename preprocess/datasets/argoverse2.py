@@ -28,7 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import collect_errors, describe_folder, existing, numbered_files
+from iscc_lidar.preprocess.datasets._files import (
+    cached_per_file,
+    collect_errors,
+    describe_folder,
+    existing,
+    numbered_files,
+)
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.argoverse2 import LAYOUT
@@ -192,7 +198,7 @@ def _pose_row(folder: Path, poses: _Poses, timestamp_ns: int) -> int:
     return row
 
 
-@functools.lru_cache(maxsize=64)
+@cached_per_file
 def _read_poses(path: Path) -> _Poses:
     if not path.exists():
         raise UserError(f"{path}: missing; sweeps cannot be stacked without poses. It comes with each log, fetch it")
@@ -201,7 +207,7 @@ def _read_poses(path: Path) -> _Poses:
     return _Poses(columns["timestamp_ns"][order].astype(np.int64), _matrices(path, columns)[order])
 
 
-@functools.lru_cache(maxsize=64)
+@cached_per_file
 def _lidar_xyz(path: Path) -> NDArray[np.float64]:
     """Read the positions of up_lidar and down_lidar in the vehicle frame, float64 [2, 3], metres."""
     if not path.exists():

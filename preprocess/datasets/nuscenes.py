@@ -69,11 +69,16 @@ class NuScenes:
         """Return the files of points and labels, as far as they exist.
 
         The tables are not among them: they are published once, and reading 2 GB for every scene to see that they are
-        unchanged would take longer than preprocessing. Make a new cache after a table was repaired.
+        unchanged would take longer than preprocessing. Make a new cache after a table was repaired; one that changes
+        during a run stops it.
         """
         scan = self._scans(sequence)[index]
         labels = _labels_file(self.root, scan)
         return existing((self.root / scan.filename, *([labels] if labels else [])))
+
+    def watched_files(self, sequence: str) -> tuple[Path, ...]:
+        """Return the tables, which must not change during a run."""
+        return existing(self._folder(sequence) / f"{name}.json" for name in (*TABLES, "lidarseg", "category"))
 
     def problems(self, sequence: str) -> Iterator[str]:
         """Find missing or damaged points and labels, sweeps without a pose, timestamps that occur twice."""

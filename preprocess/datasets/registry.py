@@ -56,6 +56,12 @@ def data_options(dataset: Dataset) -> dict[str, Any]:
     return to_dict(dataset.options) if hasattr(dataset, "options") else {}
 
 
+def watched_files(dataset: Dataset, sequence: str) -> tuple[Path, ...]:
+    """Return the files too large to digest that a sequence depends on: the dataset's ``watched_files``, if any."""
+    found: tuple[Path, ...] = dataset.watched_files(sequence) if hasattr(dataset, "watched_files") else ()
+    return found
+
+
 def with_options(dataset: Dataset, items: Sequence[str]) -> Dataset:
     """Set ``key=value`` items in a dataset's own options. Raises UserError for options that it does not have."""
     if not items:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
+    cached_per_file,
     check_label_size,
     collect_errors,
     count_rows,
@@ -45,7 +46,7 @@ _LABEL_BYTES: Final = 4
 _COLUMNS: Final = 4  # x, y, z, intensity
 _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
 
-_read_camera = functools.lru_cache(maxsize=64)(read_camera)
+_read_camera = cached_per_file(read_camera)
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _pose(folder: Path, frame: int) -> NDArray[np.float64]:
     return world
 
 
-@functools.lru_cache(maxsize=64)
+@cached_per_file
 def _read_matrices(path: Path) -> NDArray[np.float64]:
     try:
         rows = np.loadtxt(path, ndmin=2)
@@ -189,7 +190,7 @@ def _read_matrices(path: Path) -> NDArray[np.float64]:
     return np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
 
 
-@functools.lru_cache(maxsize=64)
+@cached_per_file
 def _read_calibration(path: Path) -> NDArray[np.float64]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -210,7 +211,7 @@ def _timestamp_ns(path: Path, frame: int) -> int:
     return round(times[frame] * 1e9)
 
 
-@functools.lru_cache(maxsize=64)
+@cached_per_file
 def _read_times(path: Path) -> list[float] | None:
     if not path.exists():
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.describe.queries import (
     ProbedGroups,
     QuerySamplingConfig,
@@ -64,8 +63,7 @@ class _PlacedSweep:
 
 
 def finish_sweeps(
-    dataset: Dataset,
-    sequence: str,
+    read: Callable[[int], Sweep],
     windows: tuple[Window, ...],
     labels: SweepLabels,
     motion: MotionConfig,
@@ -74,14 +72,15 @@ def finish_sweeps(
 ) -> Iterator[FinishedSweep]:
     """Finish the sweeps that a block's windows own, in order; ``seed`` is of the query sampling.
 
-    ``labels`` are the sequence ids and codes of all sweeps of the windows.
+    ``read`` reads a sweep by its index in the sequence. ``labels`` are the sequence ids and codes of all sweeps of the
+    windows.
     """
     start = windows[0].start
-    first = dataset.read(sequence, start)
+    first = read(start)
     world_origin = first.world_SE3_sensor[:3, 3]
 
     def load(index: int) -> _PlacedSweep:
-        sweep = first if index == start else dataset.read(sequence, index)
+        sweep = first if index == start else read(index)
         return _place(index, sweep, labels[index], world_origin)
 
     sweeps = WindowBuffer(load)

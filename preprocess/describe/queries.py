@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import FREE_FAR, FREE_NEAR, OCCUPIED
 from iscc_lidar.preprocess.describe.ray_image import RayImage, contradicted
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.cache.sweep import Queries
 
 _TYPES = np.array([OCCUPIED, FREE_NEAR, FREE_FAR], dtype=np.uint8)
@@ -28,13 +28,29 @@ class QuerySamplingConfig:
         0.3,
         "largest distance of a query before or behind a surface; ALSO's 0.1 m suits voxels of 0.05-0.1 m, "
         "with voxels of 0.2 m it stays near chance",
+        above=0,
+        at_most=10,
     )
-    per_point: float = option(0.5, "queries per point of a group in the sweep; masked balls need some everywhere")
-    per_group_max: int = option(1024, "largest number of queries of one group in one sweep")
-    group_points_min: int = option(10, "smaller groups get no queries, as they are not pooled")
-    group_width_max_m: float = option(20.0, "wider groups are walls and hedges rather than objects, and get no queries")
-    box_margin_m: float = option(1.0, "free far queries lie within the group's box, enlarged by this on all sides")
-    ray_tolerance_m: float = option(0.05, "a ray that passes a query at less than this can contradict it")
+    per_point: float = option(
+        0.5, "queries per point of a group in the sweep; masked balls need some everywhere", at_least=0, at_most=1000
+    )
+    per_group_max: int = option(
+        1024, "largest number of queries of one group in one sweep", at_least=0, at_most=10_000_000
+    )
+    group_points_min: int = option(10, "smaller groups get no queries, as they are not pooled", at_least=0)
+    group_width_max_m: float = option(
+        20.0, "wider groups are walls and hedges rather than objects, and get no queries", at_least=0
+    )
+    box_margin_m: float = option(
+        1.0, "free far queries lie within the group's box, enlarged by this on all sides", at_least=0, at_most=1000
+    )
+    ray_tolerance_m: float = option(
+        0.05, "a ray that passes a query at less than this can contradict it", at_least=0, at_most=10
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "queries")
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def _cost(dataset: Dataset, sample: SweepRange, config: PreprocessConfig) -> Cos
 
 def _process(dataset: Dataset, sample: SweepRange, store: Store, config: PreprocessConfig) -> None:
     job = plan_sequence(dataset, sample.sequence, store, config, sample.sweeps)
-    results = list(process_jobs([job]))
+    results = list(process_jobs([job], on_error="skip"))
     write_manifest(Plan(dataset, config, (job,), ()), store, results)
 
 

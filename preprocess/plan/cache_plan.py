@@ -10,6 +10,7 @@ from typing import Any, Final
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
+from iscc_lidar.preprocess.plan.left_out import only_sweeps
 from iscc_lidar.preprocess.plan.select import find_problems, refuse_problems
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.preprocess.segment import clustering, ground
@@ -47,7 +48,8 @@ def make_plan(
 ) -> Plan:
     """Check the data and cut sequences into windows: the requested ones, and those that the cache already contains.
 
-    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out.
+    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out,
+    unless the problem is of single sweeps.
 
     Raises:
         UserError: bad input, or the folder contains something else than a cache of this dataset.
@@ -64,6 +66,8 @@ def make_plan(
     # Requested sequences that are not available have problems, which are reported.
     wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
     broken = find_problems(dataset, wanted)
+    if skip:
+        broken = {name: found for name, found in broken.items() if not only_sweeps(dataset, name, found)}
     if broken and (not skip or len(broken) == len(wanted)):
         refuse_problems(broken, can_skip=not skip)
     skipped = tuple(SkippedSequence(name, "; ".join(problems)) for name, problems in broken.items())
@@ -77,7 +81,7 @@ def save_plan(plan: Plan, store: Store) -> None:
         "config_key": config_key(plan.config, plan.dataset),
         "config": to_dict(plan.config),
         "data": data_options(plan.dataset),
-        "sequences": {job.sequence: job.sweeps for job in plan.jobs},
+        "sequences": {job.sequence: {"sweeps": job.sweeps, "names": job.names_sha256} for job in plan.jobs},
         "skipped": [asdict(skipped) for skipped in plan.skipped],
     }
     store.write(PLAN_FILE, (json.dumps(content, indent=1) + "\n").encode())
@@ -97,10 +101,11 @@ def load_plan(dataset: Dataset, store: Store, config: PreprocessConfig) -> Plan:
         )
     jobs = tuple(plan_sequence(dataset, name, store, config) for name in content["sequences"])
     for job in jobs:
-        if job.sweeps != content["sequences"][job.sequence]:
+        planned = content["sequences"][job.sequence]
+        if (job.sweeps, job.names_sha256) != (planned["sweeps"], planned["names"]):
             raise UserError(
-                f"{store.url}: sequence {job.sequence} has {job.sweeps} sweeps, had "
-                f"{content['sequences'][job.sequence]} when the cache was initialised; run: iscc-preprocess init"
+                f"{store.url}: sequence {job.sequence} has {job.sweeps} sweeps, had {planned['sweeps']} when the cache "
+                "was initialised, or has others; run: iscc-preprocess init"
             )
     return Plan(dataset, config, jobs, tuple(SkippedSequence(**item) for item in content["skipped"]))
 

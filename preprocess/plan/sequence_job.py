@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, Window
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
+from iscc_lidar.preprocess.datasets.registry import Dataset, data_options, watched_files
 from iscc_lidar.preprocess.segment.windows import plan_blocks, plan_windows
-from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.store.store import Store
 
@@ -30,18 +31,32 @@ _SHORT: Final = 16
 
 
 @dataclass(frozen=True)
+class FileState:
+    """Size and time of change of a file, which other hosts see alike."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
 class SequenceJob:
     """One sequence to process: ``sweeps`` sweeps of ``dataset``, for a cache in ``store``.
 
-    ``blocks`` are its windows, in order, by the block that stores them.
+    ``blocks`` are its windows, in order, by the block that stores them; ``names_sha256`` is of the names of all sweeps
+    that the sequence had when it was planned, ``watched`` the state of the input files that are too large to digest.
+    ``skip_sweeps``: leave out sweeps that cannot be used.
     """
 
     dataset: Dataset
     sequence: str
     sweeps: int
+    names_sha256: str
+    watched: tuple[FileState, ...]
     blocks: tuple[tuple[Window, ...], ...]
     store: Store
     config: PreprocessConfig
+    skip_sweeps: bool = False
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -70,6 +85,10 @@ class SequenceJob:
         """Return the file of the group ids of all windows."""
         return f"{self.steps_folder}/ids-{key[:_SHORT]}.npz"
 
+    def window_sweeps(self, block: int) -> range:
+        """Return the sweeps in a block's windows."""
+        return range(self.blocks[block][0].start, self.blocks[block][-1].stop)
+
     def own_sweeps(self, block: int) -> int:
         """Count the sweeps that a block stores."""
         windows = self.blocks[block]
@@ -85,29 +104,29 @@ def plan_sequence(
     dataset: Dataset, sequence: str, store: Store, config: PreprocessConfig, sweeps: range | None = None
 ) -> SequenceJob:
     """Cut a sequence into windows and blocks, or only the given range of its sweeps."""
-    sweeps = range(len(dataset.sweep_names(sequence))) if sweeps is None else sweeps
+    names = dataset.sweep_names(sequence)
+    sweeps = range(len(names)) if sweeps is None else sweeps
     blocks = plan_blocks(plan_windows(len(sweeps), config.window, sweeps.start), config.window)
-    return SequenceJob(dataset, sequence, len(sweeps), blocks, store, config)
+    watched = tuple(file_state(file) for file in watched_files(dataset, sequence))
+    return SequenceJob(dataset, sequence, len(sweeps), names_digest(names), watched, blocks, store, config)
 
 
-def input_digest(job: SequenceJob, block: int) -> str:
-    """Return the SHA-256 of the content of every input file of the sweeps in a block's windows, and of their names."""
-    start, stop = job.blocks[block][0].start, job.blocks[block][-1].stop
-    names = job.dataset.sweep_names(job.sequence)[start:stop]
-    found = dict.fromkeys(f for index in range(start, stop) for f in job.dataset.input_files(job.sequence, index))
-    contents = (f"{file.name} {files.sha256(file)}" for file in found)
-    return _digest([job.dataset.name, data_options(job.dataset), job.sequence, start, stop, names], *contents)
+def file_state(path: Path) -> FileState:
+    """Return the state of a file now. Raises FileNotFoundError."""
+    status = path.stat()
+    return FileState(path, status.st_size, status.st_mtime_ns)
 
 
-def segment_key(job: SequenceJob, block: int, input_sha256: str) -> str:
-    """Return the key of a block's segmentation."""
+def segment_key(job: SequenceJob, block: int, input_sha256: str, left_out: Mapping[int, int]) -> str:
+    """Return the key of a block's segmentation; ``left_out`` is the number of points of each sweep that is left out."""
     sections = {name: to_dict(job.config)[name] for name in ("range", "ground", "clustering", "linking")}
-    return _digest([ALGORITHM, _bounds(job.blocks[block]), sections, input_sha256])
+    blank = (f"sweep {index} left out, {points} points" for index, points in left_out.items())
+    return digest_of([ALGORITHM, _bounds(job.blocks[block]), sections, input_sha256], *blank)
 
 
 def ids_key(job: SequenceJob, segment_keys: list[str]) -> str:
     """Return the key of the ids of a sequence's groups."""
-    return _digest([ALGORITHM, to_dict(job.config)["linking"], segment_keys])
+    return digest_of([ALGORITHM, to_dict(job.config)["linking"], segment_keys])
 
 
 def block_key(job: SequenceJob, block: int, input_sha256: str, segment_keys: list[str], ids_sha256: str) -> str:
@@ -116,17 +135,23 @@ def block_key(job: SequenceJob, block: int, input_sha256: str, segment_keys: lis
     ``segment_keys`` are those of the blocks around it, ``ids_sha256`` is of the ids of their windows.
     """
     windows = _bounds(job.blocks[block])
-    return _digest([ALGORITHM, _FORMAT, to_dict(job.config), windows, input_sha256, segment_keys, ids_sha256])
+    return digest_of([ALGORITHM, _FORMAT, to_dict(job.config), windows, input_sha256, segment_keys, ids_sha256])
 
 
 def config_key(config: PreprocessConfig, dataset: Dataset) -> str:
     """Return the key of all that a cache depends on besides its sweeps."""
-    return _digest([ALGORITHM, _FORMAT, dataset.name, data_options(dataset), to_dict(config)])
+    return digest_of([ALGORITHM, _FORMAT, dataset.name, data_options(dataset), to_dict(config)])
 
 
 def _bounds(windows: tuple[Window, ...]) -> list[list[int]]:
     return [[window.start, window.stop, window.own_start, window.own_stop] for window in windows]
 
 
-def _digest(content: list[Any], *more: str) -> str:
+def names_digest(names: Sequence[str]) -> str:
+    """Return the SHA-256 of the names of a sequence's sweeps, in order."""
+    return digest_of(list(names))
+
+
+def digest_of(content: list[Any], *more: str) -> str:
+    """Return the SHA-256 of plain values as JSON."""
     return hashlib.sha256(json.dumps([content, more], sort_keys=True).encode()).hexdigest()

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-import dask
-from distributed import Client, Future, LocalCluster
+from distributed import Client, Future
 from threadpoolctl import threadpool_limits
 
-from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.preprocess.run.cluster import Probe, check_workers, connect, futures_among, pack, unpack, wait_for
+from iscc_lidar.preprocess.run.private_cluster import local_cluster
+from iscc_lidar.preprocess.run.signals import interruptible
 
 Submit = Callable[..., Any]
 """``submit(function, *arguments)``: returns a future on Dask, the result itself in this process; accepts either."""
@@ -22,13 +23,6 @@ _TRIM_THRESHOLD: Final = -1  # of glibc's malloc.h
 _MMAP_THRESHOLD: Final = -3
 _LARGEST_FROM_HEAP: Final = 2**25  # the maximum of glibc
 _KEPT: Final = 2**29
-
-_LESS_MONITORING: Final = {
-    "distributed.worker.profile.enabled": False,
-    # Every process of the cluster monitors itself; the default, twice per second, takes 2 % of a core each.
-    "distributed.admin.system-monitor.interval": "5s",
-    "distributed.admin.tick.interval": "1s",
-}
 
 
 @dataclass(frozen=True)
@@ -45,38 +39,38 @@ class Executor:
 
 
 @contextmanager
-def start_executor(executor: Executor) -> Iterator[tuple[Submit, Client | None]]:
-    """Yield a function that submits tasks, and the Dask client unless they run in this process."""
-    if executor.scheduler is None and executor.workers == 0:
-        yield _on_one_thread, None
-        return
-    cluster: Any = nullcontext(executor.scheduler) if executor.scheduler else _local_cluster(executor.workers)
-    with cluster as address, _connect(address) as client:
-        print(f"Dask dashboard: {client.dashboard_link}", flush=True)
+def start_executor(executor: Executor, probe: Probe | None = None) -> Iterator[tuple[Submit, Client | None]]:
+    """Yield a function that submits tasks, and the Dask client unless they run in this process.
 
-        def submit(function: Callable[..., Any], *arguments: Any) -> Any:
-            # Tasks write files, so Dask must not reuse the result of an equal call.
-            return client.submit(_on_one_thread, function, *arguments, pure=False)
+    SIGINT and SIGTERM end the work. With ``probe``, each worker of a running cluster first proves that it sees the
+    same files. Raises ClusterError where it does not, there is no worker or no scheduler.
+    """
+    with interruptible():
+        if executor.scheduler is None and executor.workers == 0:
+            yield _on_one_thread, None
+            return
+        local = executor.scheduler is None
+        cluster: Any = local_cluster(executor.workers) if local else nullcontext(executor.scheduler)
+        with cluster as address, connect(address) as client:
+            if not local:
+                check_workers(client, str(executor.scheduler), probe)
+            print(f"Dask dashboard: {client.dashboard_link}", flush=True)
 
-        yield submit, client
+            def submit(function: Callable[..., Any], *arguments: Any) -> Any:
+                packed = pack(probe if not local else None, function, *arguments)
+                # Tasks write files, so Dask must not reuse the result of an equal call.
+                return client.submit(_unpacked, packed, *futures_among(arguments), pure=False)
+
+            yield submit, client
 
 
 def result_of(submitted: Any) -> Any:
-    """Wait for the result of a submitted task. Raises what the task raised."""
-    return submitted.result() if isinstance(submitted, Future) else submitted
+    """Wait for the result of a submitted task. Raises what the task raised, and ClusterError without a cluster."""
+    return wait_for(submitted) if isinstance(submitted, Future) else submitted
 
 
-def _local_cluster(workers: int) -> LocalCluster:
-    # Much of the work keeps the GIL: processes of one thread each, without a profiler that samples them all the time.
-    with dask.config.set(_LESS_MONITORING):
-        return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=50)
-
-
-def _connect(address: Any) -> Client:
-    try:
-        return Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise UserError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
+def _unpacked(packed: bytes, *futures: Any) -> Any:
+    return _on_one_thread(*unpack(packed, futures))
 
 
 def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
 
 from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, SkippedSequence
 from iscc_lidar.data_schemas.sweep import SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
-from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
+from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob
+from iscc_lidar.preprocess.run.cluster import ClusterError, Probe
 from iscc_lidar.preprocess.run.executor import Executor, Submit, result_of, start_executor
 from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_result, write_manifest
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
 from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.target import refuse_foreign
+from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.store import Store
 
 OnError = Literal["stop", "skip"]
-"""Whether a sequence whose data cannot be processed stops the run, or is left out."""
+"""Whether sweeps and sequences whose data cannot be processed stop the run, or are left out."""
 
 
 def preprocess(
@@ -39,12 +45,14 @@ def preprocess(
         config: options; what depends on an option that differs from the cache's is redone.
         executor: where the tasks run, by default in this process.
         sequences: those to add, by default all; sequences already in the cache are kept and updated.
-        on_error: "skip" leaves out sequences whose data cannot be processed, and lists them in the manifest.
+        on_error: "skip" leaves out sweeps that cannot be used, which keep their place, and sequences that cannot be
+            processed even so; both are listed in the manifest.
 
     Raises:
         UserError: bad input, the folder contains something else, or another process works on it.
     """
     refuse_foreign(store)  # before the claim writes there
+    dataset, store = _reachable(dataset, store, executor)
     with store.claim() as check_claim:
         plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
         save_plan(plan, store)
@@ -84,6 +92,7 @@ def process_part(
     ``init_cache``. Returns the number of sequences.
     """
     refuse_foreign(store)
+    dataset, store = _reachable(dataset, store, executor)
     with store.claim(f"part-{part[0]}-of-{part[1]}") as check_claim:
         jobs = part_of(load_plan(dataset, store, config).jobs, *part)
         for job, result in zip(jobs, process_jobs(jobs, executor, on_error), strict=True):
@@ -115,13 +124,46 @@ def process_jobs(
     jobs: Sequence[SequenceJob], executor: Executor | None = None, on_error: OnError = "stop"
 ) -> Iterator[SequenceResult]:
     """Process sequences; yields their results in order, each as soon as it is complete."""
-    total = sum(job.sweeps for job in jobs)
-    with start_executor(executor or Executor()) as (submit, client), sweep_bar(total, client):
+    total, executor = sum(job.sweeps for job in jobs), executor or Executor()
+    jobs = [replace(job, skip_sweeps=on_error == "skip") for job in jobs]
+    with (
+        _probe(jobs, executor) as probe,
+        start_executor(executor, probe) as (submit, client),
+        sweep_bar(total, client),
+    ):
         blocks: list[Iterable[Any]] = [_submit(submit, job) for job in jobs]
         if client is not None:
             blocks = [list(submitted) for submitted in blocks]  # all at once; in this process one after the other
         for job, submitted in zip(jobs, blocks, strict=True):
             yield _collect(job, submitted, on_error)
+
+
+def _reachable(dataset: Dataset, store: Store, executor: Executor | None) -> tuple[Dataset, Store]:
+    """Make relative paths absolute for the workers of a running cluster, which have other working folders."""
+    if executor is None or executor.scheduler is None:
+        return dataset, store
+    if isinstance(store, LocalStore):
+        store = replace(store, root=store.root.absolute())
+    if hasattr(dataset, "root"):
+        dataset = replace(cast(Any, dataset), root=Path(dataset.root).absolute())
+    return dataset, store
+
+
+@contextmanager
+def _probe(jobs: Sequence[SequenceJob], executor: Executor) -> Iterator[Probe | None]:
+    """Write a file into the cache by which the workers of a running cluster prove that they see the same folders."""
+    if executor.scheduler is None or not jobs:
+        yield None
+        return
+    job, token = jobs[0], uuid.uuid4().hex
+    files = job.dataset.input_files(job.sequence, job.blocks[0][0].start)
+    sizes = tuple((file, file.stat().st_size) for file in files)
+    probe = Probe(job.store, f"{STEPS_FOLDER}/probe-{token}", token.encode(), sizes)
+    job.store.write(probe.name, probe.content)
+    try:
+        yield probe
+    finally:
+        job.store.remove(probe.name)
 
 
 def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
@@ -135,15 +177,23 @@ def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
 def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> SequenceResult:
     try:
         finished: list[Finished] = [result_of(item) for item in submitted]
-    except OSError:  # of the disk or the network that all sequences share
+    except (OSError, ClusterError):  # of the disk, the network or the workers that all sequences share
         raise
     except Exception as error:
         if on_error == "stop" and isinstance(error, SweepError):
-            raise UserError(f"{error}; fix its files, or leave such sequences out with --on-error skip") from None
+            raise UserError(f"{error}; fix its files, or leave such sweeps out with --on-error skip") from None
         if on_error == "stop":
             raise
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return SequenceResult(SkippedSequence(job.sequence, reason))
     steps = sorted({step for block in finished for step in block.steps})
+    left_out = _listed(job, {index: sweep.reason for block in finished for index, sweep in block.left_out.items()})
+    if len(left_out) == job.sweeps:
+        return SequenceResult(SkippedSequence(job.sequence, f"no sweep can be used; {left_out[0].reason}"))
     blocks = tuple(block.entry for block in finished)
-    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps))
+    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps), left_out)
+
+
+def _listed(job: SequenceJob, reasons: Mapping[int, str]) -> tuple[SkippedSequence, ...]:
+    names = job.dataset.sweep_names(job.sequence)
+    return tuple(SkippedSequence(job.sequence, f"sweep {names[index]}: {why}") for index, why in reasons.items())

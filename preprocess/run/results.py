@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from iscc_lidar.data_schemas.manifest import (
     BLOCK_FILE,
@@ -29,16 +30,24 @@ from iscc_lidar.shared.store.store import LinkedError, Store
 
 @dataclass(frozen=True)
 class SequenceResult:
-    """Manifest entry of a processed sequence, and the names of the intermediate files that it was made from."""
+    """Result of a sequence.
+
+    Attributes:
+        entry: its entry in the manifest.
+        steps: names of the intermediate files that it was made from.
+        left_out: one entry in the manifest for each of its sweeps that was left out.
+    """
 
     entry: SequenceEntry | SkippedSequence
     steps: tuple[str, ...] = ()
+    left_out: tuple[SkippedSequence, ...] = ()
 
 
 def save_result(job: SequenceJob, result: SequenceResult) -> None:
     """Write the result of a sequence to an intermediate file."""
     key = "skipped" if isinstance(result.entry, SkippedSequence) else "entry"
-    content = {key: dataclasses.asdict(result.entry), "steps": result.steps}
+    content: dict[str, Any] = {key: dataclasses.asdict(result.entry), "steps": result.steps}
+    content["left_out"] = [dataclasses.asdict(sweep) for sweep in result.left_out]
     job.store.write(job.result_file, (json.dumps(content, indent=1) + "\n").encode())
 
 
@@ -49,7 +58,9 @@ def load_result(job: SequenceJob) -> SequenceResult | None:
         if "skipped" in content:
             return SequenceResult(SkippedSequence(**content["skipped"]))
         blocks = tuple(BlockEntry(**block) for block in content["entry"]["blocks"])
-        return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(content["steps"]))
+        entry = SequenceEntry(job.sequence, job.sweeps, job.windows, blocks)
+        left_out = tuple(SkippedSequence(**sweep) for sweep in content["left_out"])
+        return SequenceResult(entry, tuple(content["steps"]), left_out)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -58,6 +69,7 @@ def write_manifest(plan: Plan, store: Store, results: Sequence[SequenceResult]) 
     """Write the manifest of a cache, then remove the blocks and intermediate files that it no longer needs."""
     entries = tuple(result.entry for result in results if isinstance(result.entry, SequenceEntry))
     skipped = plan.skipped + tuple(r.entry for r in results if isinstance(r.entry, SkippedSequence))
+    skipped += tuple(sweep for result in results for sweep in result.left_out)
     made_by = {
         "data": data_options(plan.dataset),
         "seed": plan.config.seed,

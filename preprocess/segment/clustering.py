@@ -18,30 +18,48 @@ from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.segment.density_tree import ClusterTree, SpanningTree, cluster_tree, select_clusters
 from iscc_lidar.preprocess.segment.native import library
 from iscc_lidar.preprocess.segment.split_trails import split_trails
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 
 
 @dataclass(frozen=True)
 class ClusteringConfig:
     """Options of clustering."""
 
-    voxel_size_m: float = option(0.15, "edge of a voxel, m; at 0.2 poles and far objects suffer")
-    min_cluster_size: int = option(15, "HDBSCAN: voxels of the smallest cluster; a person has about 100, a far one 20")
-    min_samples: int = option(9, "HDBSCAN: neighbours for the density; fewer than TARL's 20, as voxels are fewer")
+    voxel_size_m: float = option(
+        0.15, "edge of a voxel, m; at 0.2 poles and far objects suffer", at_least=0.02, at_most=10
+    )
+    min_cluster_size: int = option(
+        15, "HDBSCAN: voxels of the smallest cluster; a person has about 100, a far one 20", at_least=2
+    )
+    min_samples: int = option(
+        9, "HDBSCAN: neighbours for the density; fewer than TARL's 20, as voxels are fewer", at_least=1, at_most=10_000
+    )
     spanning_tree: Literal["auto", "c", "hdbscan"] = option(
         "auto",
         "c = this package's C code, if a compiler was there at installation; hdbscan = the package, ten times slower. "
         "Both trees are exact; the groups differ only among voxels at equal distances",
     )
     max_width_m: float = option(
-        20.0, "a cluster wider than this within one sweep is split into its sub-clusters, m; a bus is 18. 0 = no limit"
+        20.0,
+        "a cluster wider than this within one sweep is split into its sub-clusters, m; a bus is 18. 0 = no limit",
+        at_least=0,
     )
-    attach_m: float = option(0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise")
+    attach_m: float = option(
+        0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise", at_least=0, at_most=1000
+    )
     trail_cell_m: float = option(
         0.7,
         "parts of a moving group that never touch from sweep to sweep, in cells this wide, m, become separate groups; "
         "0 = do not split",
+        at_least=0,
+        at_most=1000,
     )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "clustering")
+        if 0 < self.trail_cell_m < 0.05:
+            raise ValueError(f"clustering.trail_cell_m must be 0 or at least 0.05, not {self.trail_cell_m}")
 
 
 def cluster_window(

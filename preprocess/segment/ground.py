@@ -19,7 +19,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.base.errors import UserError
 
 _DEFAULT_HEIGHT_M: Final = 1.73
@@ -40,14 +40,32 @@ class GroundRemovalConfig:
         "patchwork = Patchwork++; grid = slope-limited surface below cell minima, needs only numpy; auto = patchwork "
         "if pypatchworkpp is installed, else grid, and the cache records which; none = keep the ground, for ablations",
     )
-    sensor_height_m: float = option(0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)")
-    max_range_m: float = option(80.0, "returns further away horizontally are never ground, m")
-    plane_distance_m: float = option(
-        0.08, "patchwork: half thickness of a patch's plane, m; its default of 0.125 removes more of the objects' feet"
+    sensor_height_m: float = option(
+        0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)", at_least=0, at_most=100
     )
-    cell_m: float = option(0.5, "grid: edge of a cell, m; finer than a wheel base, coarser than the ring spacing")
-    max_slope: float = option(0.2, "grid: steepest ground relative to the sensor's own plane, rise over run")
-    grid_distance_m: float = option(0.12, "grid: returns up to this far above the surface are ground, m")
+    max_range_m: float = option(80.0, "returns further away horizontally are never ground, m", above=0, at_most=1000)
+    plane_distance_m: float = option(
+        0.08,
+        "patchwork: half thickness of a patch's plane, m; its default of 0.125 removes more of the objects' feet",
+        above=0,
+        at_most=10,
+    )
+    cell_m: float = option(
+        0.5,
+        "grid: edge of a cell, m; finer than a wheel base, coarser than the ring spacing",
+        at_least=0.05,
+        at_most=100,
+    )
+    max_slope: float = option(
+        0.2, "grid: steepest ground relative to the sensor's own plane, rise over run", at_least=0, at_most=10
+    )
+    grid_distance_m: float = option(
+        0.12, "grid: returns up to this far above the surface are ground, m", at_least=0, at_most=10
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "ground")
 
 
 def ground_mask(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 
 SweepLabels = dict[int, NDArray[np.int32]]
 """Labels of all points of some sweeps, by sweep index."""
@@ -22,7 +22,13 @@ SweepLabels = dict[int, NDArray[np.int32]]
 class LinkingConfig:
     """Options of linking."""
 
-    min_iou: float = option(0.25, "two groups are one if their IoU on the shared points is above this")
+    min_iou: float = option(
+        0.25, "two groups are one if their IoU on the shared points is above this", at_least=0, at_most=1
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "linking")
 
 
 def link_shared_sweeps(before: SweepLabels, after: SweepLabels, config: LinkingConfig) -> NDArray[np.int32]:

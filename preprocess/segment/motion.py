@@ -12,27 +12,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 
 
 @dataclass(frozen=True)
 class MotionConfig:
     """Options of the motion test."""
 
-    min_shift_m: float = option(0.5, "smallest shift of both ends during the window, m; walking for 1.2 s is 1.5 m")
-    min_points: int = option(5, "points that a group needs in a sweep for the sweep to count")
-    min_sweeps: int = option(3, "number of such sweeps that a group needs, otherwise it is static")
-    edge_quantile: float = option(0.05, "share of a sweep's points beyond an end; against stray returns")
+    min_shift_m: float = option(
+        0.5, "smallest shift of both ends during the window, m; walking for 1.2 s is 1.5 m", at_least=0
+    )
+    min_points: int = option(5, "points that a group needs in a sweep for the sweep to count", at_least=1)
+    min_sweeps: int = option(3, "number of such sweeps that a group needs, otherwise it is static", at_least=1)
+    edge_quantile: float = option(
+        0.05, "share of a sweep's points beyond an end; against stray returns", at_least=0, below=0.5
+    )
     max_width_m: float = option(
         12.0,
         "a group that is wider horizontally within one sweep is static, m; walls come into "
         "view as the sensor passes, and look as if they moved",
+        at_least=0,
     )
     min_rigidity: float = option(
         0.4,
         "smallest ratio of the shorter to the longer shift of the two ends; objects that come into view from behind "
         "others have uneven shifts",
+        at_least=0,
+        at_most=1,
     )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "motion")
 
 
 def moving_groups(

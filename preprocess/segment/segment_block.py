@@ -8,17 +8,21 @@ neighbouring blocks are linked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.manifest import Window
+from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
 from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, assign_sequence_ids, link_shared_sweeps
 from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, WindowBuffer
 from iscc_lidar.shared.base.geometry import transform
+
+FARTHEST_IN_WINDOW_M: Final = 10_000.0
+"""Largest difference of two poses of a window along an axis: voxels are counted by 64-bit keys."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -63,6 +67,8 @@ def segment_window(sweeps: list[GroundedSweep], start: int, config: ClusteringCo
     The stack is in the world frame, moved to the window's first sensor: float32 is too coarse far from the origin.
     """
     origin = sweeps[0].sweep.world_SE3_sensor[:3, 3]
+    for grounded in sweeps:
+        _refuse_jump(sweeps[0].sweep, grounded.sweep)
     above = [grounded.label == NOISE for grounded in sweeps]
     stacked = [
         transform(grounded.sweep.world_SE3_sensor, grounded.sweep.xyz[mask]) - origin
@@ -75,6 +81,16 @@ def segment_window(sweeps: list[GroundedSweep], start: int, config: ClusteringCo
         labels[start + offset] = grounded.label.copy()
         labels[start + offset][mask] = groups[sum(sizes[:offset]) : sum(sizes[: offset + 1])]
     return labels
+
+
+def _refuse_jump(first: Sweep, sweep: Sweep) -> None:
+    moved = float(np.abs(sweep.world_SE3_sensor[:3, 3] - first.world_SE3_sensor[:3, 3]).max())
+    if moved > FARTHEST_IN_WINDOW_M:
+        raise SweepError(
+            f"sequence {sweep.sequence}, sweep {sweep.name}: its pose is {moved / 1000:.0f} km from that of sweep "
+            f"{first.name}, with which it is stacked; check the poses",
+            len(sweep),
+        )
 
 
 def link_sequence(segmented: Iterable[Arrays], config: LinkingConfig) -> list[NDArray[np.int32]]:

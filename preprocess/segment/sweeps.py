@@ -13,7 +13,7 @@ from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig, ground_mask
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.base.geometry import squared_lengths
 
 T = TypeVar("T")
@@ -23,8 +23,16 @@ T = TypeVar("T")
 class RangeConfig:
     """Options of the range of points; others are ignored."""
 
-    min_m: float = option(2.0, "metres from the ray's origin; nearer returns are the ego vehicle")
-    max_m: float = option(80.0, "metres from the ray's origin; beyond, surfaces are too sparse to group")
+    min_m: float = option(2.0, "metres from the ray's origin; nearer returns are the ego vehicle", at_least=0)
+    max_m: float = option(
+        80.0, "metres from the ray's origin; beyond, surfaces are too sparse to group", above=0, at_most=1000
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "range")
+        if self.min_m >= self.max_m:
+            raise ValueError(f"range.min_m must be below range.max_m, {self.max_m}, not {self.min_m}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,10 @@ class GroundedSweep:
 
 
 def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
-    """Return which points are valid (finite, not exactly zero) and in range: bool [N]."""
+    """Return which points are valid (finite, not exactly zero) and in range: bool [N].
+
+    Only these reach ground removal and the C code: ``range.max_m`` from an origin within 1 km of the sensor.
+    """
     x, y, z = sweep.xyz.T
     with np.errstate(invalid="ignore", over="ignore"):  # NaN is in no range
         squared = squared_lengths(sweep.xyz - sweep.origin)

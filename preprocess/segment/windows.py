@@ -6,23 +6,22 @@ import itertools
 from dataclasses import dataclass
 
 from iscc_lidar.data_schemas.manifest import Window
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 
 
 @dataclass(frozen=True)
 class WindowConfig:
     """Options of stacking sweeps."""
 
-    sweeps: int = option(12, "sweeps stacked in a window; as TARL")
-    stride: int = option(4, "sweeps from one window's start to the next; as TARL")
-    block_sweeps: int = option(100, "approximate number of sweeps in a block of the cache")
+    sweeps: int = option(12, "sweeps stacked in a window; as TARL", at_least=1, at_most=1000)
+    stride: int = option(4, "sweeps from one window's start to the next; as TARL", at_least=1)
+    block_sweeps: int = option(100, "approximate number of sweeps in a block of the cache", at_least=1, at_most=100_000)
 
     def __post_init__(self) -> None:
-        """Raise ValueError where windows would leave sweeps out."""
-        if self.sweeps < 1 or not 1 <= self.stride <= self.sweeps or self.block_sweeps < 1:
-            raise ValueError(
-                "window.sweeps and window.block_sweeps must be at least 1, and window.stride from 1 to window.sweeps"
-            )
+        """Raise ValueError for an option out of its range, and where windows would leave sweeps out."""
+        check_ranges(self, "window")
+        if self.stride > self.sweeps:
+            raise ValueError(f"window.stride must be from 1 to window.sweeps, {self.sweeps}, not {self.stride}")
 
 
 def plan_windows(sweeps: int, config: WindowConfig, first: int = 0) -> tuple[Window, ...]:

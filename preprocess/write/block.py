@@ -114,7 +114,8 @@ def _row_with_checksums(s: _StoredSweep) -> dict[str, Any]:
 
 def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
     limit = np.iinfo(np.int16).max  # clipped and non-finite points are out of range, and labelled so
-    steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)
+    with np.errstate(over="ignore"):
+        steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)
     quantised: NDArray[np.int16] = np.rint(np.clip(steps, -limit, limit)).astype(np.int16)
     return quantised
 

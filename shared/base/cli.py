@@ -58,9 +58,9 @@ def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
             _end(printable(describe_os_error(error)))
         except MemoryError:
             _end("there is not enough memory; what was finished before is kept")
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             print("interrupted; finished work is kept", file=sys.stderr)
-            raise SystemExit(130) from None
+            raise SystemExit(interrupt.args[0] if interrupt.args else 130) from None
 
     return wrapped
 

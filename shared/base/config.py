@@ -11,11 +11,14 @@ import dataclasses
 import difflib
 import functools
 import json
+import math
+import operator
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.ranges import MOST
 
@@ -27,9 +30,41 @@ _SHOWN: Final = 200
 Plain = bool | int | float | str | tuple[Any, ...]
 
 
-def option(default: T, why: str) -> T:
-    """Declare a dataclass field with its default and one line on its meaning, unit and reason."""
-    return dataclasses.field(default=default, metadata={"why": why})
+def option(
+    default: T,
+    why: str,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> T:
+    """Declare a dataclass field: its default, one line on its meaning, unit and reason, and for a number its range.
+
+    A dataclass with ranges checks them by ``check_ranges`` in its ``__post_init__``.
+    """
+    limits = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+    return dataclasses.field(default=default, metadata={"why": why, "limits": limits})
+
+
+def check_ranges(config: Any, section: str) -> None:
+    """Check that the numbers among a configuration's own options are finite and in their ranges.
+
+    Raises ValueError, which names the first that is not as ``section.key``; ``section`` is "" for keys outside one.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        limits = {name: limit for name, limit in field.metadata.get("limits", {}).items() if limit is not None}
+        if isinstance(value, int | float) and not _within(value, limits):
+            expected = " and ".join(f"{name} {limit:g}" for name, limit in limits.items()) or "a finite number"
+            key = f"{section}.{field.name}" if section else field.name
+            raise ValueError(f"{key} must be {expected}, not {value!r:.40}")
+
+
+def _within(value: float, limits: Mapping[str, float]) -> bool:
+    tests = {"at least": operator.ge, "above": operator.gt, "at most": operator.le, "below": operator.lt}
+    finite = abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+    return finite and all(tests[name](value, limit) for name, limit in limits.items())
 
 
 def section(config_type: type[T], **defaults: Any) -> T:

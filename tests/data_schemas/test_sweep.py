@@ -17,6 +17,13 @@ SWEEP = Sweep(
 )
 
 
+def pose(x: float, last: float = 1.0) -> np.ndarray:
+    """Pose at x; its last element, which must be 1, is ``last``."""
+    matrix = np.eye(4)
+    matrix[0, 3], matrix[3, 3] = x, last
+    return matrix
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -27,6 +34,16 @@ SWEEP = Sweep(
         ({"intensity": np.array([0, 0, 0, np.nan], np.float32)}, "intensity must lie in 0..1"),
         ({"world_SE3_sensor": 2 * np.eye(4)}, "must be a rotation and a translation"),
         ({"world_SE3_sensor": np.diag([1.0, -1, 1, 1])}, "must be a rotation and a translation"),
+        (
+            {"world_SE3_sensor": pose(1e160)},
+            r"its pose, world_SE3_sensor, is at \[1e\+160, .* Check the poses",
+        ),
+        ({"world_SE3_sensor": pose(np.nan)}, "its pose, .* expected finite numbers up to 1e.08 m"),
+        ({"world_SE3_sensor": pose(-np.inf)}, "its pose, .* expected finite numbers"),
+        ({"world_SE3_sensor": pose(1, last=0)}, "must be a rotation and a translation"),
+        ({"origin": np.full((1, 3), 1e30, np.float32)}, "a ray starts more than 1000 m from the sensor"),
+        ({"origin": np.full((1, 3), np.inf, np.float32)}, "a ray starts more than 1000 m from the sensor"),
+        ({"timestamp_ns": 2**63}, "its time is 9223372036854775808 ns"),
         ({"pixel": np.zeros((4, 3), np.uint16)}, "pixel must be uint16"),
     ],
 )

@@ -15,11 +15,15 @@
 
 #define LEAF 16         /* points of a leaf */
 #define CELLS 2097151.0 /* cells of the curve along an axis: 21 bits */
+#define FARTHEST 1e100  /* largest coordinate: squared lengths stay finite */
+#define MOST (1LL << 40) /* largest number of points, and of points times k: sizes in bytes stay below 2^63 */
+
+enum { DONE, NO_MEMORY, REFUSED };  /* what the functions return */
 
 static inline double larger(double a, double b) { return a > b ? a : b; }
 static inline double smaller(double a, double b) { return a < b ? a : b; }
 
-int iscc_interface(void) { return 1; }
+int iscc_interface(void) { return 2; }
 
 /* ---- a hierarchy of boxes over the points, in the order of a space-filling curve ---- */
 
@@ -42,6 +46,12 @@ static uint64_t spread(uint64_t v)  /* two zero bits before each of 21 bits */
     v = (v | v << 8) & 0x100f00f00f00f00fULL;
     v = (v | v << 4) & 0x10c30c30c30c30c3ULL;
     return (v | v << 2) & 0x1249249249249249ULL;
+}
+
+static uint64_t cell_of(double distance, double scale)  /* no cast of what is out of range, which is undefined */
+{
+    double cell = distance * scale;
+    return cell >= CELLS ? (uint64_t)CELLS : cell > 0 ? (uint64_t)cell : 0;
 }
 
 static int by_key(const void *a, const void *b)
@@ -71,7 +81,7 @@ static int make_tree(tree *t, const double *xyz, int64_t n)
     if (!keys || !t->x || !t->order || !t->box) {
         free(keys);
         free_tree(t);
-        return 1;
+        return NO_MEMORY;
     }
     t->y = t->x + room;
     t->z = t->y + room;
@@ -88,7 +98,7 @@ static int make_tree(tree *t, const double *xyz, int64_t n)
     double scale = width > 0 ? CELLS / width : 0;
     for (int64_t i = 0; i < n; i++) {
         uint64_t key = 0;
-        for (int a = 0; a < 3; a++) key |= spread((uint64_t)((xyz[3 * i + a] - low[a]) * scale)) << (2 - a);
+        for (int a = 0; a < 3; a++) key |= spread(cell_of(xyz[3 * i + a] - low[a], scale)) << (2 - a);
         keys[i] = (keyed){key, i};
     }
     qsort(keys, n, sizeof *keys, by_key);
@@ -119,7 +129,7 @@ static int make_tree(tree *t, const double *xyz, int64_t n)
             box[3 + a] = left[3 + a] > right[3 + a] ? left[3 + a] : right[3 + a];
         }
     }
-    return 0;
+    return DONE;
 }
 
 static inline double to_box(const double *box, double x, double y, double z)
@@ -251,8 +261,9 @@ static int shorter_first(const void *a, const void *b)
     return left->to < right->to ? -1 : left->to > right->to;
 }
 
-static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, double *core, double *least,
-                 double *at_least, int64_t *part, int64_t *of_node, int64_t *above, edge *shortest)
+/* Returns REFUSED where a component has no edge to another: never for coordinates that were checked. */
+static int grow(const tree *t, const near_one *near, int64_t k, edge *edges, double *core, double *least,
+                double *at_least, int64_t *part, int64_t *of_node, int64_t *above, edge *shortest)
 {
     int64_t n = t->n, found = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -269,7 +280,7 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
     while (found < n - 1) {
         for (int64_t i = 0; i < n; i++) {
             part[i] = head_of(above, i);
-            shortest[i].length = INFINITY;
+            shortest[i] = (edge){INFINITY, -1, -1};
         }
         for (int64_t node = 2 * t->leaves - 1; node >= 1; node--) {
             int64_t first = (node - t->leaves) * LEAF, one = -2;  /* -2: no point at all */
@@ -285,7 +296,7 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
             edge *best = shortest + part[i];
             for (int64_t j = 0; j < k; j++) {
                 const near_one *other = near + i * k + j;
-                if (part[other->point] == part[i]) continue;
+                if (other->point < 0 || part[other->point] == part[i]) continue;
                 double length = larger(larger(other->length, core[other->point]), core[i]);
                 if (length < best->length) *best = (edge){length, i, other->point};
             }
@@ -299,9 +310,9 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
             *best = s.best;
         }
         /* In order of length: an edge that closes no circle belongs to a minimum tree, also among equal lengths. */
-        int64_t parts = 0;
+        int64_t parts = 0, before = found;
         for (int64_t i = 0; i < n; i++)
-            if (part[i] == i) shortest[parts++] = shortest[i];
+            if (part[i] == i && shortest[i].from >= 0) shortest[parts++] = shortest[i];
         qsort(shortest, parts, sizeof *shortest, shorter_first);
         for (int64_t i = 0; i < parts; i++) {
             int64_t a = head_of(above, shortest[i].from), b = head_of(above, shortest[i].to);
@@ -309,24 +320,37 @@ static void grow(const tree *t, const near_one *near, int64_t k, edge *edges, do
             above[a > b ? a : b] = a > b ? b : a;
             edges[found++] = shortest[i];
         }
+        if (found == before) return REFUSED;
     }
+    return DONE;
 }
 
-/* Compute the minimum spanning tree of xyz [n][3], finite: both ends and the length of n - 1 edges, shortest first.
- * 1 <= k < n. Returns nonzero if memory runs out. */
+static int acceptable(const double *xyz, int64_t n, int64_t k)
+{
+    if (n < 2 || n > MOST || k < 1 || k >= n || k > MOST / n) return 0;
+    for (int64_t i = 0; i < 3 * n; i++)
+        if (!(xyz[i] >= -FARTHEST && xyz[i] <= FARTHEST)) return 0;  /* NaN too */
+    return 1;
+}
+
+/* Compute the minimum spanning tree of xyz [n][3]: both ends and the length of n - 1 edges, shortest first.
+ * Returns NO_MEMORY, or REFUSED unless 2 <= n, 1 <= k < n and all coordinates lie within FARTHEST. */
 int iscc_spanning_tree(const double *xyz, int64_t n, int64_t k, int64_t *first, int64_t *second, double *length)
 {
     tree t;
-    if (make_tree(&t, xyz, n)) return 1;
+    if (!acceptable(xyz, n, k)) return REFUSED;
+    if (make_tree(&t, xyz, n)) return NO_MEMORY;
     int64_t nodes = 2 * t.leaves;
     near_one *near = malloc(n * k * sizeof *near);
     edge *edges = malloc(2 * n * sizeof *edges);
     double *reals = malloc((2 * n + nodes) * sizeof *reals);
     int64_t *whole = malloc((2 * n + nodes) * sizeof *whole);
-    int failed = !near || !edges || !reals || !whole;
+    int failed = !near || !edges || !reals || !whole ? NO_MEMORY : DONE;
     if (!failed) {
         find_nearest(&t, k, near);
-        grow(&t, near, k, edges, reals, reals + 2 * n, reals + n, whole, whole + 2 * n, whole + n, edges + n);
+        failed = grow(&t, near, k, edges, reals, reals + 2 * n, reals + n, whole, whole + 2 * n, whole + n, edges + n);
+    }
+    if (!failed) {
         for (int64_t i = 0; i < n - 1; i++) {
             int64_t a = t.order[edges[i].from], b = t.order[edges[i].to];
             edges[i] = (edge){edges[i].length, a < b ? a : b, a < b ? b : a};
@@ -347,22 +371,29 @@ int iscc_spanning_tree(const double *xyz, int64_t n, int64_t k, int64_t *first, 
 }
 
 /* Join n points along edges in order. Nodes below n are points, node n + i is the i-th join. Writes the two nodes of each
- * join to children [n - 1][2], and every node's number of points to size [2n - 1]. Returns nonzero if memory runs out. */
+ * join to children [n - 1][2], and every node's number of points to size [2n - 1]. Returns NO_MEMORY, or REFUSED for n < 1
+ * and for edges that are not a tree of the points. */
 int iscc_join(const int64_t *first, const int64_t *second, int64_t n, int64_t *children, int64_t *size)
 {
+    if (n < 1 || n > MOST) return REFUSED;
     int64_t *above = malloc((2 * n - 1) * sizeof *above);
-    if (!above) return 1;
+    if (!above) return NO_MEMORY;
     for (int64_t i = 0; i < 2 * n - 1; i++) {
         above[i] = i;
         size[i] = 1;
     }
     for (int64_t i = 0; i < n - 1; i++) {
-        int64_t a = head_of(above, first[i]), b = head_of(above, second[i]);
+        int legal = first[i] >= 0 && first[i] < n && second[i] >= 0 && second[i] < n;
+        int64_t a = legal ? head_of(above, first[i]) : 0, b = legal ? head_of(above, second[i]) : 0;
+        if (a == b) {  /* outside the points, or a circle */
+            free(above);
+            return REFUSED;
+        }
         above[a] = above[b] = n + i;
         children[2 * i] = a;
         children[2 * i + 1] = b;
         size[n + i] = size[a] + size[b];
     }
     free(above);
-    return 0;
+    return DONE;
 }

@@ -90,15 +90,15 @@ def test_a_part_and_a_whole_run_exclude_each_other(
 
 
 def test_a_sequence_that_fails_at_work_is_skipped_and_listed(tmp_path: Path, tiny_streets: Path) -> None:
-    """Its files look right, and a pose in them is none: that shows when the sweep is read."""
+    """Its files look right, and poses in them lie far apart: that shows when sweeps are stacked."""
     streets, cache = tmp_path / "streets", str(tmp_path / "cache")
     shutil.copytree(tiny_streets, streets)
     poses = streets / "sequences/00/poses.txt"
     right = poses.read_text().splitlines()
-    poses.write_text("\n".join([*right[:3], " ".join(["0"] * 12), *right[4:]]))
+    poses.write_text("\n".join([*right[:3], "1 0 0 3e7 0 1 0 0 0 0 1 0", *right[4:]]))
     stopped = command("run", streets, cache, "--workers", "0")
     assert stopped.returncode == 1
-    assert "sequence 00, sweep 000003: world_SE3_sensor must be a rotation" in stopped.stderr
+    assert "sequence 00, sweep 000003: its pose is" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert not (Path(cache) / ".steps/01").exists()  # nothing more was begun
     for workers in "01":

@@ -215,6 +215,36 @@ def test_a_damaged_sweep_stops_the_run_with_its_path_and_leaves_no_cache(
         Cache(tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    ("file", "row", "number", "says"),
+    [
+        ("calib.txt", -1, "1e160", "its pose, world_SE3"),
+        ("poses.txt", 4, "1e160", "000004.*its pose, world_SE3"),
+        ("poses.txt", 4, "3e4", r"its pose is \d+ km from that of sweep 00000\d, with which it is stacked"),
+    ],
+)
+def test_coordinates_beyond_all_measure_stop_the_run_before_the_c_code(
+    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path, file: str, row: int, number: str, says: str
+) -> None:
+    path = own_streets / "sequences/00" / file
+    rows = path.read_text().splitlines()
+    rows[row] = f"{rows[row].rpartition(' ')[0]} {number}"  # the last number is a translation
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(UserError, match=rf"sequence 00, sweep .*{says}"):
+        run(own_streets, tmp_path / "cache", tiny_config)
+
+
+def test_points_far_beyond_the_range_are_not_considered(
+    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
+) -> None:
+    sweep = own_streets / "sequences/00/velodyne/000003.bin"
+    points = np.fromfile(sweep, np.float32).reshape(-1, 4)
+    points[::5, :3] = (3e38, -3e38, 1e20)
+    points.tofile(sweep)
+    run(own_streets, tmp_path / "cache", tiny_config)
+    assert (Cache(tmp_path / "cache").sweep("00", 3).label[::5] == NOT_CONSIDERED).all()
+
+
 def test_other_folders_and_other_caches_are_left_alone(
     tiny_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ def test_points_that_do_not_exist_or_are_out_of_range_are_not_considered() -> No
     nan, inf = float("nan"), float("inf")
     sweep = sweep_of([[0, 0, 0], [nan, 5, 0], [inf, 5, 0], [1, 0, 0], [5, 0, 0], [90, 0, 0], [80, 0, 0]])
     assert considered_mask(sweep, RangeConfig()).tolist() == [False, False, False, False, True, False, True]
-    assert considered_mask(sweep, RangeConfig(max_m=inf)).tolist() == [False, False, False, False, True, True, True]
+    assert considered_mask(sweep, RangeConfig(max_m=1000.0)).tolist() == [False, False, False, False, True, True, True]
 
 
 def test_range_counts_from_the_rays_own_origin() -> None:
