@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from iscc_lidar.preprocess.datasets._files import missing_path
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import euler_rotation
+from iscc_lidar.shared.base.text import read_text
 
 VALUES: Final = 30
 EARTH_RADIUS_M: Final = 6_378_137.0  # as in the development kit: at the equator of WGS 84
@@ -23,7 +24,7 @@ EARTH_RADIUS_M: Final = 6_378_137.0  # as in the development kit: at the equator
 def read_packet(path: Path) -> NDArray[np.float64]:
     """Read a packet: float64 [30], finite. Raises UserError where it is missing or malformed."""
     try:
-        values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
+        values = np.array(read_text(path).split(), dtype=np.float64)
     except OSError:
         raise UserError(
             f"{missing_path(path)}: missing; the sweep's pose is computed from it. It comes with the drive's "

@@ -41,11 +41,18 @@ def resolve_auto(config: PreprocessConfig) -> PreprocessConfig:
 
 
 def make_plan(
-    dataset: Dataset, store: Store, config: PreprocessConfig, sequences: Sequence[str] | None, *, skip: bool
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    sequences: Sequence[str] | None,
+    *,
+    skip: bool,
+    accept_content: bool = False,
 ) -> Plan:
     """Check the data and cut sequences into windows: the requested ones, and those that the cache already contains.
 
-    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out.
+    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out;
+    ``accept_content`` processes data whose content is judged wrong.
 
     Raises:
         UserError: bad input, or the folder contains something else than a cache of this dataset.
@@ -61,7 +68,7 @@ def make_plan(
     either = cached.union(available if sequences is None else sequences)
     # Requested sequences that are not available have problems, which are reported.
     wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
-    broken = find_problems(dataset, wanted)
+    broken = find_problems(dataset, wanted, skip=skip, accept_content=accept_content)
     if broken and (not skip or len(broken) == len(wanted)):
         refuse_problems(broken, can_skip=not skip)
     skipped = tuple(SkippedSequence(name, "; ".join(problems)) for name, problems in broken.items())

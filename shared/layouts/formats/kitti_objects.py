@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, box_corners
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.base.text import read_lines
 
 DONT_CARE: Final = "DontCare"
 IMAGE_SIZE: Final = (1242, 375)
 """Width and height of most of KITTI's images, for frames without the image itself."""
 _COLUMNS: Final = 15
+_CLASSES: Final = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", DONT_CARE)
+_BY_LOWER: Final = {name.lower(): name for name in _CLASSES}  # KITTI's evaluation compares without case
 _MATRICES: Final = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 _ODOMETRY: Final = {"P2": (3, 4), "Tr": (3, 4)}
 
@@ -57,16 +60,14 @@ class KittiObjects:
 
 
 def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
-    """Read a file of labels, or of results with scores.
+    """Read a file of labels, or of results with scores; KITTI's classes may be in any case.
 
     Raises UserError if it is missing or a line is invalid; the message names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; label_2 has a file for every frame, unpack it again") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not a text file; download it again") from None
     rows = [_parsed(path, number, line, scored) for number, line in enumerate(lines, 1) if line.strip()]
     kinds = np.array([kind for kind, _ in rows], dtype=np.str_)
     values = np.array([numbers for _, numbers in rows], dtype=np.float64).reshape(len(rows), _COLUMNS - 1 + scored)
@@ -85,6 +86,7 @@ def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
 
 def _parsed(path: Path, number: int, line: str, scored: bool) -> tuple[str, list[float]]:
     kind, *rest = line.split()
+    kind = _BY_LOWER.get(kind.lower(), kind)
     expected = _COLUMNS - 1 + scored
     where = f"{path}, line {number}"
     if len(rest) != expected:
@@ -121,7 +123,7 @@ def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
     Raises UserError if the file or a matrix is missing.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; boxes cannot be placed in the sweep without it, unpack it again") from None
     entries = dict(line.split(":", 1) for line in lines if ":" in line)
