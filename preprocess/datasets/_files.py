@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import printable, read_lines
 
 _RIGID: Final = 1e-3  # as data_schemas.sweep requires of a pose
-_MAX_M: Final = 1e8  # beyond any map's coordinates, in metres
+MAX_M: Final = 1e8  # beyond any map's coordinates, in metres
 
 
 def collect_errors(checks: Iterable[Callable[[], object]]) -> Iterator[str]:
@@ -91,7 +92,7 @@ def check_rigid(transforms: NDArray[np.float64], name: Callable[[int], str]) -> 
     with np.errstate(invalid="ignore", over="ignore"):
         rotation = transforms[:, :3, :3]
         off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
-        good = (off < _RIGID) & (np.abs(transforms[:, :3, 3]) < _MAX_M).all(axis=1)
+        good = (off < _RIGID) & (np.abs(transforms[:, :3, 3]) < MAX_M).all(axis=1)
         good[good] &= np.linalg.det(rotation[good]) > 0
     wrong = np.flatnonzero(~good)
     if len(wrong):
@@ -112,11 +113,19 @@ def check_times(times: Sequence[float] | NDArray[np.int64], name: Callable[[int]
         )
 
 
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes. Raises UserError for a folder or device, and FileNotFoundError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: is not a file, expected one; fetch it again")
+    return status.st_size
+
+
 def count_rows(path: Path, columns: int) -> int:
     """Count the points of a file of float32 rows by its size. Raises UserError where it is missing or cut short."""
     try:
-        size = path.stat().st_size
-    except OSError:
+        size = file_size(path)
+    except FileNotFoundError:
         raise UserError(f"{missing_path(path)}: missing; unpack the archive that contains it again") from None
     if size % (4 * columns):
         raise UserError(
@@ -143,7 +152,7 @@ def read_kitti_points(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float
 
 def check_label_size(path: Path, points: int, bytes_each: int) -> None:
     """Raise UserError unless a label file has ``bytes_each`` bytes for each point of its sweep."""
-    size = path.stat().st_size
+    size = file_size(path)
     if size != bytes_each * points:
         raise UserError(
             f"{path}: {size} bytes, expected {bytes_each} for each of the sweep's {points} points; "

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.preprocess.datasets._files import MAX_M
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import (
     Row,
@@ -104,7 +105,13 @@ def _placed(folder: Path, row: Row) -> tuple[float, ...]:
             f"{folder}: rotation {list(rotation)} of a row of its tables is not a unit quaternion w, x, y, z; unpack "
             "the version's metadata archive again"
         )
-    return *numbers(folder, row, "translation", 3), *rotation
+    translation = numbers(folder, row, "translation", 3)
+    if max(map(abs, translation)) > MAX_M:
+        raise UserError(
+            f"{folder}: translation {list(translation)} of a row of its tables is not in metres; unpack the version's "
+            "metadata archive again"
+        )
+    return *translation, *rotation
 
 
 def _scans(folder: Path, calibration_numbers: Mapping[str, int]) -> dict[str, list[Scan]]:

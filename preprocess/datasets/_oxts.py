@@ -12,12 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.datasets._files import missing_path
+from iscc_lidar.preprocess.datasets._files import MAX_M, missing_path
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import euler_rotation
 from iscc_lidar.shared.base.text import read_text
 
 VALUES: Final = 30
+_MAX_DEG: Final = 360.0
 EARTH_RADIUS_M: Final = 6_378_137.0  # as in the development kit: at the equator of WGS 84
 
 
@@ -34,6 +35,8 @@ def read_packet(path: Path) -> NDArray[np.float64]:
         raise UserError(f"{path}: expected {VALUES} numbers: {error}; fetch the file again") from None
     if values.shape != (VALUES,) or not np.isfinite(values).all():
         raise UserError(f"{path}: expected {VALUES} finite numbers, found {len(values)} values; fetch the file again")
+    if (np.abs(values[:3]) > (_MAX_DEG, _MAX_DEG, MAX_M)).any():
+        raise UserError(f"{path}: expected degrees and metres first, found {values[:3].tolist()}; fetch the file again")
     return values
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
+from iscc_lidar.preprocess.datasets._files import MAX_M
 from iscc_lidar.preprocess.datasets._parquet_rows import (
     cached_per_file,
     check_columns,
@@ -51,7 +52,6 @@ TOP: Final = 1
 _CHANNELS: Final = {LIDAR: 4, POSE: 6, LABELS: 2}
 _CACHED_ROWS: Final = {LIDAR: 10, POSE: 2, LABELS: 2}  # of about two sweeps
 _MAX_SIDE: Final = 2**16
-_MAX_M: Final = 1e8  # beyond any map's coordinates
 
 
 def range_images(path: Path, component: str, frame: int, laser: int, returns: int) -> dict[int, NDArray[Any]]:
@@ -197,7 +197,7 @@ def _rigid(where: str, matrix: list[float] | None) -> NDArray[np.float64]:
     except (TypeError, ValueError, np.linalg.LinAlgError):
         raise UserError(f"{where}: expected a transform of 16 finite numbers; fetch the file again") from None
     last = dst_SE3_src[3]
-    if np.abs(dst_SE3_src[:3, 3]).max() > _MAX_M:
+    if np.abs(dst_SE3_src[:3, 3]).max() > MAX_M:
         raise UserError(f"{where}: the translation is not in metres; the file is damaged, fetch it again")
     if not np.isfinite(dst_SE3_src).all() or np.abs(scale - 1).max() > 1e-3 or np.any(last != [0, 0, 0, 1]):
         raise UserError(f"{where}: the transform is not rigid; the file is damaged, fetch it again")

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
+    MAX_M,
     check_times,
     collect_errors,
     describe_folder,
@@ -247,9 +248,10 @@ def _matrices(path: Path, columns: dict[str, NDArray[Any]]) -> NDArray[np.float6
     from scipy.spatial.transform import Rotation
 
     rows = np.stack([columns[name].astype(np.float64) for name in _POSE_COLUMNS], axis=1)
-    norm = np.linalg.norm(rows[:, :4], axis=1)
-    if not (np.isfinite(rows).all() and (np.abs(norm - 1) < 1e-3).all()):
-        raise UserError(f"{path}: expected finite numbers, and unit quaternions in qw, qx, qy, qz; fetch it again")
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(rows[:, :4], axis=1)
+    if not ((np.abs(rows) < MAX_M).all() and (np.abs(norm - 1) < 1e-3).all()):
+        raise UserError(f"{path}: expected finite metres, and unit quaternions in qw, qx, qy, qz; fetch it again")
     matrices = np.tile(np.eye(4), (len(rows), 1, 1))
     if len(rows):
         matrices[:, :3, :3] = Rotation.from_quat(rows[:, :4]).as_matrix()
@@ -282,7 +284,10 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]
     empty = [name for name in names if table[name].null_count]
     if empty:
         raise UserError(f"{path}: column {empty[0]} has empty values; fetch the file again")
-    return {name: table[name].to_numpy() for name in names}
+    try:
+        return {name: table[name].to_numpy() for name in names}
+    except ValueError as error:  # text that is not UTF-8
+        raise _damaged(path, error) from None
 
 
 def _check_columns(path: Path, schema: pa.Schema, expected: tuple[str, ...]) -> None:

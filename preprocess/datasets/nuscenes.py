@@ -94,7 +94,10 @@ class NuScenes:
 
     def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
         """Count the points of a sweep by each raw label that category.json does not list."""
-        path = _labels_file(self.root, self._scans(sequence)[index])
+        scan = self._scans(sequence)[index]
+        path = _labels_file(self.root, scan)
+        if path is not None:
+            _check_label_file(path, count_rows(self.root / scan.filename, _COLUMNS))
         counts = np.bincount([] if path is None else np.fromfile(path, dtype=np.uint8), minlength=256)
         counts[list(self._tables(sequence).raw_classes)] = 0
         return {int(number): int(counts[number]) for number in np.flatnonzero(counts)}
@@ -185,7 +188,8 @@ def read_points(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """
     points = read_rows(path, _COLUMNS)
     xyz = np.stack([points[:, 1], -points[:, 0], points[:, 2]], axis=1)
-    return xyz, np.clip(np.nan_to_num(points[:, 3] / np.float32(255)), 0, 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return xyz, np.clip(np.nan_to_num(points[:, 3] / np.float32(255)), 0, 1)
 
 
 def _hint(root: Path) -> str:

@@ -203,8 +203,8 @@ def _oddities(sweep: Sweep, valid: NDArray[np.bool_]) -> Iterator[tuple[str, str
         yield (
             "above",
             (
-                f"most points within 25 m are above the sensor (median z {np.median(z):.1f} m): z may point down, or the "
-                "heights may be above the ground instead of the sensor"
+                f"most points within 25 m are above the sensor (median z {np.median(z):.1f} m): z may point down, "
+                "or the heights be above the ground instead of the sensor"
             ),
         )
 

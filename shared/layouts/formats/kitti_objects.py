@@ -23,6 +23,7 @@ DONT_CARE: Final = "DontCare"
 IMAGE_SIZE: Final = (1242, 375)
 """Width and height of most of KITTI's images, for frames without the image itself."""
 _COLUMNS: Final = 15
+_MAX: Final = 1e8  # pixels or metres, beyond any
 _CLASSES: Final = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", DONT_CARE)
 _BY_LOWER: Final = {name.lower(): name for name in _CLASSES}  # KITTI's evaluation compares without case
 _MATRICES: Final = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
@@ -135,13 +136,12 @@ def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
         }
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected rows {', '.join(_MATRICES)} with 12 or 9 numbers ({error})") from None
+    if not all((np.abs(matrix) < _MAX).all() for matrix in found.values()):
+        raise UserError(f"{path}: a number is not finite, or too large; download it again")
     rectified, camera_SE3_sensor = np.eye(4), np.eye(4)
     camera_SE3_sensor[:3] = found["Tr" if odometry else "Tr_velo_to_cam"]
     rectified[:3, :3] = found.get("R0_rect", np.eye(3))
-    camera = Camera(found["P2"], rectified @ camera_SE3_sensor, *image_size)
-    if not np.isfinite(camera.camera_SE3_sensor).all() or not np.isfinite(camera.image_P_camera).all():
-        raise UserError(f"{path}: a number is not finite; download it again")
-    return camera
+    return Camera(found["P2"], rectified @ camera_SE3_sensor, *image_size)
 
 
 def to_sensor(objects: KittiObjects, camera: Camera) -> Boxes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import write_bytes
 from iscc_lidar.shared.base.parquet import read_table
+from iscc_lidar.shared.base.text import name_fault
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 _KEYS: Final = ("key.segment_context_name", "key.frame_timestamp_micros", "key.laser_name")
@@ -64,8 +65,9 @@ class ContextLabels:
 
 
 def _lidar_file(root: Path, context: str) -> Path:
-    for file in sorted(root.glob(f"*/lidar/{context}.parquet")):
-        return file
+    for split in sorted(root.iterdir()) if root.is_dir() and name_fault(context) is None else ():
+        if (file := split / "lidar" / f"{context}.parquet").is_file():
+            return file
     raise UserError(f"{root}: contains no */lidar/{context}.parquet; pass the dataset's folder, as for iscc-preprocess")
 
 

@@ -211,6 +211,10 @@ FAULTS = [
     (lambda f: drop_column(f / "city_SE3_egovehicle.feather", "qw"), ["city_SE3_egovehicle.feather", "no column qw"]),
     (lambda f: cut(f / "city_SE3_egovehicle.feather"), ["city_SE3_egovehicle.feather", "not a readable"]),
     (lambda f: write_poses(f, np.array([TIMES[1]])), ["city_SE3_egovehicle.feather", f"timestamp_ns {TIMES[0]}"]),
+    (
+        lambda f: retype(f / "city_SE3_egovehicle.feather", "tx_m", np.full(70, 1e160)),
+        ["city_SE3_egovehicle.feather", "finite metres"],
+    ),
     (break_quaternion, ["city_SE3_egovehicle.feather", "unit quaternions"]),
     (
         lambda f: write(

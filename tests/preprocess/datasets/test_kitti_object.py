@@ -70,6 +70,17 @@ def test_lists_may_have_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) 
         kitti.open_dataset(tmp_path).splits()
 
 
+def test_a_folder_where_a_file_is_due_is_named(tmp_path: Path) -> None:
+    write_object(tmp_path)
+    (tmp_path / "training/velodyne/000000.bin").unlink()
+    (tmp_path / "training/velodyne/000000.bin").mkdir()
+    dataset = kitti.open_dataset(tmp_path)
+    (problem,) = dataset.problems("training_000000")
+    assert "000000.bin: is not a file" in problem
+    with pytest.raises(UserError, match="is not a file"):
+        dataset.read("training_000000", 0)
+
+
 def test_damage_of_a_frame_is_named(tmp_path: Path) -> None:
     write_object(tmp_path)
     dataset = kitti.open_dataset(tmp_path)

@@ -415,6 +415,7 @@ def set_all(**values: object) -> Callable[[Table], None]:
         ("ego_pose", set_all(translation=[1, 2]), "'translation' .* list of 3 finite numbers"),
         ("ego_pose", set_all(translation="abc"), "'translation' .* list of 3 finite numbers"),
         ("ego_pose", set_all(translation=[1, 2, float("nan")]), "'translation' .* list of 3 finite numbers"),
+        ("ego_pose", set_all(translation=[1, 2, 1e160]), "is not in metres"),
         ("ego_pose", set_all(rotation=[0, 0, 0, 0]), "not a unit quaternion"),
         ("calibrated_sensor", set_all(rotation=None), "'rotation' .* list of 4 finite numbers"),
         ("category", set_all(index="1"), "'index' .* expected a whole number"),
@@ -452,7 +453,7 @@ def test_tables_may_have_a_byte_order_mark(tmp_path: Path) -> None:
 def test_a_scene_s_name_that_cannot_be_a_folder_s_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path)
     change("scene", lambda rows: rows[0].update(name=name))(tmp_path)
-    with pytest.raises(UserError, match="the name of sequence .* rename it"):
+    with pytest.raises(UserError, match=r"the name of sequence .* rename it"):
         registry.open_dataset("nuscenes", tmp_path)
 
 
