@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,37 +58,44 @@ def measure_pairs(pairs: Sequence[tuple[Sweep, Sweep]]) -> dict[str, float]:
     return {"pairs": float(len(figures))} | means
 
 
-def judge_alignment(pairs: Sequence[tuple[Sweep, Sweep]]) -> Iterator[tuple[Literal["error", "warning"], str]]:
-    """Judge poses by some pairs of successive sweeps: yields an error if another motion fits the points clearly better.
+@dataclass(frozen=True)
+class Motions:
+    """Share of points near those of the previous sweep, by the motion that is tried; and whether the poses move."""
 
-    Where the vehicle stands, as all pairs show, its poses are sound. Points must be sound, see ``plausibility``.
+    shares: dict[str, float]
+    moved: bool
+
+
+def judge_alignment(pairs: Sequence[tuple[Sweep, Sweep]]) -> Iterator[str]:
+    """Judge poses by some pairs of successive sweeps, whose points must be sound, see ``plausibility``."""
+    return judge_motions([tried for pair in pairs if (tried := try_motions(*pair)) is not None])
+
+
+def judge_motions(tried: Sequence[Motions]) -> Iterator[str]:
+    """Judge poses by what was tried on some pairs: yields an error if another motion fits the points clearly better.
+
+    Where the vehicle stands, its poses are sound.
     """
-    tried = [shares for first, second in pairs if (shares := _try_motions(first, second)) is not None]
     if not tried:
         return
-    mean = {name: float(np.mean([shares[name] for shares in tried])) for name in tried[0]}
-    given, without = mean.pop("given"), mean["the vehicle stands"]
+    mean = {name: float(np.mean([pair.shares[name] for pair in tried])) for name in tried[0].shares}
+    given, without = mean.pop(_GIVEN), mean[_STANDS]
     best = max(mean, key=lambda name: mean[name] * (1.0 if name in (_FORWARD, _STANDS) else 1.1))  # prefer a cause
-    moved = any(_has_moved(first, second) for first, second in pairs)
+    moved = any(pair.moved for pair in tried)
     if mean[best] > max(_BETTER[0] * given, given + _BETTER[1]):
         why = _CAUSES[best] if moved else "the poses do not move, but the vehicle does: they are missing or another's"
         yield (
-            "error",
-            (
-                f"the poses are wrong: {given:.0%} of points lie within 10 cm of the previous sweep with them, but "
-                f"{mean[best]:.0%} if {best}. Probably {why}"
-            ),
+            f"the poses are wrong: {given:.0%} of points lie within 10 cm of the previous sweep with them, but "
+            f"{mean[best]:.0%} if {best}. Probably {why}"
         )
     elif moved and given < _MIN_RATIO * without:
         yield (
-            "error",
-            (
-                f"the poses are wrong: {given:.0%} of points lie within 10 cm of the previous sweep with them, but "
-                f"{without:.0%} without. They are in another frame, of another sequence, or the points have other axes"
-            ),
+            f"the poses are wrong: {given:.0%} of points lie within 10 cm of the previous sweep with them, but "
+            f"{without:.0%} without. They are in another frame, of another sequence, or the points have other axes"
         )
 
 
+_GIVEN: Final = "given"
 _INVERTED: Final = "the poses are inverted"
 _LIDAR: Final = "the poses are those of the LiDAR instead of the camera"
 _CAMERA: Final = "the poses are those of the camera instead of the LiDAR"
@@ -102,7 +110,7 @@ _CAUSES: Final = {
 }
 
 
-def _try_motions(first: Sweep, second: Sweep) -> dict[str, float] | None:
+def try_motions(first: Sweep, second: Sweep) -> Motions | None:
     """Measure the share of near points by the given motion and by others; None where there are too few points."""
     points, target = _stationary_points(second), _stationary_points(first)
     if min(len(points), len(target)) < _MIN_POINTS:
@@ -112,19 +120,16 @@ def _try_motions(first: Sweep, second: Sweep) -> dict[str, float] | None:
     given = inverse(first.world_SE3_sensor) @ second.world_SE3_sensor
     camera = _CAMERA_SE3_SENSOR
     motions = {
-        "given": given,
+        _GIVEN: given,
         _STANDS: np.eye(4),
         _INVERTED: first.world_SE3_sensor @ inverse(second.world_SE3_sensor),
         _LIDAR: camera @ given @ inverse(camera),
         _CAMERA: inverse(camera) @ given @ camera,
     }
     shares = {name: _near_share(tree, transform(motion, points)) for name, motion in motions.items()}
-    return shares | {_FORWARD: max(_near_share(tree, points + np.array([step, 0, 0])) for step in _STEPS_M)}
-
-
-def _has_moved(first: Sweep, second: Sweep) -> bool:
-    moved_m, turned_deg = _motion(inverse(first.world_SE3_sensor) @ second.world_SE3_sensor)
-    return moved_m > _MOVED_M or turned_deg > _TURNED_DEG
+    shares[_FORWARD] = max(_near_share(tree, points + np.array([step, 0, 0])) for step in _STEPS_M)
+    moved_m, turned_deg = _motion(given)
+    return Motions(shares, moved_m > _MOVED_M or turned_deg > _TURNED_DEG)
 
 
 def _motion(first_SE3_second: NDArray[np.float64]) -> tuple[float, float]:

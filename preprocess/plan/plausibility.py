@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets.registry import Dataset, HasRawLabels, HasWarnings
-from iscc_lidar.preprocess.plan.alignment import judge_alignment
+from iscc_lidar.preprocess.plan.alignment import Motions, judge_motions, try_motions
 from iscc_lidar.preprocess.plan.layouts import other_layout
 from iscc_lidar.shared.base.errors import UserError
 
 Level = Literal["error", "empty", "warning"]
 
 _PAIRS: Final = 60  # pairs of sweeps that are read of all sequences together
-_PAIRS_EACH: Final = 3
-_SWEEPS_PER_PAIR: Final = 40  # so that the check costs about 1 % of processing a short sequence
+_PAIRS_EACH: Final = 3  # at most; the first one mostly suffices
 _MIN_POINTS: Final = 500  # of fewer nothing is judged
 _FAR_M: Final = 1000.0
 _NEAR_M: Final = 3.0
@@ -81,44 +80,51 @@ def _losses(dataset: Dataset, sequence: str) -> Iterator[Finding]:
 
 
 def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool) -> Iterator[Finding]:
-    names = dataset.sweep_names(sequence)
-    starts = _starts(len(names), min(pairs, 1 + len(names) // _SWEEPS_PER_PAIR))
-    indices = range(len(names)) if every else sorted({i for k in starts for i in (k, min(k + 1, len(names) - 1))})
-    read: dict[int, Sweep] = {}
-    faults: dict[str, list[tuple[int, Finding]]] = {}
-    for index in indices:
-        try:
-            sweep = dataset.read(sequence, index)
-            found = [*judge_sweep(dataset, sweep, index), *_judge_labels(dataset, sweep, index)]
-        except Exception as error:
-            message = describe_error(error, f"sequence {sequence}, sweep {names[index]}")
-            found = [("read", Finding("error", message))]
-        else:
-            if index in starts or index - 1 in starts:
-                read[index] = sweep
-        for fault, finding in found:
-            faults.setdefault(fault, []).append((index, finding))
-    for fault, several in faults.items():
-        yield from _summary(fault, [finding for _, finding in several], len(indices))
-    if all(finding.level == "warning" for several in faults.values() for _, finding in several):
-        chosen = [(read[k], read[k + 1]) for k in starts if k + 1 in read and k in read]
-        yield from (Finding(level, f"sequence {sequence}: {text}") for level, text in judge_alignment(chosen))
+    """Judge pairs of sweeps until the poses of one with a moving vehicle are sound; or all sweeps."""
+    sweeps = len(dataset.sweep_names(sequence))
+    faults: dict[int, list[tuple[str, Finding]]] = {}
+    motions: list[Motions] = []
+    for start in _starts(sweeps, pairs):
+        read = [_read(dataset, sequence, index, faults) for index in range(start, min(start + 2, sweeps))]
+        sound = [sweep for sweep in read if sweep is not None]
+        if len(sound) == 2 and (tried := try_motions(*sound)) is not None:
+            motions.append(tried)
+            if tried.moved and not list(judge_motions([tried])):
+                break
+    for index in range(sweeps) if every else ():
+        if index not in faults:
+            _read(dataset, sequence, index, faults)
+    yield from _summaries(faults)
+    yield from (Finding("error", f"sequence {sequence}: {text}") for text in judge_motions(motions))
+
+
+def _read(dataset: Dataset, sequence: str, index: int, faults: dict[int, list[tuple[str, Finding]]]) -> Sweep | None:
+    """Read and judge a sweep, and add its faults by its index; returns it unless it has an error."""
+    try:
+        sweep = dataset.read(sequence, index)
+        faults[index] = [*judge_sweep(dataset, sweep, index), *_judge_labels(dataset, sweep, index)]
+    except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
+        message = describe_error(error, f"sequence {sequence}, sweep {dataset.sweep_names(sequence)[index]}")
+        faults[index] = [(message, Finding("error", message))]
+    return sweep if all(finding.level == "warning" for _, finding in faults[index]) else None
 
 
 def _starts(sweeps: int, pairs: int) -> list[int]:
+    """Return where pairs of sweeps begin: after a sixth, the half and five sixths of a sequence."""
     last = max(sweeps - 2, 0)
-    pairs = min(pairs, last + 1) if sweeps else 0
-    return [round(k * last / max(pairs - 1, 1)) for k in range(pairs)] if pairs > 1 else [last // 2] * pairs
+    return list(dict.fromkeys(round(last * part) for part in (1 / 6, 1 / 2, 5 / 6)[:pairs])) if sweeps else []
 
 
-def _summary(fault: str, several: list[Finding], of: int) -> Iterator[Finding]:
-    """Describe a fault once, by the first sweep that has it; different read errors each."""
-    if fault == "read":
-        yield from several
-        return
-    first = several[0]
-    more = f" (the same in {len(several)} of the {of} sweeps that were read)" if len(several) > 1 else ""
-    yield Finding("error" if fault == "empty" and len(several) == of else first.level, first.message + more)
+def _summaries(faults: dict[int, list[tuple[str, Finding]]]) -> Iterator[Finding]:
+    """Describe each fault once, by the first sweep that has it; sweeps without points are an error if all are."""
+    by_name: dict[str, list[Finding]] = {}
+    for index in sorted(faults):
+        for name, finding in faults[index]:
+            by_name.setdefault(name, []).append(finding)
+    for name, (first, *more) in by_name.items():
+        level = "error" if name == "empty" and len(more) + 1 == len(faults) else first.level
+        same = f" (the same in {len(more) + 1} of the {len(faults)} sweeps that were read)" if more else ""
+        yield Finding(level, first.message + same)
 
 
 def _gaps(sequence: str, names: Sequence[str]) -> Iterator[str]:

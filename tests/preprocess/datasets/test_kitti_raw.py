@@ -116,6 +116,7 @@ def test_any_frames_may_be_missing_and_sweeps_may_be_empty(
 
 
 FRAME = "0000000002"
+OXTS = f"oxts/data/{FRAME}.txt"
 
 
 def edit(path: str, change):  # type: ignore[no-untyped-def]
@@ -144,10 +145,7 @@ def edit(path: str, change):  # type: ignore[no-untyped-def]
         (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"0.3", b"inf")), ["calib_imu_to_velo.txt", "finite"]),
         (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"0.3", b"1e160")), ["calib_imu_to_velo", "in metres"]),
         (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"0 -1", b"0 -3")), ["calib_imu_to_velo", "rotation"]),
-        (
-            edit(f"oxts/data/{FRAME}.txt", lambda b: b"1e160 " + b.split(b" ", 1)[1]),
-            [f"oxts/data/{FRAME}.txt", "degrees and metres"],
-        ),
+        (edit(OXTS, lambda b: b"1e160 " + b.split(b" ", 1)[1]), [OXTS, "degrees and metres"]),
         (edit(f"oxts/data/{FRAME}.txt", lambda b: b"\xff" + b), [f"oxts/data/{FRAME}.txt", "UTF-8"]),
         (edit("velodyne_points/timestamps.txt", lambda b: b"\xff" + b), ["timestamps.txt", "UTF-8"]),
     ],

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from iscc_lidar.preprocess.datasets import semantickitti
+from iscc_lidar.preprocess.datasets import registry, semantickitti
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
 
@@ -176,6 +177,23 @@ def test_text_may_have_a_byte_order_mark_windows_line_ends_and_blank_lines_at_it
     np.testing.assert_array_equal(sweep.world_SE3_sensor, sound.world_SE3_sensor)
     assert sweep.timestamp_ns == sound.timestamp_ns
     assert list(semantickitti.open_dataset(root).problems("03")) == []
+
+
+def test_names_that_are_not_text_are_named_and_printable(root: Path) -> None:
+    bad = os.fsencode(root / "sequences") + b"/caf\xe9"
+    os.makedirs(bad + b"/velodyne")
+    with pytest.raises(UserError, match=r"sequence 'caf\\\\udce9' contains .* not UTF-8; rename it"):
+        registry.open_dataset("semantickitti", root)
+    shutil.rmtree(bad)
+    for name in (b"\xff.bin", b"a\nb.bin", "\u0663.bin".encode()):
+        file = os.fsencode(root / "sequences/03/velodyne") + b"/" + name
+        Path(os.fsdecode(file)).touch()
+        semantickitti._sweep_names.cache_clear()
+        (problem,) = semantickitti.open_dataset(root).problems("03")
+        assert "expected a frame number" in problem
+        assert "\n" not in problem
+        assert problem.encode()
+        Path(os.fsdecode(file)).unlink()
 
 
 def test_hidden_files_and_folders_are_not_sweeps(root: Path) -> None:

@@ -162,10 +162,6 @@ PACKS = [
 ]
 
 
-def errors_of(pairs: Iterator[tuple[str, str]]) -> list[str]:
-    return [message for level, message in pairs if level == "error"]
-
-
 @pytest.mark.parametrize(("adapter", "pack", "index"), PACKS)
 def test_poses_of_real_drives_are_sound_and_wrong_ones_are_named(
     real_data: Path, adapter: str, pack: str, index: int
@@ -173,12 +169,12 @@ def test_poses_of_real_drives_are_sound_and_wrong_ones_are_named(
     dataset = registry.open_dataset(adapter, real_data / pack)
     (sequence,) = dataset.sequences()
     pair = (dataset.read(sequence, index), dataset.read(sequence, index + 1))
-    assert errors_of(judge_alignment([pair])) == []
+    assert list(judge_alignment([pair])) == []
     for name, (change, cause) in WRONG_POSES.items():
         first, second = moved(change, pair)
         if name == "half as far" and pack in ("semantickitti_from_pandaset", "semantickitti_from_nuscenes"):
             continue  # 0.2 m off in a scene that hardly moves; 1.5 m off in sparse sweeps at 2 Hz
-        (error,) = errors_of(judge_alignment([(first, second)]))
+        (error,) = judge_alignment([(first, second)])
         assert cause in error, name
 
 
@@ -248,12 +244,12 @@ def test_missing_sweeps_are_a_warning(own_streets: Path) -> None:
 
 
 def test_every_sweep_is_read_if_asked_for(own_streets: Path) -> None:
-    file = own_streets / "sequences/00/velodyne/000005.bin"
+    file = own_streets / "sequences/00/velodyne/000000.bin"
     file.write_bytes(bytes(file.stat().st_size))
     assert command("check", "semantickitti", own_streets).exit_code == 0
     done = command("check", "semantickitti", own_streets, "--every-sweep")
     assert done.exit_code == 1
-    assert "000005.bin: contains only points at zero" in done.output
+    assert "000000.bin: contains only points at zero" in done.output
 
 
 class Broken:
@@ -307,7 +303,7 @@ class Many:
         return self.dataset.read("00", index)
 
 
-@pytest.mark.parametrize(("sequences", "reads"), [(1, 2), (10, 20), (60, 120), (1000, 120)])
+@pytest.mark.parametrize(("sequences", "reads"), [(1, 2), (10, 20), (200, 120)])
 def test_few_sweeps_are_read_however_many_there_are(tiny_streets: Path, sequences: int, reads: int) -> None:
     dataset = Many(registry.open_dataset("synthetic", tiny_streets))
     names = [f"{number:04d}" for number in range(sequences)]
