@@ -86,10 +86,11 @@ class NuScenes:
     def warnings(self, sequence: str) -> Iterator[str]:
         """Report scenes of which only the key frames are here."""
         if len(self._scans(sequence)) < len(self._tables(sequence).scans[sequence]):
+            folder = self.root / "sweeps" / "LIDAR_TOP"
+            what = f"has no file of {sequence}" if folder.is_dir() else "missing"
             yield (
-                f"{self.root}/sweeps/LIDAR_TOP: has no file of {sequence}, so only its key frames are read, at 2 Hz: "
-                "enough to fine-tune and to score, but windows of 12 then span 6 s instead of 0.6, which makes worse "
-                "groups to pre-train on. Unpack 'sweeps' of the file blobs too"
+                f"{folder}: {what}, so only key frames are read, at 2 Hz: enough to fine-tune and to score, but windows "
+                "of 12 then span 6 s instead of 0.6, which makes worse groups to pre-train on. Unpack 'sweeps' of the file blobs too"
             )
 
     def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:

@@ -90,12 +90,12 @@ def check_data(
     available = [name for name in names if name in here]
     judged = tqdm(judge(dataset, available, every=every), "judging", len(available), leave=False, unit="sequence")
     spoiling: dict[str, list[str]] = {}
-    warnings: list[str] = []
+    warnings: dict[str, None] = {}  # several sequences may give the same one
     for name, findings in judged:
         new = [finding for finding in findings if finding.message not in found[name]]
         spoiling[name] = [f.message for f in new if f.level != "warning" and f.level not in accept]
-        warnings += [f.message for f in new if f.level == "warning" or f.level in accept]
-    return Checked({n: p for n, p in found.items() if p}, {n: p for n, p in spoiling.items() if p}, warnings)
+        warnings |= {f.message: None for f in new if f.level == "warning" or f.level in accept}
+    return Checked({n: p for n, p in found.items() if p}, {n: p for n, p in spoiling.items() if p}, list(warnings))
 
 
 def find_problems(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import read_text
 
 T = TypeVar("T")
 
@@ -98,10 +99,10 @@ class Given:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises UserError if it is missing or malformed."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kitti_writer import write_drive
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
@@ -241,6 +242,23 @@ def test_missing_sweeps_are_a_warning(own_streets: Path) -> None:
     done = command("check", "semantickitti", own_streets)
     assert done.exit_code == 0, done.output
     assert "warning: sequence 00: about 1 sweeps are missing in 1 places, the first between 000002 and" in done.output
+
+
+def test_the_frames_that_drive_0009_never_had_are_a_warning(tmp_path: Path) -> None:
+    drive = "2011_09_26_drive_0009_sync"
+    write_drive(tmp_path, frames=183, without=(177, 178, 179, 180), points=1, drive=drive)
+    dataset = registry.open_dataset("kitti", tmp_path)
+    checked = check_data(dataset, dataset.sequences())
+    assert (checked.problems, checked.spoiling) == ({}, {})
+    assert "about 4 sweeps are missing in 1 places, the first between 0000000176 and 0000000181" in checked.warnings[0]
+
+
+def test_regular_steps_of_any_size_have_no_gap(own_streets: Path) -> None:
+    velodyne = own_streets / "sequences/00/velodyne"
+    for number in (1, 3, 5):
+        (velodyne / f"{number:06d}.bin").unlink()
+    dataset = registry.open_dataset("semantickitti", own_streets)
+    assert check_data(dataset, ("00",)).warnings == []
 
 
 def test_every_sweep_is_read_if_asked_for(own_streets: Path) -> None:

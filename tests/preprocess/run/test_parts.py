@@ -89,8 +89,8 @@ def test_a_part_and_a_whole_run_exclude_each_other(
                 call()
 
 
-def test_a_sequence_that_fails_at_work_is_skipped_and_listed(tmp_path: Path, tiny_streets: Path) -> None:
-    """Its files look right, and a pose in them is none: that shows when the sweep is read."""
+def test_a_sequence_with_broken_data_is_skipped_and_listed(tmp_path: Path, tiny_streets: Path) -> None:
+    """Its files look right, and a pose among them is none: that is found before anything is done."""
     streets, cache = tmp_path / "streets", str(tmp_path / "cache")
     shutil.copytree(tiny_streets, streets)
     poses = streets / "sequences/00/poses.txt"
@@ -98,7 +98,7 @@ def test_a_sequence_that_fails_at_work_is_skipped_and_listed(tmp_path: Path, tin
     poses.write_text("\n".join([*right[:3], " ".join(["0"] * 12), *right[4:]]))
     stopped = command("run", streets, cache, "--workers", "0")
     assert stopped.returncode == 1
-    assert "sequence 00, sweep 000003: world_SE3_sensor must be a rotation" in stopped.stderr
+    assert "poses.txt: line 4: is not a finite rotation" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert not (Path(cache) / ".steps/01").exists()  # nothing more was begun
     for workers in "01":
@@ -107,7 +107,7 @@ def test_a_sequence_that_fails_at_work_is_skipped_and_listed(tmp_path: Path, tin
         assert "skipped: 00: " in done.stderr
         assert Cache(cache).sequence_names == ("01",)
         (skipped,) = Cache(cache).manifest.skipped
-        assert (skipped.name, "sweep 000003" in skipped.reason) == ("00", True)
+        assert (skipped.name, "poses.txt: line 4" in skipped.reason) == ("00", True)
     info = [sys.executable, "-m", "iscc_lidar.shared.cache_cli", "info", cache]
     assert "skipped: 00: " in subprocess.run(info, capture_output=True, text=True, check=True).stdout
     poses.write_text("\n".join(right))
