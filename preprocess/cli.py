@@ -47,6 +47,10 @@ OnErrorOption = Annotated[
     Literal["stop", "skip"],
     typer.Option("--on-error", help="skip: leave out sweeps and sequences that cannot be processed, and list them"),
 ]
+AcceptContent = Annotated[
+    bool,
+    typer.Option("--accept-content", help="process data even where check calls what some sweeps contain an error"),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="worker processes; 0 = work in this one. Default: all cores")
 ]
@@ -62,6 +66,7 @@ def run(
     split: Split = None,
     sequences: Sequences = None,
     on_error: OnErrorOption = "stop",
+    accept_content: AcceptContent = False,
     part: Annotated[str | None, typer.Option(help="only this part of a cache prepared by init, as in 3/16")] = None,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
@@ -116,10 +121,10 @@ def run(
         from iscc_lidar.preprocess.estimate.report import estimate_report
         from iscc_lidar.preprocess.plan.cache_plan import make_plan
 
-        plan = make_plan(source, store, config, chosen, skip=on_error == "skip")
+        plan = make_plan(source, store, config, chosen, skip=on_error == "skip", accept_content=accept_content)
         print(estimate_report(plan, executor.workers))
         return
-    _report(store, preprocess(source, store, config, executor, chosen, on_error))
+    _report(store, preprocess(source, store, config, executor, chosen, on_error, accept_content))
 
 
 @app.command()
@@ -132,6 +137,7 @@ def init(
     split: Split = None,
     sequences: Sequences = None,
     on_error: OnErrorOption = "stop",
+    accept_content: AcceptContent = False,
     recipe: Recipe = None,
     overrides: Sets = None,
 ) -> None:
@@ -151,7 +157,8 @@ def init(
 
     source, store = _open(dataset, root, data, cache)
     chosen = select_sequences(source, _names(sequences), split)
-    plan = init_cache(source, store, resolve(PreprocessConfig, recipe, overrides or ()), chosen, on_error)
+    config = resolve(PreprocessConfig, recipe, overrides or ())
+    plan = init_cache(source, store, config, chosen, on_error, accept_content)
     print(f"initialised: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
 
 
@@ -187,28 +194,37 @@ def check(
     data: Data = None,
     split: Split = None,
     sequences: Sequences = None,
+    every_sweep: Annotated[
+        bool, typer.Option("--every-sweep", help="read every sweep of every sequence, not only some; takes long")
+    ] = False,
 ) -> None:
     """Check a dataset before preprocessing: list all problems that would stop it or spoil the result.
 
-    Checks names, sizes, tables and file headers, but not every point. Then it aligns some successive sweeps by their
-    poses: if the poses are right, more points lie within 10 cm of the previous sweep with them than without; where the
-    vehicle hardly moves both are the same and prove nothing. Exit status 1 if there is a problem.
+    Checks names, sizes, tables and file headers of all sweeps. Then it reads up to three pairs of successive sweeps of
+    each sequence (of at most 60 sequences), and judges their points, intensity, labels and poses: if the poses are
+    right, more points lie within 10 cm of the previous sweep with them than without; where the vehicle hardly moves
+    both are the same and prove nothing. Exit status 1 if there is a problem; warnings alone are none.
 
     Example:
 
         iscc-preprocess check semantickitti data/semantickitti
     """
     from iscc_lidar.preprocess.plan.alignment import measure_alignment
-    from iscc_lidar.preprocess.plan.select import find_problems, select_sequences
+    from iscc_lidar.preprocess.plan.select import check_data, select_sequences
+    from iscc_lidar.shared.base.text import printable
 
     source = _dataset(dataset, root or folder, data)
     chosen = select_sequences(source, _names(sequences), split)
-    problems = [problem for several in find_problems(source, chosen).values() for problem in several]
+    checked = check_data(source, chosen, every=every_sweep)
+    problems = [p for found in (checked.problems, checked.spoiling) for several in found.values() for p in several]
+    for message in [*problems, *(f"warning: {warning}" for warning in checked.warnings)]:
+        print(printable(message))
     if problems:
-        print(*problems, f"problems: {len(problems)}", sep="\n")
+        print(f"problems: {len(problems)}, warnings: {len(checked.warnings)}")
         raise typer.Exit(1)
     sizes = {sequence: len(source.sweep_names(sequence)) for sequence in chosen}
-    print(f"no problem; sequences: {len(sizes)}, sweeps: {sum(sizes.values())}")
+    counts = f"sequences: {len(sizes)}, sweeps: {sum(sizes.values())}"
+    print(f"no problem; {counts}" + (f", warnings: {len(checked.warnings)}" if checked.warnings else ""))
     for sequence in [s for s in chosen if sizes[s] > 1][:_ALIGNED_SEQUENCES]:
         found = measure_alignment(source, sequence, max_pairs=5)
         print(

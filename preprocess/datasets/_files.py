@@ -1,10 +1,12 @@
-"""Helpers of the adapters: files of float32 rows and of labels, numbered files, errors collected by a check."""
+"""Helpers of the adapters: files of float32 rows, labels and numbers, numbered files, errors collected by a check."""
 
 from __future__ import annotations
 
 import functools
+import stat
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -13,6 +15,11 @@ from numpy.typing import NDArray
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_lines
+from iscc_lidar.shared.base.text import one_line
+
+_RIGID: Final = 1e-3  # as data_schemas.sweep requires of a pose
+MAX_M: Final = 1e8  # beyond any map's coordinates, in metres
 
 T = TypeVar("T")
 _CACHED_FILES: Final = 64  # keys and small tables, a few kB each
@@ -55,25 +62,96 @@ def existing(files: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(file for file in files if file.exists())
 
 
+def visible_files(folder: Path, pattern: str) -> Iterator[Path]:
+    """Find files as ``folder.glob`` does, but not hidden ones, as macOS and editors leave: ._000000.bin."""
+    return (file for file in folder.glob(pattern) if not file.name.startswith("."))
+
+
 def numbered_files(folder: Path, suffix: str, expected: str) -> tuple[str, ...]:
     """Return the names without suffix of a folder's files, which must be numbers, in numerical order.
 
-    Raises UserError where there is no file, or one whose name is not what was ``expected``.
+    Hidden files are left out. Raises UserError where there is no file, one whose name is not what was ``expected``, or
+    two of one number, such as 7 and 000007.
     """
-    names = [file.stem for file in folder.glob(f"*{suffix}")]
-    bad = sorted(name for name in names if not name.isdecimal())
-    if bad:
-        raise UserError(f"{folder}/{bad[0]}{suffix}: expected {expected} as the file's name")
+    names = [file.stem for file in visible_files(folder, f"*{suffix}")]
     if not names:
         raise UserError(f"{folder}: contains no {suffix} file; unpack its archive again")
+    return by_number(names, lambda name: f"{folder}/{name}{suffix}", expected)
+
+
+def by_number(names: Sequence[str], file: Callable[[str], str], expected: str) -> tuple[str, ...]:
+    """Sort names by the number that each is. Raises UserError where one is none, or two are the same number."""
+    bad = sorted(name for name in names if not (name.isascii() and name.isdecimal()))
+    if bad:
+        raise UserError(f"{one_line(file(bad[0]))}: expected {expected} as the file's name")
+    twice = [number for number, count in Counter(map(int, names)).items() if count > 1]
+    if twice:
+        first, second = sorted(name for name in names if int(name) == min(twice))[:2]
+        raise UserError(f"{file(first)} and {file(second)}: two files of one number; remove the wrong one")
     return tuple(sorted(names, key=int))
+
+
+def read_numbers(path: Path, columns: int) -> NDArray[np.float64]:
+    """Read lines of ``columns`` finite numbers, float64 [N, columns]; a row's number is that of its line, from 0.
+
+    Raises UserError for any other line, also for a blank one between others, and FileNotFoundError.
+    """
+    rows = [line.split() for line in read_lines(path)]
+    wrong = next((number for number, row in enumerate(rows, 1) if len(row) != columns), None)
+    if wrong is not None:
+        raise UserError(
+            f"{path}: line {wrong} has {len(rows[wrong - 1])} columns, expected {columns} numbers in every line, as "
+            "line 1 is of frame 0; fetch the file again"
+        )
+    try:
+        values = np.array(rows, dtype=np.float64).reshape(-1, columns)
+    except ValueError as error:
+        raise UserError(f"{path}: expected lines of {columns} numbers: {error}; fetch the file again") from None
+    infinite = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(infinite):
+        raise UserError(f"{path}: expected finite numbers, line {infinite[0] + 1} has others; fetch the file again")
+    return values
+
+
+def check_rigid(transforms: NDArray[np.float64], name: Callable[[int], str]) -> None:
+    """Raise UserError unless all of [P, 4, 4] are finite rotations and translations; ``name`` describes number i."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        rotation = transforms[:, :3, :3]
+        off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        good = (off < _RIGID) & (np.abs(transforms[:, :3, 3]) < MAX_M).all(axis=1)
+        good[good] &= np.linalg.det(rotation[good]) > 0
+    wrong = np.flatnonzero(~good)
+    if len(wrong):
+        raise UserError(
+            f"{name(int(wrong[0]))}: is not a finite rotation and translation in metres, as are {len(wrong)} of "
+            f"{len(transforms)}; the numbers are damaged or in another order, fetch the file again"
+        )
+
+
+def check_times(times: Sequence[float] | NDArray[np.int64], name: Callable[[int], str]) -> None:
+    """Raise UserError unless each time is later than the one before; ``name`` describes number i."""
+    wrong = np.flatnonzero(~(np.diff(np.asarray(times)) > 0))
+    if len(wrong):
+        later = int(wrong[0]) + 1
+        raise UserError(
+            f"{name(later)}: its time is not later than that before it ({times[later]} after {times[later - 1]}); the "
+            "times are damaged or of another sequence, fetch them again"
+        )
+
+
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes. Raises UserError for a folder or device, and FileNotFoundError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: is not a file, expected one; fetch it again")
+    return status.st_size
 
 
 def count_rows(path: Path, columns: int) -> int:
     """Count the points of a file of float32 rows by its size. Raises UserError where it is missing or cut short."""
     try:
-        size = path.stat().st_size
-    except OSError:
+        size = file_size(path)
+    except FileNotFoundError:
         raise UserError(f"{missing_path(path)}: missing; unpack the archive that contains it again") from None
     if size % (4 * columns):
         raise UserError(
@@ -100,7 +178,7 @@ def read_kitti_points(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float
 
 def check_label_size(path: Path, points: int, bytes_each: int) -> None:
     """Raise UserError unless a label file has ``bytes_each`` bytes for each point of its sweep."""
-    size = path.stat().st_size
+    size = file_size(path)
     if size != bytes_each * points:
         raise UserError(
             f"{path}: {size} bytes, expected {bytes_each} for each of the sweep's {points} points; "
@@ -110,7 +188,8 @@ def check_label_size(path: Path, points: int, bytes_each: int) -> None:
 
 def png_size(path: Path) -> tuple[int, int]:
     """Read width and height of a PNG file, pixels, from its header. Raises UserError where it is not one."""
-    header = path.open("rb").read(24)
+    with path.open("rb") as file:
+        header = file.read(24)
     if len(header) < 24 or header[:8] != b"\x89PNG\r\n\x1a\n":
         raise UserError(f"{path}: not a PNG image; fetch it again, or remove it: the most common size is assumed then")
     width, height = struct.unpack(">II", header[16:24])
@@ -121,7 +200,7 @@ def describe_folder(root: Path) -> str:
     """List what a folder contains, for the message that something else was expected."""
     if not root.is_dir():
         return "no such folder"
-    return ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "an empty folder"
+    return one_line(", ".join(sorted(entry.name for entry in root.iterdir())[:8])) or "an empty folder"
 
 
 def missing_path(path: Path) -> Path:

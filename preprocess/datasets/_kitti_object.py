@@ -16,8 +16,17 @@ import numpy as np
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets._files import collect_errors, count_rows, existing, png_size, read_kitti_points
+from iscc_lidar.preprocess.datasets._files import (
+    by_number,
+    collect_errors,
+    count_rows,
+    existing,
+    png_size,
+    read_kitti_points,
+    visible_files,
+)
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_text
 from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, read_camera, read_objects, to_sensor
 
 PARTS: Final = ("training", "testing")
@@ -31,13 +40,12 @@ def is_frame(sequence: str) -> bool:
 
 def frames(root: Path) -> tuple[str, ...]:
     """List the names of the sequences, sorted. Raises UserError for a file whose name is not a frame number."""
-    names = []
-    for part in PARTS:
-        for file in (root / part / "velodyne").glob("*.bin"):
-            if not file.stem.isdecimal():
-                raise UserError(f"{file}: expected a frame number as the file's name, as in 000042.bin")
-            names.append(f"{part}_{file.stem}")
-    return tuple(sorted(names))
+    return tuple(sorted(f"{part}_{name}" for part in PARTS for name in _numbers(root / part / "velodyne")))
+
+
+def _numbers(velodyne: Path) -> tuple[str, ...]:
+    names = [file.stem for file in visible_files(velodyne, "*.bin")]
+    return by_number(names, lambda name: f"{velodyne}/{name}.bin", "a frame number, as in 000042.bin,")
 
 
 def points_file(root: Path, sequence: str) -> Path:
@@ -119,8 +127,8 @@ def broken_links(root: Path) -> Iterator[str]:
 
 
 def _read_list(path: Path, part: str) -> frozenset[str]:
-    frames = path.read_text(encoding="utf-8").split()
-    bad = [frame for frame in frames if not frame.isdecimal()]
+    frames = read_text(path).split()
+    bad = [frame for frame in frames if not (frame.isascii() and frame.isdecimal())]
     if bad:
         raise UserError(f"{path}: expected one frame number per line, found {bad[0]!r}")
     return frozenset(f"{part}_{frame}" for frame in frames)

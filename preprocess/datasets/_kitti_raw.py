@@ -19,15 +19,19 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
     cached_per_file,
+    check_rigid,
+    check_times,
     collect_errors,
     count_rows,
     existing,
     missing_path,
     numbered_files,
     read_kitti_points,
+    visible_files,
 )
 from iscc_lidar.preprocess.datasets._oxts import map_SE3_imu, mercator_scale, read_packet
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_lines
 from iscc_lidar.shared.base.geometry import inverse
 
 CALIBRATION: Final = "calib_imu_to_velo.txt"
@@ -98,10 +102,17 @@ def _checks(drive: Path, names: tuple[str, ...]) -> Iterator[Callable[[], object
         yield partial(count_rows, drive / "velodyne_points" / "data" / f"{name}.bin", 4)
         yield partial(read_packet, drive / "oxts" / "data" / f"{name}.txt")
         yield partial(_timestamp_ns, drive, int(name))
+    yield partial(_check_order, drive, names)
+
+
+def _check_order(drive: Path, names: tuple[str, ...]) -> None:
+    """Raise UserError where a sweep's time is not later than that of the sweep before."""
+    times = [_timestamp_ns(drive, int(name)) for name in names]
+    check_times(times, lambda number: f"{drive}/velodyne_points/timestamps.txt: line {int(names[number]) + 1}")
 
 
 def _gaps(drive: Path, names: tuple[str, ...]) -> Iterator[str]:
-    posed = {int(file.stem) for file in (drive / "oxts" / "data").glob("*.txt") if file.stem.isdecimal()}
+    posed = {int(file.stem) for file in visible_files(drive / "oxts" / "data", "*.txt") if file.stem.isdecimal()}
     gaps = sorted(f for f in posed - {int(name) for name in names} if not _never_recorded(drive, f))
     if gaps:
         yield (
@@ -150,8 +161,7 @@ def _oxts_frames(drive: Path) -> tuple[Path, ...]:
 def _calibration(path: Path) -> NDArray[np.float64]:
     """Read velo_SE3_imu, float64 [4, 4], of a date's drives."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        entries = dict(line.split(":", 1) for line in lines if ":" in line)
+        entries = dict(line.split(":", 1) for line in read_lines(path) if ":" in line)
         rotation = np.array(entries["R"].split(), dtype=np.float64).reshape(3, 3)
         translation = np.array(entries["T"].split(), dtype=np.float64).reshape(3)
     except OSError:
@@ -163,8 +173,7 @@ def _calibration(path: Path) -> NDArray[np.float64]:
         raise UserError(f"{path}: expected a row 'R:' with 9 and a row 'T:' with 3 numbers ({error})") from None
     velo_SE3_imu = np.eye(4)
     velo_SE3_imu[:3, :3], velo_SE3_imu[:3, 3] = rotation, translation
-    if not np.isfinite(velo_SE3_imu).all():
-        raise UserError(f"{path}: expected finite numbers in the rows R and T; fetch the file again")
+    check_rigid(velo_SE3_imu[None], lambda _: f"{path}: R and T")
     return velo_SE3_imu
 
 
@@ -186,7 +195,7 @@ def _timestamp_ns(drive: Path, frame: int) -> int:
 @cached_per_file
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+        return tuple(read_lines(path))
     except OSError:
         raise UserError(
             f"{missing_path(path)}: missing; it contains the sweeps' times and comes with the drive's archive"

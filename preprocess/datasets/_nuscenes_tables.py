@@ -11,7 +11,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, damaged, lidar_rows, rows, table
+from iscc_lidar.preprocess.datasets._files import MAX_M
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.layouts.formats.nuscenes_tables import (
+    Row,
+    calibrations,
+    damaged,
+    file_below_root,
+    lidar_rows,
+    numbers,
+    rows,
+    table,
+    value,
+)
+
+_MAX_TIME_US: Final = 2**53  # the year 2255
 
 TABLES: Final = ("sensor", "calibrated_sensor", "scene", "sample", "sample_data", "ego_pose")
 
@@ -65,28 +79,56 @@ def read_tables(folder: Path) -> Tables:
 
 def _join(folder: Path) -> Tables:
     mounted = calibrations(folder)
-    scans = _scans(folder, {row["token"]: number for number, row in enumerate(mounted)})
+    scans = _scans(folder, {value(folder, row, "token", str): number for number, row in enumerate(mounted)})
     poses = rows(folder / "ego_pose.json", "token", {scan.ego_pose for found in scans.values() for scan in found})
     return Tables(
         scans={name: tuple(sorted(scans[name], key=lambda scan: scan.timestamp_us)) for name in sorted(scans)},
-        ego_poses={row["token"]: (*row["translation"], *row["rotation"]) for row in poses},
-        ego_SE3_lidar=tuple(rigid((*row["translation"], *row["rotation"])) for row in mounted),
-        raw_classes={row["index"]: row["name"] for row in table(folder, "category", optional=True) if "index" in row},
+        ego_poses={value(folder, row, "token", str): _placed(folder, row) for row in poses},
+        ego_SE3_lidar=tuple(rigid(_placed(folder, row)) for row in mounted),
+        raw_classes=_raw_classes(folder),
     )
 
 
-def _scans(folder: Path, numbers: Mapping[str, int]) -> dict[str, list[Scan]]:
-    labels = {row["sample_data_token"]: row["filename"] for row in table(folder, "lidarseg", optional=True)}
-    scans: dict[str, list[Scan]] = {}
-    for scene, row in lidar_rows(folder, numbers):
-        scan = Scan(
-            filename=row["filename"],
-            timestamp_us=row["timestamp"],
-            is_key_frame=row["is_key_frame"],
-            ego_pose=row["ego_pose_token"],
-            calibration=numbers[row["calibrated_sensor_token"]],
-            labels=labels.get(row["token"]),
+def _raw_classes(folder: Path) -> dict[int, str]:
+    indexed = [row for row in table(folder, "category", optional=True) if "index" in row]
+    classes = {value(folder, row, "index", int): value(folder, row, "name", str) for row in indexed}
+    if any(not 0 <= index < 256 for index in classes):
+        raise UserError(f"{folder}/category.json: an index is not one of the raw labels 0 to 255; unpack it again")
+    return classes
+
+
+def _placed(folder: Path, row: Row) -> tuple[float, ...]:
+    """Return translation and quaternion of a row. Raises UserError where they are not finite, or are no rotation."""
+    rotation = numbers(folder, row, "rotation", 4)
+    if not 0.99 < np.linalg.norm(rotation) < 1.01:
+        raise UserError(
+            f"{folder}: rotation {list(rotation)} of a row of its tables is not a unit quaternion w, x, y, z; unpack "
+            "the version's metadata archive again"
         )
+    translation = numbers(folder, row, "translation", 3)
+    if max(map(abs, translation)) > MAX_M:
+        raise UserError(
+            f"{folder}: translation {list(translation)} of a row of its tables is not in metres; unpack the version's "
+            "metadata archive again"
+        )
+    return *translation, *rotation
+
+
+def _scans(folder: Path, calibration_numbers: Mapping[str, int]) -> dict[str, list[Scan]]:
+    lidarseg = table(folder, "lidarseg", optional=True)
+    labels = {value(folder, row, "sample_data_token", str): file_below_root(folder, row) for row in lidarseg}
+    scans: dict[str, list[Scan]] = {}
+    for scene, row in lidar_rows(folder, calibration_numbers):
+        scan = Scan(
+            filename=file_below_root(folder, row),
+            timestamp_us=value(folder, row, "timestamp", int),
+            is_key_frame=value(folder, row, "is_key_frame", bool),
+            ego_pose=value(folder, row, "ego_pose_token", str),
+            calibration=calibration_numbers[value(folder, row, "calibrated_sensor_token", str)],
+            labels=labels.get(value(folder, row, "token", str)),
+        )
+        if not 0 < scan.timestamp_us < _MAX_TIME_US:
+            raise UserError(f"{folder}/sample_data.json: {scan.filename} has time {scan.timestamp_us}; unpack it again")
         scans.setdefault(scene, []).append(scan)
     return scans
 

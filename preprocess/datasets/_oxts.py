@@ -12,18 +12,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.datasets._files import missing_path
+from iscc_lidar.preprocess.datasets._files import MAX_M, missing_path
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_text
 from iscc_lidar.shared.base.geometry import euler_rotation
 
 VALUES: Final = 30
+_MAX_DEG: Final = 360.0
 EARTH_RADIUS_M: Final = 6_378_137.0  # as in the development kit: at the equator of WGS 84
 
 
 def read_packet(path: Path) -> NDArray[np.float64]:
     """Read a packet: float64 [30], finite. Raises UserError where it is missing or malformed."""
     try:
-        values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
+        values = np.array(read_text(path).split(), dtype=np.float64)
     except OSError:
         raise UserError(
             f"{missing_path(path)}: missing; the sweep's pose is computed from it. It comes with the drive's "
@@ -33,6 +35,8 @@ def read_packet(path: Path) -> NDArray[np.float64]:
         raise UserError(f"{path}: expected {VALUES} numbers: {error}; fetch the file again") from None
     if values.shape != (VALUES,) or not np.isfinite(values).all():
         raise UserError(f"{path}: expected {VALUES} finite numbers, found {len(values)} values; fetch the file again")
+    if (np.abs(values[:3]) > (_MAX_DEG, _MAX_DEG, MAX_M)).any():
+        raise UserError(f"{path}: expected degrees and metres first, found {values[:3].tolist()}; fetch the file again")
     return values
 
 

@@ -105,7 +105,7 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> pa.Table:
     check_columns(path, file.schema_arrow, columns)
     try:
         return file.read(columns=list(columns), use_threads=False)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error)) from None
 
 
@@ -119,7 +119,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
     except FileNotFoundError:
         raise UserError(f"{path}: missing") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error)) from None
 
 
@@ -131,6 +131,20 @@ def check_columns(path: Path, schema: pa.Schema, columns: tuple[str, ...]) -> No
             f"{path}: has no column {', '.join(missing)}; expected the tables of release 2.0.1, found: "
             f"{', '.join(schema.names)}"
         )
+
+
+def check_numbers(path: Path, schema: pa.Schema, columns: tuple[str, ...], *, lists: bool) -> None:
+    """Raise UserError unless columns contain numbers, or lists of them."""
+    import pyarrow as pa
+
+    for column in columns:
+        found = schema.field(column).type
+        is_list = pa.types.is_list(found) or pa.types.is_large_list(found) or pa.types.is_fixed_size_list(found)
+        of_value = found.value_type if is_list else found
+        numeric = pa.types.is_integer(of_value) or pa.types.is_floating(of_value)
+        if not pa.types.is_null(found) and not (numeric and is_list == lists):
+            wanted = "lists of numbers" if lists else "numbers"
+            raise UserError(f"{path}: column {column} has type {found}, expected {wanted}; fetch the file again")
 
 
 def damaged(path: Path, reason: str) -> UserError:

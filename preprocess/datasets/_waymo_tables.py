@@ -14,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
-from iscc_lidar.preprocess.datasets._files import cached_per_file
-from iscc_lidar.preprocess.datasets._parquet_rows import check_columns, open_parquet, open_rows, read_columns
+from iscc_lidar.preprocess.datasets._files import MAX_M, cached_per_file
+from iscc_lidar.preprocess.datasets._parquet_rows import (
+    check_columns,
+    check_numbers,
+    open_parquet,
+    open_rows,
+    read_columns,
+)
 from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.layouts.waymo import BOX_CLASS_OF_TYPE
 
 if TYPE_CHECKING:
@@ -85,6 +92,7 @@ def image_columns(path: Path, component: str, returns: int) -> tuple[str, ...]:
     if returns > 1 and any(column in schema.names for column in second):
         columns += second
     check_columns(path, schema, columns)
+    check_numbers(path, schema, columns, lists=True)
     return columns
 
 
@@ -115,6 +123,8 @@ def calibrations(path: Path) -> Mapping[int, LaserCalibration]:
     columns = tuple(f"{_INCLINATION}.{field}" for field in ("min", "max", "values"))
     table = read_columns(path, (CONTEXT_KEY, LASER_KEY, _EXTRINSIC, *columns))
     lasers = _keys(path, table, LASER_KEY)
+    check_numbers(path, table.schema, (_EXTRINSIC, columns[2]), lists=True)
+    check_numbers(path, table.schema, columns[:2], lists=False)
     entries = zip(table[_EXTRINSIC].to_pylist(), *(table[c].to_pylist() for c in columns), strict=True)
     return {laser: _calibration(f"{path}: laser {laser}", *entry) for laser, entry in zip(lasers, entries, strict=True)}
 
@@ -133,6 +143,7 @@ def _calibration(
 def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
     """Read world_SE3_vehicle, float64 [4, 4], by timestamp. Raises UserError for a missing or damaged file or entry."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, _VEHICLE_POSE))
+    check_numbers(path, table.schema, (_VEHICLE_POSE,), lists=True)
     frames = _keys(path, table, TIME_KEY)
     return {
         frame: _rigid(f"{path}: frame {frame}", matrix)
@@ -144,6 +155,7 @@ def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
 def boxes(path: Path) -> Mapping[int, Boxes]:
     """Read the boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, f"{_BOX}.type", *_BOX_COLUMNS))
+    check_numbers(path, table.schema, (f"{_BOX}.type", *_BOX_COLUMNS), lists=False)
     frames = np.array(_keys(path, table, TIME_KEY), dtype=np.int64)
     values = np.array([table[name].to_pylist() for name in _BOX_COLUMNS], dtype=np.float64).T.reshape(-1, 7)
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1) | (values[:, 3:6] <= 0).any(axis=1))
@@ -163,9 +175,12 @@ def boxes(path: Path) -> Mapping[int, Boxes]:
 def _keys(path: Path, table: pa.Table, column: str) -> list[int]:
     import pyarrow as pa
 
-    others = set(table[CONTEXT_KEY].to_pylist()) - {path.stem}
+    contexts = table[CONTEXT_KEY].unique().to_pylist() if pa.types.is_string(table[CONTEXT_KEY].type) else [None]
+    others = [context for context in contexts if context != path.stem]
     if others:
-        raise UserError(f"{path}: contains rows of context {others.pop()}; expected only those of {path.stem}")
+        raise UserError(
+            f"{path}: contains rows of context {one_line(str(others[0]))}; expected only those of {path.stem}"
+        )
     if table[column].null_count or not pa.types.is_integer(table[column].type):
         found = f"{table[column].type} with {table[column].null_count} empty rows"
         raise UserError(f"{path}: column {column} is {found}, expected integers; fetch the file again")
@@ -181,6 +196,8 @@ def _rigid(where: str, matrix: list[float] | None) -> NDArray[np.float64]:
     except (TypeError, ValueError, np.linalg.LinAlgError):
         raise UserError(f"{where}: expected a transform of 16 finite numbers; fetch the file again") from None
     last = dst_SE3_src[3]
+    if np.abs(dst_SE3_src[:3, 3]).max() > MAX_M:
+        raise UserError(f"{where}: the translation is not in metres; the file is damaged, fetch it again")
     if not np.isfinite(dst_SE3_src).all() or np.abs(scale - 1).max() > 1e-3 or np.any(last != [0, 0, 0, 1]):
         raise UserError(f"{where}: the transform is not rigid; the file is damaged, fetch it again")
     dst_SE3_src[:3, :3] = u @ vt

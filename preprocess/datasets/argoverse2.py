@@ -19,25 +19,31 @@ The Argoverse 2 Lidar dataset (20,000 logs without boxes) is documented to have 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
+    MAX_M,
     cached_per_file,
+    check_times,
     collect_errors,
     describe_folder,
     existing,
     numbered_files,
+    visible_files,
 )
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.argoverse2 import LAYOUT
+
+if TYPE_CHECKING:  # imported where files are read, so that listing the datasets stays fast
+    import pyarrow as pa
 
 _SPLITS: Final = ("train", "val", "test")
 _POSE_FILE: Final = "city_SE3_egovehicle.feather"
@@ -50,6 +56,7 @@ _BEAMS: Final = 32  # of each LiDAR
 _NOMINAL_XYZ_M: Final = ((1.35, 0.0, 1.64), (1.35, 0.0, 1.53))
 
 _POSE_COLUMNS: Final = ("qx", "qy", "qz", "qw", "tx_m", "ty_m", "tz_m")
+_WHOLE_NUMBERS: Final = frozenset({"timestamp_ns", "intensity", "laser_number", "offset_ns"})
 _POINT_COLUMNS: Final = ("x", "y", "z", "intensity", "laser_number", "offset_ns")
 
 
@@ -84,19 +91,28 @@ class Argoverse2:
         """Find missing poses, sweeps without a pose, damaged tables, and files that are no sweep by their footer."""
         try:
             folder = _log(self.root, sequence)
-            names = _sweep_names(folder)
-            _lidar_xyz(folder / _CALIBRATION_FILE)
-            poses = _read_poses(folder / _POSE_FILE)
         except UserError as error:
             yield str(error)
             return
-        yield from collect_errors(functools.partial(_check_sweep, folder, poses, name) for name in names)
+        names: tuple[str, ...] = ()
+        try:
+            names = _sweep_names(folder)
+        except UserError as error:
+            yield str(error)
+        checks: list[Callable[[], object]] = [
+            functools.partial(_lidar_xyz, folder / _CALIBRATION_FILE),
+            functools.partial(_read_poses, folder / _POSE_FILE),
+        ]
+        yield from collect_errors([*checks, *(functools.partial(_check_sweep, folder, name) for name in names)])
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the log. Raises UserError for damaged or missing files."""
         folder = _log(self.root, sequence)
         name = self.sweep_names(sequence)[index]
-        points = _read_columns(_points_file(folder, name), _POINT_COLUMNS)
+        path = _points_file(folder, name)
+        points = _read_columns(path, _POINT_COLUMNS)
+        if points["intensity"].max(initial=0) > 255 or points["intensity"].min(initial=0) < 0:
+            raise UserError(f"{path}: intensity is not from 0 to 255; fetch the file again")
         poses = _read_poses(folder / _POSE_FILE)
         row = _pose_row(folder, poses, int(name))
         lidar_xyz_ego = _lidar_xyz(folder / _CALIBRATION_FILE)
@@ -139,8 +155,13 @@ def _points_file(folder: Path, name: str) -> Path:
 
 @functools.lru_cache(maxsize=8)
 def _logs(root: Path) -> dict[str, Path]:
-    folders = (f.parent.parent for split in _SPLITS for f in (root / split).glob("*/sensors/lidar") if f.is_dir())
-    return {folder.name: folder for folder in sorted(folders, key=lambda folder: folder.name)}
+    folders = (folder for split in _SPLITS for folder in visible_files(root / split, "*"))
+    logs: dict[str, Path] = {}
+    for folder in sorted((f for f in folders if (f / "sensors" / "lidar").is_dir()), key=lambda folder: folder.name):
+        if folder.name in logs:
+            raise UserError(f"{logs[folder.name]} and {folder}: two logs of one name; remove one of them")
+        logs[folder.name] = folder
+    return logs
 
 
 def _log(root: Path, sequence: str) -> Path:
@@ -204,7 +225,9 @@ def _read_poses(path: Path) -> _Poses:
         raise UserError(f"{path}: missing; sweeps cannot be stacked without poses. It comes with each log, fetch it")
     columns = _read_columns(path, ("timestamp_ns", *_POSE_COLUMNS))
     order = np.argsort(columns["timestamp_ns"], kind="stable")
-    return _Poses(columns["timestamp_ns"][order].astype(np.int64), _matrices(path, columns)[order])
+    times = columns["timestamp_ns"][order].astype(np.int64)
+    check_times(times, lambda row: f"{path}: the pose of {times[row]}")
+    return _Poses(times, _matrices(path, columns)[order])
 
 
 @cached_per_file
@@ -226,9 +249,10 @@ def _matrices(path: Path, columns: dict[str, NDArray[Any]]) -> NDArray[np.float6
     from scipy.spatial.transform import Rotation
 
     rows = np.stack([columns[name].astype(np.float64) for name in _POSE_COLUMNS], axis=1)
-    norm = np.linalg.norm(rows[:, :4], axis=1)
-    if not (np.isfinite(rows).all() and (np.abs(norm - 1) < 1e-3).all()):
-        raise UserError(f"{path}: expected finite numbers, and unit quaternions in qw, qx, qy, qz; fetch it again")
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(rows[:, :4], axis=1)
+    if not ((np.abs(rows) < MAX_M).all() and (np.abs(norm - 1) < 1e-3).all()):
+        raise UserError(f"{path}: expected finite metres, and unit quaternions in qw, qx, qy, qz; fetch it again")
     matrices = np.tile(np.eye(4), (len(rows), 1, 1))
     if len(rows):
         matrices[:, :3, :3] = Rotation.from_quat(rows[:, :4]).as_matrix()
@@ -236,17 +260,17 @@ def _matrices(path: Path, columns: dict[str, NDArray[Any]]) -> NDArray[np.float6
     return matrices
 
 
-def _check_sweep(folder: Path, poses: _Poses, name: str) -> None:
-    """Raise UserError where a sweep has no pose, or the footer of its file is cut off or lacks a column."""
+def _check_sweep(folder: Path, name: str) -> None:
+    """Raise UserError where a sweep has no pose, or its file's footer is cut off or has not the expected columns."""
     import pyarrow as pa
 
-    _pose_row(folder, poses, int(name))
     path = _points_file(folder, name)
     try:
         with pa.OSFile(str(path)) as file:
-            _check_columns(path, pa.ipc.open_file(file).schema.names, _POINT_COLUMNS)
+            _check_columns(path, pa.ipc.open_file(file).schema, _POINT_COLUMNS)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
+    _pose_row(folder, _read_poses(folder / _POSE_FILE), int(name))
 
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -257,17 +281,30 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]
         table = feather.read_table(path, use_threads=False, memory_map=False)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
-    _check_columns(path, table.column_names, names)
+    _check_columns(path, table.schema, names)
     empty = [name for name in names if table[name].null_count]
     if empty:
         raise UserError(f"{path}: column {empty[0]} has empty values; fetch the file again")
-    return {name: table[name].to_numpy() for name in names}
+    try:
+        return {name: table[name].to_numpy() for name in names}
+    except ValueError as error:  # text that is not UTF-8
+        raise _damaged(path, error) from None
 
 
-def _check_columns(path: Path, found: list[str], expected: tuple[str, ...]) -> None:
-    missing = [name for name in expected if name not in found]
+def _check_columns(path: Path, schema: pa.Schema, expected: tuple[str, ...]) -> None:
+    import pyarrow as pa
+
+    missing = [name for name in expected if name not in schema.names]
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)} (it has {', '.join(found) or 'none'}); fetch it again")
+        found = ", ".join(schema.names)
+        raise UserError(f"{path}: no column {', '.join(missing)} (it has {found or 'none'}); fetch it again")
+    for name in set(expected) - {"sensor_name"}:
+        if len(schema.get_all_field_indices(name)) > 1:
+            raise UserError(f"{path}: has two columns {name}; fetch the file again")
+        of_type = schema.field(name).type
+        if not (pa.types.is_integer(of_type) or (pa.types.is_floating(of_type) and name not in _WHOLE_NUMBERS)):
+            wanted = "whole numbers" if name in _WHOLE_NUMBERS else "numbers"
+            raise UserError(f"{path}: column {name} has type {of_type}, expected {wanted}; fetch the file again")
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

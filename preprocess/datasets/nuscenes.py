@@ -5,7 +5,7 @@ forward, z up. They are rotated to x forward, y left, z up: x' = y, y' = -x, exa
 clipped to 0..1; the ring is not used. A quarter of the points lie within 2 m, on the ego vehicle: they are kept.
 world_SE3_sensor is the ego pose of the sweep's own sample_data times the calibration times that rotation; the world is
 the log's map, about 1 km wide, and ego poses are planar (z = 0). Only key frames, one sweep in ten, have labels
-(lidarseg).
+(lidarseg). Where a scene has the files of none of its other sweeps, its key frames alone are read.
 """
 
 from __future__ import annotations
@@ -88,6 +88,27 @@ class NuScenes:
         if twice:
             yield f"{self._folder(sequence)}/sample_data.json: {sequence} has two sweeps of time {twice[0]}"
 
+    def warnings(self, sequence: str) -> Iterator[str]:
+        """Report scenes of which only the key frames are here."""
+        if len(self._scans(sequence)) < len(self._tables(sequence).scans[sequence]):
+            folder = self.root / "sweeps" / "LIDAR_TOP"
+            what = f"has no file of {sequence}" if folder.is_dir() else "missing"
+            yield (
+                f"{folder}: {what}, so only key frames are read, at 2 Hz: enough to fine-tune and to score, but "
+                "windows of 12 then span 6 s instead of 0.6, which makes worse groups to pre-train on. Unpack 'sweeps' "
+                "of the file blobs too"
+            )
+
+    def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
+        """Count the points of a sweep by each raw label that category.json does not list."""
+        scan = self._scans(sequence)[index]
+        path = _labels_file(self.root, scan)
+        if path is not None:
+            _check_label_file(path, count_rows(self.root / scan.filename, _COLUMNS))
+        counts = np.bincount([] if path is None else np.fromfile(path, dtype=np.uint8), minlength=256)
+        counts[list(self._tables(sequence).raw_classes)] = 0
+        return {int(number): int(counts[number]) for number in np.flatnonzero(counts)}
+
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
         scan = self._scans(sequence)[index]
@@ -134,7 +155,7 @@ class NuScenes:
         return pose
 
     def _scans(self, sequence: str) -> tuple[Scan, ...]:
-        return self._tables(sequence).scans[sequence]
+        return _scans_here(self.root, self._folder(sequence), sequence)
 
     def _tables(self, sequence: str) -> Tables:
         return read_tables(self._folder(sequence))
@@ -174,7 +195,8 @@ def read_points(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """
     points = read_rows(path, _COLUMNS)
     xyz = np.stack([points[:, 1], -points[:, 0], points[:, 2]], axis=1)
-    return xyz, np.clip(np.nan_to_num(points[:, 3] / np.float32(255)), 0, 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return xyz, np.clip(np.nan_to_num(points[:, 3] / np.float32(255)), 0, 1)
 
 
 def _hint(root: Path) -> str:
@@ -199,6 +221,17 @@ def _scenes(root: Path) -> tuple[str, ...]:
 
 def _has_points(root: Path, scans: tuple[Scan, ...]) -> bool:
     return any((root / scan.filename).exists() for scan in scans if scan.is_key_frame)
+
+
+@functools.lru_cache(maxsize=1024)
+def _scans_here(root: Path, folder: Path, scene: str) -> tuple[Scan, ...]:
+    """Return all sweeps of a scene, or its key frames where the file of no other sweep is here."""
+    scans = read_tables(folder).scans[scene]
+    between = [scan for scan in scans if not scan.is_key_frame]
+    unpacked = {parent: (root / parent).is_dir() for parent in {str(Path(scan.filename).parent) for scan in between}}
+    if any(unpacked.values()) and any((root / scan.filename).exists() for scan in between):
+        return scans
+    return tuple(scan for scan in scans if scan.is_key_frame)
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,11 +8,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from iscc_lidar.preprocess import datasets
 from iscc_lidar.shared.base.config import resolve, to_dict
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.names import name_fault
+from iscc_lidar.shared.base.text import one_line
 
 if TYPE_CHECKING:
     from iscc_lidar.data_schemas.sweep import Sweep
@@ -51,6 +53,22 @@ class Dataset(Protocol):
         """Read one sweep by its position in the sequence."""
 
 
+@runtime_checkable
+class HasRawLabels(Protocol):
+    """An adapter whose point labels are numbers of which the dataset lists the valid ones."""
+
+    def unknown_labels(self, sequence: str, index: int) -> Mapping[int, int]:
+        """Count the points of a sweep by each number that the dataset does not list; empty without labels."""
+
+
+@runtime_checkable
+class HasWarnings(Protocol):
+    """An adapter that knows of data which can be processed, but with a loss."""
+
+    def warnings(self, sequence: str) -> Iterator[str]:
+        """Describe what is lost, and why. Raises UserError where files are missing or damaged."""
+
+
 def data_options(dataset: Dataset) -> dict[str, Any]:
     """Return the dataset's own options: those of its field ``options``, if it has one."""
     return to_dict(dataset.options) if hasattr(dataset, "options") else {}
@@ -81,10 +99,16 @@ def names() -> tuple[str, ...]:
 
 
 def open_dataset(name: str, root: Path) -> Dataset:
-    """Open a dataset by name. Raises UserError for an unknown name, or where it is not at ``root``."""
+    """Open a dataset by name.
+
+    Raises UserError for an unknown name, where it is not at ``root``, or where a sequence's name cannot be a folder's.
+    """
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"unknown dataset {name!r}{hint} (known: {', '.join(names())})")
     dataset: Dataset = importlib.import_module(f"{datasets.__name__}.{name}").open_dataset(root)
+    for sequence in dataset.sequences():
+        if fault := name_fault(sequence):
+            raise UserError(f"{root}: the name of sequence {one_line(sequence)!r} {fault}; rename it")
     return dataset

@@ -8,7 +8,7 @@ of ``times.txt``, are by frame number. Labels are optional.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,17 +21,22 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
     cached_per_file,
     check_label_size,
+    check_rigid,
+    check_times,
     collect_errors,
     count_rows,
     describe_folder,
     existing,
     numbered_files,
     read_kitti_points,
+    read_numbers,
+    visible_files,
 )
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_lines
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.formats.kitti_objects import read_camera, read_objects, to_sensor
-from iscc_lidar.shared.layouts.semantickitti import CLASS_OF_RAW, LAYOUT
+from iscc_lidar.shared.layouts.semantickitti import CLASS_OF_RAW, LAYOUT, UNLABELLED_RAW
 
 _CLASS_LUT: Final = np.zeros(2**16, dtype=np.uint8)
 _CLASS_LUT[list(CLASS_OF_RAW)] = list(CLASS_OF_RAW.values())
@@ -59,7 +64,8 @@ class SemanticKitti:
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the sequences that contain sweeps, sorted."""
-        return tuple(sorted(f.parent.name for f in (self.root / "sequences").glob("*/velodyne") if f.is_dir()))
+        found = visible_files(self.root / "sequences", "*")
+        return tuple(sorted(folder.name for folder in found if (folder / "velodyne").is_dir()))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Return the benchmark's splits: train is 00 to 10 without 08, val is 08, test 11 to 21."""
@@ -84,17 +90,43 @@ class SemanticKitti:
         return existing(files)
 
     def problems(self, sequence: str) -> Iterator[str]:
-        """Find missing poses or calibration, and files whose size cannot be right."""
+        """Find missing or damaged poses, calibration and times, and files whose size cannot be right."""
         folder = self.root / "sequences" / sequence
+        names: tuple[str, ...] = ()
         try:
             names = self.sweep_names(sequence)
-            _read_times(folder / "times.txt")
-            _pose(folder, int(names[-1]))
         except UserError as error:
             yield str(error)
-            return
-        yield from collect_errors(functools.partial(_check_sizes, folder, name) for name in names)
-        yield from collect_errors(functools.partial(_boxes, folder, name) for name in names)
+        frames = [int(name) for name in names] or [0]
+        yield from collect_errors(
+            [
+                functools.partial(_for_all, _poses, folder, frames),
+                functools.partial(_read_calibration, folder / "calib.txt"),
+                functools.partial(_for_all, _timestamp_ns, folder / "times.txt", frames),
+                functools.partial(_check_label_names, folder, names),
+                *(functools.partial(_check_sizes, folder, name) for name in names),
+                *(functools.partial(_boxes, folder, name) for name in names),
+            ]
+        )
+
+    def warnings(self, sequence: str) -> Iterator[str]:
+        """Report poses and times of different counts: both go by frame number."""
+        folder = self.root / "sequences" / sequence
+        times, poses = _read_times(folder / "times.txt"), _read_matrices(folder / "poses.txt")
+        if times is not None and len(times) != len(poses):
+            yield (
+                f"{folder}: poses.txt has {len(poses)} rows, times.txt {len(times)}, expected one per frame in each; "
+                "if a row is missing before the end, all later sweeps have the pose of another frame"
+            )
+
+    def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
+        """Count the points of a sweep by each raw class id that SemanticKITTI does not have."""
+        folder = self.root / "sequences" / sequence
+        name = self.sweep_names(sequence)[index]
+        raw = _read_labels(folder / "labels" / f"{name}.label", count_rows(folder / "velodyne" / f"{name}.bin", 4))
+        counts = np.bincount([] if raw is None else raw & 0xFFFF, minlength=2**16)
+        counts[[*CLASS_OF_RAW, *UNLABELLED_RAW]] = 0
+        return {int(number): int(counts[number]) for number in np.flatnonzero(counts)}
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
@@ -162,44 +194,63 @@ def _check_sizes(folder: Path, name: str) -> None:
         check_label_size(labels, count, _LABEL_BYTES)
 
 
+def _for_all(read: Callable[[Path, int], object], path: Path, frames: list[int]) -> None:
+    for frame in frames:
+        read(path, frame)
+
+
+def _check_label_names(folder: Path, names: tuple[str, ...]) -> None:
+    """Raise UserError where a label file's number is a sweep's but its name is not: 7.label for 000007.bin."""
+    numbers = {int(name): name for name in names}
+    for file in visible_files(folder / "labels", "*.label"):
+        number = int(file.stem) if file.stem.isascii() and file.stem.isdecimal() else -1
+        if numbers.get(number, file.stem) != file.stem:
+            raise UserError(f"{file}: its sweep is named {numbers[number]}.bin; give both the same name")
+
+
 def _pose(folder: Path, frame: int) -> NDArray[np.float64]:
+    poses = _poses(folder, frame)
+    camera_SE3_sensor = _read_calibration(folder / "calib.txt")
+    world: NDArray[np.float64] = inverse(camera_SE3_sensor) @ poses[frame] @ camera_SE3_sensor
+    return world
+
+
+def _poses(folder: Path, frame: int) -> NDArray[np.float64]:
+    """Read the poses of the camera, float64 [F, 4, 4]. Raises UserError where there is none of ``frame``."""
     poses = _read_matrices(folder / "poses.txt")
     if frame >= len(poses):
         raise UserError(
             f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; expected one row per frame "
             "number from 0. Fetch the file again, or remove the sweeps that have no pose"
         )
-    camera_SE3_sensor = _read_calibration(folder / "calib.txt")
-    world: NDArray[np.float64] = inverse(camera_SE3_sensor) @ poses[frame] @ camera_SE3_sensor
-    return world
+    return poses
 
 
 @cached_per_file
 def _read_matrices(path: Path) -> NDArray[np.float64]:
     try:
-        rows = np.loadtxt(path, ndmin=2)
+        rows = read_numbers(path, 12)
     except FileNotFoundError:
         raise UserError(
             f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt differs and "
             "does not match the first sweeps of sequence 00"
         ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: expected 12 numbers per row: {error}; fetch the file again") from None
-    if rows.shape[1:] != (12,) or not np.isfinite(rows).all():
-        raise UserError(f"{path}: expected rows of 12 finite numbers, found {rows.shape[1]} columns; fetch it again")
-    return np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
+    poses = np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
+    check_rigid(poses, lambda row: f"{path}: line {row + 1}")
+    return poses
 
 
 @cached_per_file
 def _read_calibration(path: Path) -> NDArray[np.float64]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        entries = dict(line.split(":", 1) for line in lines if ":" in line)
-        return np.vstack([np.array(entries["Tr"].split(), dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
+        entries = dict(line.split(":", 1) for line in read_lines(path) if ":" in line)
+        matrix = np.vstack([np.array(entries["Tr"].split(), dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
     except FileNotFoundError:
         raise UserError(f"{path}: missing; poses are in the camera frame and need its Tr row") from None
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected a row 'Tr:' with 12 numbers ({error}); fetch the file again") from None
+    check_rigid(matrix[None], lambda _: f"{path}: Tr")
+    return matrix
 
 
 def _timestamp_ns(path: Path, frame: int) -> int:
@@ -213,9 +264,9 @@ def _timestamp_ns(path: Path, frame: int) -> int:
 
 @cached_per_file
 def _read_times(path: Path) -> list[float] | None:
-    if not path.exists():
-        return None
     try:
-        return [float(line) for line in path.read_text(encoding="utf-8").split()]
-    except ValueError as error:
-        raise UserError(f"{path}: expected one number per row: {error}; fetch the file again") from None
+        times: list[float] = read_numbers(path, 1)[:, 0].tolist()
+    except FileNotFoundError:
+        return None
+    check_times(times, lambda row: f"{path}: line {row + 1}")
+    return times

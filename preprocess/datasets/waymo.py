@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
-from iscc_lidar.preprocess.datasets._files import describe_folder, existing
+from iscc_lidar.preprocess.datasets._files import describe_folder, existing, visible_files
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
 from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration, Returns, concatenate_returns, returns_of
 from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
@@ -87,7 +87,21 @@ class Waymo:
         files = {component: self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL)}
         optional = (*_OPTIONAL, "lidar_pose") if self.options.nominal_pose else _OPTIONAL
         wanted = {component: file for component, file in files.items() if file.exists() or component not in optional}
-        return find_problems(wanted, self._returns)
+        yield from find_problems(wanted, self._returns)
+        twice = [folder for folder in _SPLITS.values() if sequence in _contexts(self.root / folder)]
+        if len(twice) > 1:
+            yield f"{self.root}: context {sequence} is in {' and '.join(twice)}; remove it from one of them"
+
+    def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
+        """Count the points of a sweep by each class number that Waymo does not have."""
+        frame = int(self.sweep_names(sequence)[index])
+        file = self._file(sequence, _SEGMENTATION)
+        lasers = tables.image_rows(file).get(frame, {}) if file.exists() else {}
+        images = [tables.range_images(file, tables.LABELS, frame, laser, 1).get(1) for laser in lasers]
+        classes = [image[..., 1].ravel() for image in images if image is not None]
+        found, counts = np.unique(np.concatenate([np.empty(0, np.int32), *classes]), return_counts=True)
+        known = range(len(self.class_names))
+        return {int(c): int(n) for c, n in zip(found, counts, strict=True) if c not in known}
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for missing or damaged files."""
@@ -211,7 +225,7 @@ class Waymo:
 def open_dataset(root: Path) -> Waymo:
     """Open the dataset below ``root``. Raises UserError where no context with LiDAR data is found."""
     dataset = Waymo(root)
-    if any(file for folder in _SPLITS.values() for file in (root / folder / "lidar").glob("*.parquet")):
+    if any(file for folder in _SPLITS.values() for file in visible_files(root / folder / "lidar", "*.parquet")):
         return dataset
     raise UserError(
         f"{root}: looked for {{training,validation,testing}}/lidar/*.parquet and found: {describe_folder(root)}. "
@@ -221,4 +235,5 @@ def open_dataset(root: Path) -> Waymo:
 
 
 def _contexts(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted({file.stem for component in _NEEDED for file in (folder / component).glob("*.parquet")}))
+    files = (file for component in _NEEDED for file in visible_files(folder / component, "*.parquet"))
+    return tuple(sorted({file.stem for file in files}))

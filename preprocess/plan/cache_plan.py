@@ -44,12 +44,18 @@ def resolve_auto(config: PreprocessConfig) -> PreprocessConfig:
 
 
 def make_plan(
-    dataset: Dataset, store: Store, config: PreprocessConfig, sequences: Sequence[str] | None, *, skip: bool
+    dataset: Dataset,
+    store: Store,
+    config: PreprocessConfig,
+    sequences: Sequence[str] | None,
+    *,
+    skip: bool,
+    accept_content: bool = False,
 ) -> Plan:
     """Check the data and cut sequences into windows: the requested ones, and those that the cache already contains.
 
-    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out,
-    unless the problem is of single sweeps.
+    ``sequences`` are those to add, by default all; with ``skip`` those whose data have a problem are left out, unless
+    the problem is of single sweeps; ``accept_content`` processes data whose content is judged wrong.
 
     Raises:
         UserError: bad input, or the folder contains something else than a cache of this dataset.
@@ -65,7 +71,7 @@ def make_plan(
     either = cached.union(available if sequences is None else sequences)
     # Requested sequences that are not available have problems, which are reported.
     wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
-    broken = find_problems(dataset, wanted)
+    broken = find_problems(dataset, wanted, skip=skip, accept_content=accept_content)
     if skip:
         broken = {name: found for name, found in broken.items() if not only_sweeps(dataset, name, found)}
     if broken and (not skip or len(broken) == len(wanted)):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.plan.plausibility import Level, describe_error, judge
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import printable
 from iscc_lidar.shared.layouts.layout import find_layout
 
 _SHOWN_PROBLEMS = 20
+_ACCEPTABLE = "[--accept-content]"
 
 
 def root_variable(name: str) -> str:
@@ -61,13 +66,64 @@ def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split
     return tuple(sorted(set(named)))
 
 
-def find_problems(dataset: Dataset, sequences: Iterable[str]) -> dict[str, list[str]]:
-    """Check sequences by file names, sizes and headers; returns the problems of each sequence that has any."""
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: by sequence what stops preprocessing and what spoils its result, and warnings."""
+
+    problems: dict[str, list[str]]
+    spoiling: dict[str, list[str]]
+    warnings: list[str]
+
+
+def check_data(
+    dataset: Dataset, sequences: Iterable[str], *, accept: Collection[Level] = (), every: bool = False
+) -> Checked:
+    """Check sequences by file names, sizes and headers, and judge the content of some sweeps, or of every one.
+
+    Findings of the levels to ``accept`` are warnings.
+    """
     from tqdm import tqdm  # here, as listing the datasets starts faster without it
 
-    bar = tqdm(list(sequences), desc="checking", unit="sequence", leave=False)
-    found = ((sequence, list(dataset.problems(sequence))) for sequence in bar)
-    return {sequence: problems for sequence, problems in found if problems}
+    names = list(sequences)
+    found = {name: _problems(dataset, name) for name in tqdm(names, desc="checking", unit="sequence", leave=False)}
+    here = set(dataset.sequences())
+    available = [name for name in names if name in here]
+    judged = tqdm(judge(dataset, available, every=every), "judging", len(available), leave=False, unit="sequence")
+    spoiling: dict[str, list[str]] = {}
+    warnings: dict[str, None] = {}  # several sequences may give the same one
+    for name, findings in judged:
+        new = [finding for finding in findings if finding.message not in found[name]]
+        spoiling[name] = [f.message for f in new if f.level != "warning" and f.level not in accept]
+        warnings |= {f.message: None for f in new if f.level == "warning" or f.level in accept}
+    return Checked({n: p for n, p in found.items() if p}, {n: p for n, p in spoiling.items() if p}, list(warnings))
+
+
+def find_problems(
+    dataset: Dataset, sequences: Iterable[str], *, skip: bool = False, accept_content: bool = False
+) -> dict[str, list[str]]:
+    """Check sequences as ``check_data`` does; returns the problems of each sequence that has any, prints warnings.
+
+    With ``skip`` a sweep without points is no problem; with ``accept_content`` nothing is that only spoils the result.
+    """
+    accept: tuple[Level, ...] = ("empty", "error") if accept_content else ("empty",) if skip else ()
+    checked = check_data(dataset, sequences, accept=accept)
+    for warning in checked.warnings[:_SHOWN_PROBLEMS]:
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    if len(checked.warnings) > _SHOWN_PROBLEMS:
+        print(f"... and {len(checked.warnings) - _SHOWN_PROBLEMS} more warnings", file=sys.stderr)
+    found = {name: [*problems] for name, problems in checked.problems.items()}
+    for name, spoiling in checked.spoiling.items():
+        found.setdefault(name, []).extend(f"{message} {_ACCEPTABLE}" for message in spoiling)
+    return found
+
+
+def _problems(dataset: Dataset, sequence: str) -> list[str]:
+    found: list[str] = []
+    try:
+        found.extend(dataset.problems(sequence))
+    except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
+        found.append(describe_error(error, f"sequence {sequence}"))
+    return found
 
 
 def refuse_problems(broken: Mapping[str, Sequence[str]], *, can_skip: bool) -> NoReturn:
@@ -76,6 +132,7 @@ def refuse_problems(broken: Mapping[str, Sequence[str]], *, can_skip: bool) -> N
     shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])
     rest = f"\n... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
     how = ", or leave those sequences out with --on-error skip" if can_skip else ""
+    how += f", or process what ends in {_ACCEPTABLE} with that option" if _ACCEPTABLE in shown else ""
     raise UserError(
         f"{len(problems)} problem(s) in the data, nothing was done:\n{shown}{rest}\nFix them{how}; "
         "iscc-preprocess check lists all"

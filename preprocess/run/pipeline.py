@@ -36,6 +36,7 @@ def preprocess(
     executor: Executor | None = None,
     sequences: Sequence[str] | None = None,
     on_error: OnError = "stop",
+    accept_content: bool = False,
 ) -> Manifest:
     """Make, complete or update the cache of a dataset; returns its manifest, which is written last.
 
@@ -47,6 +48,7 @@ def preprocess(
         sequences: those to add, by default all; sequences already in the cache are kept and updated.
         on_error: "skip" leaves out sweeps that cannot be used, which keep their place, and sequences that cannot be
             processed even so; both are listed in the manifest.
+        accept_content: process data whose content is judged wrong, see ``plan.plausibility``.
 
     Raises:
         UserError: bad input, the folder contains something else, or another process works on it.
@@ -54,7 +56,7 @@ def preprocess(
     refuse_foreign(store)  # before the claim writes there
     dataset, store = _reachable(dataset, store, executor)
     with store.claim() as check_claim:
-        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
+        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip", accept_content=accept_content)
         save_plan(plan, store)
         results = list(process_jobs(plan.jobs, executor, on_error))
         check_claim()
@@ -67,11 +69,12 @@ def init_cache(
     config: PreprocessConfig,
     sequences: Sequence[str] | None = None,
     on_error: OnError = "stop",
+    accept_content: bool = False,
 ) -> Plan:
     """Save the plan of a cache for ``process_part`` and ``finalise_cache``; arguments as of ``preprocess``."""
     refuse_foreign(store)
     with store.claim():
-        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip")
+        plan = make_plan(dataset, store, config, sequences, skip=on_error == "skip", accept_content=accept_content)
         for job in plan.jobs:
             store.remove(job.result_file)
         save_plan(plan, store)

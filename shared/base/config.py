@@ -149,9 +149,9 @@ class Given:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises UserError if it is missing or malformed."""
     try:
-        if not path.exists():
-            raise UserError(f"{path}: no such recipe")
         return tomllib.loads(files.read_text(path, "a readable TOML recipe"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such recipe") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML recipe: {error}") from None
 

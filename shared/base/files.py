@@ -121,17 +121,28 @@ def read_bytes(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def read_text(path: Path, what: str) -> str:
-    """Read a text in UTF-8, with or without a byte order mark; ``what`` it should be.
+def read_text(path: Path, what: str = "a text file") -> str:
+    r"""Read a text in UTF-8, without its byte order mark; every line ends with "\n". ``what`` it should be.
 
-    Raises UserError where it is missing, no file, too large or not UTF-8.
+    Raises UserError where it is no file, too large or not UTF-8, and FileNotFoundError where it is missing.
     """
     try:
-        return read_bytes(path, _TEXT_LIMIT).decode("utf-8-sig")
+        text = read_bytes(path, _TEXT_LIMIT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not {what}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: not {what}: {error.strerror}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text as ``read_text`` does, without blank lines at its end."""
+    lines = read_text(path).split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def regular(path: Path) -> Path:
@@ -145,6 +156,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises UserError if it is missing or malformed."""
     try:
         content = json.loads(read_text(path, "readable JSON"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(content, dict):

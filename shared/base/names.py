@@ -7,6 +7,15 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import one_line
 
 
+def name_fault(name: str) -> str | None:
+    """Return why a name cannot be that of a file or folder that we write, or None if it can."""
+    if not is_plain_name(name):
+        return "is empty, . or .., or contains a path separator, a control character or bytes that are not UTF-8"
+    if name.strip() != name:
+        return "begins or ends with a blank"
+    return "is longer than 200 bytes" if len(name.encode()) > 200 else None
+
+
 def require_plain_name(name: object, where: str) -> str:
     """Return a name that may become one part of a path; ``where`` it was found. Raises UserError for any other."""
     if not isinstance(name, str) or not is_plain_name(name):

@@ -91,7 +91,10 @@ def read_list(path: Path, known: Mapping[str, Sequence[str]]) -> list[SweepName]
 
     Raises UserError if the list is unreadable or empty, or a sweep is unknown or in several sequences; names its line.
     """
-    lines = read_text(path, "a readable list of sweeps").replace("\r\n", "\n").split("\n")
+    try:
+        lines = read_text(path, "a readable list of sweeps").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such list of sweeps") from None
     sequences_of: dict[str, list[str]] = {}
     for sequence, names in known.items():
         for name in names:

@@ -61,6 +61,8 @@ CLASS_OF_RAW: Final = {raw: index for index, raw in enumerate(RAW_OF_CLASS) if i
     259: 5,
 }
 """Class of a raw id; raw ids that are not listed are unlabelled."""
+UNLABELLED_RAW: Final = (0, 1, 52, 99)
+"""The other raw ids of the dataset: unlabelled, outlier, other-structure, other-object."""
 _MAX_INSTANCE: Final = 2**16 - 1
 
 

@@ -72,6 +72,27 @@ def test_a_scheduler_that_does_not_answer_is_named(tiny_streets: Path, tmp_path:
     assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda f: (f / "poses.txt").write_bytes(b"\xff\xfe"), "poses.txt: is not a text file in UTF-8"),
+        (lambda f: (f / "calib.txt").write_text("Tr: 1e160 0 0 0 0 1 0 0 0 0 1 0"), "calib.txt: Tr: is not a finite"),
+        (lambda f: (f / "times.txt").write_text("0\n0.2\n0.1\n0.3\n0.4\n0.5\n"), "times.txt: line 3"),
+        (lambda f: (f / "velodyne/1.bin").write_bytes(b""), "two files of one number"),
+        (lambda f: (f / "velodyne/000006.bin").mkdir(), "000006.bin: is not a file"),
+    ],
+)
+def test_check_and_run_name_the_same_problem_without_a_stack_trace(own_streets: Path, damage, says: str) -> None:  # type: ignore[no-untyped-def]
+    damage(own_streets / "sequences/00")
+    checked = command("check", "semantickitti", own_streets)
+    ran = command("run", "semantickitti", "--root", own_streets, "--cache", own_streets / "cache", "--workers", 0)
+    for done in (checked, ran):
+        assert done.exit_code == 1
+        assert says in done.output
+        assert "Traceback" not in done.output
+    assert not list((own_streets / "cache").glob("s*"))
+
+
 def test_check_tells_how_much_is_sound_or_lists_what_is_not(tiny_streets: Path, tmp_path: Path) -> None:
     done = command("check", "synthetic", tiny_streets)
     assert done.exit_code == 0

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, box_corners
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import read_lines
 from iscc_lidar.shared.base.geometry import inverse, transform
 
 DONT_CARE: Final = "DontCare"
 IMAGE_SIZE: Final = (1242, 375)
 """Width and height of most of KITTI's images, for frames without the image itself."""
 _COLUMNS: Final = 15
+_MAX: Final = 1e8  # pixels or metres, beyond any
+_CLASSES: Final = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", DONT_CARE)
+_BY_LOWER: Final = {name.lower(): name for name in _CLASSES}  # KITTI's evaluation compares without case
 _MATRICES: Final = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 _ODOMETRY: Final = {"P2": (3, 4), "Tr": (3, 4)}
 
@@ -57,16 +61,14 @@ class KittiObjects:
 
 
 def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
-    """Read a file of labels, or of results with scores.
+    """Read a file of labels, or of results with scores; KITTI's classes may be in any case.
 
     Raises UserError if it is missing or a line is invalid; the message names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; label_2 has a file for every frame, unpack it again") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not a text file; download it again") from None
     rows = [_parsed(path, number, line, scored) for number, line in enumerate(lines, 1) if line.strip()]
     kinds = np.array([kind for kind, _ in rows], dtype=np.str_)
     values = np.array([numbers for _, numbers in rows], dtype=np.float64).reshape(len(rows), _COLUMNS - 1 + scored)
@@ -85,6 +87,7 @@ def read_objects(path: Path, *, scored: bool = False) -> KittiObjects:
 
 def _parsed(path: Path, number: int, line: str, scored: bool) -> tuple[str, list[float]]:
     kind, *rest = line.split()
+    kind = _BY_LOWER.get(kind.lower(), kind)
     expected = _COLUMNS - 1 + scored
     where = f"{path}, line {number}"
     if len(rest) != expected:
@@ -121,7 +124,7 @@ def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
     Raises UserError if the file or a matrix is missing.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; boxes cannot be placed in the sweep without it, unpack it again") from None
     entries = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -133,13 +136,12 @@ def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:
         }
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected rows {', '.join(_MATRICES)} with 12 or 9 numbers ({error})") from None
+    if not all((np.abs(matrix) < _MAX).all() for matrix in found.values()):
+        raise UserError(f"{path}: a number is not finite, or too large; download it again")
     rectified, camera_SE3_sensor = np.eye(4), np.eye(4)
     camera_SE3_sensor[:3] = found["Tr" if odometry else "Tr_velo_to_cam"]
     rectified[:3, :3] = found.get("R0_rect", np.eye(3))
-    camera = Camera(found["P2"], rectified @ camera_SE3_sensor, *image_size)
-    if not np.isfinite(camera.camera_SE3_sensor).all() or not np.isfinite(camera.image_P_camera).all():
-        raise UserError(f"{path}: a number is not finite; download it again")
-    return camera
+    return Camera(found["P2"], rectified @ camera_SE3_sensor, *image_size)
 
 
 def to_sensor(objects: KittiObjects, camera: Camera) -> Boxes:

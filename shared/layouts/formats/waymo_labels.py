@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -66,8 +65,10 @@ class ContextLabels:
 
 
 def _lidar_file(root: Path, context: str) -> Path:
-    for file in sorted(root.glob(f"*/lidar/{glob.escape(require_plain_name(context, str(root)))}.parquet")):
-        return file
+    require_plain_name(context, str(root))
+    for split in sorted(root.iterdir()) if root.is_dir() else ():
+        if (file := split / "lidar" / f"{context}.parquet").is_file():
+            return file
     raise UserError(f"{root}: contains no */lidar/{context}.parquet; pass the dataset's folder, as for iscc-preprocess")
 
 

@@ -211,6 +211,10 @@ FAULTS = [
     (lambda f: drop_column(f / "city_SE3_egovehicle.feather", "qw"), ["city_SE3_egovehicle.feather", "no column qw"]),
     (lambda f: cut(f / "city_SE3_egovehicle.feather"), ["city_SE3_egovehicle.feather", "not a readable"]),
     (lambda f: write_poses(f, np.array([TIMES[1]])), ["city_SE3_egovehicle.feather", f"timestamp_ns {TIMES[0]}"]),
+    (
+        lambda f: retype(f / "city_SE3_egovehicle.feather", "tx_m", np.full(70, 1e160)),
+        ["city_SE3_egovehicle.feather", "finite metres"],
+    ),
     (break_quaternion, ["city_SE3_egovehicle.feather", "unit quaternions"]),
     (
         lambda f: write(
@@ -218,6 +222,31 @@ FAULTS = [
             {"sensor_name": np.array(["up_lidar"])} | pose_columns([np.eye(4)]),
         ),
         ["egovehicle_SE3_sensor.feather", "no row for down_lidar"],
+    ),
+]
+
+
+def retype(path: Path, name: str, values: object) -> None:
+    table = feather.read_table(path)
+    changed = table.set_column(table.column_names.index(name), name, pa.array(values))  # type: ignore[arg-type]
+    feather.write_feather(changed, path)
+
+
+def as_text(f: Path, file: str, name: str) -> None:
+    retype(f / file, name, [str(value) for value in feather.read_table(f / file)[name].to_pylist()])
+
+
+POSES = "city_SE3_egovehicle.feather"
+FAULTS += [
+    (lambda f: as_text(f, SWEEP, "x"), [SWEEP, "column x has type string, expected numbers"]),
+    (lambda f: as_text(f, SWEEP, "laser_number"), [SWEEP, "column laser_number has type string", "whole numbers"]),
+    (lambda f: retype(f / SWEEP, "intensity", np.linspace(0, 1, 400)), [SWEEP, "intensity has type double"]),
+    (lambda f: retype(f / SWEEP, "offset_ns", [[1]] * 400), [SWEEP, "offset_ns has type list"]),
+    (lambda f: as_text(f, POSES, "tx_m"), [POSES, "column tx_m has type string"]),
+    (lambda f: as_text(f, POSES, "timestamp_ns"), [POSES, "column timestamp_ns has type string"]),
+    (
+        lambda f: write_poses(f, np.array([TIMES[0], TIMES[1], TIMES[1]])),
+        [POSES, f"the pose of {TIMES[1]}", "not later"],
     ),
 ]
 
@@ -242,6 +271,29 @@ def test_damage_inside_a_file_is_named_on_reading(root: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"{TIMES[0]}.feather: not a readable feather file"):
         open_dataset("argoverse2", root).read(LOG, 0)
+
+
+def test_all_problems_of_a_log_are_listed_in_one_pass(root: Path) -> None:
+    folder = root / "sensor/val" / LOG
+    cut(folder / SWEEP)
+    (folder / POSES).unlink()
+    cut(folder / "calibration/egovehicle_SE3_sensor.feather")
+    listed = "\n".join(open_dataset("argoverse2", root).problems(LOG))
+    assert len(listed.splitlines()) == 3
+    for words in (SWEEP, POSES, "egovehicle_SE3_sensor.feather"):
+        assert words in listed
+
+
+def test_hidden_files_are_no_sweeps_and_two_logs_of_one_name_are_named(root: Path) -> None:
+    (root / "sensor/val" / LOG / "sensors/lidar/._99.feather").touch()
+    (root / "sensor/val/.hidden/sensors/lidar").mkdir(parents=True)
+    dataset = open_dataset("argoverse2", root)
+    assert dataset.sequences() == (LOG,)
+    assert list(dataset.problems(LOG)) == []
+    shutil.copytree(root / "sensor/val" / LOG, root / "twice/sensor/val" / LOG)
+    shutil.copytree(root / "sensor/val" / LOG, root / "twice/sensor/train" / LOG)
+    with pytest.raises(UserError, match="two logs of one name"):
+        open_dataset("argoverse2", root / "twice")
 
 
 def test_a_sound_log_has_no_problems(root: Path) -> None:

@@ -49,6 +49,39 @@ def test_image_sets_are_the_splits_where_they_are_there(tmp_path: Path) -> None:
         dataset.splits()
 
 
+def test_names_go_by_number_hidden_files_are_no_frames_and_two_of_one_number_are_named(tmp_path: Path) -> None:
+    write_object(tmp_path)
+    folder = tmp_path / "training/velodyne"
+    (folder / "._000000.bin").touch()
+    (folder / "000000.bin").rename(folder / "10.bin")
+    (folder / "000008.bin").rename(folder / "9.bin")
+    assert kitti.open_dataset(tmp_path).sequences() == ("testing_000008", "training_10", "training_9")
+    (folder / "09.bin").write_bytes((folder / "9.bin").read_bytes())
+    with pytest.raises(UserError, match=r"09\.bin and .*9\.bin: two files of one number"):
+        kitti.open_dataset(tmp_path)
+
+
+def test_lists_may_have_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
+    write_object(tmp_path)
+    (tmp_path / "ImageSets").mkdir()
+    (tmp_path / "ImageSets/train.txt").write_bytes(b"\xef\xbb\xbf000000\r\n\r\n000008\r\n")
+    assert kitti.open_dataset(tmp_path).splits() == {"train": ("training_000000", "training_000008")}
+    (tmp_path / "ImageSets/train.txt").write_bytes(b"\xff\xfe0\x000\x00")
+    with pytest.raises(UserError, match=r"train\.txt: is not a text file in UTF-8"):
+        kitti.open_dataset(tmp_path).splits()
+
+
+def test_a_folder_where_a_file_is_due_is_named(tmp_path: Path) -> None:
+    write_object(tmp_path)
+    (tmp_path / "training/velodyne/000000.bin").unlink()
+    (tmp_path / "training/velodyne/000000.bin").mkdir()
+    dataset = kitti.open_dataset(tmp_path)
+    (problem,) = dataset.problems("training_000000")
+    assert "000000.bin: is not a file" in problem
+    with pytest.raises(UserError, match="is not a file"):
+        dataset.read("training_000000", 0)
+
+
 def test_damage_of_a_frame_is_named(tmp_path: Path) -> None:
     write_object(tmp_path)
     dataset = kitti.open_dataset(tmp_path)

@@ -117,6 +117,7 @@ def test_any_frames_may_be_missing_and_sweeps_may_be_empty(
 
 
 FRAME = "0000000002"
+OXTS = f"oxts/data/{FRAME}.txt"
 
 
 def edit(path: str, change):  # type: ignore[no-untyped-def]
@@ -143,6 +144,11 @@ def edit(path: str, change):  # type: ignore[no-untyped-def]
         (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"R:", b"Q:")), ["calib_imu_to_velo.txt", "'R:'"]),
         (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"T: ", b"T: 4 ")), ["calib_imu_to_velo.txt", "'T:'"]),
         (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"0.3", b"inf")), ["calib_imu_to_velo.txt", "finite"]),
+        (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"0.3", b"1e160")), ["calib_imu_to_velo", "in metres"]),
+        (edit("../calib_imu_to_velo.txt", lambda b: b.replace(b"0 -1", b"0 -3")), ["calib_imu_to_velo", "rotation"]),
+        (edit(OXTS, lambda b: b"1e160 " + b.split(b" ", 1)[1]), [OXTS, "degrees and metres"]),
+        (edit(f"oxts/data/{FRAME}.txt", lambda b: b"\xff" + b), [f"oxts/data/{FRAME}.txt", "UTF-8"]),
+        (edit("velodyne_points/timestamps.txt", lambda b: b"\xff" + b), ["timestamps.txt", "UTF-8"]),
     ],
 )
 def test_damage_of_a_drive_is_named_by_reading_and_by_the_list_of_problems(
@@ -158,6 +164,33 @@ def test_damage_of_a_drive_is_named_by_reading_and_by_the_list_of_problems(
     for words in says:
         assert words in str(error.value)
         assert any(words in problem for problem in listed)
+
+
+def test_times_that_fall_or_repeat_are_a_problem(tmp_path: Path) -> None:
+    folder = write_drive(tmp_path)
+    lines = [time_line(frame) for frame in (0, 1, 1, 3, 4)]
+    (folder / "velodyne_points/timestamps.txt").write_text("\n".join(lines))
+    (problem,) = kitti.open_dataset(tmp_path).problems(DRIVE)
+    assert "timestamps.txt: line 3: its time is not later" in problem
+
+
+def test_text_of_windows_and_hidden_files_change_nothing(tmp_path: Path) -> None:
+    write_drive(tmp_path / "a")
+    sound = kitti.open_dataset(tmp_path / "a")
+    folder = write_drive(tmp_path / "b")
+    for file in (
+        *folder.glob("oxts/data/*.txt"),
+        folder / "velodyne_points/timestamps.txt",
+        *tmp_path.glob("b/*/*.txt"),
+    ):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    (folder / "velodyne_points/data/._0000000000.bin").touch()
+    (folder / "oxts/data/._0000000000.txt").touch()
+    dataset = kitti.open_dataset(tmp_path / "b")
+    assert list(dataset.problems(DRIVE)) == []
+    for index in range(5):
+        pose = dataset.read(DRIVE, index).world_SE3_sensor
+        np.testing.assert_array_equal(pose, sound.read(DRIVE, index).world_SE3_sensor)
 
 
 def test_problems_lists_every_fault_once(tmp_path: Path) -> None:

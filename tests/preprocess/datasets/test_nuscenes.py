@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from iscc_lidar.preprocess.datasets import _nuscenes_tables, nuscenes
+from iscc_lidar.preprocess.datasets import _nuscenes_tables, nuscenes, registry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.layouts.formats import nuscenes_tables
@@ -373,11 +373,100 @@ def test_damage_is_named_by_reading_and_by_the_list_of_problems(
         assert words in str(error.value)
 
 
-def test_a_folder_of_sweeps_that_is_missing_is_one_problem(tmp_path: Path) -> None:
+def test_without_the_other_sweeps_the_key_frames_alone_are_read_and_the_loss_is_reported(tmp_path: Path) -> None:
     write(tmp_path)
     shutil.rmtree(tmp_path / "sweeps")
-    (problem,) = nuscenes.open_dataset(tmp_path).problems("scene-0001")
-    assert "sweeps/LIDAR_TOP: missing" in problem
+    dataset = nuscenes.open_dataset(tmp_path)
+    assert dataset.sweep_names("scene-0001") == tuple(str(START_US + 50_000 * k) for k in (0, 2))
+    assert dataset.key_frames("scene-0001") == (True, True)
+    assert list(dataset.problems("scene-0001")) == []
+    assert [dataset.read("scene-0001", index).semantic is not None for index in (0, 1)] == [True, True]
+    (warning,) = dataset.warnings("scene-0001")
+    assert "sweeps/LIDAR_TOP: missing, so only key frames are read, at 2 Hz" in warning
+    (tmp_path / "sweeps/LIDAR_TOP").mkdir(parents=True)
+    (warning,) = dataset.warnings("scene-0001")
+    assert "sweeps/LIDAR_TOP: has no file of scene-0001" in warning
+
+
+def test_a_sweep_that_is_missing_among_others_is_a_problem_and_no_loss(tmp_path: Path) -> None:
+    write(tmp_path)
+    first(tmp_path, "sweeps/LIDAR_TOP/*").unlink()
+    dataset = nuscenes.open_dataset(tmp_path)
+    (problem,) = dataset.problems("scene-0001")
+    assert "missing; unpack" in problem
+    assert list(dataset.warnings("scene-0001")) == []
+
+
+def set_all(**values: object) -> Callable[[Table], None]:
+    return lambda rows: [row.update(values) for row in rows] and None
+
+
+@pytest.mark.parametrize(
+    ("table", "edit", "says"),
+    [
+        ("sample_data", set_all(filename="../../etc/passwd"), "expected a path below"),
+        ("sample_data", set_all(filename="/etc/passwd"), "expected a path below"),
+        ("sample_data", set_all(filename=""), "expected a path below"),
+        ("sample_data", set_all(filename="samples/\x1b[2J.bin"), "expected a path below"),
+        ("sample_data", set_all(filename=7), "'filename' .* expected text"),
+        ("lidarseg", set_all(filename="../labels.bin"), "expected a path below"),
+        ("sample_data", set_all(timestamp="1532402927647951"), "'timestamp' .* expected a whole number"),
+        ("sample_data", set_all(timestamp=True), "'timestamp' .* expected a whole number"),
+        ("sample_data", set_all(timestamp=10**40), "has time"),
+        ("sample_data", set_all(is_key_frame=1), "'is_key_frame' .* expected true or false"),
+        ("ego_pose", set_all(translation=[1, 2]), "'translation' .* list of 3 finite numbers"),
+        ("ego_pose", set_all(translation="abc"), "'translation' .* list of 3 finite numbers"),
+        ("ego_pose", set_all(translation=[1, 2, float("nan")]), "'translation' .* list of 3 finite numbers"),
+        ("ego_pose", set_all(translation=[1, 2, 1e160]), "is not in metres"),
+        ("ego_pose", set_all(rotation=[0, 0, 0, 0]), "not a unit quaternion"),
+        ("calibrated_sensor", set_all(rotation=None), "'rotation' .* list of 4 finite numbers"),
+        ("category", set_all(index="1"), "'index' .* expected a whole number"),
+        ("category", set_all(index=256), "not one of the raw labels"),
+        ("scene", set_all(name=5), "'name' .* expected text"),
+        ("sample", set_all(token=[]), "'token' .* expected text"),
+    ],
+)
+def test_wrong_types_and_paths_in_tables_are_named(
+    tmp_path: Path, table: str, edit: Callable[[Table], None], says: str
+) -> None:
+    write(tmp_path)
+    change(table, edit)(tmp_path)
+    with pytest.raises(UserError, match=says):
+        nuscenes.open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1, 2]", b"[" * 100_000, b"\xff\xff", b"null"])
+@pytest.mark.parametrize("table", ["sensor", "scene", "category"])
+def test_a_table_that_is_no_list_of_rows_is_named(tmp_path: Path, table: str, content: bytes) -> None:
+    write(tmp_path)
+    (tmp_path / "v1.0-trainval" / f"{table}.json").write_bytes(content)
+    with pytest.raises(UserError, match=rf"{table}\.json: (is no JSON table|expected a list of rows)"):
+        nuscenes.open_dataset(tmp_path)
+
+
+def test_tables_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    write(tmp_path)
+    for file in (tmp_path / "v1.0-trainval").iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert list(nuscenes.open_dataset(tmp_path).problems("scene-0001")) == []
+
+
+@pytest.mark.parametrize("name", ["../scene", "a/b", "", "..", "a\nb", " scene"])
+def test_a_scene_s_name_that_cannot_be_a_folder_s_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    change("scene", lambda rows: rows[0].update(name=name))(tmp_path)
+    with pytest.raises(UserError, match=r"the name of sequence .* rename it"):
+        registry.open_dataset("nuscenes", tmp_path)
+
+
+def test_raw_labels_that_no_category_has_are_counted(tmp_path: Path) -> None:
+    write(tmp_path)
+    dataset = nuscenes.open_dataset(tmp_path)
+    assert dataset.unknown_labels("scene-0001", 0) == {}
+    assert dataset.unknown_labels("scene-0001", 1) == {}
+    labels = np.full(len(RAW_NAMES), 77, np.uint8)
+    labels.tofile(first(tmp_path, "lidarseg/*/*scene-0001*-0_lidarseg.bin"))
+    assert dataset.unknown_labels("scene-0001", 0) == {77: len(RAW_NAMES)}
 
 
 def test_two_sweeps_of_one_time_are_a_problem(tmp_path: Path) -> None:

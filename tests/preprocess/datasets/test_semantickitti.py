@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from iscc_lidar.preprocess.datasets import semantickitti
+from iscc_lidar.preprocess.datasets import registry, semantickitti
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
 
@@ -101,6 +102,14 @@ def break_label(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
 
 
+def edit(path: Path, line: int, text: str) -> None:
+    lines = path.read_text().splitlines()
+    lines[line] = text
+    path.write_text("\n".join(lines) + "\n")
+    for cached in (semantickitti._read_matrices, semantickitti._read_calibration, semantickitti._read_times):
+        cached.cache_clear()
+
+
 def cut_poses(folder: Path) -> None:
     path = folder / "poses.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
@@ -113,19 +122,133 @@ def cut_poses(folder: Path) -> None:
         (break_label, ["labels/000002.label", "expected 4 for each"]),
         (cut_poses, ["poses.txt", "2 rows", "frame 000002"]),
         (lambda f: (f / "poses.txt").write_text("1 2 three"), ["poses.txt", "12 numbers"]),
-        (lambda f: (f / "poses.txt").write_text("1 2 3"), ["poses.txt", "12 finite numbers"]),
+        (lambda f: (f / "poses.txt").write_text("1 2 3"), ["poses.txt", "line 1", "expected 12 numbers"]),
+        (lambda f: edit(f / "poses.txt", 3, "1 0 0 0 0 nan 0 0 0 0 1 3"), ["poses.txt", "finite", "line 4"]),
+        (lambda f: edit(f / "poses.txt", 3, "1 0 0 0 0 2 0 0 0 0 1 3"), ["poses.txt: line 4", "rotation"]),
+        (lambda f: edit(f / "poses.txt", 3, "-1 0 0 0 0 1 0 0 0 0 1 3"), ["poses.txt: line 4", "rotation"]),
+        (lambda f: edit(f / "poses.txt", 3, "1 0 0 1e160 0 1 0 0 0 0 1 3"), ["poses.txt: line 4", "in metres"]),
+        (lambda f: edit(f / "poses.txt", 1, ""), ["poses.txt", "line 2 has 0 columns", "line 1 is of frame 0"]),
+        (lambda f: edit(f / "poses.txt", 1, "# 1 2 3"), ["poses.txt", "line 2 has 4 columns"]),
+        (lambda f: (f / "poses.txt").write_bytes(b"\xff\xfe1\x00"), ["poses.txt", "UTF-8"]),
+        (lambda f: edit(f / "calib.txt", 1, "Tr: 0 -2 0 0 0 0 -1 0 1 0 0 0"), ["calib.txt: Tr", "rotation"]),
+        (lambda f: edit(f / "times.txt", 3, "0.2"), ["times.txt: line 4", "not later"]),
+        (lambda f: edit(f / "times.txt", 3, "0.1"), ["times.txt: line 4", "not later"]),
+        (lambda f: edit(f / "times.txt", 3, "inf"), ["times.txt", "finite", "line 4"]),
+        (lambda f: edit(f / "times.txt", 1, ""), ["times.txt", "line 2 has 0 columns"]),
+        (lambda f: (f / "times.txt").write_text("0\n0.1\n"), ["times.txt", "2 rows", "frame 000002"]),
         (lambda f: (f / "poses.txt").unlink(), ["poses.txt", "missing", "does not match"]),
         (lambda f: (f / "calib.txt").unlink(), ["calib.txt", "missing"]),
         (lambda f: (f / "calib.txt").write_text("P0: 1"), ["calib.txt", "Tr"]),
-        (lambda f: (f / "times.txt").write_text("0\nx\n"), ["times.txt", "one number per row"]),
+        (lambda f: (f / "times.txt").write_text("0\nx\n"), ["times.txt", "lines of 1 numbers"]),
     ],
 )
 def test_damage_is_named(root: Path, damage, says: list[str]) -> None:  # type: ignore[no-untyped-def]
     damage(root / "sequences" / "03")
     with pytest.raises(UserError) as error:
         semantickitti.open_dataset(root).read("03", 0)
+    listed = list(semantickitti.open_dataset(root).problems("03"))
     for words in says:
         assert words in str(error.value)
+        assert any(words in problem for problem in listed)
+
+
+def test_all_problems_of_a_sequence_are_listed_in_one_pass(root: Path) -> None:
+    folder = root / "sequences/03"
+    for name in ("poses.txt", "calib.txt"):
+        (folder / name).unlink()
+    (folder / "times.txt").write_text("0\n0.2\n0.1\n0.3\n0.4\n")
+    break_bin(folder)
+    listed = "\n".join(semantickitti.open_dataset(root).problems("03"))
+    assert len(listed.splitlines()) == 4
+    for words in ("poses.txt: missing", "calib.txt: missing", "times.txt: line 3", "000002.bin"):
+        assert words in listed
+
+
+def test_text_may_have_a_byte_order_mark_windows_line_ends_and_blank_lines_at_its_end(root: Path) -> None:
+    folder = root / "sequences/03"
+    sound = semantickitti.open_dataset(root).read("03", 1)
+    for name in ("poses.txt", "calib.txt", "times.txt"):
+        lines = (folder / name).read_text().replace("\n", "\r\n")
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + lines.encode() + b"\r\n \r\n")
+    semantickitti._read_matrices.cache_clear()
+    semantickitti._read_calibration.cache_clear()
+    semantickitti._read_times.cache_clear()
+    sweep = semantickitti.open_dataset(root).read("03", 1)
+    np.testing.assert_array_equal(sweep.world_SE3_sensor, sound.world_SE3_sensor)
+    assert sweep.timestamp_ns == sound.timestamp_ns
+    assert list(semantickitti.open_dataset(root).problems("03")) == []
+
+
+def test_names_that_are_not_text_are_named_and_printable(root: Path) -> None:
+    bad = os.fsencode(root / "sequences") + b"/caf\xe9"
+    os.makedirs(bad + b"/velodyne")
+    with pytest.raises(UserError, match=r"sequence 'caf\\\\udce9' contains .* not UTF-8; rename it"):
+        registry.open_dataset("semantickitti", root)
+    shutil.rmtree(bad)
+    for name in (b"\xff.bin", b"a\nb.bin", "\u0663.bin".encode()):
+        file = os.fsencode(root / "sequences/03/velodyne") + b"/" + name
+        Path(os.fsdecode(file)).touch()
+        semantickitti._sweep_names.cache_clear()
+        (problem,) = semantickitti.open_dataset(root).problems("03")
+        assert "expected a frame number" in problem
+        assert "\n" not in problem
+        assert problem.encode()
+        Path(os.fsdecode(file)).unlink()
+
+
+def test_hidden_files_and_folders_are_not_sweeps(root: Path) -> None:
+    folder = root / "sequences/03"
+    (folder / "velodyne/._000002.bin").write_bytes(bytes(163))
+    (folder / "labels/._000002.label").write_bytes(bytes(163))
+    (root / "sequences/.trash/velodyne").mkdir(parents=True)
+    (root / "sequences/._03").touch()
+    dataset = semantickitti.open_dataset(root)
+    assert dataset.sequences() == ("03",)
+    assert dataset.sweep_names("03") == ("000002", "000004")
+    assert list(dataset.problems("03")) == []
+
+
+def test_names_without_leading_zeros_go_by_number(root: Path) -> None:
+    folder = root / "sequences/03"
+    for name, number in (("velodyne", "000002.bin"), ("velodyne", "000004.bin"), ("labels", "000002.label")):
+        file = folder / name / number
+        file.rename(file.with_name(f"{int(file.stem) - 1}{file.suffix}"))
+    shutil.copy(folder / "velodyne/1.bin", folder / "velodyne/10.bin")
+    (folder / "poses.txt").write_text("".join(f"1 0 0 0 0 1 0 0 0 0 1 {k}\n" for k in range(11)))
+    (folder / "times.txt").unlink()
+    dataset = semantickitti.open_dataset(root)
+    assert dataset.sweep_names("03") == ("1", "3", "10")
+    assert dataset.read("03", 2).world_SE3_sensor[0, 3] == 10
+    assert list(dataset.problems("03")) == []
+
+
+def test_two_files_of_one_number_are_named(root: Path) -> None:
+    folder = root / "sequences/03/velodyne"
+    shutil.copy(folder / "000002.bin", folder / "2.bin")
+    with pytest.raises(UserError, match=r"000002\.bin and .*/2\.bin: two files of one number"):
+        semantickitti.open_dataset(root).sweep_names("03")
+
+
+def test_a_label_file_whose_name_differs_from_its_sweeps_is_a_problem(root: Path) -> None:
+    labels = root / "sequences/03/labels"
+    (labels / "000002.label").rename(labels / "2.label")
+    (problem,) = semantickitti.open_dataset(root).problems("03")
+    assert "labels/2.label: its sweep is named 000002.bin" in problem
+
+
+def test_labels_that_the_dataset_does_not_have_are_counted(root: Path) -> None:
+    dataset = semantickitti.open_dataset(root)
+    assert dataset.unknown_labels("03", 0) == {}
+    np.array([*RAW[:-3], 7, 7, 300], np.uint32).tofile(root / "sequences/03/labels/000002.label")
+    assert dataset.unknown_labels("03", 0) == {7: 2, 300: 1}
+
+
+def test_poses_and_times_of_different_counts_are_a_warning(root: Path) -> None:
+    dataset = semantickitti.open_dataset(root)
+    assert list(dataset.warnings("03")) == []
+    edit(root / "sequences/03/times.txt", 4, "0.4\n0.5")
+    (warning,) = semantickitti.open_dataset(root).warnings("03")
+    assert "poses.txt has 5 rows, times.txt 6" in warning
 
 
 def test_wrong_root_says_what_was_looked_for_and_found(tmp_path: Path) -> None:

@@ -234,6 +234,14 @@ def unlink(root: Path, component: str) -> None:
     (root / "training" / component / f"{NAME}.parquet").unlink()
 
 
+def retype(root: Path, component: str, column: str, values: list) -> None:  # type: ignore[type-arg]
+    """Replace a column by one value that is repeated."""
+    path = root / "training" / component / f"{NAME}.parquet"
+    table = pq.read_table(path)
+    number = table.column_names.index(column)
+    pq.write_table(table.set_column(number, column, pa.array(values * len(table))), path)
+
+
 SHAPE = "[LiDARComponent].range_image_return1.shape"
 VALUES = "[LiDARComponent].range_image_return1.values"
 EXTRINSIC = "[LiDARCalibrationComponent].extrinsic.transform"
@@ -264,6 +272,16 @@ LABEL_SHAPE = "[LiDARSegmentationLabelComponent].range_image_return1.shape"
         (lambda r: edit(r, "vehicle_pose", lambda rows: rows[0].update({list(rows[0])[-1]: [2.0] * 16})),
          ["vehicle_pose/", "346370", "not rigid"]),
         (lambda r: edit(r, "lidar_calibration", lambda rows: rows[1].update({EXTRINSIC: None})), ["laser 2", "16"]),
+        (lambda r: retype(r, "lidar", VALUES, [["1"]]), ["lidar/", f"column {VALUES}", "expected lists of numbers"]),
+        (lambda r: retype(r, "lidar", SHAPE, ["7 36 4"]), ["lidar/", f"column {SHAPE} has type string"]),
+        (lambda r: retype(r, "lidar", writer.TIME, ["1"]), ["lidar/", writer.TIME, "expected integers"]),
+        (lambda r: retype(r, "lidar", writer.CONTEXT, [1]), ["lidar/", "rows of context None"]),
+        (lambda r: retype(r, "lidar_calibration", EXTRINSIC, ["1 0 0"]), ["calibration/", f"column {EXTRINSIC}"]),
+        (lambda r: retype(r, "lidar_calibration", BEAMS, [["low"]]), ["calibration/", f"column {BEAMS}"]),
+        (lambda r: retype(r, "vehicle_pose", "[VehiclePoseComponent].world_from_vehicle.transform", [1.0]),
+         ["vehicle_pose/", "expected lists of numbers"]),
+        (lambda r: edit(r, "vehicle_pose", lambda rows: rows[0][list(rows[0])[-1]].__setitem__(3, 1e160)),
+         ["vehicle_pose/", "346370", "not in metres"]),
     ],
 )  # fmt: skip
 def test_damage_is_named_by_problems_and_by_read(tmp_path: Path, damage, says: list[str]) -> None:  # type: ignore[no-untyped-def]
@@ -300,6 +318,29 @@ def test_rows_that_do_not_fit_are_named_with_frame_and_laser(tmp_path: Path, com
         waymo.open_dataset(tmp_path).read(NAME, 0)
     for words in says:
         assert words in str(error.value)
+
+
+def test_hidden_files_are_no_contexts_and_one_in_two_splits_is_a_problem(tmp_path: Path) -> None:
+    writer.write_dataset(tmp_path)
+    (tmp_path / f"training/lidar/._{NAME}.parquet").touch()
+    dataset = waymo.open_dataset(tmp_path)
+    assert dataset.sequences() == (NAME,)
+    shutil.copytree(tmp_path / "training", tmp_path / "validation")
+    (problem,) = dataset.problems(NAME)
+    assert "is in training and validation" in problem
+
+
+def test_classes_that_waymo_does_not_have_are_counted(tmp_path: Path) -> None:
+    writer.write_dataset(tmp_path)
+    dataset = waymo.open_dataset(tmp_path)
+    assert dataset.unknown_labels(NAME, 0) == {}
+
+    def strange(rows: list[dict]) -> None:  # type: ignore[type-arg]
+        rows[0]["[LiDARSegmentationLabelComponent].range_image_return1.values"][1] = 99
+
+    edit(tmp_path, "lidar_segmentation", strange)
+    labelled = [index for index in range(3) if dataset.read(NAME, index).semantic is not None]
+    assert {99: 1} in [dataset.unknown_labels(NAME, index) for index in labelled]
 
 
 def test_damaged_pages_are_named_when_read(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from iscc_lidar.shared.store.local import LocalStore
 from caches import TINY, content
 
 
-def run(streets: Path, cache: Path, config: PreprocessConfig, workers: int = 0) -> None:
-    preprocess(registry.open_dataset("synthetic", streets), LocalStore(cache), config, Executor(workers))
+def run(streets: Path, cache: Path, config: PreprocessConfig, workers: int = 0, *, accept: bool = False) -> None:
+    dataset = registry.open_dataset("synthetic", streets)
+    preprocess(dataset, LocalStore(cache), config, Executor(workers), accept_content=accept)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -184,7 +185,7 @@ def test_empty_sweeps_nan_points_and_sweeps_without_objects(
     points[2::7, :3] = 0
     points[:, 3] = np.nan
     points.tofile(folder / "velodyne/000003.bin")
-    run(own_streets, tmp_path / "cache", tiny_config)
+    run(own_streets, tmp_path / "cache", tiny_config, accept=True)
     cache = Cache(tmp_path / "cache")
     assert verify_cache(cache.path) == []
     assert len(cache.sweep("00", 1).label) == 0
@@ -199,7 +200,7 @@ def test_empty_sweeps_nan_points_and_sweeps_without_objects(
 def test_nothing_but_empty_sweeps(own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path) -> None:
     for frame in range(6):
         rewrite(own_streets / "sequences/00", f"{frame:06d}", np.empty((0, 4)))
-    run(own_streets, tmp_path / "cache", tiny_config)
+    run(own_streets, tmp_path / "cache", tiny_config, accept=True)
     assert len(Cache(tmp_path / "cache").sweep("00", 5).label) == 0
 
 

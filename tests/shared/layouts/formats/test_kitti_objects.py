@@ -140,3 +140,11 @@ def test_real_boxes_hold_the_points_of_their_objects(real_data: Path, real_boxes
                 grown += points_in_box(xyz, middle, size + np.array([0.4, 0.4, 0]), boxes.heading[k]).sum()
         assert inside > least
         assert inside > 0.9 * grown, data
+
+
+def test_classes_in_any_case_are_kittis_as_in_its_own_evaluation(tmp_path: Path) -> None:
+    names = ["car", "VAN", "Pedestrian", "person_Sitting", "CYCLIST", "dontcare", "Bus"]
+    lines = [LINE.replace("Car", name) for name in names]
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*lines, "", ""]).encode())
+    found = read_objects(tmp_path / "a.txt").kind.tolist()
+    assert found == ["Car", "Van", "Pedestrian", "Person_sitting", "Cyclist", "DontCare", "Bus"]

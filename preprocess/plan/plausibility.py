@@ -1,0 +1,233 @@
+"""Judge whether data are what a LiDAR measures, from a few sweeps spread over each sequence.
+
+The commonest mistakes when data are converted: points of another type or with other columns, coordinates that are not
+in metres or not in the sensor's frame, intensity 0..255, labels of another dataset, poses in another frame. Thresholds
+are between the figures of sound sweeps of seven sensors and those of the same sweeps with each mistake; the tests
+measure both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets.registry import Dataset, HasRawLabels, HasWarnings
+from iscc_lidar.preprocess.plan.alignment import Motions, judge_motions, try_motions
+from iscc_lidar.preprocess.plan.layouts import other_layout
+from iscc_lidar.shared.base.errors import UserError
+
+Level = Literal["error", "empty", "warning"]
+
+_PAIRS: Final = 60  # pairs of sweeps that are read of all sequences together
+_PAIRS_EACH: Final = 3  # at most; the first one mostly suffices
+_MIN_POINTS: Final = 500  # of fewer nothing is judged
+_FAR_M: Final = 1000.0
+_NEAR_M: Final = 3.0
+_MAX_FAR: Final = 0.01  # sound: 0; float64 read as float32: 0.34 and more
+_MAX_SATURATED: Final = 0.1  # sound: at most 0.02; 0..255: 0.88, five columns read as four: 0.39
+_MAX_UPRIGHT: Final = 3.0  # spread along z over the smaller along x and y: sound at most 0.17, other axes 4.7
+_MAX_UNKNOWN: Final = 0.05  # of the points, with unknown labels: sound 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with the content of a sequence.
+
+    Attributes:
+        level: "error" spoils the result, "empty" is a sweep without points, which has no effect on others.
+        message: what was expected and found, the likely cause, what to do.
+    """
+
+    level: Level
+    message: str
+
+
+def judge(dataset: Dataset, sequences: Sequence[str], *, every: bool = False) -> Iterator[tuple[str, list[Finding]]]:
+    """Judge sequences one after the other: yields each judged sequence's name and findings.
+
+    At most 60 pairs of successive sweeps are read of all together, of 60 sequences if there are more; of each at least
+    one pair and at most three. With ``every`` all sweeps of all sequences are read.
+    """
+    count = len(sequences)
+    read = range(count) if every or count <= _PAIRS else {round(k * (count - 1) / (_PAIRS - 1)) for k in range(_PAIRS)}
+    pairs = max(1, min(_PAIRS_EACH, _PAIRS // max(count, 1)))
+    for number, sequence in enumerate(sequences):
+        findings = list(_losses(dataset, sequence))
+        if number in read and all(finding.level != "error" for finding in findings):
+            findings += _judge_sequence(dataset, sequence, pairs, every)
+        yield sequence, list(dict.fromkeys(findings))
+
+
+def describe_error(error: Exception, where: str) -> str:
+    """Describe what a damaged file made a reader raise."""
+    return str(error) if isinstance(error, UserError) else f"{where}: {type(error).__name__}: {error}"
+
+
+def _losses(dataset: Dataset, sequence: str) -> Iterator[Finding]:
+    """Describe what is missing of a sequence that can be processed without it."""
+    try:
+        lost = [*(dataset.warnings(sequence) if isinstance(dataset, HasWarnings) else ())]
+        lost += _gaps(sequence, dataset.sweep_names(sequence))
+    except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
+        yield Finding("error", describe_error(error, f"sequence {sequence}"))
+        return
+    yield from (Finding("warning", message) for message in lost)
+
+
+def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool) -> Iterator[Finding]:
+    """Judge pairs of sweeps until the poses of one with a moving vehicle are sound; or all sweeps."""
+    sweeps = len(dataset.sweep_names(sequence))
+    faults: dict[int, list[tuple[str, Finding]]] = {}
+    motions: list[Motions] = []
+    for start in _starts(sweeps, pairs):
+        read = [_read(dataset, sequence, index, faults) for index in range(start, min(start + 2, sweeps))]
+        sound = [sweep for sweep in read if sweep is not None]
+        if len(sound) == 2 and (tried := try_motions(*sound)) is not None:
+            motions.append(tried)
+            if tried.moved and not list(judge_motions([tried])):
+                break
+    for index in range(sweeps) if every else ():
+        if index not in faults:
+            _read(dataset, sequence, index, faults)
+    yield from _summaries(faults)
+    yield from (Finding("error", f"sequence {sequence}: {text}") for text in judge_motions(motions))
+
+
+def _read(dataset: Dataset, sequence: str, index: int, faults: dict[int, list[tuple[str, Finding]]]) -> Sweep | None:
+    """Read and judge a sweep, and add its faults by its index; returns it unless it has an error."""
+    try:
+        sweep = dataset.read(sequence, index)
+        faults[index] = [*judge_sweep(dataset, sweep, index), *_judge_labels(dataset, sweep, index)]
+    except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
+        message = describe_error(error, f"sequence {sequence}, sweep {dataset.sweep_names(sequence)[index]}")
+        faults[index] = [(message, Finding("error", message))]
+    return sweep if all(finding.level == "warning" for _, finding in faults[index]) else None
+
+
+def _starts(sweeps: int, pairs: int) -> list[int]:
+    """Return where pairs of sweeps begin: after a sixth, the half and five sixths of a sequence."""
+    last = max(sweeps - 2, 0)
+    return list(dict.fromkeys(round(last * part) for part in (1 / 6, 1 / 2, 5 / 6)[:pairs])) if sweeps else []
+
+
+def _summaries(faults: dict[int, list[tuple[str, Finding]]]) -> Iterator[Finding]:
+    """Describe each fault once, by the first sweep that has it; sweeps without points are an error if all are."""
+    by_name: dict[str, list[Finding]] = {}
+    for index in sorted(faults):
+        for name, finding in faults[index]:
+            by_name.setdefault(name, []).append(finding)
+    for name, (first, *more) in by_name.items():
+        level = "error" if name == "empty" and len(more) + 1 == len(faults) else first.level
+        same = f" (the same in {len(more) + 1} of the {len(faults)} sweeps that were read)" if more else ""
+        yield Finding(level, first.message + same)
+
+
+def _gaps(sequence: str, names: Sequence[str]) -> Iterator[str]:
+    """Report missing sweeps: names are frame numbers or times, whose usual step is the median one."""
+    if len(names) < 3 or not all(name.isdecimal() for name in names):
+        return
+    steps = np.diff([int(name) for name in names])
+    usual = float(np.median(steps))
+    wide = np.flatnonzero(steps >= 1.9 * usual)
+    if len(wide):
+        lost = int(np.sum(np.round(steps[wide] / usual) - 1))
+        first = int(wide[0])
+        yield (
+            f"sequence {sequence}: about {lost} sweeps are missing in {len(wide)} places, the first between "
+            f"{names[first]} and {names[first + 1]}. Windows stack across them: objects that move appear twice there. "
+            "Fetch the missing ones, or split the sequence there"
+        )
+
+
+def judge_sweep(dataset: Dataset, sweep: Sweep, index: int) -> Iterator[tuple[str, Finding]]:
+    """Judge the points of a sweep: yields the name of each fault and the finding; nothing for a sound sweep."""
+    path = next(iter(dataset.input_files(sweep.sequence, index)), sweep.name)
+    where = str(path) if sweep.name in str(path) else f"{path}, sweep {sweep.name}"
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(sweep.xyz).all(axis=1)
+        there = sweep.xyz.any(axis=1)
+    valid: NDArray[np.bool_] = np.asarray(finite & there)
+    if not valid.any():
+        which = "no point" if not len(sweep) else "only points at zero" if finite.any() else "only points that are NaN"
+        yield "empty", Finding("empty", f"{where}: contains {which}; the file is damaged, fetch or convert it again")
+    elif len(sweep) < _MIN_POINTS:
+        yield "few", Finding("warning", f"{where}: only {len(sweep)} points; expected thousands")
+    elif fault := _fault(sweep.xyz[valid].astype(np.float64), sweep.intensity[valid], valid):
+        yield fault[0], Finding("error", f"{where}: {fault[1]}. {other_layout(path)}")
+    else:
+        yield from ((name, Finding("warning", f"{where}: {text}")) for name, text in _oddities(sweep, valid))
+
+
+def _fault(
+    xyz: NDArray[np.float64], intensity: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> tuple[str, str] | None:
+    """Name and describe what no LiDAR measures, by the valid points: xyz [M, 3] and intensity [M]."""
+    range_m = np.linalg.norm(xyz, axis=1)
+    far, near_m = (range_m > _FAR_M).mean(), np.percentile(range_m, 99)
+    low, high = np.percentile(xyz, (10, 90), axis=0)
+    spread = high - low
+    saturated = (intensity >= 1).mean()
+    if valid.mean() < 0.1:
+        return "valid", f"only {valid.mean():.0%} of the points are finite and not zero"
+    if far > _MAX_FAR:
+        return "far", (
+            f"{far:.0%} of the points are farther away than {_FAR_M:.0f} m, beyond the range of any LiDAR: the type or "
+            "number of columns is another one, or coordinates are in millimetres, or in the frame of a map"
+        )
+    if near_m < _NEAR_M:
+        return "near", (
+            f"99% of the points are within {near_m:.2g} m of the sensor: the type of the numbers is another one, or "
+            "coordinates are not in metres"
+        )
+    if spread[2] > _MAX_UPRIGHT * spread[:2].min() or (xyz[:, 2].min() >= 0 and xyz[:, 2].max() <= 1):
+        return "axes", (
+            f"z is not the height (80% of the points lie within {' x '.join(f'{side:.1f}' for side in spread)} m along "
+            "x, y, z): expected x forward, y left, z up; the columns are in another order, or the points in a camera's "
+            "frame"
+        )
+    if saturated > _MAX_SATURATED:
+        return "intensity", (
+            f"{saturated:.0%} of the points have an intensity of at least 1, and are cut to 1: it is 0..255 where 0..1 "
+            "is expected, or the number of columns is another one"
+        )
+    return None
+
+
+def _oddities(sweep: Sweep, valid: NDArray[np.bool_]) -> Iterator[tuple[str, str]]:
+    if valid.mean() < 0.6:
+        yield "invalid", f"{1 - valid.mean():.0%} of the points are zero or not finite; they are ignored"
+    if np.ptp(sweep.intensity[valid]) == 0:
+        yield "constant", "all points have the same intensity; train without it, or convert the data with it"
+    range_m = np.linalg.norm(sweep.xyz[valid], axis=1)
+    z = sweep.xyz[valid, 2][(range_m > 5) & (range_m < 25)]
+    if len(z) > _MIN_POINTS and np.median(z) > 0.2:  # sound: at most -0.2
+        yield (
+            "above",
+            (
+                f"most points within 25 m are above the sensor (median z {np.median(z):.1f} m): z may point down, "
+                "or the heights be above the ground instead of the sensor"
+            ),
+        )
+
+
+def _judge_labels(dataset: Dataset, sweep: Sweep, index: int) -> Iterator[tuple[str, Finding]]:
+    if not isinstance(dataset, HasRawLabels):
+        return
+    unknown = dataset.unknown_labels(sweep.sequence, index)
+    share = sum(unknown.values()) / max(len(sweep), 1)
+    if unknown:
+        ids = ", ".join(map(str, list(unknown)[:8]))
+        yield (
+            "labels",
+            Finding(
+                "error" if share > _MAX_UNKNOWN else "warning",
+                f"sequence {sweep.sequence}, sweep {sweep.name}: {share:.1%} of the points have labels that "
+                f"{dataset.name} does not define: {ids}; they count as unlabelled. Labels of another dataset, or "
+                "already mapped to training classes, must be mapped to its ids first",
+            ),
+        )
