@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from iscc_lidar.shared.base.files import new_folder, sha256, write_bytes, write_text
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import new_folder, read_lines, read_text, sha256, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -43,3 +44,22 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
 def test_digest(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_marks_line_ends_and_blank_lines_at_the_end_change_nothing(tmp_path: Path, end: str, mark: bytes) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(mark + end.join(["ä 1", "", "2", "", " "]).encode())
+    assert read_lines(path) == ["ä 1", "", "2"]
+    assert read_text(path).startswith("ä")
+
+
+def test_other_encodings_folders_and_missing_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "utf16.txt").write_bytes("1 2".encode("utf-16"))
+    with pytest.raises(UserError, match=r"utf16\.txt: not a text file: byte 0 is not UTF-8"):
+        read_text(tmp_path / "utf16.txt")
+    with pytest.raises(UserError, match="not a text file: Is a directory"):
+        read_text(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_text(tmp_path / "none")
