@@ -89,8 +89,9 @@ class NuScenes:
             folder = self.root / "sweeps" / "LIDAR_TOP"
             what = f"has no file of {sequence}" if folder.is_dir() else "missing"
             yield (
-                f"{folder}: {what}, so only key frames are read, at 2 Hz: enough to fine-tune and to score, but windows "
-                "of 12 then span 6 s instead of 0.6, which makes worse groups to pre-train on. Unpack 'sweeps' of the file blobs too"
+                f"{folder}: {what}, so only key frames are read, at 2 Hz: enough to fine-tune and to score, but "
+                "windows of 12 then span 6 s instead of 0.6, which makes worse groups to pre-train on. Unpack 'sweeps' of the "
+                "file blobs too"
             )
 
     def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
