@@ -90,7 +90,7 @@ class NuScenes:
             what = f"has no file of {sequence}" if folder.is_dir() else "missing"
             yield (
                 f"{folder}: {what}, so only key frames are read, at 2 Hz: enough to fine-tune and to score, but "
-                "windows of 12 then span 6 s instead of 0.6, which makes worse groups to pre-train on. Unpack 'sweeps' of the "
+                "windows of 12 then span 6 s, not 0.6, and give worse groups to pre-train on. Unpack 'sweeps' of the "
                 "file blobs too"
             )
 
