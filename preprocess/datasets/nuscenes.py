@@ -69,16 +69,11 @@ class NuScenes:
         """Return the files of points and labels, as far as they exist.
 
         The tables are not among them: they are published once, and reading 2 GB for every scene to see that they are
-        unchanged would take longer than preprocessing. Make a new cache after a table was repaired; one that changes
-        during a run stops it.
+        unchanged would take longer than preprocessing. Make a new cache after a table was repaired.
         """
         scan = self._scans(sequence)[index]
         labels = _labels_file(self.root, scan)
         return existing((self.root / scan.filename, *([labels] if labels else [])))
-
-    def watched_files(self, sequence: str) -> tuple[Path, ...]:
-        """Return the tables, which must not change during a run."""
-        return existing(self._folder(sequence) / f"{name}.json" for name in (*TABLES, "lidarseg", "category"))
 
     def problems(self, sequence: str) -> Iterator[str]:
         """Find missing or damaged points and labels, sweeps without a pose, timestamps that occur twice."""
@@ -95,8 +90,8 @@ class NuScenes:
             what = f"has no file of {sequence}" if folder.is_dir() else "missing"
             yield (
                 f"{folder}: {what}, so only key frames are read, at 2 Hz: enough to fine-tune and to score, but "
-                "windows of 12 then span 6 s instead of 0.6, which makes worse groups to pre-train on. Unpack 'sweeps' "
-                "of the file blobs too"
+                "windows of 12 then span 6 s, not 0.6, and give worse groups to pre-train on. Unpack 'sweeps' of the "
+                "file blobs too"
             )
 
     def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:

@@ -21,12 +21,12 @@ _EGO_VEHICLE_M: Final = 3.0  # nearer points may lie on the ego vehicle, and mov
 _GROUND_M: Final = -1.0  # lower points are mostly ground, whose rings look the same wherever the vehicle is
 _SAMPLED_POINTS: Final = 4000  # points of a sweep whose nearest neighbour in the previous sweep is searched
 _TRIED_POINTS: Final = 1000  # the same, for each other motion that is tried
-_MIN_POINTS: Final = 100  # a pair with fewer proves nothing
+_MIN_POINTS: Final = 1500  # a pair with fewer proves nothing: the sensor's own pattern is all that repeats
 
 _MOVED_M: Final = 0.3
 _TURNED_DEG: Final = 1.0
 # Share of near points with the poses over that without, where the vehicle moves. Real data of seven sensors give 1.10
-# to 19, coarse synthetic ones 0.9, poses in another frame 0.00 to 0.4 where the vehicle drives.
+# and more, poses in another frame 0.00 to 0.4 where the vehicle drives.
 _MIN_RATIO: Final = 0.5
 # Factor and share by which another motion fits better: sound data at most 1.02 and 0.014, mistakes in the poses of a
 # moving vehicle at least 1.37 and 0.06.
