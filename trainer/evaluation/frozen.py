@@ -74,7 +74,7 @@ def calibrate(encoder: nn.Module, voxels: Sequence[Voxels]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
     encoder.train()
-    levels = len(cast(SparseUNet, encoder).config.encoder_widths)
+    levels = len(encoder.config.encoder_widths) if isinstance(encoder, SparseUNet) else 0
     for of_sweep in voxels:
         if enough_to_train(of_sweep, levels):
             voxel_features(encoder, of_sweep)

@@ -84,5 +84,5 @@ def test_without_cells_nothing_is_drawn(pair: Pair, groups: Regions):
 
 @pytest.mark.parametrize("wrong", [{"count": -1}, {"edge_m": 0.0}, {"max_range_m": 0.0}])
 def test_cells_that_cannot_be_are_refused(wrong: dict[str, float]):
-    with pytest.raises(ValueError, match=r"ground_patches\.count must be at least 0"):
+    with pytest.raises(ValueError, match=r"ground_patches\.(count|edge_m|max_range_m) must be at least 0"):
         GroundPatchConfig(**wrong)  # type: ignore[arg-type]
