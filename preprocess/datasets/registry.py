@@ -110,5 +110,5 @@ def open_dataset(name: str, root: Path) -> Dataset:
     dataset: Dataset = importlib.import_module(f"{datasets.__name__}.{name}").open_dataset(root)
     for sequence in dataset.sequences():
         if fault := name_fault(sequence):
-            raise UserError(f"{root}: the name of sequence {one_line(sequence)!r} {fault}; rename it")
+            raise UserError(f"{root}: the name of sequence '{one_line(sequence)}' {fault}; rename it")
     return dataset

@@ -9,10 +9,12 @@ from iscc_lidar.shared.base.text import one_line
 
 def name_fault(name: str) -> str | None:
     """Return why a name cannot be that of a file or folder that we write, or None if it can."""
+    if not name or name.strip() != name:
+        return "is empty, or begins or ends with a blank"
+    if name in (".", "..") or "/" in name or "\\" in name:
+        return "contains a path separator, or is . or .."
     if not is_plain_name(name):
-        return "is empty, . or .., or contains a path separator, a control character or bytes that are not UTF-8"
-    if name.strip() != name:
-        return "begins or ends with a blank"
+        return "contains a control character, or bytes that are not UTF-8"
     return "is longer than 200 bytes" if len(name.encode()) > 200 else None
 
 

@@ -54,7 +54,7 @@ def test_synth_writes_streets_and_says_where(tmp_path: Path) -> None:
         (("run", "semantickity"), "unknown dataset 'semantickity'; did you mean semantickitti?"),
         (("run", "semantickitti", "--root", "nowhere"), "nowhere: looked for sequences/NN/velodyne"),
         (("run", "synthetic", "--set", "window.sweps=3"), "unknown option window.sweps; the nearest is window.sweeps"),
-        (("run", "synthetic", "--set", "window.sweeps=3"), "window.stride from 1 to window.sweeps"),
+        (("run", "synthetic", "--set", "window.sweeps=3"), "window.stride must be from 1 to window.sweeps"),
         (("run", "synthetic", "--recipe", "none.toml"), "none.toml: no such recipe"),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_scheduler_that_does_not_answer_is_named(tiny_streets: Path, tmp_path:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda f: (f / "poses.txt").write_bytes(b"\xff\xfe"), "poses.txt: is not a text file in UTF-8"),
+        (lambda f: (f / "poses.txt").write_bytes(b"\xff\xfe"), "poses.txt: not a text file: byte 0 is not UTF-8"),
         (lambda f: (f / "calib.txt").write_text("Tr: 1e160 0 0 0 0 1 0 0 0 0 1 0"), "calib.txt: Tr: is not a finite"),
         (lambda f: (f / "times.txt").write_text("0\n0.2\n0.1\n0.3\n0.4\n0.5\n"), "times.txt: line 3"),
         (lambda f: (f / "velodyne/1.bin").write_bytes(b""), "two files of one number"),

@@ -67,7 +67,7 @@ def test_lists_may_have_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) 
     (tmp_path / "ImageSets/train.txt").write_bytes(b"\xef\xbb\xbf000000\r\n\r\n000008\r\n")
     assert kitti.open_dataset(tmp_path).splits() == {"train": ("training_000000", "training_000008")}
     (tmp_path / "ImageSets/train.txt").write_bytes(b"\xff\xfe0\x000\x00")
-    with pytest.raises(UserError, match=r"train\.txt: is not a text file in UTF-8"):
+    with pytest.raises(UserError, match=r"train\.txt: not a text file: byte"):
         kitti.open_dataset(tmp_path).splits()
 
 
