@@ -18,7 +18,7 @@ from iscc_lidar.shared.base.config import check_ranges, option, section
 class PreprocessConfig:
     """All options of ``iscc-preprocess run``."""
 
-    seed: int = option(0, "seed of the query sampling, the only random step", at_least=0, at_most=2**63 - 1)
+    seed: int = option(0, "seed of the query sampling, the only random step", at_least=0)
     window: WindowConfig = section(WindowConfig)
     range: RangeConfig = section(RangeConfig)
     ground: GroundRemovalConfig = section(GroundRemovalConfig)

@@ -20,9 +20,11 @@ from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.ranges import MOST
 
 T = TypeVar("T")
+
+MOST: Final = 2**53
+"""Integers beyond this are not exact as floating-point numbers; no option needs one."""
 
 _SHOWN: Final = 200
 """Characters of a wrong value that an error shows."""
@@ -39,31 +41,37 @@ def option(
     at_most: float | None = None,
     below: float | None = None,
 ) -> T:
-    """Declare a dataclass field: its default, one line on its meaning, unit and reason, and for a number its range.
+    """Declare a dataclass field: its default, one line on its meaning, unit and reason, and for numbers their range.
 
-    A dataclass with ranges checks them by ``check_ranges`` in its ``__post_init__``.
+    A dataclass with ranges checks them by ``check_ranges`` in its ``__post_init__``, and those of its subclasses too.
     """
     limits = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     return dataclasses.field(default=default, metadata={"why": why, "limits": limits})
 
 
 def check_ranges(config: Any, section: str) -> None:
-    """Check that the numbers among a configuration's own options are finite and in their ranges.
+    """Check that the numbers of a configuration's own options, also in tuples, are finite and in their ranges.
 
     Raises ValueError, which names the first that is not as ``section.key``; ``section`` is "" for keys outside one.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         limits = {name: limit for name, limit in field.metadata.get("limits", {}).items() if limit is not None}
-        if isinstance(value, int | float) and not _within(value, limits):
-            expected = " and ".join(f"{name} {limit:g}" for name, limit in limits.items()) or "a finite number"
-            key = f"{section}.{field.name}" if section else field.name
-            raise ValueError(f"{key} must be {expected}, not {value!r:.40}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not _within(number, limits):
+                key = f"{section}.{field.name}" if section else field.name
+                raise ValueError(f"{key} must be {_expected(number, limits)}, not {number!r:.40}")
+
+
+def _expected(value: float, limits: Mapping[str, float]) -> str:
+    if isinstance(value, int) and value > MOST:
+        limits = {**limits, "at most": limits.get("at most", MOST)}
+    return " and ".join(f"{name} {limit:g}" for name, limit in limits.items()) or "a finite number"
 
 
 def _within(value: float, limits: Mapping[str, float]) -> bool:
     tests = {"at least": operator.ge, "above": operator.gt, "at most": operator.le, "below": operator.lt}
-    finite = abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+    finite = abs(value) <= MOST if isinstance(value, int) else math.isfinite(value)
     return finite and all(tests[name](value, limit) for name, limit in limits.items())
 
 

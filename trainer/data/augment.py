@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.cache.sweep import CachedSweep
 
 
@@ -18,18 +17,23 @@ from iscc_lidar.shared.cache.sweep import CachedSweep
 class AugmentConfig:
     """Augmentations, each switched off by 0 or false."""
 
-    rotate_deg: float = option(180.0, "rotation about z, uniform within +- this; streets have no preferred heading")
+    rotate_deg: float = option(
+        180.0, "rotation about z, uniform within +- this; streets have no preferred heading", at_least=0, at_most=360
+    )
     flip: bool = option(True, "mirror x, and y, each with probability 0.5")
-    scale: float = option(0.05, "scale factor, uniform in 1 +- this; as in ALSO and BEVContrast")
-    jitter_m: float = option(0.01, "sigma of noise per point, metres, clipped at 3 sigma; below sensor noise")
-    drop: float = option(0.1, "share of points that are dropped, uniform in 0 to this; like lost returns")
-    rotate_groups: float = option(0.0, "share of groups rotated about the sensor axis, each by its own angle")
+    scale: float = option(0.05, "scale factor, uniform in 1 +- this; as in ALSO and BEVContrast", at_least=0, below=1)
+    jitter_m: float = option(
+        0.01, "sigma of noise per point, metres, clipped at 3 sigma; below sensor noise", at_least=0, at_most=100
+    )
+    drop: float = option(
+        0.1, "share of points that are dropped, uniform in 0 to this; like lost returns", at_least=0, below=1
+    )
+    rotate_groups: float = option(
+        0.0, "share of groups rotated about the sensor axis, each by its own angle", at_least=0, at_most=1
+    )
 
     def __post_init__(self) -> None:
-        shares = dict.fromkeys(("scale", "drop", "rotate_groups"), (0, 1))
-        check_ranges("augment", self, rotate_deg=(0, 360), jitter_m=(0, 100), **shares)
-        if self.scale == 1 or self.drop == 1:
-            raise ValueError("augment.scale and augment.drop must be below 1: nothing would be left of a sweep")
+        check_ranges(self, "augment")
 
 
 NO_AUGMENTATION: Final = AugmentConfig(rotate_deg=0.0, flip=False, scale=0.0, jitter_m=0.0, drop=0.0)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from iscc_lidar.shared.base.config import option, section, to_dict
+from iscc_lidar.shared.base.config import check_ranges, option, section, to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -53,19 +52,24 @@ UNTRAINED: Final = "untrained"
 class EvaluationConfig:
     """How much is fitted and scored."""
 
-    labelled_sweeps: int = option(6, "sweeps of the training cache whose labels fit the probes; 1 % of 600")
-    val_sweeps: int = option(0, "sweeps of the other cache that are scored, evenly spread; 0 takes all")
-    occupancy_sweeps: int = option(48, "sweeps of each cache whose occupancy is predicted; 0 takes all")
+    labelled_sweeps: int = option(6, "sweeps of the training cache whose labels fit the probes; 1 % of 600", at_least=0)
+    val_sweeps: int = option(0, "sweeps of the other cache that are scored, evenly spread; 0 takes all", at_least=0)
+    occupancy_sweeps: int = option(48, "sweeps of each cache whose occupancy is predicted; 0 takes all", at_least=0)
     grouping_sweeps: int = option(
-        160, "sweeps of the training cache on whose groups k-means is fitted and clusters are named; 0 takes all"
+        160,
+        "sweeps of the training cache on whose groups k-means is fitted and clusters are named; 0 takes all",
+        at_least=0,
     )
-    clusters: int = option(100, "clusters of k-means for a run without prototypes; else as many as it has")
-    seed: int = option(0, "seed of the choice of sweeps, masks and neighbours, and of k-means")
+    clusters: int = option(
+        100, "clusters of k-means for a run without prototypes; else as many as it has", at_least=1, at_most=10**6
+    )
+    seed: int = option(
+        0, "seed of the choice of sweeps, masks and neighbours, and of k-means", at_least=0, at_most=10**9
+    )
     neighbours: NeighbourConfig = section(NeighbourConfig)
 
     def __post_init__(self) -> None:
-        sweeps = ("labelled_sweeps", "val_sweeps", "occupancy_sweeps", "grouping_sweeps")
-        check_ranges("evaluation", self, clusters=(1, 10**6), seed=(0, 10**9), **dict.fromkeys(sweeps, (0, MOST)))
+        check_ranges(self, "")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.voxelize import Voxels, considered
@@ -34,15 +33,16 @@ _MAX_SIMILARITIES: Final = 1 << 24
 class NeighbourConfig:
     """Which neighbours vote, and with which weight; the values of DINO (Caron et al. 2021) but for the cap."""
 
-    k: int = option(20, "neighbours that vote")
-    temperature: float = option(0.07, "a neighbour's vote is exp(cosine / temperature)")
+    k: int = option(20, "neighbours that vote", at_least=1, at_most=10**6)
+    temperature: float = option(0.07, "a neighbour's vote is exp(cosine / temperature)", at_least=1e-6, at_most=1e6)
     per_class: int = option(
         500,
         "labelled voxels kept per class, drawn at random: bounds memory and time, and gives rare classes weight",
+        at_least=1,
     )
 
     def __post_init__(self) -> None:
-        check_ranges("neighbours", self, k=(1, 10**6), temperature=(1e-6, 1e6), per_class=(1, MOST))
+        check_ranges(self, "neighbours")
 
 
 @dataclass(frozen=True)

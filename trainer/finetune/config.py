@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.model.unet import ModelConfig
 from iscc_lidar.trainer.run.options import TrainConfig
@@ -29,36 +28,41 @@ class FinetuneTrainConfig(TrainConfig):
     """Optimisation of fine-tuning, and its execution."""
 
     epochs: tuple[int, ...] = option(
-        (30,), "epochs over the sweeps in use, when their share of all labelled sweeps is the one in epochs_at"
+        (30,),
+        "epochs over the sweeps in use, when their share of all labelled sweeps is the one in epochs_at",
+        at_least=1,
+        at_most=10**6,
     )
     epochs_at: tuple[float, ...] = option(
         (100.0,),
         "percent, ascending; epochs are interpolated between them on logarithmic axes, and constant beyond them",
+        at_least=1e-6,
+        at_most=100,
     )
-    steps: int = option(0, "optimiser steps instead of epochs; 0 uses epochs")
+    steps: int = option(0, "optimiser steps instead of epochs; 0 uses epochs", at_least=0, at_most=10**12)
     transfer: Transfer = option(
         "all",
         "parts of a pre-trained U-Net to transfer: all, or only the encoder, with a new decoder. The last layers are "
         "the most specific to the pretext task: they help a short run, and slow a long one",
     )
-    head_learning_rate: float = option(1e-2, "peak learning rate of AdamW for new layers: head, new decoder")
-    encoder_learning_rate: float = option(1e-2, "peak learning rate of AdamW for pre-trained layers")
+    head_learning_rate: float = option(
+        1e-2, "peak learning rate of AdamW for new layers: head, new decoder", at_least=0
+    )
+    encoder_learning_rate: float = option(1e-2, "peak learning rate of AdamW for pre-trained layers", at_least=0)
     freeze_fraction: float = option(
         0.1,
         "share of the run in which pre-trained layers are frozen: the first gradients of new layers would spoil them",
+        at_least=0,
+        below=1,
     )
-    weight_decay: float = option(0.3, "decoupled weight decay of AdamW; high for short runs on few sweeps")
+    weight_decay: float = option(0.3, "decoupled weight decay of AdamW; high for short runs on few sweeps", at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        shares = {"freeze_fraction": (0, 1), "epochs_at": (1e-6, 100)}
-        check_ranges("train", self, epochs=(1, 10**6), steps=(0, 10**12), **shares)
         if not self.epochs or len(self.epochs) != len(self.epochs_at):
             raise ValueError("train.epochs and train.epochs_at must be equally long, and have at least one value")
         if list(self.epochs_at) != sorted(set(self.epochs_at)):
             raise ValueError(f"train.epochs_at must rise, from above 0, not {list(self.epochs_at)}")
-        if self.freeze_fraction == 1:
-            raise ValueError(f"train.freeze_fraction must be at least 0 and below 1, not {self.freeze_fraction}")
 
     def steps_for(self, sweeps: int, labelled: int) -> int:
         """Return the steps of a run on ``sweeps`` of all ``labelled`` ones."""

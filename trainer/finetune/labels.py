@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.cache.label_fractions import draw_fractions, read_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
@@ -17,13 +16,13 @@ from iscc_lidar.trainer.data.places import Place, listed_places, places_of, swee
 class LabelConfig:
     """Drawing of the labelled sweeps; unused with a list."""
 
-    percent: float = option(100.0, "share of the training sweeps whose labels are used, percent; nested")
-    seed: int = option(0, "another seed draws other sweeps")
+    percent: float = option(
+        100.0, "share of the training sweeps whose labels are used, percent; nested", above=0, at_most=100
+    )
+    seed: int = option(0, "another seed draws other sweeps", at_least=0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.percent <= 100:
-            raise ValueError(f"labels.percent must be above 0 and at most 100, not {self.percent}")
-        check_ranges("labels", self, seed=(0, MOST))
+        check_ranges(self, "labels")
 
 
 def choose_labelled(

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.engine import NATIVE, Engine
 from iscc_lidar.trainer.engine.coordinates import sort_order
 from iscc_lidar.trainer.model.batch_norm import BatchNorm, recomputation
@@ -31,16 +30,28 @@ class ModelConfig:
     blocks 2.
     """
 
-    voxel_size: float = option(0.2, "edge of a voxel, metres; 0.2: about 30 k per sweep; BEVContrast uses 0.05 to 0.1")
-    in_channels: int = option(4, "features of a voxel: mean x, y, z (scaled) and intensity")
-    stem_width: int = option(24, "channels of the two convolutions at full resolution")
-    encoder_widths: tuple[int, ...] = option((32, 32, 48, 48), "channels at strides 2, 4, 8, ...; one per level")
-    decoder_widths: tuple[int, ...] = option((32, 32, 32, 32), "channels of the decoder, coarsest first; the last is D")
-    blocks: int = option(1, "residual blocks per stage; 1 for two cores, MinkUNet uses 2")
+    voxel_size: float = option(
+        0.2,
+        "edge of a voxel, metres; 0.2: about 30 k per sweep; BEVContrast uses 0.05 to 0.1",
+        at_least=1e-3,
+        at_most=100,
+    )
+    in_channels: int = option(
+        4, "features of a voxel: mean x, y, z (scaled) and intensity", at_least=1, at_most=_WIDEST
+    )
+    stem_width: int = option(24, "channels of the two convolutions at full resolution", at_least=1, at_most=_WIDEST)
+    encoder_widths: tuple[int, ...] = option(
+        (32, 32, 48, 48), "channels at strides 2, 4, 8, ...; one per level", at_least=1, at_most=_WIDEST
+    )
+    decoder_widths: tuple[int, ...] = option(
+        (32, 32, 32, 32), "channels of the decoder, coarsest first; the last is D", at_least=1, at_most=_WIDEST
+    )
+    blocks: int = option(
+        1, "residual blocks per stage; 1 for two cores, MinkUNet uses 2", at_least=1, at_most=_MOST_BLOCKS
+    )
 
     def __post_init__(self) -> None:
-        widths = dict.fromkeys(("in_channels", "stem_width", "encoder_widths", "decoder_widths"), (1, _WIDEST))
-        check_ranges("model", self, voxel_size=(1e-3, 100), blocks=(1, _MOST_BLOCKS), **widths)
+        check_ranges(self, "model")
         if not self.encoder_widths or len(self.encoder_widths) != len(self.decoder_widths):
             raise ValueError(
                 "model.encoder_widths and model.decoder_widths must be equally long and not empty, but have "

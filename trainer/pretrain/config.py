@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import check_ranges
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.data.voxelize import INPUT_CHANNELS
 from iscc_lidar.trainer.model.unet import ModelConfig
@@ -32,12 +31,15 @@ class MethodConfig:
 class PretrainTrainConfig(TrainConfig):
     """Optimisation of pre-training, and how it is executed."""
 
-    steps: int = option(1500, "optimiser steps; the length of warm-up, cosine and teacher schedule follow from it")
-    learning_rate: float = option(4e-3, "peak of AdamW's learning rate; occupancy needs it this high in short runs")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ranges("train", self, steps=(1, 10**12))
+    steps: int = option(
+        1500,
+        "optimiser steps; the length of warm-up, cosine and teacher schedule follow from it",
+        at_least=1,
+        at_most=10**12,
+    )
+    learning_rate: float = option(
+        4e-3, "peak of AdamW's learning rate; occupancy needs it this high in short runs", at_least=0
+    )
 
 
 @dataclass(frozen=True)

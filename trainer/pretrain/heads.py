@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.hardware.distributed import sum_over_ranks
 from iscc_lidar.trainer.model.batch_norm import BatchNorm
 from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
@@ -21,16 +20,16 @@ from iscc_lidar.trainer.pretrain.samples.batch import GroupedView
 class HeadConfig:
     """Size of the projection head, which is not kept for fine-tuning."""
 
-    project_hidden: int = option(128, "hidden width of the projection head [ours]")
+    project_hidden: int = option(128, "hidden width of the projection head [ours]", at_least=1, at_most=4096)
     project_norm: bool = option(
         True,
         "batch norm between the two layers, over the regions of a step [ours, SimCLR]: pooled features of a new "
         "network all but agree, and what they have in common is taken out",
     )
-    project_channels: int = option(128, "channels of f1, f2 and F_g [ours, SegContrast]")
+    project_channels: int = option(128, "channels of f1, f2 and F_g [ours, SegContrast]", at_least=1, at_most=4096)
 
     def __post_init__(self) -> None:
-        check_ranges("heads", self, project_hidden=(1, 4096), project_channels=(1, 4096))
+        check_ranges(self, "heads")
 
 
 def average_pool(voxel_feats: Tensor, view: GroupedView, groups: int) -> Tensor:

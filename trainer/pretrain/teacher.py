@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,15 @@ class TeacherConfig:
         0.99,
         "share kept at each step at the start; 0.999 leaves 67 % of the initial "
         "weights after 400 steps, too slow for short runs [ours]",
+        at_least=0,
+        at_most=1,
     )
-    momentum_end: float = option(1.0, "share kept at the end, reached by a half cosine [ours, BYOL]")
+    momentum_end: float = option(
+        1.0, "share kept at the end, reached by a half cosine [ours, BYOL]", at_least=0, at_most=1
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("teacher", self, momentum_start=(0, 1), momentum_end=(0, 1))
+        check_ranges(self, "teacher")
 
 
 def start_teacher(teacher: nn.Module, student: nn.Module) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import cast
 
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
-from iscc_lidar.shared.base.config import option
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
 from iscc_lidar.shared.base.palettes import prototype_colors
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
@@ -37,16 +36,17 @@ Section = tuple[str, str, str]
 class ReportConfig:
     """How much is inspected and shown."""
 
-    sweeps: int = option(24, "sweeps of the cache that the network is applied to, evenly spread; 0 takes all")
-    drawn: int = option(4, "of these, sweeps that are drawn; each adds about 0.2 MB to the page")
-    reach_m: float = option(40.0, "half the width of a drawn sweep, metres")
-    cards: int = option(12, "prototypes shown at once; the others are folded in")
-    examples: int = option(4, "groups shown of each prototype")
-    seed: int = option(0, "seed of the choice of sweeps and masked balls")
+    sweeps: int = option(
+        24, "sweeps of the cache that the network is applied to, evenly spread; 0 takes all", at_least=0
+    )
+    drawn: int = option(4, "of these, sweeps that are drawn; each adds about 0.2 MB to the page", at_least=0)
+    reach_m: float = option(40.0, "half the width of a drawn sweep, metres", at_least=0.1, at_most=10_000)
+    cards: int = option(12, "prototypes shown at once; the others are folded in", at_least=0)
+    examples: int = option(4, "groups shown of each prototype", at_least=0)
+    seed: int = option(0, "seed of the choice of sweeps and masked balls", at_least=0)
 
     def __post_init__(self) -> None:
-        counts = dict.fromkeys(("sweeps", "drawn", "cards", "examples", "seed"), (0, MOST))
-        check_ranges("report", self, reach_m=(0.1, 10_000), **counts)
+        check_ranges(self, "")
 
 
 def write_report(

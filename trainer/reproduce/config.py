@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.reproduce.experiments import ALL
 
 
@@ -20,12 +19,20 @@ class ReproduceConfig:
     """Options of a reproduction; a preset is a recipe of these."""
 
     experiments: tuple[str, ...] = option(("scratch", "segcontrast", "iscc"), "rows of the tables, by name")
-    percents: tuple[float, ...] = option((1.0, 10.0), "label fractions, percent of the training sweeps")
+    percents: tuple[float, ...] = option(
+        (1.0, 10.0), "label fractions, percent of the training sweeps", above=0, at_most=100
+    )
     seeds: tuple[int, ...] = option(
-        (0, 1, 2), "a seed determines labels, pre-training and fine-tuning, for all experiments alike"
+        (0, 1, 2),
+        "a seed determines labels, pre-training and fine-tuning, for all experiments alike",
+        at_least=0,
+        at_most=10**9,
     )
     pretrainings: int = option(
-        0, "pre-trainings of an experiment, shared by its seeds alternately; 0: one for each seed"
+        0,
+        "pre-trainings of an experiment, shared by its seeds alternately; 0: one for each seed",
+        at_least=0,
+        at_most=10**6,
     )
     pretrain_recipes: tuple[str, ...] = option(("quick",), "recipes of pre-training, under those of an experiment")
     pretrain_set: tuple[str, ...] = option((), "options of pre-training, as section.key=value")
@@ -37,13 +44,16 @@ class ReproduceConfig:
     )
     finetune_set: tuple[str, ...] = option((), "options of fine-tuning, as section.key=value")
     detection_percents: tuple[float, ...] = option(
-        (), "label fractions of detection, percent of the sweeps with boxes; none: no detection"
+        (), "label fractions of detection, percent of the sweeps with boxes; none: no detection", above=0, at_most=100
     )
     detection_recipes: tuple[str, ...] = option(("quick",), "recipes of fine-tuning for detection")
     detection_set: tuple[str, ...] = option((), "options of fine-tuning for detection, as section.key=value")
-    jobs: int = option(0, "parallel trainings, each with its own core or GPU; 0: one for each of these")
+    jobs: int = option(
+        0, "parallel trainings, each with its own core or GPU; 0: one for each of these", at_least=0, at_most=1024
+    )
 
     def __post_init__(self) -> None:
+        check_ranges(self, "")
         unknown = [name for name in self.experiments if name not in ALL]
         if unknown:
             raise ValueError(f"experiments: no experiment {', '.join(unknown)}; choose from {', '.join(ALL)}")
@@ -55,10 +65,6 @@ class ReproduceConfig:
             )
         if not self.experiments or not self.seeds or not (self.percents or self.detection_percents):
             raise ValueError("experiments, seeds, and percents or detection_percents must each have at least one entry")
-        check_ranges("reproduce", self, pretrainings=(0, 10**6), jobs=(0, 1024), seeds=(0, 10**9))
-        for name in ("percents", "detection_percents"):
-            if any(not 0 < percent <= 100 for percent in getattr(self, name)):
-                raise ValueError(f"{name} must be above 0 and at most 100, not {list(getattr(self, name))}")
         for name in ("finetune_recipes", "detection_recipes"):
             names = [schedule_name(recipe) for recipe in getattr(self, name)]
             if not names or len(set(names)) < len(names):

@@ -1,10 +1,12 @@
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from iscc_lidar.shared.base.config import option, resolve, section, to_dict, to_toml
+from iscc_lidar.shared.base.config import MOST, check_ranges, option, resolve, section, to_dict, to_toml
 from iscc_lidar.shared.base.errors import UserError
 
 
@@ -113,3 +115,40 @@ def test_toml_comes_back_as_the_same_configuration(tmp_path: Path) -> None:
     assert resolve(Outer, path) == config
     assert "# metres" in path.read_text()
     assert to_dict(config)["inner"]["size"] == 0.25
+
+
+@dataclass(frozen=True)
+class Limited:
+    count: int = option(1, "how many", at_least=0)
+    share: float = option(0.5, "of all", above=0, below=1)
+    widths: tuple[int, ...] = option((1, 2), "list", at_least=1, at_most=4096)
+    free: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "limited")
+
+
+@dataclass(frozen=True)
+class Narrowed(Limited):
+    count: int = option(5, "how many", at_least=5, at_most=9)
+    rate: float = option(0.1, "per step", at_least=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (Limited, {"count": -1}, "limited.count must be at least 0, not -1"),
+        (Limited, {"count": MOST + 1}, "limited.count must be at least 0 and at most 9.0072e+15, not 9007199254740993"),
+        (Limited, {"share": 1.0}, "limited.share must be above 0 and below 1, not 1.0"),
+        (Limited, {"share": math.nan}, "limited.share must be above 0 and below 1, not nan"),
+        (Limited, {"widths": (8, 4097)}, "limited.widths must be at least 1 and at most 4096, not 4097"),
+        (Limited, {"free": math.inf}, "limited.free must be a finite number, not inf"),
+        (Narrowed, {"count": 4}, "limited.count must be at least 5 and at most 9, not 4"),
+        (Narrowed, {"rate": -1.0}, "limited.rate must be at least 0, not -1.0"),
+        (Narrowed, {"widths": (0,)}, "limited.widths must be at least 1 and at most 4096, not 0"),
+    ],
+)
+def test_every_number_is_checked_also_in_tuples_and_subclasses(config: type, changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        config(**changes)
+    assert Limited(count=MOST, widths=(1, 4096), free=1e300).count == MOST

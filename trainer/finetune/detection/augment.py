@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 
 
 @dataclass(frozen=True)
@@ -18,12 +17,12 @@ class BoxAugmentConfig:
     """Augmentations of a sweep with its boxes; 0 or false turns one off."""
 
     flip: bool = option(True, "mirror y with probability 0.5; x is the camera's direction")
-    rotate_deg: float = option(45.0, "rotation about z, uniform within +-this")
-    scale: float = option(0.05, "scale factor uniform in 1 +- this")
-    drop: float = option(0.1, "share of dropped points is uniform in 0..this")
+    rotate_deg: float = option(45.0, "rotation about z, uniform within +-this", at_least=0, at_most=360)
+    scale: float = option(0.05, "scale factor uniform in 1 +- this", at_least=0, at_most=0.99)
+    drop: float = option(0.1, "share of dropped points is uniform in 0..this", at_least=0, at_most=0.99)
 
     def __post_init__(self) -> None:
-        check_ranges("augment", self, rotate_deg=(0, 360), scale=(0, 0.99), drop=(0, 0.99))
+        check_ranges(self, "augment")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES
 from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig, check_inputs
 from iscc_lidar.trainer.finetune.detection.augment import BoxAugmentConfig
@@ -31,10 +30,12 @@ class ClassesConfig:
         tuple(rule.neighbour for rule in CLASSES if rule.neighbour),
         "classes so similar that a detection there is neither right nor wrong",
     )
-    min_points: int = option(1, "boxes with fewer points are ignored in training, with the cells inside them")
+    min_points: int = option(
+        1, "boxes with fewer points are ignored in training, with the cells inside them", at_least=0
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("classes", self, min_points=(0, MOST))
+        check_ranges(self, "classes")
         if not self.names or "" in self.names or len({*self.names, *self.ignored}) < len(self.names + self.ignored):
             raise ValueError("classes.names must have a class, and none may be twice in classes.names and .ignored")
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
 from iscc_lidar.trainer.evaluation.detection.overlap import circles_meet, ground_iou
 from iscc_lidar.trainer.finetune.detection import targets
@@ -24,12 +23,16 @@ from iscc_lidar.trainer.finetune.detection.grid import GridConfig
 class DecodeConfig:
     """Selection of the detected boxes."""
 
-    peaks: int = option(100, "highest peaks of each class to consider in a sweep")
-    min_score: float = option(0.03, "boxes with a lower score are dropped; low, because AP ranks by score")
-    max_overlap: float = option(0.1, "IoU from above beyond which the lower-scoring of two boxes of a class is dropped")
+    peaks: int = option(100, "highest peaks of each class to consider in a sweep", at_least=1, at_most=10**6)
+    min_score: float = option(
+        0.03, "boxes with a lower score are dropped; low, because AP ranks by score", at_least=0, at_most=1
+    )
+    max_overlap: float = option(
+        0.1, "IoU from above beyond which the lower-scoring of two boxes of a class is dropped", at_least=0, at_most=1
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("decode", self, peaks=(1, 10**6), min_score=(0, 1), max_overlap=(0, 1))
+        check_ranges(self, "decode")
 
 
 def find_boxes(

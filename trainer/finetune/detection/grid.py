@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 
 _MOST_CELLS: Final = 2**24
 
@@ -18,23 +17,22 @@ _MOST_CELLS: Final = 2**24
 class GridConfig:
     """Extent and cells, in the sensor frame."""
 
-    x_min_m: float = option(0.0, "lower end along x, metres; KITTI's camera looks along x")
-    x_max_m: float = option(70.4, "upper end, metres")
-    y_min_m: float = option(-40.0, "lower end along y, metres")
-    y_max_m: float = option(40.0, "upper end, metres")
-    z_min_m: float = option(-4.0, "points below are left out, metres")
-    z_max_m: float = option(1.0, "points above are left out, metres")
-    cell_m: float = option(0.4, "edge of a cell, metres")
+    x_min_m: float = option(0.0, "lower end along x, metres; KITTI's camera looks along x", at_least=-1e4, at_most=1e4)
+    x_max_m: float = option(70.4, "upper end, metres", at_least=-1e4, at_most=1e4)
+    y_min_m: float = option(-40.0, "lower end along y, metres", at_least=-1e4, at_most=1e4)
+    y_max_m: float = option(40.0, "upper end, metres", at_least=-1e4, at_most=1e4)
+    z_min_m: float = option(-4.0, "points below are left out, metres", at_least=-1e4, at_most=1e4)
+    z_max_m: float = option(1.0, "points above are left out, metres", at_least=-1e4, at_most=1e4)
+    cell_m: float = option(0.4, "edge of a cell, metres", at_least=0.01, at_most=100)
     in_image: bool = option(
         True, "leave out points outside the camera image, in datasets whose boxes are labelled in it"
     )
 
     def __post_init__(self) -> None:
+        check_ranges(self, "grid")
         for low, high in (("x_min_m", "x_max_m"), ("y_min_m", "y_max_m"), ("z_min_m", "z_max_m")):
             if not getattr(self, low) < getattr(self, high):
                 raise ValueError(f"grid.{low} must be below grid.{high}")
-        ends = dict.fromkeys(("x_min_m", "x_max_m", "y_min_m", "y_max_m", "z_min_m", "z_max_m"), (-1e4, 1e4))
-        check_ranges("grid", self, cell_m=(0.01, 100), **ends)
         if self.shape[0] * self.shape[1] > _MOST_CELLS:
             raise ValueError(f"grid: {self.shape[0]} x {self.shape[1]} cells, {_MOST_CELLS} at most; raise grid.cell_m")
 

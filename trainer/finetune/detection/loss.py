@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.finetune.detection.targets import CODE, FORWARD
 
 _FORWARD_WEIGHT = 0.2
@@ -20,10 +19,12 @@ _FORWARD_WEIGHT = 0.2
 class BoxLossConfig:
     """Weights of the loss."""
 
-    box_weight: float = option(1.0, "weight of the L1 loss of the boxes; that of the heat maps has 1")
+    box_weight: float = option(
+        1.0, "weight of the L1 loss of the boxes; that of the heat maps has 1", at_least=0, at_most=1e6
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("loss", self, box_weight=(0, 1e6))
+        check_ranges(self, "loss")
 
 
 def heat_loss(logit: Tensor, heat: Tensor, ignored: Tensor) -> tuple[Tensor, Tensor]:

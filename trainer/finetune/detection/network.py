@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.finetune.detection.targets import CODE, Z
 from iscc_lidar.trainer.finetune.learner import TaskNetwork
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
@@ -42,16 +41,19 @@ class GridFeatures(NamedTuple):
 class BoxHeadConfig:
     """Sizes of the layers on top of the backbone."""
 
-    voxel_width: int = option(64, "channels between the features and position of a voxel and the grid")
-    width: int = option(48, "channels of the grid at full resolution")
-    deep_width: int = option(64, "channels at half of it")
-    layers: int = option(2, "convolutions at each resolution")
-    patch: int = option(5, "edge of the square of cells around a centre from which its box is predicted, odd")
-    box_width: int = option(128, "channels between that and the box")
+    voxel_width: int = option(
+        64, "channels between the features and position of a voxel and the grid", at_least=1, at_most=4096
+    )
+    width: int = option(48, "channels of the grid at full resolution", at_least=1, at_most=4096)
+    deep_width: int = option(64, "channels at half of it", at_least=1, at_most=4096)
+    layers: int = option(2, "convolutions at each resolution", at_least=1, at_most=64)
+    patch: int = option(
+        5, "edge of the square of cells around a centre from which its box is predicted, odd", at_least=1, at_most=99
+    )
+    box_width: int = option(128, "channels between that and the box", at_least=1, at_most=4096)
 
     def __post_init__(self) -> None:
-        widths = dict.fromkeys(("voxel_width", "width", "deep_width", "box_width"), (1, 4096))
-        check_ranges("head", self, layers=(1, 64), patch=(1, 99), **widths)
+        check_ranges(self, "head")
         if self.patch % 2 == 0:
             raise ValueError(f"head.patch must be odd, for a cell in its middle, not {self.patch}")
 

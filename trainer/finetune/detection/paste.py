@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from iscc_lidar.data_schemas.boxes import Boxes, footprints, points_in_box
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.evaluation.detection.objects import join
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 
@@ -28,9 +27,12 @@ class PasteConfig:
     """Pasted objects. They come only from the labelled sweeps in use."""
 
     fill_to: tuple[int, ...] = option(
-        (10, 6, 6), "paste until a sweep has this number of objects of each class; all 0: no pasting"
+        (10, 6, 6),
+        "paste until a sweep has this number of objects of each class; all 0: no pasting",
+        at_least=0,
+        at_most=10_000,
     )
-    min_points: int = option(8, "objects with fewer points are not copied")
+    min_points: int = option(8, "objects with fewer points are not copied", at_least=1)
     leak_all_labels: bool = option(
         False,
         "LEAKS LABELS: take objects from all sweeps that have labels, also outside the fraction in use, as some papers "
@@ -38,7 +40,7 @@ class PasteConfig:
     )
 
     def __post_init__(self) -> None:
-        check_ranges("paste", self, fill_to=(0, 10_000), min_points=(1, MOST))
+        check_ranges(self, "paste")
 
 
 @dataclass(frozen=True)

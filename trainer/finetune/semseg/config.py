@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig, check_inputs
 from iscc_lidar.trainer.finetune.labels import LabelConfig
@@ -21,10 +20,12 @@ RECIPES: Final = Path(__file__).parent / "recipes"
 class SemsegDataConfig:
     """Points for training; every point is scored."""
 
-    max_range_m: float = option(80.0, "points beyond this range are left out in training, metres")
+    max_range_m: float = option(
+        80.0, "points beyond this range are left out in training, metres", at_least=0.1, at_most=10_000
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("data", self, max_range_m=(0.1, 10_000))
+        check_ranges(self, "data")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 
 # Dimensions: V voxels, L classes without the unlabelled one. Target 0 is unlabelled, target c is logit column c - 1.
 
@@ -21,12 +20,17 @@ class SemsegLossConfig:
     """Weights of the loss."""
 
     class_weight_power: float = option(
-        0.5, "classes are weighted by the inverse of their share of the labelled points to this power; 0: equally"
+        0.5,
+        "classes are weighted by the inverse of their share of the labelled points to this power; 0: equally",
+        at_least=0,
+        at_most=10,
     )
-    lovasz_weight: float = option(0.0, "weight of the Lovász-softmax loss (Berman et al. 2018); cross-entropy has 1")
+    lovasz_weight: float = option(
+        0.0, "weight of the Lovász-softmax loss (Berman et al. 2018); cross-entropy has 1", at_least=0, at_most=1e6
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("loss", self, class_weight_power=(0, 10), lovasz_weight=(0, 1e6))
+        check_ranges(self, "loss")
 
 
 def class_weights(counts: NDArray[np.int64], power: float) -> Tensor:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
 
 # Dimensions: R voxel samples of regions of this process, A regions of all processes, D feature channels.
@@ -20,11 +19,11 @@ from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
 class LocalConfig:
     """InfoNCE over groups."""
 
-    temperature: float = option(0.1, "tau [ours, as SegContrast and MoCo]")
+    temperature: float = option(0.1, "tau [ours, as SegContrast and MoCo]", at_least=1e-6, at_most=1e6)
     negatives: Literal["scene", "batch"] = option("scene", "other groups of the same scene [authors], or of the batch")
 
     def __post_init__(self) -> None:
-        check_ranges("local", self, temperature=(1e-6, 1e6))
+        check_ranges(self, "local")
 
 
 def local_loss(

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.pretrain.losses.memory import Memory, push
 
 # Dimensions: C prototypes, D feature channels, K groups of the batch, R recent features.
@@ -20,26 +19,36 @@ from iscc_lidar.trainer.pretrain.losses.memory import Memory, push
 class PrototypeConfig:
     """Clustering of all groups into C prototypes."""
 
-    count: int = option(100, "C, the rows of F_g [ours; 200 as option]")
-    temperature: float = option(0.1, "tau of the student's softmax [ours]")
+    count: int = option(100, "C, the rows of F_g [ours; 200 as option]", at_least=1, at_most=100_000)
+    temperature: float = option(0.1, "tau of the student's softmax [ours]", at_least=1e-6, at_most=1e6)
     assign: Literal["sinkhorn", "softmax", "argmax"] = option(
         "sinkhorn", "how y follows from f2 . F_g: balanced, soft, or nearest [ours: balance prevents collapse]"
     )
-    epsilon: float = option(0.05, "entropy weight of sinkhorn and temperature of softmax [ours, SwAV]")
-    iterations: int = option(3, "sinkhorn iterations [ours, SwAV]")
-    buffer_size: int = option(2048, "recent f2 that take part in sinkhorn, so that small batches stay balanced [ours]")
-    momentum: float = option(
-        0.99, "F_g keeps this much of itself at each refresh [ours]; a run of a few hundred steps needs 0.9 to keep up"
+    epsilon: float = option(
+        0.05, "entropy weight of sinkhorn and temperature of softmax [ours, SwAV]", at_least=1e-6, at_most=1e6
     )
-    reseed_after: int = option(100, "steps without a group before a row restarts from a recent f2 [ours]; 0 never")
-    seed_noise: float = option(0.3, "length of the noise added to a unit f2 where a row starts from one")
+    iterations: int = option(3, "sinkhorn iterations [ours, SwAV]", at_least=0, at_most=1000)
+    buffer_size: int = option(
+        2048,
+        "recent f2 that take part in sinkhorn, so that small batches stay balanced [ours]",
+        at_least=1,
+        at_most=10**7,
+    )
+    momentum: float = option(
+        0.99,
+        "F_g keeps this much of itself at each refresh [ours]; a run of a few hundred steps needs 0.9 to keep up",
+        at_least=0,
+        at_most=1,
+    )
+    reseed_after: int = option(
+        100, "steps without a group before a row restarts from a recent f2 [ours]; 0 never", at_least=0
+    )
+    seed_noise: float = option(
+        0.3, "length of the noise added to a unit f2 where a row starts from one", at_least=0, at_most=1e6
+    )
 
     def __post_init__(self) -> None:
-        sizes = {"count": (1, 100_000), "buffer_size": (1, 10**7), "iterations": (0, 1000)}
-        above_0 = {"temperature": (1e-6, 1e6), "epsilon": (1e-6, 1e6)}
-        check_ranges(
-            "prototypes", self, momentum=(0, 1), reseed_after=(0, MOST), seed_noise=(0, 1e6), **sizes, **above_0
-        )
+        check_ranges(self, "prototypes")
 
 
 class Prototypes(Memory):

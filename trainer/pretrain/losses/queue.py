@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import SingleSweepConfig
 from iscc_lidar.trainer.pretrain.losses.features import teacher_features
@@ -27,11 +26,11 @@ from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
 class QueueConfig:
     """InfoNCE against a queue."""
 
-    temperature: float = option(0.1, "tau of InfoNCE [SegContrast, DepthContrast]")
-    size: int = option(65_536, "latest teacher features that are negatives [both papers]")
+    temperature: float = option(0.1, "tau of InfoNCE [SegContrast, DepthContrast]", at_least=1e-6, at_most=1e6)
+    size: int = option(65_536, "latest teacher features that are negatives [both papers]", at_least=1, at_most=10**7)
 
     def __post_init__(self) -> None:
-        check_ranges("queue", self, temperature=(1e-6, 1e6), size=(1, 10**7))
+        check_ranges(self, "queue")
 
 
 @dataclass(frozen=True)

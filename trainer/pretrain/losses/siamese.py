@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, all_gather_rows_with_grad, own_slice
 from iscc_lidar.trainer.pretrain.config import SingleSweepConfig
 from iscc_lidar.trainer.pretrain.losses.features import cosines, scenes_of_all_ranks
@@ -29,10 +28,12 @@ class ContrastConfig(LocalConfig):
         1024,
         "regions per pair of views at most, drawn at random; PointContrast: 4,096 per batch of 4; cost grows with its "
         "square [ours]",
+        at_least=1,
+        at_most=10**6,
     )
 
     def __post_init__(self) -> None:
-        check_ranges("contrast", self, temperature=(1e-6, 1e6), matches=(1, 10**6))
+        check_ranges(self, "contrast")
 
 
 @dataclass(frozen=True)

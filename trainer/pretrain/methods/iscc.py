@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
@@ -41,13 +40,12 @@ from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
 class LossWeights:
     """Weights of the three losses; 0 leaves one out, which makes the rows of the authors' ablation."""
 
-    global_weight: float = option(1.0, "weight of global clustering")
-    local_weight: float = option(1.0, "weight of local contrast")
-    occupancy_weight: float = option(1.0, "w_o [ours]")
+    global_weight: float = option(1.0, "weight of global clustering", at_least=0, at_most=1e6)
+    local_weight: float = option(1.0, "weight of local contrast", at_least=0, at_most=1e6)
+    occupancy_weight: float = option(1.0, "w_o [ours]", at_least=0, at_most=1e6)
 
     def __post_init__(self) -> None:
-        weights = dict.fromkeys(("global_weight", "local_weight", "occupancy_weight"), (0, 1e6))
-        check_ranges("loss", self, **weights)
+        check_ranges(self, "loss")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option, section
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.data.augment import View, apply_affine
 from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.pretrain.config import MethodConfig
@@ -28,10 +27,12 @@ from iscc_lidar.trainer.pretrain.student import TwoViewStudent
 class VolumeConfig:
     """The cubes of space that are pooled."""
 
-    edge_m: float = option(1.0, "edge of a cube, metres: about the size of a part of a car [ours]")
+    edge_m: float = option(
+        1.0, "edge of a cube, metres: about the size of a part of a car [ours]", at_least=0.01, at_most=1000
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("volumes", self, edge_m=(0.01, 1000))
+        check_ranges(self, "volumes")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import GROUND
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.data.augment import View, apply_affine
 from iscc_lidar.trainer.data.voxelize import shared_groups
 from iscc_lidar.trainer.pretrain.samples.cells import number_cells
@@ -27,14 +26,22 @@ from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions
 class GroundPatchConfig:
     """Which ground patches take part."""
 
-    count: int = option(24, "ground patches that are regions besides the groups, drawn at random; 0 none [ours]")
-    edge_m: float = option(2.0, "edge of a patch, seen from above, metres [ours]")
+    count: int = option(
+        24,
+        "ground patches that are regions besides the groups, drawn at random; 0 none [ours]",
+        at_least=0,
+        at_most=10**6,
+    )
+    edge_m: float = option(2.0, "edge of a patch, seen from above, metres [ours]", at_least=0.01, at_most=1000)
     max_range_m: float = option(
-        25.0, "ground farther than this from its sensor, seen from above, is left out: few points, metres [ours]"
+        25.0,
+        "ground farther than this from its sensor, seen from above, is left out: few points, metres [ours]",
+        at_least=0.01,
+        at_most=1000,
     )
 
     def __post_init__(self) -> None:
-        check_ranges("ground_patches", self, count=(0, 10**6), edge_m=(0.01, 1000), max_range_m=(0.01, 1000))
+        check_ranges(self, "ground_patches")
 
 
 def add_ground_patches(

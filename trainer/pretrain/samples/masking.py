@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.data.augment import View
 
 # N points of the view, R balls, Q positions
@@ -19,18 +18,25 @@ from iscc_lidar.trainer.data.augment import View
 class MaskingConfig:
     """Balls around random points of groups."""
 
-    per_sweep: int = option(16, "masked balls per sweep, each in another group; 0 masks nothing")
-    radius_m: float = option(0.8, "radius of a ball, metres: its centre must stay within reach of what is visible")
+    per_sweep: int = option(
+        16, "masked balls per sweep, each in another group; 0 masks nothing", at_least=0, at_most=10**6
+    )
+    radius_m: float = option(
+        0.8, "radius of a ball, metres: its centre must stay within reach of what is visible", at_least=0, at_most=1000
+    )
     max_removed_share: float = option(
         0.5,
         "a ball shrinks until it holds at most this share of its group's points, "
         "so that small objects stay recognisable",
+        at_least=1e-6,
+        at_most=1,
     )
-    min_group_points: int = option(20, "smaller groups are not masked: nothing would be left to predict from")
+    min_group_points: int = option(
+        20, "smaller groups are not masked: nothing would be left to predict from", at_least=1
+    )
 
     def __post_init__(self) -> None:
-        counts = {"per_sweep": (0, 10**6), "min_group_points": (1, MOST)}
-        check_ranges("masking", self, radius_m=(0, 1000), max_removed_share=(1e-6, 1), **counts)
+        check_ranges(self, "masking")
 
 
 NO_MASKING: Final = MaskingConfig(per_sweep=0)

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.arrays import FREE_NEAR, OCCUPIED
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.cache.sweep import Queries
 from iscc_lidar.trainer.data.augment import apply_affine
 from iscc_lidar.trainer.data.voxelize import Voxels, find_voxels
@@ -31,14 +30,23 @@ four of the queries with a voxel within 1 m find one."""
 class OccupancyConfig:
     """Which occupancy queries are used, and how they are evaluated."""
 
-    per_group: int = option(32, "queries per group; the authors' occ-only (8), (16), (32) [ours: our reading]")
+    per_group: int = option(
+        32, "queries per group; the authors' occ-only (8), (16), (32) [ours: our reading]", at_least=1, at_most=10**6
+    )
     near: bool = option(
         True,
         "also use queries in the free space just in front of a surface; voxels that are larger than that gap cannot "
         "resolve it [ours]",
     )
-    reach_m: float = option(1.0, "distance from a query to the voxel that it is evaluated from, metres [ours, ALSO]")
-    decoder_hidden: int = option(64, "width of the decoder [ours]; small, so that the encoder must know")
+    reach_m: float = option(
+        1.0,
+        "distance from a query to the voxel that it is evaluated from, metres [ours, ALSO]",
+        at_least=0.001,
+        at_most=1000,
+    )
+    decoder_hidden: int = option(
+        64, "width of the decoder [ours]; small, so that the encoder must know", at_least=1, at_most=4096
+    )
     offset_frame: Literal["ray", "view"] = option(
         "ray",
         "axes of a query's relative position: ray turns x into the line of sight, so that in front of and "
@@ -46,7 +54,7 @@ class OccupancyConfig:
     )
 
     def __post_init__(self) -> None:
-        check_ranges("occupancy", self, per_group=(1, 10**6), reach_m=(0.001, 1000), decoder_hidden=(1, 4096))
+        check_ranges(self, "occupancy")
 
 
 @dataclass(frozen=True)

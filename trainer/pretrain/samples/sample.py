@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import MOST, check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import AugmentConfig, View, augment, rotate_groups
 from iscc_lidar.trainer.data.dataset import SweepSample
@@ -33,11 +32,13 @@ class PairConfig:
         "window",
         "x_j: another sweep of a window that holds x_i [authors], or the same sweep again, augmented otherwise",
     )
-    min_group_points: int = option(10, "a shared group has more points than this in both views [ours]")
-    max_range_m: float = option(80.0, "points beyond this range are left out, metres; groups end there as well")
+    min_group_points: int = option(10, "a shared group has more points than this in both views [ours]", at_least=0)
+    max_range_m: float = option(
+        80.0, "points beyond this range are left out, metres; groups end there as well", at_least=0.1, at_most=10_000
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("data", self, min_group_points=(0, MOST), max_range_m=(0.1, 10_000))
+        check_ranges(self, "data")
 
 
 @dataclass(frozen=True)

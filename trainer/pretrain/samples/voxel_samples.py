@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.config import option
-from iscc_lidar.shared.base.ranges import check_ranges
+from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.data.voxelize import Members
 
 # P (voxel, region) entries, K regions, R samples
@@ -22,11 +21,18 @@ from iscc_lidar.trainer.data.voxelize import Members
 class VoxelSampleConfig:
     """How regions of the first view are sampled before they are pooled; those of the second never are."""
 
-    voxels: int = option(1, "voxels per sample, drawn at random from a region; 0 pools whole regions [ours]")
-    max_parts: int = option(32, "samples per region at most; each region has the same weight, however many it has")
+    voxels: int = option(
+        1, "voxels per sample, drawn at random from a region; 0 pools whole regions [ours]", at_least=0, at_most=10**6
+    )
+    max_parts: int = option(
+        32,
+        "samples per region at most; each region has the same weight, however many it has",
+        at_least=1,
+        at_most=10**6,
+    )
 
     def __post_init__(self) -> None:
-        check_ranges("voxel_samples", self, voxels=(0, 10**6), max_parts=(1, 10**6))
+        check_ranges(self, "voxel_samples")
 
 
 def draw_voxel_samples(

@@ -82,7 +82,14 @@ def test_without_cells_nothing_is_drawn(pair: Pair, groups: Regions):
     assert rng.random() == np.random.default_rng(5).random()
 
 
-@pytest.mark.parametrize("wrong", [{"count": -1}, {"edge_m": 0.0}, {"max_range_m": 0.0}])
-def test_cells_that_cannot_be_are_refused(wrong: dict[str, float]):
-    with pytest.raises(ValueError, match=r"ground_patches\.(count|edge_m|max_range_m) must be at least 0"):
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"count": -1}, r"count must be at least 0 and at most 1e\+06, not -1"),
+        ({"edge_m": 0.0}, r"edge_m must be at least 0\.01 and at most 1000, not 0\.0"),
+        ({"max_range_m": 0.0}, r"max_range_m must be at least 0\.01 and at most 1000, not 0\.0"),
+    ],
+)
+def test_cells_that_cannot_be_are_refused(wrong: dict[str, float], expected: str):
+    with pytest.raises(ValueError, match=rf"ground_patches\.{expected}"):
         GroundPatchConfig(**wrong)  # type: ignore[arg-type]
