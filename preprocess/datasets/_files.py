@@ -188,7 +188,7 @@ def check_label_size(path: Path, points: int, bytes_each: int) -> None:
 
 def png_size(path: Path) -> tuple[int, int]:
     """Read width and height of a PNG file, pixels, from its header. Raises UserError where it is not one."""
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         header = file.read(24)
     if len(header) < 24 or header[:8] != b"\x89PNG\r\n\x1a\n":
         raise UserError(f"{path}: not a PNG image; fetch it again, or remove it: the most common size is assumed then")

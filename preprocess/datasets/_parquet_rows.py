@@ -116,7 +116,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
     try:
         # Without both, pyarrow loads whole column chunks: a gigabyte where all rows are one row group.
-        return pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
+        return pq.ParquetFile(files.regular(path), buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
     except FileNotFoundError:
         raise UserError(f"{path}: missing") from None
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -39,6 +39,7 @@ from iscc_lidar.preprocess.datasets._files import (
     visible_files,
 )
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import regular
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.argoverse2 import LAYOUT
 
@@ -266,7 +267,7 @@ def _check_sweep(folder: Path, name: str) -> None:
 
     path = _points_file(folder, name)
     try:
-        with pa.OSFile(str(path)) as file:
+        with pa.OSFile(str(regular(path))) as file:
             _check_columns(path, pa.ipc.open_file(file).schema, _POINT_COLUMNS)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
@@ -278,7 +279,7 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]
     from pyarrow import feather
 
     try:
-        table = feather.read_table(path, use_threads=False, memory_map=False)
+        table = feather.read_table(regular(path), use_threads=False, memory_map=False)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
     _check_columns(path, table.schema, names)

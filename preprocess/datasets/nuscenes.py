@@ -31,6 +31,7 @@ from iscc_lidar.preprocess.datasets._files import (
 )
 from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, read_tables, rigid
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import regular
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import VERSIONS, versions
 from iscc_lidar.shared.layouts.nuscenes import LAYOUT, class_lut, splits
 
@@ -100,7 +101,7 @@ class NuScenes:
         path = _labels_file(self.root, scan)
         if path is not None:
             _check_label_file(path, count_rows(self.root / scan.filename, _COLUMNS))
-        counts = np.bincount([] if path is None else np.fromfile(path, dtype=np.uint8), minlength=256)
+        counts = np.bincount([] if path is None else np.fromfile(regular(path), dtype=np.uint8), minlength=256)
         counts[list(self._tables(sequence).raw_classes)] = 0
         return {int(number): int(counts[number]) for number in np.flatnonzero(counts)}
 
@@ -135,7 +136,7 @@ class NuScenes:
         if path is None:
             return None
         _check_label_file(path, points)
-        classes: NDArray[np.uint8] = _class_lut(self._folder(sequence))[np.fromfile(path, dtype=np.uint8)]
+        classes: NDArray[np.uint8] = _class_lut(self._folder(sequence))[np.fromfile(regular(path), dtype=np.uint8)]
         return classes
 
     def _pose(self, sequence: str, scan: Scan) -> NDArray[np.float64]:

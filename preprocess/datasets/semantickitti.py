@@ -33,7 +33,7 @@ from iscc_lidar.preprocess.datasets._files import (
     visible_files,
 )
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import read_lines
+from iscc_lidar.shared.base.files import read_lines, regular
 from iscc_lidar.shared.base.geometry import inverse
 from iscc_lidar.shared.layouts.formats.kitti_objects import read_camera, read_objects, to_sensor
 from iscc_lidar.shared.layouts.semantickitti import CLASS_OF_RAW, LAYOUT, UNLABELLED_RAW
@@ -184,7 +184,7 @@ def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
     if not path.exists():
         return None
     check_label_size(path, points, _LABEL_BYTES)
-    return np.fromfile(path, dtype="<u4")
+    return np.fromfile(regular(path), dtype="<u4")
 
 
 def _check_sizes(folder: Path, name: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import open_regular
 from iscc_lidar.shared.base.names import name_fault
 
 VERSIONS: Final = ("v1.0-trainval", "v1.0-test", "v1.0-mini")  # the scenes of mini are also in trainval
@@ -136,7 +137,7 @@ def _row_texts(path: Path) -> Iterator[bytes]:
     """Yield the text of each row of a table, up to its closing brace."""
     rest = b""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 *texts, rest = (rest + chunk).split(b"}")
                 yield from texts
