@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import stat
 import struct
@@ -140,8 +141,13 @@ def check_times(times: Sequence[float] | NDArray[np.int64], name: Callable[[int]
 
 
 def file_size(path: Path) -> int:
-    """Return the size of a file in bytes. Raises UserError for a folder or device, and FileNotFoundError."""
-    status = path.stat()
+    """Return the size of a file in bytes. Raises UserError for a folder, device or loop of links, FileNotFoundError."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise  # of the disk or the network
+        raise UserError(f"{path}: is not a file, expected one ({error.strerror}); fetch it again") from None
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: is not a file, expected one; fetch it again")
     return status.st_size

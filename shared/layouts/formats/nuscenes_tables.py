@@ -52,9 +52,10 @@ def table(folder: Path, name: str, optional: bool = False) -> list[Row]:
     if optional and not path.exists():
         return []
     try:
-        found: list[Row] = json.loads(path.read_bytes())
-    except OSError:
-        raise UserError(f"{path}: missing; it is in the version's metadata archive") from None
+        with open_regular(path) as file:
+            found: list[Row] = json.loads(file.read())
+    except OSError as error:
+        raise _unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is no JSON table ({error}); unpack the version's metadata archive again") from None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
@@ -103,6 +104,11 @@ def file_below_root(folder: Path, row: Row) -> str:
     return name
 
 
+def _unreadable(path: Path, error: OSError) -> UserError:
+    why = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+    return UserError(f"{path}: {why}; it is in the version's metadata archive")
+
+
 def _wrong(folder: Path, key: str, found: object, expected: str) -> UserError:
     return UserError(
         f"{folder}: {key!r} of a row of its tables is {str(found)[:80]!r}, expected {expected}; unpack the version's "
@@ -141,7 +147,7 @@ def _row_texts(path: Path) -> Iterator[bytes]:
             while chunk := file.read(_CHUNK_BYTES):
                 *texts, rest = (rest + chunk).split(b"}")
                 yield from texts
-    except OSError:
-        raise UserError(f"{path}: missing; it is in the version's metadata archive") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if rest.strip() not in (b"]", b"[]"):
         raise UserError(f"{path}: does not end as a table; it is cut short, unpack the version's archive again")
