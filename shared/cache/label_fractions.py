@@ -94,7 +94,7 @@ def read_list(path: Path, known: Mapping[str, Sequence[str]]) -> list[SweepName]
     try:
         lines = read_text(path, "a readable list of sweeps").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such list of sweeps") from None
+        raise UserError(f"{path}: not a readable list of sweeps: no such file") from None
     sequences_of: dict[str, list[str]] = {}
     for sequence, names in known.items():
         for name in names:
