@@ -82,11 +82,11 @@ def verify(
     for problem in problems:
         print(problem)
     if problems and repair:
-        for name in remove_damaged(path, problems):
+        left = remove_damaged(path, problems)
+        for name in left:
             print(f"{path}/{name}: left, because it is foreign or reached through a link; move it away yourself")
-        raise UserError(
-            f"{path}: {len(problems)} problems; the damaged blocks are removed: repeat the command that made the cache"
-        )
+        then = "and " * bool(left) + "repeat the command that made the cache, which writes what was removed"
+        raise UserError(f"{path}: {len(problems)} problems; {f'move away what was left, {then}' if left else then}")
     if problems:
         raise UserError(f"{path}: {len(problems)} problems; see: iscc-cache verify --help")
     print(f"{path}: OK")

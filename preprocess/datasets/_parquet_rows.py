@@ -124,13 +124,15 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def check_columns(path: Path, schema: pa.Schema, columns: tuple[str, ...]) -> None:
-    """Raise UserError with the names of missing columns, if any."""
+    """Raise UserError where a column is missing, or there twice."""
     missing = [column for column in columns if column not in schema.names]
     if missing:
         raise UserError(
             f"{path}: has no column {', '.join(missing)}; expected the tables of release 2.0.1, found: "
             f"{', '.join(schema.names)}"
         )
+    if twice := [column for column in columns if schema.names.count(column) > 1]:
+        raise UserError(f"{path}: has two columns {twice[0]}; fetch the file again")
 
 
 def check_numbers(path: Path, schema: pa.Schema, columns: tuple[str, ...], *, lists: bool) -> None:

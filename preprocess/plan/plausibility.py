@@ -47,19 +47,28 @@ class Finding:
     message: str
 
 
+Faults = dict[int, list[tuple[str, Finding]]]
+"""The name of each fault and the finding, by the sweep that has it."""
+
+
 def judge(dataset: Dataset, sequences: Sequence[str], *, every: bool = False) -> Iterator[tuple[str, list[Finding]]]:
     """Judge sequences one after the other: yields each judged sequence's name and findings.
 
-    At most 60 pairs of successive sweeps are read of all together, of 60 sequences if there are more; of each at least
-    one pair and at most three. With ``every`` all sweeps of all sequences are read.
+    At most 60 pairs of successive sweeps are read of all together, of 60 sequences if there are more; of each at most
+    three, or one pair and two sweeps if its poses are sound. With ``every`` all sweeps of all sequences are read. Files
+    of 0 bytes are found in any case.
     """
     count = len(sequences)
     read = range(count) if every or count <= _PAIRS else {round(k * (count - 1) / (_PAIRS - 1)) for k in range(_PAIRS)}
     pairs = max(1, min(_PAIRS_EACH, _PAIRS // max(count, 1)))
     for number, sequence in enumerate(sequences):
         findings = list(_losses(dataset, sequence))
-        if number in read and all(finding.level != "error" for finding in findings):
-            findings += _judge_sequence(dataset, sequence, pairs, every)
+        if all(finding.level != "error" for finding in findings):
+            empty = _empty_files(dataset, sequence)
+            if number in read:
+                findings += _judge_sequence(dataset, sequence, pairs, every, empty)
+            else:
+                findings += (finding for of_sweep in empty.values() for _, finding in of_sweep)
         yield sequence, list(dict.fromkeys(findings))
 
 
@@ -79,18 +88,33 @@ def _losses(dataset: Dataset, sequence: str) -> Iterator[Finding]:
     yield from (Finding("warning", message) for message in lost)
 
 
-def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool) -> Iterator[Finding]:
-    """Judge pairs of sweeps until the poses of one with a moving vehicle are sound; or all sweeps."""
+def _empty_files(dataset: Dataset, sequence: str) -> Faults:
+    """Find the sweeps whose file has 0 bytes."""
+    found: Faults = {}
+    for index in range(len(dataset.sweep_names(sequence))):
+        path = next(iter(dataset.input_files(sequence, index)), None)
+        if path is not None and path.is_file() and path.stat().st_size == 0:
+            found[index] = [("empty", Finding("empty", _no_point(str(path), "no point")))]
+    return found
+
+
+def _no_point(where: str, what: str) -> str:
+    return f"{where}: contains {what}; the file is damaged, fetch or convert it again"
+
+
+def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool, empty: Faults) -> Iterator[Finding]:
+    """Judge pairs of sweeps until the poses of one with a moving vehicle are sound, then single ones; or all sweeps."""
     sweeps = len(dataset.sweep_names(sequence))
-    faults: dict[int, list[tuple[str, Finding]]] = {}
+    faults = dict(empty)
     motions: list[Motions] = []
+    proven = False
     for start in _starts(sweeps, pairs):
-        read = [_read(dataset, sequence, index, faults) for index in range(start, min(start + 2, sweeps))]
+        stop = min(start + (1 if proven else 2), sweeps)
+        read = [_read(dataset, sequence, index, faults) for index in range(start, stop) if index not in empty]
         sound = [sweep for sweep in read if sweep is not None]
         if len(sound) == 2 and (tried := try_motions(*sound)) is not None:
             motions.append(tried)
-            if tried.moved and not list(judge_motions([tried])):
-                break
+            proven = tried.moved and not list(judge_motions([tried]))
     for index in range(sweeps) if every else ():
         if index not in faults:
             _read(dataset, sequence, index, faults)
@@ -98,7 +122,7 @@ def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool) ->
     yield from (Finding("error", f"sequence {sequence}: {text}") for text in judge_motions(motions))
 
 
-def _read(dataset: Dataset, sequence: str, index: int, faults: dict[int, list[tuple[str, Finding]]]) -> Sweep | None:
+def _read(dataset: Dataset, sequence: str, index: int, faults: Faults) -> Sweep | None:
     """Read and judge a sweep, and add its faults by its index; returns it unless it has an error."""
     try:
         sweep = dataset.read(sequence, index)
@@ -115,7 +139,7 @@ def _starts(sweeps: int, pairs: int) -> list[int]:
     return list(dict.fromkeys(round(last * part) for part in (1 / 6, 1 / 2, 5 / 6)[:pairs])) if sweeps else []
 
 
-def _summaries(faults: dict[int, list[tuple[str, Finding]]]) -> Iterator[Finding]:
+def _summaries(faults: Faults) -> Iterator[Finding]:
     """Describe each fault once, by the first sweep that has it; sweeps without points are an error if all are."""
     by_name: dict[str, list[Finding]] = {}
     for index in sorted(faults):
@@ -154,7 +178,7 @@ def judge_sweep(dataset: Dataset, sweep: Sweep, index: int) -> Iterator[tuple[st
     valid: NDArray[np.bool_] = np.asarray(finite & there)
     if not valid.any():
         which = "no point" if not len(sweep) else "only points at zero" if finite.any() else "only points that are NaN"
-        yield "empty", Finding("empty", f"{where}: contains {which}; the file is damaged, fetch or convert it again")
+        yield "empty", Finding("empty", _no_point(where, which))
     elif len(sweep) < _MIN_POINTS:
         yield "few", Finding("warning", f"{where}: only {len(sweep)} points; expected thousands")
     elif fault := _fault(sweep.xyz[valid].astype(np.float64), sweep.intensity[valid], valid):

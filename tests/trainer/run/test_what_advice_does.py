@@ -41,8 +41,8 @@ def test_each_differing_option_has_a_line_and_the_command_goes_on(
         pretrain(cache_path, interrupted, with_train(tiny, learning_rate=0.5, seed=7), resume=True)
     lines = str(refused.value).splitlines()
     assert lines[0].endswith("holds a run with other options:")
-    assert "  train.learning_rate is 0.004 there, 0.5 here" in lines
-    assert "  train.seed is 0 there, 7 here" in lines
+    assert "- train.learning_rate is 0.004 there, 0.5 here" in lines
+    assert "- train.seed is 0 there, 7 here" in lines
     command = shlex.split(next(line for line in lines if line.startswith("To go on")).partition(": ")[2])
     assert command[:2] == ["iscc-train", "pretrain"]
     done = CliRunner().invoke(app, command[1:])
@@ -77,7 +77,7 @@ def test_fine_tuning_goes_on_by_the_command_and_takes_the_options_of_its_run(
     other = CliRunner().invoke(app, [*start, *options, "--set", "train.weight_decay=0.1", "--resume"])
     assert other.exit_code == 1
     said = other.output + capfd.readouterr().err
-    assert re.search(r"\n  train\.weight_decay is 0\.3 there, 0\.1 here\n", said)
+    assert re.search(r"\n- train\.weight_decay is 0\.3 there, 0\.1 here\n", said)
     command = shlex.split(re.search(r"To go on with it: (.*)", said)[1])  # type: ignore[index]
     done = CliRunner().invoke(app, command[1:])
     assert done.exit_code == 0, done.output + capfd.readouterr().err
