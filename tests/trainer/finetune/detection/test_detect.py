@@ -15,6 +15,7 @@ from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.formats.kitti_objects import read_objects, to_sensor
 from iscc_lidar.shared.layouts.kitti import write_detections
@@ -107,7 +108,7 @@ def test_fractions_and_published_lists_say_which_frames_are_learnt(
     )
     assert "training_000045/000045" in (tmp_path / "run/labelled.txt").read_text()
     score_run(TASKS["detection"], tmp_path / "run", tmp_path / "cache", predictions=tmp_path / "results")
-    assert sorted(f.name for f in (tmp_path / "results").iterdir()) == ["000044.txt", "000045.txt", "000046.txt"]
+    assert sorted(f.name for f in (tmp_path / "results").glob("*.txt")) == ["000044.txt", "000045.txt", "000046.txt"]
     assert json.loads((tmp_path / "run/detection.json").read_text())["sweeps"] == 3
 
 
@@ -115,12 +116,13 @@ def test_truth_written_as_results_is_read_back_and_scores_all(boxed: Cache, tmp_
     boxes, camera = boxed.boxes("00", 0), boxed.camera("00", 0)
     assert boxes is not None
     assert camera is not None
-    write_detections(tmp_path, "00", "000000", boxes, np.linspace(1, 0, len(boxes)), camera)
+    out = own_folder(tmp_path, "predictions")
+    write_detections(out, "00", "000000", boxes, np.linspace(1, 0, len(boxes)), camera)
     again = to_sensor(read_objects(tmp_path / "00/000000.txt", scored=True), camera)
     np.testing.assert_allclose(again.centre, boxes.centre, atol=1e-3)
     np.testing.assert_allclose(again.size, boxes.size, atol=1e-3)
     with pytest.raises(UserError, match="has no camera"):
-        write_detections(tmp_path, "00", "000000", boxes, np.ones(len(boxes)), None)
+        write_detections(out, "00", "000000", boxes, np.ones(len(boxes)), None)
 
 
 def test_waymos_boxes_go_the_same_way_and_every_label_counts(detecting: DetectionConfig, tmp_path: Path) -> None:
