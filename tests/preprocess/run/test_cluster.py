@@ -35,7 +35,7 @@ class Cluster:
             "scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", str(found)
         )
         self.workers = [self.start_worker(found) for _ in range(workers)]
-        wait_until(found.exists)
+        wait_until(lambda: found.exists() and found.read_text().endswith("}"))
         self.address = json.loads(found.read_text())["address"]
 
     def start_worker(self, scheduler_file: Path) -> subprocess.Popen[bytes]:

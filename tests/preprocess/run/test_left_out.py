@@ -12,8 +12,10 @@ import pytest
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Manifest
+from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
+from iscc_lidar.preprocess.datasets.semantickitti import SemanticKitti
 from iscc_lidar.preprocess.run.executor import Executor
 from iscc_lidar.preprocess.run.pipeline import finalise_cache, init_cache, preprocess, process_part
 from iscc_lidar.shared.base.errors import UserError
@@ -31,12 +33,6 @@ def run(streets: Path, cache: Path, config: PreprocessConfig, skip: bool = True,
 
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-5])
-
-
-def spoil_pose(folder: Path, row: int) -> None:
-    rows = (folder / "poses.txt").read_text().splitlines()
-    rows[row] = " ".join(["0"] * 12)
-    (folder / "poses.txt").write_text("\n".join(rows) + "\n")
 
 
 def test_a_sweep_that_cannot_be_read_has_no_points(
@@ -70,12 +66,19 @@ def test_a_sweep_that_cannot_be_read_has_no_points(
 
 
 def test_a_sweep_that_is_refused_keeps_its_number_of_points(
-    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path
+    own_streets: Path, tiny_config: PreprocessConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its files look right; a pose that is none shows when the sweep is read."""
+    """Its files look right; that it is not valid shows when it is read."""
     folder, cache = own_streets / "sequences/00", tmp_path / "cache"
-    spoil_pose(folder, 0)
-    spoil_pose(folder, 5)
+    read = SemanticKitti.read
+
+    def refuse(dataset: SemanticKitti, sequence: str, index: int) -> Sweep:
+        sweep = read(dataset, sequence, index)
+        if index in (0, 5):
+            raise SweepError(f"sequence {sequence}, sweep {sweep.name}: refused", len(sweep))
+        return sweep
+
+    monkeypatch.setattr(SemanticKitti, "read", refuse)
     with pytest.raises(UserError, match="leave such sweeps out with --on-error skip"):
         run(own_streets, cache, tiny_config, skip=False)
     manifest = run(own_streets, cache, tiny_config)

@@ -219,9 +219,14 @@ def test_a_damaged_sweep_stops_the_run_with_its_path_and_leaves_no_cache(
 @pytest.mark.parametrize(
     ("file", "row", "number", "says"),
     [
-        ("calib.txt", -1, "1e160", "its pose, world_SE3"),
-        ("poses.txt", 4, "1e160", "000004.*its pose, world_SE3"),
-        ("poses.txt", 4, "3e4", r"its pose is \d+ km from that of sweep 00000\d, with which it is stacked"),
+        ("calib.txt", -1, "1e160", r"calib\.txt: Tr: is not a finite rotation"),
+        ("poses.txt", 4, "1e160", r"poses\.txt: line 5: is not a finite rotation"),
+        (
+            "poses.txt",
+            4,
+            "3e4",
+            r"sequence 00, sweep .*its pose is \d+ km from that of sweep 00000\d, with which it is stacked",
+        ),
     ],
 )
 def test_coordinates_beyond_all_measure_stop_the_run_before_the_c_code(
@@ -231,7 +236,7 @@ def test_coordinates_beyond_all_measure_stop_the_run_before_the_c_code(
     rows = path.read_text().splitlines()
     rows[row] = f"{rows[row].rpartition(' ')[0]} {number}"  # the last number is a translation
     path.write_text("\n".join(rows) + "\n")
-    with pytest.raises(UserError, match=rf"sequence 00, sweep .*{says}"):
+    with pytest.raises(UserError, match=says):
         run(own_streets, tmp_path / "cache", tiny_config)
 
 
