@@ -82,9 +82,13 @@ class LocalStore:
 
     def files(self, name: str) -> dict[str, int]:
         """See ``Store``."""
-        folder = self.root / name
-        found = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
+        folder = os.path.join(self.root, name)
+        found: dict[str, int] = {}
+        for above, _, names in os.walk(folder):  # strings: a cache has thousands of files
+            for path in (os.path.join(above, entry) for entry in names):
+                if os.path.isfile(path):
+                    found[os.path.relpath(path, folder).replace(os.sep, "/")] = os.path.getsize(path)
+        return dict(sorted(found.items(), key=lambda item: item[0].split("/")))
 
     def remove(self, name: str) -> None:
         """See ``Store``. A folder is first moved aside, so that it disappears in one step."""
