@@ -70,12 +70,14 @@ def main() -> int:
     args = parser.parse_args()
     reader = READERS[args.reader]
     with tempfile.TemporaryDirectory() as temporary:
-        sound = args.sound or Path(temporary) / "sound"
-        if args.sound is None:
+        sound = args.sound or (args.keep or Path(temporary)) / "sound"
+        if not sound.exists():
+            sound.parent.mkdir(parents=True, exist_ok=True)
             reader.write(sound)
+        work = args.keep or sound.parent  # next to the sound input lies what was made for it, as the cache of a run
         failed = 0
         for seed in range(args.seed, args.seed + args.count):
-            if problem := try_input(reader, sound, args.keep or Path(temporary), seed, keep=args.keep is not None):
+            if problem := try_input(reader, sound, work, seed, keep=args.keep is not None):
                 failed += 1
                 print(json.dumps({"seed": seed, "failed": problem}), flush=True)
     return 1 if failed else 0
@@ -90,17 +92,8 @@ def fuzz(name: str, count: int, first_seed: int = 0) -> Iterator[str]:
         READERS[name].write(sound)
         seed, stop = first_seed, first_seed + count
         while seed < stop:
-            call = [
-                sys.executable,
-                __file__,
-                name,
-                "--seed",
-                str(seed),
-                "--count",
-                str(stop - seed),
-                "--sound",
-                str(sound),
-            ]
+            numbers = ("--seed", str(seed), "--count", str(stop - seed))
+            call = [sys.executable, __file__, name, *numbers, "--sound", str(sound)]
             done = subprocess.run(call, capture_output=True, text=True)
             lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
             yield from (f"{name} --seed {line['seed']}: {line['failed']}" for line in lines if "failed" in line)

@@ -184,6 +184,7 @@ def open_as_run(given: Path, output: Path, rng: Rng) -> None:
         train_cli(
             *("finetune", "semseg", "--train-cache", cache, "--val-cache", cache, "--encoder", str(given)),
             *("--out", str(output / "tuned"), "--recipe", "quick", "--set", "train.steps=1"),
+            *("--set", "train.loader_workers=0", "--set", "train.device=cpu"),
         )
 
 
