@@ -29,7 +29,7 @@ FAULTS = {
     "no space once": ("once", errno.ENOSPC),
     "input/output error": ("once", errno.EIO),
 }
-EVERY = 37
+EVERY = 101
 """Of the operations every so many are tried where not all are."""
 
 

@@ -64,8 +64,15 @@ def test_a_task_that_cannot_be_loaded_is_an_error() -> None:
         assert result_of(submit(max, [submit(int, "3"), submit(int, "5"), 4])) == 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize(
+    ("number", "begun"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_all_processes_with_one_line(
     number: signal.Signals, begun: bool, tiny_streets: Path, tmp_path: Path
 ) -> None:

@@ -127,20 +127,26 @@ def test_every_key_of_a_json_file_with_any_value(
     assert tried > 60
 
 
-@pytest.mark.parametrize("file", ["config.json", "evaluation.json", "metrics.jsonl", "config.toml"])
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        NESTED,
-        '{"provenance": ' + "1" * 5000 + "}",
-        '{"step": 0, "step": 1}\n{"step": 0}\n',
-        "\xff",
-    ],
-)
+FILES = ["config.json", "evaluation.json", "metrics.jsonl", "config.toml"]
+CONTENTS = [
+    "",
+    "{",
+    "[]",
+    "null",
+    NESTED,
+    '{"provenance": ' + "1" * 5000 + "}",
+    '{"step": 0, "step": 1}\n{"step": 0}\n',
+    "\xff",
+]
+
+
+def some(first: list[str], second: list[str]) -> list[Any]:
+    """All pairs; those are slow that are not needed to have each of the longer list once."""
+    every = [(k, one, m, other) for k, one in enumerate(first) for m, other in enumerate(second)]
+    return [pytest.param(a, b, marks=[] if k % len(second) == m else [pytest.mark.slow]) for k, a, m, b in every]
+
+
+@pytest.mark.parametrize(("content", "file"), some(CONTENTS, FILES))
 def test_files_of_another_content(
     run: Path, cache_path: Path, capfd: pytest.CaptureFixture[str], file: str, content: str
 ):
@@ -264,8 +270,7 @@ def test_an_encoder_whose_header_describes_another_network(
         assert name != "voxel_size" or try_all(run, cache_path, capfd, only="export")["export"][0] == 1
 
 
-@pytest.mark.parametrize("name", ["config.json", "config.toml", "metrics.jsonl", "resume.pt", "evaluation.json"])
-@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "dangling"])
+@pytest.mark.parametrize(("name", "kind"), some([*FILES, "resume.pt"], ["fifo", "device", "folder", "dangling"]))
 def test_pipes_devices_and_folders(
     run: Path, cache_path: Path, capfd: pytest.CaptureFixture[str], name: str, kind: str
 ):
