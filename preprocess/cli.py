@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from iscc_lidar.shared.store.store import Store
 
 _ALIGNED_SEQUENCES = 3
+_SHOWN_SKIPPED = 20
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -216,7 +217,8 @@ def check(
     source = _dataset(dataset, root or folder, data)
     chosen = select_sequences(source, _names(sequences), split)
     checked = check_data(source, chosen, every=every_sweep)
-    problems = [p for found in (checked.problems, checked.spoiling) for several in found.values() for p in several]
+    problems = [problem.message for several in checked.problems.values() for problem in several]
+    problems += [message for several in checked.spoiling.values() for message in several]
     for message in [*problems, *(f"warning: {warning}" for warning in checked.warnings)]:
         print(printable(message))
     if problems:
@@ -292,8 +294,10 @@ def _report(store: Store, manifest: Manifest) -> None:
         f"cache: {store.url} ({len(manifest.sequences)} sequences, {sweeps} sweeps); to inspect it: "
         f"iscc-cache info {store.url}"
     )
-    for skipped in manifest.skipped:
+    for skipped in manifest.skipped[:_SHOWN_SKIPPED]:
         print(f"skipped: {skipped.name}: {skipped.reason}", file=sys.stderr)
+    if len(manifest.skipped) > _SHOWN_SKIPPED:
+        print(f"... and {len(manifest.skipped) - _SHOWN_SKIPPED} more; iscc-cache info lists all", file=sys.stderr)
     if manifest.skipped:
         raise typer.Exit(3)
 

@@ -1,4 +1,4 @@
-"""Helpers of the adapters: files of float32 rows, labels and numbers, numbered files, errors collected by a check."""
+"""Helpers of the adapters: files of float32 rows, labels and numbers, numbered files, checks of poses and times."""
 
 from __future__ import annotations
 
@@ -46,21 +46,9 @@ def cached_per_file(read: Callable[[Path], T]) -> Callable[[Path], T]:
     return functools.wraps(read)(read_or_cached)
 
 
-def collect_errors(checks: Iterable[Callable[[], object]]) -> Iterator[str]:
-    """Run every check; yields the message of each UserError, each message once."""
-    seen = set()
-    for check in checks:
-        try:
-            check()
-        except UserError as error:
-            if str(error) not in seen:
-                seen.add(str(error))
-                yield str(error)
-
-
 def existing(files: Iterable[Path]) -> tuple[Path, ...]:
-    """Keep the files that exist."""
-    return tuple(file for file in files if file.exists())
+    """Keep the files that exist; not folders and devices in their place, which reading a sweep refuses."""
+    return tuple(file for file in files if file.is_file())
 
 
 def visible_files(folder: Path, pattern: str) -> Iterator[Path]:
@@ -93,9 +81,10 @@ def by_number(names: Sequence[str], file: Callable[[str], str], expected: str) -
 
 
 def read_numbers(path: Path, columns: int) -> NDArray[np.float64]:
-    """Read lines of ``columns`` finite numbers, float64 [N, columns]; a row's number is that of its line, from 0.
+    """Read lines of ``columns`` numbers, float64 [N, columns]; a row's number is that of its line, from 0.
 
-    Raises UserError for any other line, also for a blank one between others, and FileNotFoundError.
+    What is not a number is NaN. Raises UserError for a line of another number of columns, also for a blank one between
+    others, as it may belong to another frame, and FileNotFoundError.
     """
     rows = [line.split() for line in read_lines(path)]
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) != columns), None)
@@ -105,28 +94,40 @@ def read_numbers(path: Path, columns: int) -> NDArray[np.float64]:
             "line 1 is of frame 0; fetch the file again"
         )
     try:
-        values = np.array(rows, dtype=np.float64).reshape(-1, columns)
-    except ValueError as error:
-        raise UserError(f"{path}: expected lines of {columns} numbers: {error}; fetch the file again") from None
-    infinite = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(infinite):
-        raise UserError(f"{path}: expected finite numbers, line {infinite[0] + 1} has others; fetch the file again")
-    return values
+        return np.array(rows, dtype=np.float64).reshape(-1, columns)
+    except ValueError:
+        return np.array([[_number(text) for text in row] for row in rows], dtype=np.float64).reshape(-1, columns)
 
 
-def check_rigid(transforms: NDArray[np.float64], name: Callable[[int], str]) -> None:
-    """Raise UserError unless all of [P, 4, 4] are finite rotations and translations; ``name`` describes number i."""
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def is_rigid(transforms: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of [P, 4, 4] are finite rotations and translations, bool [P]."""
     with np.errstate(invalid="ignore", over="ignore"):
         rotation = transforms[:, :3, :3]
         off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
-        good = (off < _RIGID) & (np.abs(transforms[:, :3, 3]) < MAX_M).all(axis=1)
+        good: NDArray[np.bool_] = (off < _RIGID) & (np.abs(transforms[:, :3, 3]) < MAX_M).all(axis=1)
         good[good] &= np.linalg.det(rotation[good]) > 0
-    wrong = np.flatnonzero(~good)
-    if len(wrong):
-        raise UserError(
-            f"{name(int(wrong[0]))}: is not a finite rotation and translation in metres, as are {len(wrong)} of "
-            f"{len(transforms)}; the numbers are damaged or in another order, fetch the file again"
-        )
+    return good
+
+
+def not_rigid(where: str) -> str:
+    """Return the message for a transform that is not rigid."""
+    return (
+        f"{where}: is not a finite rotation and translation in metres; the numbers are damaged or in another order, "
+        "fetch the file again"
+    )
+
+
+def check_rigid(transform: NDArray[np.float64], where: str) -> None:
+    """Raise UserError unless [4, 4] is a finite rotation and translation."""
+    if not is_rigid(transform[None])[0]:
+        raise UserError(not_rigid(where))
 
 
 def check_times(times: Sequence[float] | NDArray[np.int64], name: Callable[[int], str]) -> None:

@@ -18,13 +18,14 @@ from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
     by_number,
-    collect_errors,
     count_rows,
     existing,
     png_size,
     read_kitti_points,
     visible_files,
 )
+from iscc_lidar.preprocess.datasets._problems import collect_problems
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_text
 from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, read_camera, read_objects, to_sensor
@@ -108,12 +109,13 @@ def _boxes(root: Path, sequence: str) -> tuple[Boxes, Camera] | tuple[None, None
     return to_sensor(read_objects(labels), camera), camera
 
 
-def problems(root: Path, sequence: str) -> Iterator[str]:
+def problems(root: Path, sequence: str) -> Iterator[Problem]:
     """Check that the file is there and of a possible size, and that the labels can be read."""
-    if not points_file(root, sequence).exists():
-        yield f"{points_file(root, sequence)}: missing, but listed in {root / 'ImageSets'}; unpack velodyne again"
+    points = points_file(root, sequence)
+    if not points.exists():
+        yield Problem(f"{points}: missing, but listed in {root / 'ImageSets'}; unpack velodyne again")
         return
-    yield from collect_errors([partial(count_rows, points_file(root, sequence), 4), partial(_boxes, root, sequence)])
+    yield from collect_problems([partial(count_rows, points, 4), partial(_boxes, root, sequence)])
 
 
 def broken_links(root: Path) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 Everything of a drive is joined by frame number, never by position: some frames have no sweep (177 to 180 of
 2011_09_26_drive_0009), and their lines in ``timestamps.txt`` may be blank. Sweeps are not motion-compensated. The world
-frame is that of the sensor at the drive's first GPS/IMU packet.
+frame is that of the sensor at the drive's first GPS/IMU packet that can be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +22,6 @@ from iscc_lidar.preprocess.datasets._files import (
     cached_per_file,
     check_rigid,
     check_times,
-    collect_errors,
     count_rows,
     existing,
     missing_path,
@@ -30,6 +30,8 @@ from iscc_lidar.preprocess.datasets._files import (
     visible_files,
 )
 from iscc_lidar.preprocess.datasets._oxts import map_SE3_imu, mercator_scale, read_packet
+from iscc_lidar.preprocess.datasets._problems import collect_problems
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines
 from iscc_lidar.shared.base.geometry import inverse
@@ -62,9 +64,9 @@ def input_files(drive: Path, name: str) -> tuple[Path, ...]:
     """Return the files that a sweep depends on, as far as they exist."""
     files = (
         drive / "velodyne_points" / "data" / f"{name}.bin",
-        drive / "velodyne_points" / "timestamps.txt",
+        _times_file(drive),
         drive / "oxts" / "data" / f"{name}.txt",
-        *_first_oxts(drive),
+        *_origin_packets(drive),
         drive.parent / CALIBRATION,
     )
     return existing(files)
@@ -84,31 +86,55 @@ def read(drive: Path, name: str) -> Sweep:
     )
 
 
-def problems(drive: Path) -> Iterator[str]:
+def problems(drive: Path) -> Iterator[Problem]:
     """Find missing or damaged calibration, times, poses and sweeps, and frames without a sweep."""
     try:
         names = sweep_names(drive)
     except UserError as error:
-        yield str(error)
+        yield Problem(str(error))
         return
-    yield from collect_errors(_checks(drive, names))
-    yield from _gaps(drive, names)
+    of_sequence = (
+        partial(_calibration, drive.parent / CALIBRATION),
+        partial(_first_packet, drive),
+        partial(_check_lines, drive, names),
+        partial(_check_order, drive, names),
+    )
+    of_sweep = (_check_points, _packet, _check_time)
+    yield from collect_problems(of_sequence, names, [partial(check, drive) for check in of_sweep])
+    yield from _unused_packets(drive, names)
+    yield from map(Problem, _gaps(drive, names))
 
 
-def _checks(drive: Path, names: tuple[str, ...]) -> Iterator[Callable[[], object]]:
-    yield partial(_calibration, drive.parent / CALIBRATION)
-    yield partial(_first_packet, drive)
+def _check_points(drive: Path, name: str) -> None:
+    count_rows(drive / "velodyne_points" / "data" / f"{name}.bin", 4)
+
+
+def _check_lines(drive: Path, names: tuple[str, ...]) -> None:
+    """Raise UserError where a sweep has no line of times: those of others may be the wrong ones, too."""
     for name in names:
-        yield partial(count_rows, drive / "velodyne_points" / "data" / f"{name}.bin", 4)
-        yield partial(read_packet, drive / "oxts" / "data" / f"{name}.txt")
-        yield partial(_timestamp_ns, drive, int(name))
-    yield partial(_check_order, drive, names)
+        _line(drive, int(name))
+
+
+def _check_time(drive: Path, name: str) -> None:
+    if int(name) < len(_lines(_times_file(drive))):  # else it is a fault of the sequence
+        _timestamp_ns(drive, int(name))
 
 
 def _check_order(drive: Path, names: tuple[str, ...]) -> None:
-    """Raise UserError where a sweep's time is not later than that of the sweep before."""
-    times = [_timestamp_ns(drive, int(name)) for name in names]
-    check_times(times, lambda number: f"{drive}/velodyne_points/timestamps.txt: line {int(names[number]) + 1}")
+    """Raise UserError where a sweep's time is not later than that of the sweep before, of those that can be read."""
+    times: dict[int, int] = {}
+    for frame in map(int, names):
+        with suppress(UserError):  # of this sweep alone
+            times[frame] = _timestamp_ns(drive, frame)
+    frames = list(times)
+    check_times(list(times.values()), lambda number: f"{_times_file(drive)}: line {frames[number] + 1}")
+
+
+def _unused_packets(drive: Path, names: tuple[str, ...]) -> Iterator[Problem]:
+    """Describe damaged packets before the first good one, of frames without a sweep: no sweep needs them then."""
+    for path in _origin_packets(drive)[:-1]:
+        if path.stem not in names and (message := _packet_fault(path)):
+            yield Problem(message, ())
 
 
 def _gaps(drive: Path, names: tuple[str, ...]) -> Iterator[str]:
@@ -124,7 +150,7 @@ def _gaps(drive: Path, names: tuple[str, ...]) -> Iterator[str]:
 
 def _never_recorded(drive: Path, frame: int) -> bool:
     """Return whether a frame has no sweep in the archive itself, as a blank line in the sweeps' times indicates."""
-    path = drive / "velodyne_points" / "timestamps.txt"
+    path = _times_file(drive)
     blank = path.exists() and not "".join(_lines(path)[frame : frame + 1]).strip()
     return blank or frame in _NEVER_RECORDED.get(drive.name, ())
 
@@ -134,21 +160,41 @@ def _pose(drive: Path, name: str) -> NDArray[np.float64]:
     velo_SE3_imu = _calibration(drive.parent / CALIBRATION)
     first = _first_packet(drive)
     scale = mercator_scale(first)
-    packet = read_packet(drive / "oxts" / "data" / f"{name}.txt")
+    packet = _packet(drive, name)
     imu0_SE3_imu = inverse(map_SE3_imu(first, scale)) @ map_SE3_imu(packet, scale)
     pose: NDArray[np.float64] = velo_SE3_imu @ imu0_SE3_imu @ inverse(velo_SE3_imu)
     return pose
 
 
+def _packet(drive: Path, name: str) -> NDArray[np.float64]:
+    return read_packet(drive / "oxts" / "data" / f"{name}.txt")
+
+
 def _first_packet(drive: Path) -> NDArray[np.float64]:
-    return _read_packet(_oxts_frames(drive)[0])
+    """Read the packet that the world frame is of: the first good one, so that a damaged one is of its sweep alone.
+
+    Raises UserError where none is good.
+    """
+    _oxts_frames(drive)  # raises, where there is none
+    return _read_packet(_origin_packets(drive)[-1])
 
 
-def _first_oxts(drive: Path) -> tuple[Path, ...]:
+def _origin_packets(drive: Path) -> tuple[Path, ...]:
+    """Return the files of the packets up to the first good one; the first alone if none is good."""
     try:
-        return _oxts_frames(drive)[:1]
+        files = _oxts_frames(drive)
     except UserError:
         return ()
+    good = next((number for number, path in enumerate(files) if not _packet_fault(path)), 0)
+    return files[: good + 1]
+
+
+def _packet_fault(path: Path) -> str:
+    try:
+        _read_packet(path)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 @lru_cache(maxsize=256)
@@ -173,23 +219,34 @@ def _calibration(path: Path) -> NDArray[np.float64]:
         raise UserError(f"{path}: expected a row 'R:' with 9 and a row 'T:' with 3 numbers ({error})") from None
     velo_SE3_imu = np.eye(4)
     velo_SE3_imu[:3, :3], velo_SE3_imu[:3, 3] = rotation, translation
-    check_rigid(velo_SE3_imu[None], lambda _: f"{path}: R and T")
+    check_rigid(velo_SE3_imu, f"{path}: R and T")
     return velo_SE3_imu
 
 
+def _times_file(drive: Path) -> Path:
+    return drive / "velodyne_points" / "timestamps.txt"
+
+
 def _timestamp_ns(drive: Path, frame: int) -> int:
-    path = drive / "velodyne_points" / "timestamps.txt"
+    line = _line(drive, frame).strip()
+    try:
+        return _nanoseconds(line)
+    except ValueError:
+        raise UserError(
+            f"{_times_file(drive)}: line {frame + 1} is {line!r}, expected a time as in 2011-09-26 13:02:25.594360375; "
+            "fetch the file again"
+        ) from None
+
+
+def _line(drive: Path, frame: int) -> str:
+    """Return a frame's line of times. Raises UserError where there is none."""
+    path = _times_file(drive)
     lines = _lines(path)
-    if frame >= len(lines) or not lines[frame].strip():
+    if frame >= len(lines):
         raise UserError(
             f"{path}: has {len(lines)} lines, no time for frame {frame:010d}; expected one line per frame from 0"
         )
-    try:
-        return _nanoseconds(lines[frame].strip())
-    except ValueError:
-        raise UserError(
-            f"{path}: line {frame + 1} is {lines[frame]!r}, expected a time as in 2011-09-26 13:02:25.594360375"
-        ) from None
+    return lines[frame]
 
 
 @cached_per_file

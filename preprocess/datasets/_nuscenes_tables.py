@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.datasets._files import MAX_M
+from iscc_lidar.preprocess.datasets._problems import Rows
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import (
     Row,
     calibrations,
@@ -26,6 +28,9 @@ from iscc_lidar.shared.layouts.formats.nuscenes_tables import (
 )
 
 _MAX_TIME_US: Final = 2**53  # the year 2255
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 TABLES: Final = ("sensor", "calibrated_sensor", "scene", "sample", "sample_data", "ego_pose")
 
@@ -41,6 +46,7 @@ class Scan:
         ego_pose: key into ``Tables.ego_poses``, of this row's own time.
         calibration: index into ``Tables.ego_SE3_lidar``.
         labels: lidarseg file, relative to the root, or None.
+        fault: what is wrong with its rows, so that it cannot be read; empty if nothing is.
     """
 
     filename: str
@@ -49,6 +55,7 @@ class Scan:
     ego_pose: str
     calibration: int
     labels: str | None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,18 +64,20 @@ class Tables:
 
     Attributes:
         scans: by the scene's name, in order of time.
+        scene_faults: why the scans of a scene have no order, by its name.
         ego_poses: x, y, z in metres and the quaternion w, x, y, z of global_SE3_ego.
-        ego_SE3_lidar: one transform per calibration, float64 [4, 4].
+        ego_SE3_lidar: one transform per calibration, float64 [4, 4], by number.
         raw_classes: name of a raw label by its number; empty where category.json has no ``index``.
     """
 
     scans: Mapping[str, tuple[Scan, ...]]
-    ego_poses: Mapping[str, tuple[float, ...]]
-    ego_SE3_lidar: tuple[NDArray[np.float64], ...]
+    scene_faults: Mapping[str, str]
+    ego_poses: Rows[str, tuple[float, ...]]
+    ego_SE3_lidar: Rows[int, NDArray[np.float64]]
     raw_classes: Mapping[int, str]
 
 
-@functools.lru_cache(maxsize=4)
+@lru_cache(maxsize=4)
 def read_tables(folder: Path) -> Tables:
     """Read and join a version's tables, once per process. Raises UserError for a missing or damaged table."""
     try:
@@ -79,14 +88,36 @@ def read_tables(folder: Path) -> Tables:
 
 def _join(folder: Path) -> Tables:
     mounted = calibrations(folder)
-    scans = _scans(folder, {value(folder, row, "token", str): number for number, row in enumerate(mounted)})
+    numbers_by_token = {value(folder, row, "token", str): number for number, row in enumerate(mounted)}
+    scans, scene_faults = _scans(folder, numbers_by_token)
     poses = rows(folder / "ego_pose.json", "token", {scan.ego_pose for found in scans.values() for scan in found})
     return Tables(
         scans={name: tuple(sorted(scans[name], key=lambda scan: scan.timestamp_us)) for name in sorted(scans)},
-        ego_poses={value(folder, row, "token", str): _placed(folder, row) for row in poses},
-        ego_SE3_lidar=tuple(rigid(_placed(folder, row)) for row in mounted),
+        scene_faults=scene_faults,
+        ego_poses=_by_key(folder / "ego_pose.json", ((row["token"], row) for row in poses), _placed),
+        ego_SE3_lidar=_by_key(
+            folder / "calibrated_sensor.json", enumerate(mounted), lambda path, row: rigid(_placed(path, row))
+        ),
         raw_classes=_raw_classes(folder),
     )
+
+
+def _by_key(path: Path, found: Iterable[tuple[K, Row]], read: Callable[[Path, Row], V]) -> Rows[K, V]:
+    """Read rows by their keys; of those that cannot be read the message is kept."""
+    good: dict[K, V] = {}
+    faults: dict[K, str] = {}
+    for key, row in found:
+        try:
+            good[key] = read(path, row)
+        except (KeyError, UserError) as error:
+            faults[key] = _fault(path, error, row)
+    return Rows(good, faults)
+
+
+def _fault(path: Path, error: KeyError | UserError, row: Row) -> str:
+    """Describe what is wrong with a row of a table."""
+    lacks = f"{path}: a row has no {error}; unpack the version's metadata archive again"
+    return f"{lacks if isinstance(error, KeyError) else error} (row {one_line(str(row.get('token'))[:40])})"
 
 
 def _raw_classes(folder: Path) -> dict[int, str]:
@@ -97,40 +128,61 @@ def _raw_classes(folder: Path) -> dict[int, str]:
     return classes
 
 
-def _placed(folder: Path, row: Row) -> tuple[float, ...]:
+def _placed(path: Path, row: Row) -> tuple[float, ...]:
     """Return translation and quaternion of a row. Raises UserError where they are not finite, or are no rotation."""
-    rotation = numbers(folder, row, "rotation", 4)
+    rotation = numbers(path, row, "rotation", 4)
     if not 0.99 < np.linalg.norm(rotation) < 1.01:
         raise UserError(
-            f"{folder}: rotation {list(rotation)} of a row of its tables is not a unit quaternion w, x, y, z; unpack "
-            "the version's metadata archive again"
+            f"{path}: rotation {list(rotation)} of a row is not a unit quaternion w, x, y, z; unpack the version's "
+            "metadata archive again"
         )
-    translation = numbers(folder, row, "translation", 3)
+    translation = numbers(path, row, "translation", 3)
     if max(map(abs, translation)) > MAX_M:
         raise UserError(
-            f"{folder}: translation {list(translation)} of a row of its tables is not in metres; unpack the version's "
-            "metadata archive again"
+            f"{path}: translation {list(translation)} of a row is not in metres; unpack the version's metadata archive "
+            "again"
         )
     return *translation, *rotation
 
 
-def _scans(folder: Path, calibration_numbers: Mapping[str, int]) -> dict[str, list[Scan]]:
+def _scans(folder: Path, calibration_numbers: Mapping[str, int]) -> tuple[dict[str, list[Scan]], dict[str, str]]:
+    """Read the scans of each scene, and why they have no order where a time is missing, by the scene's name."""
     lidarseg = table(folder, "lidarseg", optional=True)
-    labels = {value(folder, row, "sample_data_token", str): file_below_root(folder, row) for row in lidarseg}
+    of_token = ((value(folder, row, "sample_data_token", str), row) for row in lidarseg)
+    labels = _by_key(folder / "lidarseg.json", of_token, file_below_root)
+    path = folder / "sample_data.json"
     scans: dict[str, list[Scan]] = {}
+    scene_faults: dict[str, str] = {}
     for scene, row in lidar_rows(folder, calibration_numbers):
-        scan = Scan(
-            filename=file_below_root(folder, row),
-            timestamp_us=value(folder, row, "timestamp", int),
-            is_key_frame=value(folder, row, "is_key_frame", bool),
-            ego_pose=value(folder, row, "ego_pose_token", str),
-            calibration=calibration_numbers[value(folder, row, "calibrated_sensor_token", str)],
-            labels=labels.get(value(folder, row, "token", str)),
-        )
-        if not 0 < scan.timestamp_us < _MAX_TIME_US:
-            raise UserError(f"{folder}/sample_data.json: {scan.filename} has time {scan.timestamp_us}; unpack it again")
-        scans.setdefault(scene, []).append(scan)
-    return scans
+        of_scene = scans.setdefault(scene, [])
+        try:
+            timestamp_us = value(path, row, "timestamp", int)
+        except (KeyError, UserError) as error:
+            scene_faults.setdefault(scene, f"{_fault(path, error, row)}, so the sweeps of {scene} have no order")
+            continue
+        try:
+            of_scene.append(_scan(path, row, timestamp_us, calibration_numbers, labels))
+        except (KeyError, UserError) as error:
+            # What is not known to be between key frames is not left out where key frames alone are read.
+            key_frame = row.get("is_key_frame") is not False
+            of_scene.append(Scan("", timestamp_us, key_frame, "", 0, None, _fault(path, error, row)))
+    return scans, scene_faults
+
+
+def _scan(
+    path: Path, row: Row, timestamp_us: int, calibration_numbers: Mapping[str, int], labels: Rows[str, str]
+) -> Scan:
+    if not 0 < timestamp_us < _MAX_TIME_US:
+        raise UserError(f"{path}: {file_below_root(path, row)} has time {timestamp_us}; unpack it again")
+    token = value(path, row, "token", str)
+    return Scan(
+        filename=file_below_root(path, row),
+        timestamp_us=timestamp_us,
+        is_key_frame=value(path, row, "is_key_frame", bool),
+        ego_pose=value(path, row, "ego_pose_token", str),
+        calibration=calibration_numbers[value(path, row, "calibrated_sensor_token", str)],
+        labels=labels[token] if token in labels else None,  # noqa: SIM401 (raises for a faulty row)
+    )
 
 
 def rigid(row: tuple[float, ...]) -> NDArray[np.float64]:

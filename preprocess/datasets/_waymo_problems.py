@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.errors import UserError
 
 PURPOSES: Final = {
@@ -19,56 +20,69 @@ PURPOSES: Final = {
 """The required components and what each contains."""
 
 _IMAGES: Final = {"lidar": tables.LIDAR, "lidar_pose": tables.POSE, "lidar_segmentation": tables.LABELS}
+_READERS: Final[Mapping[str, Callable[[Path], object]]] = {
+    "lidar_calibration": tables.calibrations,
+    "vehicle_pose": tables.vehicle_poses,
+    "lidar_box": tables.boxes,
+}
+"""What reads a component's table; tables.image_rows reads the others'."""
 
 
-def find_problems(files: Mapping[str, Path], returns: int) -> Iterator[str]:
-    """Find all that would stop preprocessing a context: ``files`` by component, and the number of returns to read."""
-    keys: dict[str, Mapping[int, object]] = {}
+def find_problems(files: Mapping[str, Path], returns: int, *, nominal_pose: bool = False) -> Iterator[Problem]:
+    """Find all that would stop preprocessing a context.
+
+    Args:
+        files: by component.
+        returns: how many are read of each pixel.
+        nominal_pose: the vehicle's pose is used where TOP's pixels have none.
+    """
+    readable: set[str] = set()
     for component, file in files.items():
         if not file.exists():
-            yield (
+            yield Problem(
                 f"{file}: missing; component {component} contains {PURPOSES.get(component, 'labels')}. Fetch it: "
                 f"pre-training needs only {', '.join(PURPOSES)}"
             )
             continue
         try:
-            keys[component] = _keys(component, file)
+            _READERS.get(component, tables.image_rows)(file)
             if component in _IMAGES:
                 tables.image_columns(file, _IMAGES[component], returns)
+            readable.add(component)
         except UserError as error:
-            yield str(error)
-    if "lidar" in keys:
-        yield from _gaps(files, keys)
+            yield Problem(str(error))
+    if "lidar" in readable:
+        yield from _gaps({c: f for c, f in files.items() if c in readable and (c != "lidar_pose" or not nominal_pose)})
 
 
-def _keys(component: str, file: Path) -> Mapping[int, object]:
-    """Read the keys of a component: lasers of the calibration, frames of the others."""
-    if component == "lidar_calibration":
-        return tables.calibrations(file)
-    if component == "lidar_box":
-        return tables.boxes(file)
-    return tables.vehicle_poses(file) if component == "vehicle_pose" else tables.image_rows(file)
-
-
-def _gaps(files: Mapping[str, Path], keys: Mapping[str, Mapping[int, object]]) -> Iterator[str]:
+def _gaps(files: Mapping[str, Path]) -> Iterator[Problem]:
+    """Find the frames of ``files``, those that can be read, that lack a range image or a pose, or have a wrong one."""
     rows = tables.image_rows(files["lidar"])
+    frames = list(rows)
     if not rows:
-        yield f"{files['lidar']}: contains no frame; fetch it again"
-    lasers = {TOP}.union(*rows.values())
-    for laser in sorted(lasers) if rows else ():
-        without = [frame for frame, found in rows.items() if laser not in found]
-        yield from _missing(files["lidar"], f"range image of {laser_name(laser)}", without, rows)
-    for laser in sorted(lasers - keys.get("lidar_calibration", dict.fromkeys(lasers)).keys()):
-        yield f"{files['lidar_calibration']}: has no entry for {laser_name(laser)}; fetch it again"
-    if "vehicle_pose" in keys:
-        without = [frame for frame in rows if frame not in keys["vehicle_pose"]]
-        yield from _missing(files["vehicle_pose"], "pose", without, rows)
-    if "lidar_pose" in keys:
+        yield Problem(f"{files['lidar']}: contains no frame; fetch it again")
+        return
+    lasers = tables.lasers(files["lidar"])
+    for laser in sorted(lasers):
+        has_image = [laser in rows[frame] for frame in frames]
+        yield from _missing(files["lidar"], f"range image of {laser_name(laser)}", has_image, frames)
+    if "lidar_calibration" in files:
+        for laser in sorted(lasers - tables.calibrations(files["lidar_calibration"]).keys()):
+            yield Problem(f"{files['lidar_calibration']}: has no entry for {laser_name(laser)}; fetch it again")
+    if "vehicle_pose" in files:
+        poses = tables.vehicle_poses(files["vehicle_pose"])
+        yield from _missing(files["vehicle_pose"], "pose", [frame in poses for frame in frames], frames)
+        yield from poses.problems(frames)
+    if "lidar_pose" in files:
         posed = tables.image_rows(files["lidar_pose"])
-        without = [frame for frame, found in rows.items() if TOP in found and TOP not in posed.get(frame, ())]
-        yield from _missing(files["lidar_pose"], "poses of the pixels of TOP", without, rows)
+        has_poses = [TOP not in rows[frame] or TOP in posed.get(frame, ()) for frame in frames]
+        yield from _missing(files["lidar_pose"], "poses of the pixels of TOP", has_poses, frames)
+    if "lidar_box" in files:
+        yield from tables.boxes(files["lidar_box"]).problems(frames)
 
 
-def _missing(file: Path, what: str, without: list[int], frames: Collection[int]) -> Iterator[str]:
+def _missing(file: Path, what: str, there: list[bool], frames: list[int]) -> Iterator[Problem]:
+    without = tuple(position for position, found in enumerate(there) if not found)
     if without:
-        yield f"{file}: has no {what} for {len(without)} of {len(frames)} frames, first {without[0]}; fetch it again"
+        counted = f"{len(without)} of {len(frames)} frames, first {frames[without[0]]}"
+        yield Problem(f"{file}: has no {what} for {counted}; fetch it again", without)

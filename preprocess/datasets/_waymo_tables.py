@@ -22,6 +22,7 @@ from iscc_lidar.preprocess.datasets._parquet_rows import (
     open_rows,
     read_columns,
 )
+from iscc_lidar.preprocess.datasets._problems import Rows
 from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import one_line
@@ -140,36 +141,50 @@ def _calibration(
 
 
 @cached_per_file
-def vehicle_poses(path: Path) -> Mapping[int, NDArray[np.float64]]:
-    """Read world_SE3_vehicle, float64 [4, 4], by timestamp. Raises UserError for a missing or damaged file or entry."""
+def vehicle_poses(path: Path) -> Rows[int, NDArray[np.float64]]:
+    """Read world_SE3_vehicle, float64 [4, 4], by timestamp. Raises UserError for a missing or damaged file."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, _VEHICLE_POSE))
     check_numbers(path, table.schema, (_VEHICLE_POSE,), lists=True)
     frames = _keys(path, table, TIME_KEY)
-    return {
-        frame: _rigid(f"{path}: frame {frame}", matrix)
-        for frame, matrix in zip(frames, table[_VEHICLE_POSE].to_pylist(), strict=True)
-    }
+    poses: dict[int, NDArray[np.float64]] = {}
+    faults: dict[int, str] = {}
+    for frame, matrix in zip(frames, table[_VEHICLE_POSE].to_pylist(), strict=True):
+        try:
+            pose = _rigid(f"{path}: frame {frame}", matrix)
+        except UserError as error:
+            faults[frame] = str(error)
+            continue
+        if frame in poses:
+            faults[frame] = f"{path}: frame {frame} occurs twice; the file is damaged, fetch it again"
+        poses[frame] = pose
+    return Rows({frame: pose for frame, pose in poses.items() if frame not in faults}, faults)
 
 
 @cached_per_file
-def boxes(path: Path) -> Mapping[int, Boxes]:
-    """Read the boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file or entry."""
+def lasers(path: Path) -> frozenset[int]:
+    """Return the lasers that every frame must have: TOP, and those of any frame."""
+    return frozenset({TOP}.union(*image_rows(path).values()))
+
+
+@cached_per_file
+def boxes(path: Path) -> Rows[int, Boxes]:
+    """Read the boxes by timestamp, in the vehicle frame. Raises UserError for a missing or damaged file."""
     table = read_columns(path, (CONTEXT_KEY, TIME_KEY, f"{_BOX}.type", *_BOX_COLUMNS))
     check_numbers(path, table.schema, (f"{_BOX}.type", *_BOX_COLUMNS), lists=False)
     frames = np.array(_keys(path, table, TIME_KEY), dtype=np.int64)
     values = np.array([table[name].to_pylist() for name in _BOX_COLUMNS], dtype=np.float64).T.reshape(-1, 7)
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1) | (values[:, 3:6] <= 0).any(axis=1))
-    if len(wrong):
-        raise UserError(
-            f"{path}: row {wrong[0]}: a box's numbers are not finite or its size is not positive "
-            f"({values[wrong[0]].tolist()}); fetch the file again"
-        )
+    faults = {
+        int(frames[row]): f"{path}: row {row}: a box's numbers are not finite or its size is not positive "
+        f"({values[row].tolist()}); fetch the file again"
+        for row in wrong[::-1].tolist()  # the first of a frame's last
+    }
     kind = np.array([BOX_CLASS_OF_TYPE.get(number, "Unknown") for number in table[f"{_BOX}.type"].to_pylist()])
     found: dict[int, Boxes] = {}
-    for frame in np.unique(frames).tolist():
+    for frame in set(np.unique(frames).tolist()) - faults.keys():
         own = frames == frame
         found[frame] = boxes_in_space(kind[own], values[own, :3], values[own, 3:6], values[own, 6])
-    return found
+    return Rows(found, faults)
 
 
 def _keys(path: Path, table: pa.Table, column: str) -> list[int]:

@@ -19,7 +19,8 @@ The Argoverse 2 Lidar dataset (20,000 logs without boxes) is documented to have 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,12 +33,13 @@ from iscc_lidar.preprocess.datasets._files import (
     MAX_M,
     cached_per_file,
     check_times,
-    collect_errors,
     describe_folder,
     existing,
     numbered_files,
     visible_files,
 )
+from iscc_lidar.preprocess.datasets._problems import Rows, collect_problems
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import regular
 from iscc_lidar.shared.base.geometry import inverse
@@ -57,6 +59,9 @@ _BEAMS: Final = 32  # of each LiDAR
 _NOMINAL_XYZ_M: Final = ((1.35, 0.0, 1.64), (1.35, 0.0, 1.53))
 
 _POSE_COLUMNS: Final = ("qx", "qy", "qz", "qw", "tx_m", "ty_m", "tz_m")
+_EXPECTED_POSE: Final = "expected finite metres, and a unit quaternion in qw, qx, qy, qz; fetch the file again"
+_SWEEP_NS: Final = 110_000_000  # from a sweep's time to its last return
+_MAX_GAP_NS: Final = 50_000_000
 _WHOLE_NUMBERS: Final = frozenset({"timestamp_ns", "intensity", "laser_number", "offset_ns"})
 _POINT_COLUMNS: Final = ("x", "y", "z", "intensity", "laser_number", "offset_ns")
 
@@ -88,23 +93,26 @@ class Argoverse2:
         points = _points_file(folder, self.sweep_names(sequence)[index])
         return existing((points, folder / _POSE_FILE, folder / _CALIBRATION_FILE))
 
-    def problems(self, sequence: str) -> Iterator[str]:
+    def problems(self, sequence: str) -> Iterator[Problem]:
         """Find missing poses, sweeps without a pose, damaged tables, and files that are no sweep by their footer."""
         try:
             folder = _log(self.root, sequence)
         except UserError as error:
-            yield str(error)
+            yield Problem(str(error))
             return
         names: tuple[str, ...] = ()
         try:
             names = _sweep_names(folder)
         except UserError as error:
-            yield str(error)
-        checks: list[Callable[[], object]] = [
+            yield Problem(str(error))
+        of_sequence = (
             functools.partial(_lidar_xyz, folder / _CALIBRATION_FILE),
             functools.partial(_read_poses, folder / _POSE_FILE),
-        ]
-        yield from collect_errors([*checks, *(functools.partial(_check_sweep, folder, name) for name in names)])
+        )
+        of_sweep = (functools.partial(_check_points, folder), functools.partial(_check_pose, folder))
+        yield from collect_problems(of_sequence, names, of_sweep)
+        with suppress(UserError):  # of the file, which is reported above
+            yield from _unused_rows(_read_poses(folder / _POSE_FILE), [int(name) for name in names])
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the log. Raises UserError for damaged or missing files."""
@@ -115,7 +123,7 @@ class Argoverse2:
         if points["intensity"].max(initial=0) > 255 or points["intensity"].min(initial=0) < 0:
             raise UserError(f"{path}: intensity is not from 0 to 255; fetch the file again")
         poses = _read_poses(folder / _POSE_FILE)
-        row = _pose_row(folder, poses, int(name))
+        row = _pose_row(folder / _POSE_FILE, poses, int(name))
         lidar_xyz_ego = _lidar_xyz(folder / _CALIBRATION_FILE)
         ego_SE3_sensor = np.eye(4)
         ego_SE3_sensor[:3, 3] = lidar_xyz_ego[0]
@@ -132,10 +140,19 @@ class Argoverse2:
 
 @dataclass(frozen=True)
 class _Poses:
-    """Poses of a log, in order of time: int64 [P] nanoseconds and float64 [P, 4, 4]."""
+    """Poses of a log, in order of time.
+
+    Attributes:
+        timestamp_ns: of the good rows, int64 [P] nanoseconds.
+        city_SE3_ego: of the good rows, float64 [P, 4, 4].
+        rows: number of each good row in these arrays by its time, and what is wrong with the others.
+        torn_ns: times of the faulty rows between good ones that are too far apart to interpolate, int64 [F].
+    """
 
     timestamp_ns: NDArray[np.int64]
     city_SE3_ego: NDArray[np.float64]
+    rows: Rows[int, int]
+    torn_ns: NDArray[np.int64]
 
 
 def open_dataset(root: Path) -> Argoverse2:
@@ -196,6 +213,7 @@ def _origins(
     """Compute the position of each return's LiDAR when it fired, float32 [N, 3], in the frame of pose number ``row``.
 
     Positions are interpolated linearly between poses, 5 ms apart, and constant before the first and after the last.
+    Where rows are faulty, between the good ones around them: at 5 m/s2, 50 ms apart, that moves an origin by 1.6 mm.
     """
     elapsed_ns = poses.timestamp_ns - poses.timestamp_ns[row]
     start = int(np.searchsorted(elapsed_ns, offset_ns.min(initial=0), side="right")) - 1
@@ -210,14 +228,30 @@ def _origins(
     return origin
 
 
-def _pose_row(folder: Path, poses: _Poses, timestamp_ns: int) -> int:
-    row = int(np.searchsorted(poses.timestamp_ns, timestamp_ns))
-    if row == len(poses.timestamp_ns) or poses.timestamp_ns[row] != timestamp_ns:
+def _pose_row(path: Path, poses: _Poses, timestamp_ns: int) -> int:
+    """Return the number of a sweep's pose. Raises UserError without a good one, or too few during the sweep."""
+    if timestamp_ns not in poses.rows:
         raise UserError(
-            f"{folder / _POSE_FILE}: no row with timestamp_ns {timestamp_ns}, so that sweep has no pose; "
+            f"{path}: no row with timestamp_ns {timestamp_ns}, so that sweep has no pose; "
             "fetch the file again, or remove the sweep"
         )
+    row = poses.rows[timestamp_ns]
+    for torn in _torn_during(poses, timestamp_ns):
+        _ = poses.rows[torn]  # raises
     return row
+
+
+def _torn_during(poses: _Poses, timestamp_ns: int) -> list[int]:
+    """Return the times of rows that a sweep's rays need, that are faulty and cannot be interpolated."""
+    later = poses.torn_ns - timestamp_ns
+    times: list[int] = poses.torn_ns[(later >= 0) & (later <= _SWEEP_NS)].tolist()
+    return times
+
+
+def _unused_rows(poses: _Poses, times: list[int]) -> Iterator[Problem]:
+    """Describe the faulty rows if no sweep fails for them."""
+    if not any(time in poses.rows.faults or _torn_during(poses, time) for time in times):
+        yield from poses.rows.problems(times)
 
 
 @cached_per_file
@@ -228,7 +262,21 @@ def _read_poses(path: Path) -> _Poses:
     order = np.argsort(columns["timestamp_ns"], kind="stable")
     times = columns["timestamp_ns"][order].astype(np.int64)
     check_times(times, lambda row: f"{path}: the pose of {times[row]}")
-    return _Poses(times, _matrices(path, columns)[order])
+    matrices, good = _matrices(columns)
+    good = good[order]
+    numbers = {time: number for number, time in enumerate(times[good].tolist())}
+    faults = {time: f"{path}: the pose of {time}: {_EXPECTED_POSE}" for time in times[~good].tolist()}
+    return _Poses(times[good], matrices[order][good], Rows(numbers, faults), _torn(times, good))
+
+
+def _torn(times: NDArray[np.int64], good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the times of the faulty rows whose nearest good rows before and after are too far apart."""
+    if good.all():
+        return times[:0]
+    after = np.searchsorted(times[good], times[~good])
+    bounds = np.concatenate([[np.iinfo(np.int64).min // 2], times[good], [np.iinfo(np.int64).max // 2]])
+    torn: NDArray[np.int64] = times[~good][bounds[after + 1] - bounds[after] > _MAX_GAP_NS]
+    return torn
 
 
 @cached_per_file
@@ -241,28 +289,37 @@ def _lidar_xyz(path: Path) -> NDArray[np.float64]:
     missing = [name for name in _LIDARS if name not in rows]
     if missing:
         raise UserError(f"{path}: no row for {missing[0]} (it has {', '.join(rows) or 'none'}); fetch the file again")
-    positions: NDArray[np.float64] = _matrices(path, columns)[[rows[name] for name in _LIDARS], :3, 3]
+    matrices, good = _matrices(columns)
+    if not good.all():
+        raise UserError(f"{path}: {_EXPECTED_POSE}")
+    positions: NDArray[np.float64] = matrices[[rows[name] for name in _LIDARS], :3, 3]
     return positions
 
 
-def _matrices(path: Path, columns: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Convert rows of quaternions (normalised here) and translations to rigid transforms [P, 4, 4]."""
+def _matrices(columns: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Convert rows of quaternions (normalised here) and translations to rigid transforms [P, 4, 4].
+
+    Also returns which rows are good, bool [P]; the transforms of the others are meaningless.
+    """
     from scipy.spatial.transform import Rotation
 
     rows = np.stack([columns[name].astype(np.float64) for name in _POSE_COLUMNS], axis=1)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         norm = np.linalg.norm(rows[:, :4], axis=1)
-    if not ((np.abs(rows) < MAX_M).all() and (np.abs(norm - 1) < 1e-3).all()):
-        raise UserError(f"{path}: expected finite metres, and unit quaternions in qw, qx, qy, qz; fetch it again")
+        good: NDArray[np.bool_] = (np.abs(rows) < MAX_M).all(axis=1) & (np.abs(norm - 1) < 1e-3)
     matrices = np.tile(np.eye(4), (len(rows), 1, 1))
-    if len(rows):
-        matrices[:, :3, :3] = Rotation.from_quat(rows[:, :4]).as_matrix()
+    if good.any():
+        matrices[good, :3, :3] = Rotation.from_quat(rows[good, :4]).as_matrix()
     matrices[:, :3, 3] = rows[:, 4:]
-    return matrices
+    return matrices, good
 
 
-def _check_sweep(folder: Path, name: str) -> None:
-    """Raise UserError where a sweep has no pose, or its file's footer is cut off or has not the expected columns."""
+def _check_pose(folder: Path, name: str) -> None:
+    _pose_row(folder / _POSE_FILE, _read_poses(folder / _POSE_FILE), int(name))
+
+
+def _check_points(folder: Path, name: str) -> None:
+    """Raise UserError where a sweep's file's footer is cut off or has not the expected columns."""
     import pyarrow as pa
 
     path = _points_file(folder, name)
@@ -271,10 +328,10 @@ def _check_sweep(folder: Path, name: str) -> None:
             _check_columns(path, pa.ipc.open_file(file).schema, _POINT_COLUMNS)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
-    _pose_row(folder, _read_poses(folder / _POSE_FILE), int(name))
 
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Read columns as arrays. Raises UserError for a damaged file and empty values; in poses those are NaN."""
     import pyarrow as pa
     from pyarrow import feather
 
@@ -283,7 +340,7 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
     _check_columns(path, table.schema, names)
-    empty = [name for name in names if table[name].null_count]
+    empty = [name for name in names if table[name].null_count and name not in _POSE_COLUMNS]
     if empty:
         raise UserError(f"{path}: column {empty[0]} has empty values; fetch the file again")
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import (
     check_label_size,
-    collect_errors,
     count_rows,
     describe_folder,
     existing,
     read_rows,
 )
 from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, read_tables, rigid
+from iscc_lidar.preprocess.datasets._problems import collect_problems
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import regular
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import VERSIONS, versions
@@ -76,13 +77,29 @@ class NuScenes:
         labels = _labels_file(self.root, scan)
         return existing((self.root / scan.filename, *([labels] if labels else [])))
 
-    def problems(self, sequence: str) -> Iterator[str]:
+    def problems(self, sequence: str) -> Iterator[Problem]:
         """Find missing or damaged points and labels, sweeps without a pose, timestamps that occur twice."""
-        scans = self._scans(sequence)
-        yield from collect_errors(check for scan in scans for check in self._checks(sequence, scan))
-        twice = [name for name, count in Counter(self.sweep_names(sequence)).items() if count > 1]
+        try:
+            scans = self._scans(sequence)
+        except UserError as error:
+            yield Problem(str(error))
+            return
+        labelled = any(_labels_file(self.root, scan) for scan in scans)
+        of_sequence = [functools.partial(_class_lut, self._folder(sequence))] if labelled else []
+        names = [str(scan.timestamp_us) for scan in scans]
+        by_name = dict(zip(names, scans, strict=True))
+        yield from collect_problems(
+            of_sequence,
+            names,
+            (
+                lambda name: self._check_points(by_name[name]),
+                lambda name: self._pose(sequence, by_name[name]),
+                lambda name: self._check_labels(by_name[name]),
+            ),
+        )
+        twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            yield f"{self._folder(sequence)}/sample_data.json: {sequence} has two sweeps of time {twice[0]}"
+            yield Problem(f"{self._folder(sequence)}/sample_data.json: {sequence} has two sweeps of time {twice[0]}")
 
     def warnings(self, sequence: str) -> Iterator[str]:
         """Report scenes of which only the key frames are here."""
@@ -107,7 +124,7 @@ class NuScenes:
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
-        scan = self._scans(sequence)[index]
+        scan = _sound(self._scans(sequence)[index])
         xyz, intensity = read_points(self.root / scan.filename)
         return Sweep(
             sequence=sequence,
@@ -120,16 +137,13 @@ class NuScenes:
             semantic=self._labels(sequence, scan, len(xyz)),
         )
 
-    def _checks(self, sequence: str, scan: Scan) -> Iterator[Callable[[], object]]:
-        yield functools.partial(count_rows, self.root / scan.filename, _COLUMNS)
-        yield functools.partial(self._pose, sequence, scan)
-        yield functools.partial(self._check_labels, sequence, scan)
+    def _check_points(self, scan: Scan) -> int:
+        return count_rows(self.root / _sound(scan).filename, _COLUMNS)
 
-    def _check_labels(self, sequence: str, scan: Scan) -> None:
+    def _check_labels(self, scan: Scan) -> None:
         path = _labels_file(self.root, scan)
         if path is not None:
-            _check_label_file(path, count_rows(self.root / scan.filename, _COLUMNS))
-            _class_lut(self._folder(sequence))
+            _check_label_file(path, self._check_points(scan))
 
     def _labels(self, sequence: str, scan: Scan, points: int) -> NDArray[np.uint8] | None:
         path = _labels_file(self.root, scan)
@@ -141,7 +155,7 @@ class NuScenes:
 
     def _pose(self, sequence: str, scan: Scan) -> NDArray[np.float64]:
         tables = self._tables(sequence)
-        if scan.ego_pose not in tables.ego_poses:
+        if _sound(scan).ego_pose not in tables.ego_poses:
             raise UserError(
                 f"{self._folder(sequence)}/ego_pose.json: has no pose for {scan.filename}; the table is cut short "
                 "or of another release, unpack the version's metadata archive again"
@@ -216,14 +230,28 @@ def _scenes(root: Path) -> tuple[str, ...]:
 
 
 def _has_points(root: Path, scans: tuple[Scan, ...]) -> bool:
-    return any((root / scan.filename).exists() for scan in scans if scan.is_key_frame)
+    """Return whether a key frame's file is there; also where faults of the tables hide all their names."""
+    key_frames = [scan for scan in scans if scan.is_key_frame]
+    if not scans or (key_frames and all(scan.fault for scan in key_frames)):
+        return True
+    return any((root / scan.filename).exists() for scan in key_frames if not scan.fault)
+
+
+def _sound(scan: Scan) -> Scan:
+    """Return a scan. Raises UserError where its rows are faulty."""
+    if scan.fault:
+        raise UserError(scan.fault)
+    return scan
 
 
 @functools.lru_cache(maxsize=1024)
 def _scans_here(root: Path, folder: Path, scene: str) -> tuple[Scan, ...]:
     """Return all sweeps of a scene, or its key frames where the file of no other sweep is here."""
-    scans = read_tables(folder).scans[scene]
-    between = [scan for scan in scans if not scan.is_key_frame]
+    tables = read_tables(folder)
+    if scene in tables.scene_faults:
+        raise UserError(tables.scene_faults[scene])
+    scans = tables.scans[scene]
+    between = [scan for scan in scans if not (scan.is_key_frame or scan.fault)]
     unpacked = {parent: (root / parent).is_dir() for parent in {str(Path(scan.filename).parent) for scan in between}}
     if any(unpacked.values()) and any((root / scan.filename).exists() for scan in between):
         return scans

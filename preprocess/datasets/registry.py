@@ -7,6 +7,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -18,6 +19,20 @@ from iscc_lidar.shared.base.text import one_line
 
 if TYPE_CHECKING:
     from iscc_lidar.data_schemas.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What would stop preprocessing a sequence, or spoil its result.
+
+    Attributes:
+        message: names the file, what was expected and found, and what to do.
+        sweeps: positions of the sweeps that have it, which ``read`` refuses: the sequence can be used without them.
+            Empty where no sweep needs what is damaged; None where the sequence cannot be used.
+    """
+
+    message: str
+    sweeps: tuple[int, ...] | None = None
 
 
 class Dataset(Protocol):
@@ -43,8 +58,8 @@ class Dataset(Protocol):
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         """Return the files that a sweep depends on, as far as they exist."""
 
-    def problems(self, sequence: str) -> Iterator[str]:
-        """Find problems that would stop preprocessing or spoil its result; each message names the file and what to do.
+    def problems(self, sequence: str) -> Iterator[Problem]:
+        """Find problems that would stop preprocessing or spoil its result, each with the sweeps that have it.
 
         Cheap: checks names, sizes, tables and file headers, never all points.
         """

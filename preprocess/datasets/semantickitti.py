@@ -8,10 +8,11 @@ of ``times.txt``, are by frame number. Labels are optional.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +24,18 @@ from iscc_lidar.preprocess.datasets._files import (
     check_label_size,
     check_rigid,
     check_times,
-    collect_errors,
     count_rows,
     describe_folder,
     existing,
+    is_rigid,
+    not_rigid,
     numbered_files,
     read_kitti_points,
     read_numbers,
     visible_files,
 )
+from iscc_lidar.preprocess.datasets._problems import Rows, collect_problems
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines, regular
 from iscc_lidar.shared.base.geometry import inverse
@@ -50,6 +54,7 @@ _SPLITS: Final = {
 _LABEL_BYTES: Final = 4
 _COLUMNS: Final = 4  # x, y, z, intensity
 _NOMINAL_PERIOD_NS: Final = 100_000_000  # 10 Hz, where times.txt is absent
+_MAX_TIME_S: Final = 9e9  # of 64 bits of nanoseconds
 
 _read_camera = cached_per_file(read_camera)
 
@@ -89,30 +94,31 @@ class SemanticKitti:
         )
         return existing(files)
 
-    def problems(self, sequence: str) -> Iterator[str]:
+    def problems(self, sequence: str) -> Iterator[Problem]:
         """Find missing or damaged poses, calibration and times, and files whose size cannot be right."""
         folder = self.root / "sequences" / sequence
         names: tuple[str, ...] = ()
         try:
             names = self.sweep_names(sequence)
         except UserError as error:
-            yield str(error)
-        frames = [int(name) for name in names] or [0]
-        yield from collect_errors(
-            [
-                functools.partial(_for_all, _poses, folder, frames),
-                functools.partial(_read_calibration, folder / "calib.txt"),
-                functools.partial(_for_all, _timestamp_ns, folder / "times.txt", frames),
-                functools.partial(_check_label_names, folder, names),
-                *(functools.partial(_check_sizes, folder, name) for name in names),
-                *(functools.partial(_boxes, folder, name) for name in names),
-            ]
+            yield Problem(str(error))
+        frames = [int(name) for name in names]
+        of_sequence = (
+            functools.partial(_check_counts, folder / "poses.txt", frames),
+            functools.partial(_read_calibration, folder / "calib.txt"),
+            functools.partial(_check_counts, folder / "times.txt", frames),
         )
+        of_sweep = (_check_points, _check_labels, _boxes)
+        yield from collect_problems(of_sequence, names, [functools.partial(check, folder) for check in of_sweep])
+        for path in (folder / "poses.txt", folder / "times.txt"):
+            with suppress(UserError):  # of the file, which is reported above
+                rows = _rows(path)
+                yield from rows.problems(frames) if rows is not None else ()
 
     def warnings(self, sequence: str) -> Iterator[str]:
         """Report poses and times of different counts: both go by frame number."""
         folder = self.root / "sequences" / sequence
-        times, poses = _read_times(folder / "times.txt"), _read_matrices(folder / "poses.txt")
+        times, poses = _read_times(folder / "times.txt"), _read_poses(folder / "poses.txt")
         if times is not None and len(times) != len(poses):
             yield (
                 f"{folder}: poses.txt has {len(poses)} rows, times.txt {len(times)}, expected one per frame in each; "
@@ -181,53 +187,71 @@ def _boxes(folder: Path, name: str) -> tuple[Boxes, Camera] | tuple[None, None]:
 
 
 def _read_labels(path: Path, points: int) -> NDArray[np.uint32] | None:
-    if not path.exists():
+    if not _has_labels(path):
         return None
     check_label_size(path, points, _LABEL_BYTES)
     return np.fromfile(regular(path), dtype="<u4")
 
 
-def _check_sizes(folder: Path, name: str) -> None:
-    count = count_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
+def _has_labels(file: Path) -> bool:
+    """Return whether a sweep has labels. Raises UserError for a file of its number but another name: 7.label."""
+    others = [name for name in _label_names(file.parent).get(int(file.stem), ()) if name != file.stem]
+    if others:
+        raise UserError(f"{file.parent}/{others[0]}.label: its sweep is named {file.stem}.bin; give both the same name")
+    return file.exists()
+
+
+@cached_per_file
+def _label_names(folder: Path) -> Mapping[int, tuple[str, ...]]:
+    """Return the names of the label files by their numbers."""
+    names: dict[int, tuple[str, ...]] = {}
+    for name in (file.stem for file in visible_files(folder, "*.label")):
+        if name.isascii() and name.isdecimal():
+            names[int(name)] = (*names.get(int(name), ()), name)
+    return names
+
+
+def _check_points(folder: Path, name: str) -> int:
+    return count_rows(folder / "velodyne" / f"{name}.bin", _COLUMNS)
+
+
+def _check_labels(folder: Path, name: str) -> None:
     labels = folder / "labels" / f"{name}.label"
-    if labels.exists():
-        check_label_size(labels, count, _LABEL_BYTES)
+    if _has_labels(labels):
+        check_label_size(labels, _check_points(folder, name), _LABEL_BYTES)
 
 
-def _for_all(read: Callable[[Path, int], object], path: Path, frames: list[int]) -> None:
-    for frame in frames:
-        read(path, frame)
+def _check_counts(path: Path, frames: Sequence[int]) -> None:
+    """Raise UserError where a file has no row for a frame: those of others may be the wrong ones, too."""
+    rows = _rows(path)
+    if rows is not None and (without := [frame for frame in frames if frame not in rows]):
+        raise _no_row(path, len(rows), without[0])
 
 
-def _check_label_names(folder: Path, names: tuple[str, ...]) -> None:
-    """Raise UserError where a label file's number is a sweep's but its name is not: 7.label for 000007.bin."""
-    numbers = {int(name): name for name in names}
-    for file in visible_files(folder / "labels", "*.label"):
-        number = int(file.stem) if file.stem.isascii() and file.stem.isdecimal() else -1
-        if numbers.get(number, file.stem) != file.stem:
-            raise UserError(f"{file}: its sweep is named {numbers[number]}.bin; give both the same name")
+def _no_row(path: Path, count: int, frame: int) -> UserError:
+    return UserError(
+        f"{path}: has {count} rows, none for frame {frame:06d}; expected one row per frame number from 0. Fetch the "
+        "file again, or remove the sweeps that have none"
+    )
+
+
+def _rows(path: Path) -> Rows[int, Any] | None:
+    """Read the poses or times of a sequence by frame number; None where the times are missing, which is allowed."""
+    return _read_poses(path) if path.name == "poses.txt" else _read_times(path)
 
 
 def _pose(folder: Path, frame: int) -> NDArray[np.float64]:
-    poses = _poses(folder, frame)
+    poses = _read_poses(folder / "poses.txt")
+    if frame not in poses:
+        raise _no_row(folder / "poses.txt", len(poses), frame)
     camera_SE3_sensor = _read_calibration(folder / "calib.txt")
     world: NDArray[np.float64] = inverse(camera_SE3_sensor) @ poses[frame] @ camera_SE3_sensor
     return world
 
 
-def _poses(folder: Path, frame: int) -> NDArray[np.float64]:
-    """Read the poses of the camera, float64 [F, 4, 4]. Raises UserError where there is none of ``frame``."""
-    poses = _read_matrices(folder / "poses.txt")
-    if frame >= len(poses):
-        raise UserError(
-            f"{folder}/poses.txt: has {len(poses)} rows, none for frame {frame:06d}; expected one row per frame "
-            "number from 0. Fetch the file again, or remove the sweeps that have no pose"
-        )
-    return poses
-
-
 @cached_per_file
-def _read_matrices(path: Path) -> NDArray[np.float64]:
+def _read_poses(path: Path) -> Rows[int, NDArray[np.float64]]:
+    """Read the poses of the camera, float64 [4, 4], by frame number."""
     try:
         rows = read_numbers(path, 12)
     except FileNotFoundError:
@@ -236,8 +260,11 @@ def _read_matrices(path: Path) -> NDArray[np.float64]:
             "does not match the first sweeps of sequence 00"
         ) from None
     poses = np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
-    check_rigid(poses, lambda row: f"{path}: line {row + 1}")
-    return poses
+    good = is_rigid(poses)
+    return Rows(
+        {row: poses[row] for row in np.flatnonzero(good).tolist()},
+        {row: not_rigid(f"{path}: line {row + 1}") for row in np.flatnonzero(~good).tolist()},
+    )
 
 
 @cached_per_file
@@ -249,7 +276,7 @@ def _read_calibration(path: Path) -> NDArray[np.float64]:
         raise UserError(f"{path}: missing; poses are in the camera frame and need its Tr row") from None
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected a row 'Tr:' with 12 numbers ({error}); fetch the file again") from None
-    check_rigid(matrix[None], lambda _: f"{path}: Tr")
+    check_rigid(matrix, f"{path}: Tr")
     return matrix
 
 
@@ -257,16 +284,20 @@ def _timestamp_ns(path: Path, frame: int) -> int:
     times = _read_times(path)
     if times is None:
         return frame * _NOMINAL_PERIOD_NS
-    if frame >= len(times):
-        raise UserError(f"{path}: has {len(times)} rows, none for frame {frame:06d}; fetch the file again")
+    if frame not in times:
+        raise _no_row(path, len(times), frame)
     return round(times[frame] * 1e9)
 
 
 @cached_per_file
-def _read_times(path: Path) -> list[float] | None:
+def _read_times(path: Path) -> Rows[int, float] | None:
+    """Read the times in seconds by frame number; None where the file is missing."""
     try:
         times: list[float] = read_numbers(path, 1)[:, 0].tolist()
     except FileNotFoundError:
         return None
-    check_times(times, lambda row: f"{path}: line {row + 1}")
-    return times
+    good = {row: time for row, time in enumerate(times) if abs(time) < _MAX_TIME_S}
+    lines = list(good)
+    check_times(list(good.values()), lambda number: f"{path}: line {lines[number] + 1}")
+    wrong = (row for row in range(len(times)) if row not in good)
+    return Rows(good, {row: f"{path}: line {row + 1}: is not a time in seconds; fetch the file again" for row in wrong})

@@ -30,6 +30,7 @@ from iscc_lidar.preprocess.datasets._files import describe_folder, existing, vis
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
 from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration, Returns, concatenate_returns, returns_of
 from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
+from iscc_lidar.preprocess.datasets.registry import Problem
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.waymo import LAYOUT
@@ -82,15 +83,15 @@ class Waymo:
         """Return the files of the context, as far as they exist; all its sweeps are in the same ones."""
         return existing(self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL))
 
-    def problems(self, sequence: str) -> Iterator[str]:
+    def problems(self, sequence: str) -> Iterator[Problem]:
         """Find missing and damaged components, missing columns, frames without poses, lasers without calibration."""
         files = {component: self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL)}
         optional = (*_OPTIONAL, "lidar_pose") if self.options.nominal_pose else _OPTIONAL
         wanted = {component: file for component, file in files.items() if file.exists() or component not in optional}
-        yield from find_problems(wanted, self._returns)
+        yield from find_problems(wanted, self._returns, nominal_pose=self.options.nominal_pose)
         twice = [folder for folder in _SPLITS.values() if sequence in _contexts(self.root / folder)]
         if len(twice) > 1:
-            yield f"{self.root}: context {sequence} is in {' and '.join(twice)}; remove it from one of them"
+            yield Problem(f"{self.root}: context {sequence} is in {' and '.join(twice)}; remove it from one of them")
 
     def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
         """Count the points of a sweep by each class number that Waymo does not have."""
@@ -139,6 +140,9 @@ class Waymo:
     def _range_images(self, sequence: str, frame: int) -> _Images:
         file = self._file(sequence, "lidar")
         rows = tables.image_rows(file)[frame]
+        if absent := tables.lasers(file) - rows.keys():
+            name = laser_name(min(absent))
+            raise UserError(f"{file}: has no range image of {name} for frame {frame}; fetch it again")
         # Read in the order of the file's rows, which is the fastest.
         images = {
             k: tables.range_images(file, tables.LIDAR, frame, k, self._returns)
@@ -151,7 +155,8 @@ class Waymo:
         file = self._file(sequence, _BOXES)
         if not file.exists():
             return None
-        found = tables.boxes(file).get(frame, no_boxes())
+        of_frame = tables.boxes(file)
+        found = of_frame[frame] if frame in of_frame else no_boxes()
         return replace(found, centre=found.centre - mount)
 
     def _vehicle_pose(self, sequence: str, frame: int) -> NDArray[np.float64]:
@@ -165,7 +170,7 @@ class Waymo:
         file = self._file(sequence, "lidar_calibration")
         calibrations = tables.calibrations(file)
         if laser not in calibrations:
-            raise UserError(f"{file}: has no {laser_name(laser)}; fetch the file again")
+            raise UserError(f"{file}: has no entry for {laser_name(laser)}; fetch it again")
         return calibrations[laser]
 
     def _pixel_poses(self, sequence: str, frame: int) -> NDArray[np.floating[Any]] | None:

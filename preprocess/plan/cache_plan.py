@@ -11,7 +11,7 @@ from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.plan.left_out import only_sweeps
-from iscc_lidar.preprocess.plan.select import find_problems, refuse_problems
+from iscc_lidar.preprocess.plan.select import find_problems, print_warnings, refuse_problems
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.preprocess.segment import clustering, ground
 from iscc_lidar.shared.base.config import differences, to_dict
@@ -73,10 +73,14 @@ def make_plan(
     wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
     broken = find_problems(dataset, wanted, skip=skip, accept_content=accept_content)
     if skip:
-        broken = {name: found for name, found in broken.items() if not only_sweeps(dataset, name, found)}
+        usable = [name for name, found in broken.items() if only_sweeps(dataset, name, found)]
+        print_warnings([p.message for name in usable for p in broken[name] if not p.sweeps])
+        broken = {name: found for name, found in broken.items() if name not in usable}
     if broken and (not skip or len(broken) == len(wanted)):
         refuse_problems(broken, can_skip=not skip)
-    skipped = tuple(SkippedSequence(name, "; ".join(problems)) for name, problems in broken.items())
+    skipped = tuple(
+        SkippedSequence(name, "; ".join(problem.message for problem in found)) for name, found in broken.items()
+    )
     jobs = tuple(plan_sequence(dataset, name, store, config) for name in wanted if name not in broken)
     return Plan(dataset, config, jobs, skipped)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from iscc_lidar.data_schemas.sweep import Sweep, SweepError
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
+from iscc_lidar.preprocess.plan.plausibility import describe_error
 from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
 from iscc_lidar.shared.base.errors import UserError
 
@@ -22,26 +24,36 @@ class LeftOut:
 
 
 def find_left_out(dataset: Dataset, sequence: str, sweeps: Iterable[int]) -> dict[int, LeftOut]:
-    """Read sweeps of a sequence; returns those that are damaged or not valid, by index."""
+    """Read sweeps of a sequence; returns those that are damaged or not valid, by index.
+
+    Raises OSError, which is of the disk or the network, not of the sweep.
+    """
     found: dict[int, LeftOut] = {}
     for index in sweeps:
         try:
             dataset.read(sequence, index)
-        except SweepError as error:
-            found[index] = LeftOut(error.points, str(error))
-        except UserError as error:
-            found[index] = LeftOut(0, str(error))
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever a damaged file makes a reader raise
+            points = error.points if isinstance(error, SweepError) else 0
+            found[index] = LeftOut(points, describe_error(error, f"sequence {sequence}"))
     return found
 
 
-def only_sweeps(dataset: Dataset, sequence: str, problems: Sequence[str]) -> bool:
-    """Return whether the problems of a sequence are those of single sweeps, without which it can be used."""
-    try:
-        sweeps = range(len(dataset.sweep_names(sequence)))
-    except UserError:
+def only_sweeps(dataset: Dataset, sequence: str, problems: Sequence[Problem]) -> bool:
+    """Return whether a sequence can be used without the sweeps that its problems name.
+
+    Sweeps are left out where reading them fails. One that has a problem but can be read would be used in spite of it,
+    so that the sequence is left out then. At least one sweep has to be sound.
+    """
+    if any(problem.sweeps is None for problem in problems):
         return False
-    left_out = find_left_out(dataset, sequence, sweeps)
-    return len(left_out) < len(sweeps) and set(problems) <= {sweep.reason for sweep in left_out.values()}
+    bad = {index for problem in problems for index in problem.sweeps or ()}
+    with suppress(UserError, OSError):
+        refused = find_left_out(dataset, sequence, sorted(bad))
+        others = (index for index in range(len(dataset.sweep_names(sequence))) if index not in bad)
+        return len(refused) == len(bad) and any(not find_left_out(dataset, sequence, [index]) for index in others)
+    return False
 
 
 def read_sweep(job: SequenceJob, block: int, index: int, left_out: Mapping[int, LeftOut]) -> Sweep:

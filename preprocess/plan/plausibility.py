@@ -8,20 +8,20 @@ measure both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.datasets.registry import Dataset, HasRawLabels, HasWarnings
 from iscc_lidar.preprocess.plan.alignment import Motions, judge_motions, try_motions
 from iscc_lidar.preprocess.plan.layouts import other_layout
 from iscc_lidar.shared.base.errors import UserError
 
-Level = Literal["error", "empty", "warning"]
+Level = Literal["unreadable", "error", "empty", "warning"]
 
 _PAIRS: Final = 60  # pairs of sweeps that are read of all sequences together
 _PAIRS_EACH: Final = 3  # at most; the first one mostly suffices
@@ -39,34 +39,40 @@ class Finding:
     """What is wrong with the content of a sequence.
 
     Attributes:
-        level: "error" spoils the result, "empty" is a sweep without points, which has no effect on others.
+        level: "unreadable" stops preprocessing, "error" spoils the result, "empty" is a sweep without points, which has
+            no effect on others.
         message: what was expected and found, the likely cause, what to do.
+        sweeps: positions of the sweeps that cannot be read; None where it is not of single sweeps.
     """
 
     level: Level
     message: str
+    sweeps: tuple[int, ...] | None = None
 
 
 Faults = dict[int, list[tuple[str, Finding]]]
 """The name of each fault and the finding, by the sweep that has it."""
 
 
-def judge(dataset: Dataset, sequences: Sequence[str], *, every: bool = False) -> Iterator[tuple[str, list[Finding]]]:
+def judge(
+    dataset: Dataset, sequences: Sequence[str], bad: Mapping[str, Collection[int]] | None = None, *, every: bool = False
+) -> Iterator[tuple[str, list[Finding]]]:
     """Judge sequences one after the other: yields each judged sequence's name and findings.
 
     At most 60 pairs of successive sweeps are read of all together, of 60 sequences if there are more; of each at most
     three, or one pair and two sweeps if its poses are sound. With ``every`` all sweeps of all sequences are read. Files
-    of 0 bytes are found in any case.
+    of 0 bytes are found in any case. Sweeps that are known to be ``bad``, by sequence, are not read.
     """
     count = len(sequences)
     read = range(count) if every or count <= _PAIRS else {round(k * (count - 1) / (_PAIRS - 1)) for k in range(_PAIRS)}
     pairs = max(1, min(_PAIRS_EACH, _PAIRS // max(count, 1)))
     for number, sequence in enumerate(sequences):
         findings = list(_losses(dataset, sequence))
-        if all(finding.level != "error" for finding in findings):
+        if all(finding.level != "unreadable" for finding in findings):
             empty = _empty_files(dataset, sequence)
             if number in read:
-                findings += _judge_sequence(dataset, sequence, pairs, every, empty)
+                skipped = {*empty, *(bad or {}).get(sequence, ())}
+                findings += _judge_sequence(dataset, sequence, pairs, every, empty, skipped)
             else:
                 findings += (finding for of_sweep in empty.values() for _, finding in of_sweep)
         yield sequence, list(dict.fromkeys(findings))
@@ -74,7 +80,8 @@ def judge(dataset: Dataset, sequences: Sequence[str], *, every: bool = False) ->
 
 def describe_error(error: Exception, where: str) -> str:
     """Describe what a damaged file made a reader raise."""
-    return str(error) if isinstance(error, UserError) else f"{where}: {type(error).__name__}: {error}"
+    known = isinstance(error, UserError | SweepError)
+    return str(error) if known else f"{where}: {type(error).__name__}: {error}"
 
 
 def _losses(dataset: Dataset, sequence: str) -> Iterator[Finding]:
@@ -83,7 +90,7 @@ def _losses(dataset: Dataset, sequence: str) -> Iterator[Finding]:
         lost = [*(dataset.warnings(sequence) if isinstance(dataset, HasWarnings) else ())]
         lost += _gaps(sequence, dataset.sweep_names(sequence))
     except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
-        yield Finding("error", describe_error(error, f"sequence {sequence}"))
+        yield Finding("unreadable", describe_error(error, f"sequence {sequence}"))
         return
     yield from (Finding("warning", message) for message in lost)
 
@@ -102,7 +109,9 @@ def _no_point(where: str, what: str) -> str:
     return f"{where}: contains {what}; the file is damaged, fetch or convert it again"
 
 
-def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool, empty: Faults) -> Iterator[Finding]:
+def _judge_sequence(
+    dataset: Dataset, sequence: str, pairs: int, every: bool, empty: Faults, skipped: Collection[int]
+) -> Iterator[Finding]:
     """Judge pairs of sweeps until the poses of one with a moving vehicle are sound, then single ones; or all sweeps."""
     sweeps = len(dataset.sweep_names(sequence))
     faults = dict(empty)
@@ -110,13 +119,13 @@ def _judge_sequence(dataset: Dataset, sequence: str, pairs: int, every: bool, em
     proven = False
     for start in _starts(sweeps, pairs):
         stop = min(start + (1 if proven else 2), sweeps)
-        read = [_read(dataset, sequence, index, faults) for index in range(start, stop) if index not in empty]
+        read = [_read(dataset, sequence, index, faults) for index in range(start, stop) if index not in skipped]
         sound = [sweep for sweep in read if sweep is not None]
         if len(sound) == 2 and (tried := try_motions(*sound)) is not None:
             motions.append(tried)
             proven = tried.moved and not list(judge_motions([tried]))
     for index in range(sweeps) if every else ():
-        if index not in faults:
+        if index not in faults and index not in skipped:
             _read(dataset, sequence, index, faults)
     yield from _summaries(faults)
     yield from (Finding("error", f"sequence {sequence}: {text}") for text in judge_motions(motions))
@@ -129,7 +138,7 @@ def _read(dataset: Dataset, sequence: str, index: int, faults: Faults) -> Sweep 
         faults[index] = [*judge_sweep(dataset, sweep, index), *_judge_labels(dataset, sweep, index)]
     except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
         message = describe_error(error, f"sequence {sequence}, sweep {dataset.sweep_names(sequence)[index]}")
-        faults[index] = [(message, Finding("error", message))]
+        faults[index] = [("unreadable", Finding("unreadable", message, (index,)))]
     return sweep if all(finding.level == "warning" for _, finding in faults[index]) else None
 
 
@@ -147,8 +156,14 @@ def _summaries(faults: Faults) -> Iterator[Finding]:
             by_name.setdefault(name, []).append(finding)
     for name, (first, *more) in by_name.items():
         level = "error" if name == "empty" and len(more) + 1 == len(faults) else first.level
-        same = f" (the same in {len(more) + 1} of the {len(faults)} sweeps that were read)" if more else ""
-        yield Finding(level, first.message + same)
+        what = (
+            "cannot be read: {} of the {} that were tried"
+            if level == "unreadable"
+            else ("the same in {} of the {} sweeps that were read")
+        )
+        same = f" ({what.format(len(more) + 1, len(faults))})" if more else ""
+        sweeps = tuple(index for finding in (first, *more) for index in finding.sweeps or ())
+        yield Finding(level, first.message + same, sweeps or None)
 
 
 def _gaps(sequence: str, names: Sequence[str]) -> Iterator[str]:

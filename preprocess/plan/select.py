@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
 from iscc_lidar.preprocess.plan.plausibility import Level, describe_error, judge
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import printable
@@ -70,7 +70,7 @@ def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split
 class Checked:
     """What a check found: by sequence what stops preprocessing and what spoils its result, and warnings."""
 
-    problems: dict[str, list[str]]
+    problems: dict[str, list[Problem]]
     spoiling: dict[str, list[str]]
     warnings: list[str]
 
@@ -88,51 +88,59 @@ def check_data(
     found = {name: _problems(dataset, name) for name in tqdm(names, desc="checking", unit="sequence", leave=False)}
     here = set(dataset.sequences())
     available = [name for name in names if name in here]
-    judged = tqdm(judge(dataset, available, every=every), "judging", len(available), leave=False, unit="sequence")
+    bad = {name: {index for p in problems for index in p.sweeps or ()} for name, problems in found.items()}
+    judged = tqdm(judge(dataset, available, bad, every=every), "judging", len(available), leave=False, unit="sequence")
     spoiling: dict[str, list[str]] = {}
     warnings: dict[str, None] = {}  # several sequences may give the same one
     for name, findings in judged:
-        known = tuple(found[name])  # reading a sweep finds again what its files' check found
+        known = tuple(p.message for p in found[name] if p.sweeps is None)  # any sweep that is read has it again
         new = [finding for finding in findings if not (known and finding.message.startswith(known))]
-        spoiling[name] = [f.message for f in new if f.level != "warning" and f.level not in accept]
+        found[name] += [Problem(f.message, f.sweeps) for f in new if f.level == "unreadable"]
+        judged_wrong = [f for f in new if f.level in ("error", "empty") and f.level not in accept]
+        spoiling[name] = [f.message for f in judged_wrong]
         warnings |= {f.message: None for f in new if f.level == "warning" or f.level in accept}
     return Checked({n: p for n, p in found.items() if p}, {n: p for n, p in spoiling.items() if p}, list(warnings))
 
 
 def find_problems(
     dataset: Dataset, sequences: Iterable[str], *, skip: bool = False, accept_content: bool = False
-) -> dict[str, list[str]]:
+) -> dict[str, list[Problem]]:
     """Check sequences as ``check_data`` does; returns the problems of each sequence that has any, prints warnings.
 
     With ``skip`` a sweep without points is no problem; with ``accept_content`` nothing is that only spoils the result.
     """
     accept: tuple[Level, ...] = ("empty", "error") if accept_content else ("empty",) if skip else ()
     checked = check_data(dataset, sequences, accept=accept)
-    for warning in checked.warnings[:_SHOWN_PROBLEMS]:
-        print(f"warning: {printable(warning)}", file=sys.stderr)
-    if len(checked.warnings) > _SHOWN_PROBLEMS:
-        print(f"... and {len(checked.warnings) - _SHOWN_PROBLEMS} more warnings", file=sys.stderr)
+    print_warnings(checked.warnings)
     found = {name: [*problems] for name, problems in checked.problems.items()}
     for name, spoiling in checked.spoiling.items():
-        found.setdefault(name, []).extend(f"{message} {_ACCEPTABLE}" for message in spoiling)
+        found.setdefault(name, []).extend(Problem(f"{message} {_ACCEPTABLE}") for message in spoiling)
     return found
 
 
-def _problems(dataset: Dataset, sequence: str) -> list[str]:
-    found: list[str] = []
+def print_warnings(warnings: Sequence[str]) -> None:
+    """Print the first warnings, and how many more there are."""
+    for warning in warnings[:_SHOWN_PROBLEMS]:
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    if len(warnings) > _SHOWN_PROBLEMS:
+        print(f"... and {len(warnings) - _SHOWN_PROBLEMS} more warnings", file=sys.stderr)
+
+
+def _problems(dataset: Dataset, sequence: str) -> list[Problem]:
+    found: list[Problem] = []
     try:
         found.extend(dataset.problems(sequence))
     except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
-        found.append(describe_error(error, f"sequence {sequence}"))
+        found.append(Problem(describe_error(error, f"sequence {sequence}")))
     return found
 
 
-def refuse_problems(broken: Mapping[str, Sequence[str]], *, can_skip: bool) -> NoReturn:
-    """Raise UserError with the problems found; ``can_skip``: mention that the sequences could be skipped."""
-    problems = [problem for several in broken.values() for problem in several]
+def refuse_problems(broken: Mapping[str, Sequence[Problem]], *, can_skip: bool) -> NoReturn:
+    """Raise UserError with the problems found; ``can_skip``: mention that the data that have them could be skipped."""
+    problems = [problem.message for several in broken.values() for problem in several]
     shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])
     rest = f"\n... and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-    how = ", or leave those sequences out with --on-error skip" if can_skip else ""
+    how = ", or leave those sweeps or sequences out with --on-error skip" if can_skip else ""
     how += f", or process what ends in {_ACCEPTABLE} with that option" if _ACCEPTABLE in shown else ""
     raise UserError(
         f"{len(problems)} problem(s) in the data, nothing was done:\n{shown}{rest}\nFix them{how}; "

@@ -111,7 +111,7 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 
 def _wrong(folder: Path, key: str, found: object, expected: str) -> UserError:
     return UserError(
-        f"{folder}: {key!r} of a row of its tables is {str(found)[:80]!r}, expected {expected}; unpack the version's "
+        f"{folder}: {key!r} of a row is {str(found)[:80]!r}, expected {expected}; unpack the version's "
         "metadata archive again"
     )
 

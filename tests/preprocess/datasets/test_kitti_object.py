@@ -43,7 +43,7 @@ def test_image_sets_are_the_splits_where_they_are_there(tmp_path: Path) -> None:
     }
     assert list(dataset.problems("training_000000")) == []
     (problem,) = dataset.problems("training_000003")  # is not here
-    assert "training/velodyne/000003.bin: missing, but listed in" in problem
+    assert "training/velodyne/000003.bin: missing, but listed in" in problem.message
     (tmp_path / "ImageSets/val.txt").write_text("image_000008.png")
     with pytest.raises(UserError, match=r"val\.txt: expected one frame number per line"):
         dataset.splits()
@@ -77,7 +77,7 @@ def test_a_folder_where_a_file_is_due_is_named(tmp_path: Path) -> None:
     (tmp_path / "training/velodyne/000000.bin").mkdir()
     dataset = kitti.open_dataset(tmp_path)
     (problem,) = dataset.problems("training_000000")
-    assert "000000.bin: is not a file" in problem
+    assert "000000.bin: is not a file" in problem.message
     with pytest.raises(UserError, match="is not a file"):
         dataset.read("training_000000", 0)
 
@@ -90,10 +90,10 @@ def test_damage_of_a_frame_is_named(tmp_path: Path) -> None:
     (problem,) = dataset.problems("training_000000")
     with pytest.raises(UserError, match=r"000000\.bin: 78 bytes is not a whole number of points") as error:
         dataset.read("training_000000", 0)
-    assert problem == str(error.value)
+    assert problem.message == str(error.value)
     file.unlink()
     (problem,) = dataset.problems("training_000000")
-    assert "000000.bin: missing" in problem
+    assert "000000.bin: missing" in problem.message
     (tmp_path / "training/velodyne/first.bin").touch()
     with pytest.raises(UserError, match=r"first\.bin: expected a frame number"):
         dataset.sequences()

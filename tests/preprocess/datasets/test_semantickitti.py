@@ -121,30 +121,30 @@ def cut_poses(folder: Path) -> None:
         (cut_poses, ["poses.txt", "2 rows", "frame 000002"]),
         (lambda f: (f / "poses.txt").write_text("1 2 three"), ["poses.txt", "12 numbers"]),
         (lambda f: (f / "poses.txt").write_text("1 2 3"), ["poses.txt", "line 1", "expected 12 numbers"]),
-        (lambda f: edit(f / "poses.txt", 3, "1 0 0 0 0 nan 0 0 0 0 1 3"), ["poses.txt", "finite", "line 4"]),
-        (lambda f: edit(f / "poses.txt", 3, "1 0 0 0 0 2 0 0 0 0 1 3"), ["poses.txt: line 4", "rotation"]),
-        (lambda f: edit(f / "poses.txt", 3, "-1 0 0 0 0 1 0 0 0 0 1 3"), ["poses.txt: line 4", "rotation"]),
-        (lambda f: edit(f / "poses.txt", 3, "1 0 0 1e160 0 1 0 0 0 0 1 3"), ["poses.txt: line 4", "in metres"]),
+        (lambda f: edit(f / "poses.txt", 2, "1 0 0 0 0 nan 0 0 0 0 1 3"), ["poses.txt", "finite", "line 3", "1 of 5"]),
+        (lambda f: edit(f / "poses.txt", 2, "1 0 0 0 0 2 0 0 0 0 1 3"), ["poses.txt: line 3", "rotation"]),
+        (lambda f: edit(f / "poses.txt", 2, "-1 0 0 0 0 1 0 0 0 0 1 3"), ["poses.txt: line 3", "rotation"]),
+        (lambda f: edit(f / "poses.txt", 2, "1 0 0 1e160 0 1 0 0 0 0 1 3"), ["poses.txt: line 3", "in metres"]),
         (lambda f: edit(f / "poses.txt", 1, ""), ["poses.txt", "line 2 has 0 columns", "line 1 is of frame 0"]),
         (lambda f: edit(f / "poses.txt", 1, "# 1 2 3"), ["poses.txt", "line 2 has 4 columns"]),
         (lambda f: (f / "poses.txt").write_bytes(b"\xff\xfe1\x00"), ["poses.txt", "UTF-8"]),
         (lambda f: edit(f / "calib.txt", 1, "Tr: 0 -2 0 0 0 0 -1 0 1 0 0 0"), ["calib.txt: Tr", "rotation"]),
         (lambda f: edit(f / "times.txt", 3, "0.2"), ["times.txt: line 4", "not later"]),
         (lambda f: edit(f / "times.txt", 3, "0.1"), ["times.txt: line 4", "not later"]),
-        (lambda f: edit(f / "times.txt", 3, "inf"), ["times.txt", "finite", "line 4"]),
+        (lambda f: edit(f / "times.txt", 2, "inf"), ["times.txt: line 3", "not a time", "1 of 5"]),
         (lambda f: edit(f / "times.txt", 1, ""), ["times.txt", "line 2 has 0 columns"]),
         (lambda f: (f / "times.txt").write_text("0\n0.1\n"), ["times.txt", "2 rows", "frame 000002"]),
         (lambda f: (f / "poses.txt").unlink(), ["poses.txt", "missing", "does not match"]),
         (lambda f: (f / "calib.txt").unlink(), ["calib.txt", "missing"]),
         (lambda f: (f / "calib.txt").write_text("P0: 1"), ["calib.txt", "Tr"]),
-        (lambda f: (f / "times.txt").write_text("0\nx\n"), ["times.txt", "lines of 1 numbers"]),
+        (lambda f: edit(f / "times.txt", 2, "x"), ["times.txt: line 3", "not a time", "1 of 5"]),
     ],
 )
 def test_damage_is_named(root: Path, damage, says: list[str]) -> None:  # type: ignore[no-untyped-def]
     damage(root / "sequences" / "03")
     with pytest.raises(UserError) as error:
         semantickitti.open_dataset(root).read("03", 0)
-    listed = list(semantickitti.open_dataset(root).problems("03"))
+    listed = [p.message for p in semantickitti.open_dataset(root).problems("03")]
     for words in says:
         assert words in str(error.value)
         assert any(words in problem for problem in listed)
@@ -156,7 +156,7 @@ def test_all_problems_of_a_sequence_are_listed_in_one_pass(root: Path) -> None:
         (folder / name).unlink()
     (folder / "times.txt").write_text("0\n0.2\n0.1\n0.3\n0.4\n")
     break_bin(folder)
-    listed = "\n".join(semantickitti.open_dataset(root).problems("03"))
+    listed = "\n".join(p.message for p in semantickitti.open_dataset(root).problems("03"))
     assert len(listed.splitlines()) == 4
     for words in ("poses.txt: missing", "calib.txt: missing", "times.txt: line 3", "000002.bin"):
         assert words in listed
@@ -185,9 +185,9 @@ def test_names_that_are_not_text_are_named_and_printable(root: Path) -> None:
         Path(os.fsdecode(file)).touch()
         semantickitti._sweep_names.cache_clear()
         (problem,) = semantickitti.open_dataset(root).problems("03")
-        assert "expected a frame number" in problem
-        assert "\n" not in problem
-        assert problem.encode()
+        assert "expected a frame number" in problem.message
+        assert "\n" not in problem.message
+        assert problem.message.encode()
         Path(os.fsdecode(file)).unlink()
 
 
@@ -228,7 +228,7 @@ def test_a_label_file_whose_name_differs_from_its_sweeps_is_a_problem(root: Path
     labels = root / "sequences/03/labels"
     (labels / "000002.label").rename(labels / "2.label")
     (problem,) = semantickitti.open_dataset(root).problems("03")
-    assert "labels/2.label: its sweep is named 000002.bin" in problem
+    assert "labels/2.label: its sweep is named 000002.bin" in problem.message
 
 
 def test_labels_that_the_dataset_does_not_have_are_counted(root: Path) -> None:

@@ -291,7 +291,7 @@ def test_damage_is_named_by_problems_and_by_read(tmp_path: Path, damage, says: l
     damage(tmp_path)
     with pytest.raises(UserError) as error:
         dataset.read(NAME, 0)
-    found = list(dataset.problems(NAME))
+    found = [p.message for p in dataset.problems(NAME)]
     assert len(found) == 1
     for words in says:
         assert words in str(error.value)
@@ -327,7 +327,7 @@ def test_hidden_files_are_no_contexts_and_one_in_two_splits_is_a_problem(tmp_pat
     assert dataset.sequences() == (NAME,)
     shutil.copytree(tmp_path / "training", tmp_path / "validation")
     (problem,) = dataset.problems(NAME)
-    assert "is in training and validation" in problem
+    assert "is in training and validation" in problem.message
 
 
 def test_classes_that_waymo_does_not_have_are_counted(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_all_problems_are_told_not_just_the_first(tmp_path: Path) -> None:
     cut(tmp_path, "lidar_pose")
     edit(tmp_path, "vehicle_pose", lambda rows: rows.pop(1))
     edit(tmp_path, "lidar", lambda rows: rows.pop(7))
-    found = list(waymo.open_dataset(tmp_path).problems(NAME))
+    found = [p.message for p in waymo.open_dataset(tmp_path).problems(NAME)]
     assert len(found) == 4
     told = "\n".join(found)
     assert "component lidar_calibration contains mounts and beam inclinations" in told
@@ -384,7 +384,7 @@ def test_an_empty_lidar_table_is_a_problem(tmp_path: Path) -> None:
     edit(tmp_path, "lidar", lambda rows: rows.clear())
     dataset = waymo.open_dataset(tmp_path)
     assert dataset.sweep_names(NAME) == ()
-    assert [p for p in dataset.problems(NAME) if "contains no frame" in p]
+    assert [p for p in dataset.problems(NAME) if "contains no frame" in p.message]
 
 
 def test_wrong_root_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
@@ -446,12 +446,12 @@ def test_real_far_away_float32_poses_load(real_data: Path) -> None:
     file = next((real_data / "waymo_v2_pose_only/training/vehicle_pose").glob("*.parquet"))
     poses = _waymo_tables.vehicle_poses(file)
     assert len(poses) == 199
-    positions = np.array([pose[:3, 3] for pose in poses.values()])
-    assert np.linalg.norm(np.diff(positions[np.argsort(list(poses))], axis=0), axis=1).max() < 4  # 40 m/s at 10 Hz
-    for pose in poses.values():
+    positions = np.array([pose[:3, 3] for pose in poses.good.values()])
+    assert np.linalg.norm(np.diff(positions[np.argsort(list(poses.good))], axis=0), axis=1).max() < 4  # 40 m/s at 10 Hz
+    for pose in poses.good.values():
         np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-12)
     dataset = waymo.Waymo(real_data / "waymo_v2_pose_only")
-    assert len([p for p in dataset.problems(dataset.sequences()[0]) if "missing; component" in p]) == 3
+    assert len([p for p in dataset.problems(dataset.sequences()[0]) if "missing; component" in p.message]) == 3
 
 
 def test_boxes_are_joined_by_frame_and_moved_to_the_sensor(tmp_path: Path) -> None:
@@ -483,8 +483,8 @@ def test_a_box_that_is_not_finite_is_a_problem(tmp_path: Path) -> None:
     ((context, truths),) = writer.write_dataset(tmp_path).items()
     writer.write_boxes(tmp_path, context, [(truths[0].timestamp, 1, (float("nan"), 2.0, 1.0, 4.5, 1.9, 1.6, 0.3))])
     (problem,) = waymo.open_dataset(tmp_path).problems(context)
-    assert "lidar_box" in problem
-    assert "row 0: a box's numbers are not finite" in problem
+    assert "lidar_box" in problem.message
+    assert "row 0: a box's numbers are not finite" in problem.message
 
 
 def test_without_the_component_there_are_no_boxes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.cli import app
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
 from iscc_lidar.preprocess.plan.alignment import judge_alignment
 from iscc_lidar.preprocess.plan.plausibility import judge, judge_sweep
 from iscc_lidar.preprocess.plan.select import check_data
@@ -280,8 +280,8 @@ class Broken:
     def __getattr__(self, name: str) -> object:
         return getattr(self.dataset, name)
 
-    def problems(self, sequence: str) -> Iterator[str]:
-        yield "first"
+    def problems(self, sequence: str) -> Iterator[Problem]:
+        yield Problem("first")
         raise RecursionError("too deep")
 
     def read(self, sequence: str, index: int) -> Sweep:
@@ -291,9 +291,10 @@ class Broken:
 def test_whatever_a_reader_raises_is_a_problem_and_the_others_are_checked(tiny_streets: Path) -> None:
     dataset = Broken(registry.open_dataset("synthetic", tiny_streets))
     checked = check_data(dataset, dataset.sequences())  # type: ignore[arg-type]
-    assert [len(found) for found in checked.problems.values()] == [2, 2]
-    assert "sequence 00: RecursionError: too deep" in checked.problems["00"]
-    assert all("KeyError" in message for found in checked.spoiling.values() for message in found)
+    assert [len(found) for found in checked.problems.values()] == [3, 3]
+    assert Problem("sequence 00: RecursionError: too deep") in checked.problems["00"]
+    assert all("KeyError" in found[2].message and found[2].sweeps for found in checked.problems.values())
+    assert checked.spoiling == {}
 
 
 class Many:

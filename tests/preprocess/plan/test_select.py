@@ -85,8 +85,8 @@ def test_all_problems_are_found_in_one_pass_and_nothing_is_done(tmp_path: Path) 
     dataset = find_dataset("semantickitti", broken(tmp_path))
     problems = find_problems(dataset, ["00"])["00"]
     assert len(problems) == 2
-    assert "000000.bin: 33 bytes is not a whole number of points" in problems[0]
-    assert "000001.label: 4 bytes, expected 4 for each of the sweep's 2 points" in problems[1]
+    assert "000000.bin: 33 bytes is not a whole number of points" in problems[0].message
+    assert "000001.label: 4 bytes, expected 4 for each of the sweep's 2 points" in problems[1].message
     with pytest.raises(UserError, match=r"2 problem\(s\) in the data, nothing was done"):
         preprocess(dataset, LocalStore(tmp_path / "cache"), PreprocessConfig())
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".owner"]
@@ -97,7 +97,7 @@ def test_broken_sequences_are_left_out_only_if_asked_for(
 ) -> None:
     (broken(tmp_path) / "sequences" / "00").rename(streets / "sequences" / "05")
     dataset, store = find_dataset("semantickitti", streets), LocalStore(tmp_path / "cache")
-    with pytest.raises(UserError, match="leave those sequences out with --on-error skip"):
+    with pytest.raises(UserError, match="leave those sweeps or sequences out with --on-error skip"):
         preprocess(dataset, store, tiny_config, sequences=("00", "05"))
     manifest = preprocess(dataset, store, tiny_config, sequences=("00", "05"), on_error="skip")
     assert [entry.name for entry in manifest.sequences] == ["00"]

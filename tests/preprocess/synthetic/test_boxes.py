@@ -93,7 +93,7 @@ def test_a_label_that_is_wrong_is_a_problem(streets: Path, tmp_path: Path) -> No
             (copy / entry.name).symlink_to(entry)
     (copy / "label_2").mkdir()
     (copy / "label_2" / "000000.txt").write_text("Car 0 0 nonsense\n")
-    problems = list(open_dataset("semantickitti", tmp_path).problems("00"))
+    problems = [p.message for p in open_dataset("semantickitti", tmp_path).problems("00")]
     assert any("000000.txt, line 1: 4 columns, expected 15" in problem for problem in problems)
     assert any("000001.txt: missing" in problem for problem in problems)
 
