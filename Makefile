@@ -17,6 +17,8 @@ SAMPLES ?= ../shared/data
 # BEVContrast; RECIPE=iscc is the full method on a small one, RECIPE=local_only and the like an ablation.
 RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),minkunet,quick))
 ARGS    ?=
+# processes of the tests; 0 works in one, as a debugger needs it
+JOBS    ?= 2
 SYNTH_ARGS      ?=
 PREPROCESS_ARGS ?=
 PYTHON  ?= python3
@@ -126,9 +128,9 @@ format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 
 test: $(READY) ## the tests, within 10 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
 
-test-all: $(READY) ## all tests, the long ones too
+test-all: $(READY) ## all tests, the long ones too, one after the other, so that they can print their counts
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: OUT = runs/bench

@@ -63,6 +63,7 @@ def test_the_wheel_holds_the_compiled_kernels(wheel: zipfile.ZipFile) -> None:
     assert len(compiled(wheel)) == 2
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_wheel_is_built_without_kernels(tmp_path: Path, wheel: zipfile.ZipFile) -> None:
     without = built(tmp_path, {"CC": "false"})
     assert compiled(without) == []

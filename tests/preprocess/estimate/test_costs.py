@@ -34,6 +34,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_bytes_are_those_of_runs_of_two_sizes(streets: Path, tmp_path: Path) -> None:
     dataset = open_dataset("synthetic", streets)
     sizes = [workload_of([24] * n, CONFIG.window) for n in (1, 3)]

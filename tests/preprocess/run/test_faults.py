@@ -29,7 +29,7 @@ FAULTS = {
     "no space once": ("once", errno.ENOSPC),
     "input/output error": ("once", errno.EIO),
 }
-EVERY = 101
+EVERY = 211
 """Of the operations every so many are tried where not all are."""
 
 

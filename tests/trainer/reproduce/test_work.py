@@ -121,7 +121,8 @@ def uninterrupted(command: list[str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_call_hands_the_signal_on_and_the_next_one_ends_like_an_uninterrupted_one(
     command: list[str], uninterrupted: Path, tmp_path: Path, number: signal.Signals
 ):

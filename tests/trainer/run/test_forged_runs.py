@@ -191,13 +191,13 @@ def test_every_option_with_any_value(run: Path, cache_path: Path, capfd: pytest.
         if " = " not in line:
             continue
         for place, value in enumerate(TOML_VALUES):
-            if (number + place) % 3:  # each option a third of the values
+            if (number + place) % 6:  # each option a sixth of the values
                 continue
             forged = [*lines[:number], f"{line.split(' = ')[0]} = {value}", *lines[number + 1 :]]
             (run / "config.toml").write_text("\n".join(forged))
             found = try_all(run, cache_path, capfd, only="export")
             tried, refused = tried + 1, refused + (found["export"][0] != 0)
-    assert tried > 200
+    assert tried > 100
     assert refused > tried / 2
 
 

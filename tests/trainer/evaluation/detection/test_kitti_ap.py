@@ -270,7 +270,7 @@ def crowd(seed: int, n: int = 60, frames: int = 4) -> tuple[Labels, Detections]:
 
 
 @pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
 def test_equals_its_twin(seed: int, space: Space) -> None:
     truth, detections = crowd(seed)
     curves = score(truth, detections, space)
