@@ -130,9 +130,13 @@ def try_motions(first: Sweep, second: Sweep) -> Motions | None:
         _LIDAR: camera @ given @ inverse(camera),
         _CAMERA: inverse(camera) @ given @ camera,
     }
-    shares = {name: _near_share(tree, transform(motion, points)) for name, motion in motions.items()}
-    shares[_FORWARD] = max(_near_share(tree, points + np.array([step, 0, 0])) for step in _STEPS_M)
     moved_m, turned_deg = _motion(given)
+    share = _near_share(tree, transform(given, points))
+    if share * _BETTER[0] >= 1:  # nothing can be clearly better
+        shares = dict.fromkeys((*motions, _FORWARD), share)
+    else:
+        shares = {name: _near_share(tree, transform(motion, points)) for name, motion in motions.items()}
+        shares[_FORWARD] = max(_near_share(tree, points + np.array([step, 0, 0])) for step in _STEPS_M)
     return Motions(shares, moved_m > _MOVED_M or turned_deg > _TURNED_DEG)
 
 
@@ -160,9 +164,9 @@ def _align(first: Sweep, second: Sweep) -> dict[str, float]:
 
 def _stationary_points(sweep: Sweep) -> NDArray[np.float64]:
     """Select the valid points, float64 [M, 3], without those near the sensor or on the ground."""
-    keep = np.asarray(np.isfinite(sweep.xyz).all(axis=1))
-    keep[keep] = (np.linalg.norm(sweep.xyz[keep], axis=1) >= _EGO_VEHICLE_M) & (sweep.xyz[keep, 2] > _GROUND_M)
-    xyz: NDArray[np.float64] = sweep.xyz[keep].astype(np.float64)
+    high = sweep.xyz[sweep.xyz[:, 2] > _GROUND_M]
+    squares = np.einsum("ij,ij->i", high, high, dtype=np.float64)
+    xyz: NDArray[np.float64] = high[np.isfinite(squares) & (squares >= _EGO_VEHICLE_M**2)].astype(np.float64)
     return xyz
 
 
