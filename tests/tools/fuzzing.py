@@ -28,15 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+from iscc_lidar.shared.base.errors import UserError
 
-import click  # noqa: E402
-
-from iscc_lidar.shared.base.errors import UserError  # noqa: E402
-
-from mutations import mutate  # noqa: E402
+from mutations import mutate
 
 HANG_S: Final = 30
 MEMORY_BYTES: Final = 2 * 2**30

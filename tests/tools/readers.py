@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from tests.preprocess.datasets import test_argoverse2, test_nuscenes
 
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
 
+import argoverse2_writer
 import kitti_writer
+import nuscenes_writer
 import waymo_writer
 from fuzzing import Reader
 
@@ -104,7 +105,7 @@ def write_synthetic(root: Path) -> None:
 
 def write_argoverse2(root: Path) -> None:
     """Two sweeps of one log."""
-    test_argoverse2.make_log(root / "sensor" / "val" / test_argoverse2.LOG)
+    argoverse2_writer.make_log(root / "sensor" / "val" / argoverse2_writer.LOG)
 
 
 def write_waymo(root: Path) -> None:
@@ -239,7 +240,7 @@ READERS: Final = {
     "synthetic": Reader(write_synthetic, partial(open_as_dataset, "synthetic")),
     "kitti-raw": Reader(write_kitti_raw, partial(open_as_dataset, "kitti")),
     "kitti-object": Reader(write_kitti_object, partial(open_as_dataset, "kitti")),
-    "nuscenes": Reader(partial(test_nuscenes.write, points=64), partial(open_as_dataset, "nuscenes")),
+    "nuscenes": Reader(partial(nuscenes_writer.write, points=64), partial(open_as_dataset, "nuscenes")),
     "waymo": Reader(write_waymo, partial(open_as_dataset, "waymo")),
     "argoverse2": Reader(write_argoverse2, partial(open_as_dataset, "argoverse2")),
     "cache": Reader(write_cache, open_as_cache),
