@@ -187,8 +187,19 @@ def as_text(f: Path, file: str, name: str) -> None:
     retype(f / file, name, [str(value) for value in feather.read_table(f / file)[name].to_pylist()])
 
 
+def repeat_column(path: Path, name: str) -> None:
+    table = feather.read_table(path)
+    feather.write_feather(table.append_column(name, table[name]), path)
+
+
 POSES = "city_SE3_egovehicle.feather"
+CALIBRATION = "calibration/egovehicle_SE3_sensor.feather"
 FAULTS += [
+    (lambda f: repeat_column(f / CALIBRATION, "sensor_name"), [CALIBRATION, "two columns sensor_name"]),
+    (lambda f: repeat_column(f / POSES, "qw"), [POSES, "two columns qw"]),
+    (lambda f: repeat_column(f / SWEEP, "laser_number"), [SWEEP, "two columns laser_number"]),
+    (lambda f: retype(f / CALIBRATION, "sensor_name", [1, 2, 3]), [CALIBRATION, "sensor_name has type int64", "text"]),
+    (lambda f: retype(f / CALIBRATION, "sensor_name", [["up_lidar"]] * 3), [CALIBRATION, "has type list"]),
     (lambda f: as_text(f, SWEEP, "x"), [SWEEP, "column x has type string, expected numbers"]),
     (lambda f: as_text(f, SWEEP, "laser_number"), [SWEEP, "column laser_number has type string", "whole numbers"]),
     (lambda f: retype(f / SWEEP, "intensity", np.linspace(0, 1, 400)), [SWEEP, "intensity has type double"]),
