@@ -356,12 +356,16 @@ def _check_columns(path: Path, schema: pa.Schema, expected: tuple[str, ...]) -> 
     if missing:
         found = ", ".join(schema.names)
         raise UserError(f"{path}: no column {', '.join(missing)} (it has {found or 'none'}); fetch it again")
-    for name in set(expected) - {"sensor_name"}:
+    for name in expected:
         if len(schema.get_all_field_indices(name)) > 1:
             raise UserError(f"{path}: has two columns {name}; fetch the file again")
         of_type = schema.field(name).type
-        if not (pa.types.is_integer(of_type) or (pa.types.is_floating(of_type) and name not in _WHOLE_NUMBERS)):
+        if name == "sensor_name":
+            fits, wanted = pa.types.is_string(of_type) or pa.types.is_large_string(of_type), "text"
+        else:
             wanted = "whole numbers" if name in _WHOLE_NUMBERS else "numbers"
+            fits = pa.types.is_integer(of_type) or (pa.types.is_floating(of_type) and wanted == "numbers")
+        if not fits:
             raise UserError(f"{path}: column {name} has type {of_type}, expected {wanted}; fetch the file again")
 
 

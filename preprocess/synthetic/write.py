@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from iscc_lidar.preprocess.synthetic.boxes import boxes_in_image
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.sensor import sweep
 from iscc_lidar.preprocess.synthetic.street import build_street
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import euler_rotation, inverse
@@ -56,13 +56,13 @@ def write_sequence(root: Path, config: SynthConfig, index: int) -> Path:
         _refuse_other(folder, stamp)
         return folder
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    files.remove(temporary)  # never written through a link that lies there
     _write(temporary, config, index)
     (temporary / _STAMP_FILE).write_text(json.dumps(stamp, indent=1, sort_keys=True) + "\n")
     try:
         temporary.rename(folder)
     except OSError:  # another process was faster
-        shutil.rmtree(temporary)
+        files.remove(temporary)
         _refuse_other(folder, stamp)
     return folder
 

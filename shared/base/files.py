@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
         make_folder(path.parent)
         make_folder(aside.parent)
         try:
-            aside.unlink(missing_ok=True)  # never written through a link that lies there
+            remove(aside)  # never written through a link that lies there
             with aside.open("xb") as file:
                 file.write(data)
                 file.flush()
@@ -46,15 +46,23 @@ def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
         _sync_folder(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove whatever is there, if anything: a link itself, and a folder with all that it contains."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_torn(folder: Path) -> None:
-    """Remove the temporary files of killed processes in a folder that no running process writes to."""
+    """Remove the temporary files and folders of killed processes in a folder that no running process writes to."""
     for path in folder.iterdir() if folder.exists() else ():
         if is_torn(path):
-            path.unlink()
+            remove(path)
 
 
 def is_torn(path: Path) -> bool:
-    """Return whether a file is a temporary one of write_bytes."""
+    """Return whether a name is a temporary one of write_bytes or new_folder."""
     return _TORN.fullmatch(path.name) is not None
 
 
@@ -76,16 +84,20 @@ def new_folder(path: Path, aside: Path | None = None) -> Iterator[Path]:
     aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         make_folder(path.parent)
-        shutil.rmtree(aside, ignore_errors=True)
-        make_folder(aside)
+        make_folder(aside.parent)
+        if path.is_symlink():
+            raise OSError(errno.EEXIST, "is a link, which is neither followed nor replaced")
+        remove(aside)
+        aside.mkdir()  # an error where a link has been put meanwhile
         try:
             yield aside
             _sync_tree(aside)
-            if path.exists():
+            if path.is_dir():
                 shutil.rmtree(path)
             aside.rename(path)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            with suppress(OSError):  # which is not the cause
+                remove(aside)
             raise
         _sync_folder(path.parent)
 

@@ -162,7 +162,8 @@ class LocalStore:
         aside = self.root / ASIDE_FOLDER
         for path in () if aside.is_symlink() or not aside.is_dir() else aside.iterdir():
             if files.is_torn(path):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink()
+                with suppress(OSError):  # somebody else's
+                    files.remove(path)
         with suppress(OSError):  # missing, or something else is there
             aside.rmdir()
 

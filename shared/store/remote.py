@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import zarr
 
 _READ_BYTES: Final = 2**24
-_S3_OPTIONS: Final = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 1}}}
-"""s3fs itself tries five times."""
+_CONNECT_S: Final = 10
+_READ_S: Final = 30
 _NO_BUCKET: Final = "NoSuchBucket|bucket does not exist|ContainerNotFound"
 _REASONS: Final = {
     "Expired|TokenRefresh": "the credentials have expired; renew them",
@@ -48,7 +48,7 @@ class RemoteStore:
     def _location(self) -> tuple[Any, str]:
         """File system and path of the folder in it."""
         try:
-            file_system, path = fsspec.url_to_fs(self.url, **(_S3_OPTIONS if self.url.startswith("s3:") else {}))
+            file_system, path = fsspec.url_to_fs(self.url, **_options(self.url.partition("://")[0]))
         except (ImportError, ValueError) as error:
             raise UserError(f"{self.url}: {error}") from None
         return file_system, str(path).rstrip("/")
@@ -175,6 +175,22 @@ class RemoteStore:
             if re.search(_NO_BUCKET, f"{_code(error)} {error}"):
                 raise UserError(f"{self.url}: no such bucket; create it, or correct the name") from None
             raise
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """Return what limits the time that a file system waits for an object store. Each request is repeated, too.
+
+    s3fs itself tries five times, gcsfs six, Azure's client four; the latter two cannot be configured. adlfs takes
+    timeouts for contents only: it lists files with those of Azure's client, 20 s and 60 s.
+    """
+    if protocol == "s3":
+        limits = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "retries": {"max_attempts": 1}}
+        return {"config_kwargs": limits}
+    if protocol in ("gs", "gcs"):
+        from aiohttp import ClientTimeout  # comes with gcsfs
+
+        return {"session_kwargs": {"timeout": ClientTimeout(sock_connect=_CONNECT_S, sock_read=_READ_S)}}
+    return {"connection_timeout": _CONNECT_S, "read_timeout": _READ_S}
 
 
 def _reason(error: BaseException) -> str:

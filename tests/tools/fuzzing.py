@@ -14,43 +14,58 @@ import faulthandler
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+from iscc_lidar.shared.base.errors import UserError
 
-import click  # noqa: E402
-
-from iscc_lidar.shared.base.errors import UserError  # noqa: E402
-
-from mutations import mutate  # noqa: E402
+from mutations import mutate
 
 HANG_S: Final = 30
 MEMORY_BYTES: Final = 2 * 2**30
 """By how much the process may grow beyond its size at the start; inputs are of a few hundred kilobytes."""
 
-Open = Callable[[Path, Path, np.random.Generator], None]
+HEAVY_EVERY: Final = 20
+"""Of so many inputs one goes through the commands that take long: all of preprocessing, pictures, training."""
+
+Open = Callable[[Path, Path, np.random.Generator, bool], list[int]]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Something that opens files of others: how to write a small sound input, and how to open one."""
+    """Something that opens files of others: how to write a small sound input, and how to open one.
+
+    ``open`` gets the input, a folder for output, a generator of random numbers, and whether to run the commands that
+    take long, too; it returns the exit status of each command.
+    """
 
     write: Callable[[Path], None]
     open: Open
+
+
+_PROCESSES: Final = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(  # imported once, instead of by the process of each reader
+    [
+        *("readers", "torch", "matplotlib.pyplot", "distributed", "iscc_lidar.shared.cache_cli"),
+        *("iscc_lidar.preprocess.run.pipeline", "iscc_lidar.preprocess.segment.segment_block"),
+        *("iscc_lidar.trainer.finetune.cli", "torch._dynamo"),
+    ]
+)
 
 
 class HangError(BaseException):
@@ -65,58 +80,83 @@ def main() -> int:
     parser.add_argument("reader", choices=sorted(READERS))
     parser.add_argument("--seed", type=int, default=0, help="of the first input")
     parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--sound", type=Path, help="folder of the sound input, made before")
     parser.add_argument("--keep", type=Path, help="leave the damaged inputs here")
     args = parser.parse_args()
-    reader = READERS[args.reader]
     with tempfile.TemporaryDirectory() as temporary:
-        sound = args.sound or (args.keep or Path(temporary)) / "sound"
-        if not sound.exists():
-            sound.parent.mkdir(parents=True, exist_ok=True)
-            reader.write(sound)
-        work = args.keep or sound.parent  # next to the sound input lies what was made for it, as the cache of a run
-        failed = 0
-        for seed in range(args.seed, args.seed + args.count):
-            if problem := try_input(reader, sound, work, seed, keep=args.keep is not None):
-                failed += 1
-                print(json.dumps({"seed": seed, "failed": problem}), flush=True)
+        seeds = range(args.seed, args.seed + args.count)
+        failed = try_inputs(READERS[args.reader], args.keep or Path(temporary), seeds, keep=args.keep is not None)
     return 1 if failed else 0
 
 
 def fuzz(name: str, count: int, first_seed: int = 0) -> Iterator[str]:
-    """Yield a description of each input that failed, also of one that crashed the process."""
-    from readers import READERS
-
+    """Yield a description of each input that failed: the sound one, damaged ones, also one that crashed the process."""
     with tempfile.TemporaryDirectory() as temporary:
-        sound = Path(temporary) / "sound"
-        READERS[name].write(sound)
-        seed, stop = first_seed, first_seed + count
+        seed, stop, log = first_seed, first_seed + count, Path(temporary) / "log"
         while seed < stop:
-            numbers = ("--seed", str(seed), "--count", str(stop - seed))
-            call = [sys.executable, __file__, name, *numbers, "--sound", str(sound)]
-            done = subprocess.run(call, capture_output=True, text=True)
-            lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+            child = _PROCESSES.Process(target=_in_child, args=(name, Path(temporary), range(seed, stop), log))
+            child.start()
+            child.join()
+            printed = log.read_text(errors="replace")
+            lines = [json.loads(line) for line in printed.splitlines() if line.startswith('{"seed"')]
             yield from (f"{name} --seed {line['seed']}: {line['failed']}" for line in lines if "failed" in line)
-            if done.returncode in (0, 1) and lines and lines[-1]["seed"] == stop - 1:
+            if child.exitcode == 0 and lines and lines[-1]["seed"] == stop - 1:
                 return
-            last = lines[-1]["seed"] if lines else seed
-            yield f"{name} --seed {last}: the process ended with {done.returncode}\n{lines[-1:]}\n{done.stderr[-2000:]}"
+            last = lines[-1]["seed"] if lines else None
+            yield f"{name} --seed {last}: the process ended with {child.exitcode}\n{printed[-2000:]}"
+            if last is None:
+                return
             seed = last + 1
 
 
-def try_input(reader: Reader, sound: Path, work: Path, seed: int, *, keep: bool) -> str:
-    """Damage a copy of a sound input and open it; return what went wrong, empty for nothing."""
+def _in_child(name: str, work: Path, seeds: range, log: Path) -> None:
+    """Try inputs in this process, and write what ``main`` prints to a file."""
+    from readers import READERS
+
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = (open(handle, "w", closefd=False, errors="replace") for handle in (1, 2))  # noqa: SIM115
+    try_inputs(READERS[name], work, seeds, keep=False)
+    sys.stdout.flush()
+
+
+def try_inputs(reader: Reader, work: Path, seeds: range, *, keep: bool) -> int:
+    """Make a sound input in ``work``, try it and damaged copies of it, print failures, and return their number.
+
+    Next to the sound input lies what was made for it, as the cache of a run.
+    """
+    sound, failed = work / "sound", 0
+    if not sound.exists():
+        reader.write(sound)
+        if problem := try_input(reader, sound, work, None, keep=keep):
+            failed += 1
+            print(json.dumps({"seed": seeds.start - 1, "failed": f"the sound input: {problem}"}), flush=True)
+    for seed in seeds:
+        if problem := try_input(reader, sound, work, seed, keep=keep):
+            failed += 1
+            print(json.dumps({"seed": seed, "failed": problem}), flush=True)
+    return failed
+
+
+def try_input(reader: Reader, sound: Path, work: Path, seed: int | None, *, keep: bool) -> str:
+    """Damage a copy of a sound input and open it; return what went wrong, empty for nothing.
+
+    Without a seed it is not damaged, and every command must take it.
+    """
     case = work / f"case-{seed}"
     given, outside, output = case / "input", case / "outside", case / "output"
     shutil.copytree(sound, given)
     outside.mkdir()
     output.mkdir()
     (outside / "secret.bin").write_bytes(bytes(range(256)) * 16)
-    rng = np.random.default_rng(seed)
-    damage = mutate(given, rng)
-    print(json.dumps({"seed": seed, "damage": damage}), flush=True)  # so that a crash is known by its last line
+    rng = np.random.default_rng(seed or 0)
+    damage = ""
+    if seed is not None:
+        damage = mutate(given, rng)
+        print(json.dumps({"seed": seed, "damage": damage}), flush=True)  # so that a crash is known by its last line
     before = _tree(case, without=output)
-    problem = _opened(reader.open, given, output, rng)
+    heavy = seed is None or bool(rng.random() < 1 / HEAVY_EVERY)
+    problem = _opened(partial(reader.open, given, output, rng, heavy), is_sound=seed is None)
     if not problem and (changed := _changes(before, _tree(case, without=output))):
         problem = f"changed outside the output: {changed}"
     if not keep:
@@ -124,7 +164,7 @@ def try_input(reader: Reader, sound: Path, work: Path, seed: int, *, keep: bool)
     return f"{damage}\n{problem}" if problem else ""
 
 
-def _opened(open_input: Open, given: Path, output: Path, rng: np.random.Generator) -> str:
+def _opened(open_input: Callable[[], list[int]], *, is_sound: bool) -> str:
     def alarm(*_: Any) -> None:
         raise HangError
 
@@ -135,9 +175,12 @@ def _opened(open_input: Open, given: Path, output: Path, rng: np.random.Generato
     faulthandler.dump_traceback_later(HANG_S + 10, exit=True, file=sys.__stderr__)  # in compiled code no signal arrives
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            open_input(given, output, rng)
-    except (UserError, click.ClickException, click.exceptions.Exit, click.Abort):
-        pass
+            statuses = open_input()
+        if is_sound and any(statuses):
+            return f"exit statuses {statuses}\n{printed.getvalue()[-2000:]}"
+    except (UserError, click.ClickException, click.exceptions.Exit, click.Abort) as error:
+        if is_sound:
+            return f"{type(error).__name__}: {error}"
     except SystemExit as end:
         if end.code not in (0, 1, 2, 3, None):
             return f"exit status {end.code}"

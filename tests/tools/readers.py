@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from tests.preprocess.datasets import test_argoverse2, test_nuscenes
+import typer
 
 from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
 
+import argoverse2_writer
 import kitti_writer
+import nuscenes_writer
 import waymo_writer
 from fuzzing import Reader
 
 REAL: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
 WINDOWS: Final = ("--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2")
-_HEAVY_EVERY: Final = 20
-"""Of so many inputs one goes through the commands that take long: all of preprocessing, pictures, pages."""
+TINY: Final = tuple(
+    text
+    for option in (
+        *("train.loader_workers=0", "train.device=cpu", "train.log_every=1", "model.voxel_size=0.5"),
+        *("model.stem_width=4", "model.encoder_widths=[4,4]", "model.decoder_widths=[4,4]"),
+    )
+    for text in ("--set", option)
+)
 
 Rng = np.random.Generator
 
@@ -49,18 +57,23 @@ def train_cli(*arguments: str) -> int:
     return _status(app, arguments)
 
 
-def _status(app: Any, arguments: tuple[str, ...]) -> int:
+def _status(app: typer.Typer, arguments: tuple[str, ...]) -> int:
     try:
-        return int(app(list(arguments), standalone_mode=False) or 0)
+        return int(_command(app).main(list(arguments), standalone_mode=False) or 0)
     except SystemExit as end:
         if end.code not in (0, 1, 2, 3):
             raise
         return int(end.code)
 
 
-def open_as_dataset(name: str, given: Path, output: Path, rng: Rng) -> None:
+@cache
+def _command(app: typer.Typer) -> Any:
+    return typer.main.get_command(app)  # takes longer than most commands
+
+
+def open_as_dataset(name: str, given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
     """Check a dataset and read all its sweeps; what ``check`` finds sound must be readable."""
-    sound = preprocess_cli("check", name, str(given)) == 0
+    statuses = [preprocess_cli("check", name, str(given))]
     try:
         dataset = open_dataset(name, given)
         for sequence in dataset.sequences():
@@ -68,13 +81,14 @@ def open_as_dataset(name: str, given: Path, output: Path, rng: Rng) -> None:
                 dataset.input_files(sequence, index)
                 dataset.read(sequence, index)
     except (UserError, ValueError) as error:  # of which the run makes one line
-        if sound:
+        if statuses == [0]:
             raise AssertionError(f"check finds no error, reading does: {error}") from error
-    if rng.random() < 1 / _HEAVY_EVERY:
-        cache = str(output / "cache")
-        done = preprocess_cli("run", name, "--root", str(given), "--cache", cache, "--workers", "0", *WINDOWS)
-        if done == 0 and cache_cli("verify", cache) != 0:
+    if heavy:
+        to = str(output / "cache")
+        statuses += [preprocess_cli("run", name, "--root", str(given), "--cache", to, "--workers", "0", *WINDOWS)]
+        if statuses[-1] == 0 and cache_cli("verify", to) != 0:
             raise AssertionError("verify refuses what was just written")
+    return statuses
 
 
 def write_semantickitti(root: Path, real: Path = REAL / "semantickitti" / "sequences" / "00") -> None:
@@ -104,7 +118,7 @@ def write_synthetic(root: Path) -> None:
 
 def write_argoverse2(root: Path) -> None:
     """Two sweeps of one log."""
-    test_argoverse2.make_log(root / "sensor" / "val" / test_argoverse2.LOG)
+    argoverse2_writer.make_log(root / "sensor" / "val" / argoverse2_writer.LOG)
 
 
 def write_waymo(root: Path) -> None:
@@ -140,52 +154,65 @@ def write_cache(root: Path) -> None:
     assert preprocess_cli(*run) == 0
 
 
-def open_as_cache(given: Path, output: Path, rng: Rng) -> None:
+def open_as_cache(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
     """Open a cache by every command that reads one, and by the reader."""
-    cache_cli("info", str(given))
-    sound = cache_cli("verify", str(given)) == 0
-    cache_cli("export", str(given), str(output / "exported"), "--to", "semantickitti")
-    cache_cli("fractions", str(given), str(output / "fractions"))
+    verified = cache_cli("verify", str(given))
+    statuses = [
+        verified,
+        cache_cli("info", str(given)),
+        cache_cli("export", str(given), str(output / "exported"), "--to", "semantickitti"),
+        cache_cli("fractions", str(given), str(output / "fractions")),
+    ]
     try:
-        cache = Cache(given)
-        for sequence in cache.sequence_names:
-            for index in range(cache.sequence(sequence).sweeps):
-                cache.sweep(sequence, index)
-                cache.boxes(sequence, index)
-                cache.camera(sequence, index)
+        reader = Cache(given)
+        for sequence in reader.sequence_names:
+            for index in range(reader.sequence(sequence).sweeps):
+                reader.sweep(sequence, index)
+                reader.boxes(sequence, index)
+                reader.camera(sequence, index)
     except UserError as error:
-        if sound:
+        if verified == 0:
             raise AssertionError(f"verify finds no problem, reading does: {error}") from error
-    if rng.random() < 1 / _HEAVY_EVERY:
-        cache_cli("show", str(given), "--out", str(output / "picture.png"))
-        tiny = ("--set", "train.steps=1", "--set", "train.loader_workers=0", "--set", "train.device=cpu")
-        train_cli("pretrain", "--cache", str(given), "--out", str(output / "run"), "--recipe", "quick", *tiny)
+    if heavy:
+        statuses += [
+            cache_cli("show", str(given), "--out", str(output / "picture.png")),
+            pretrain(given, output / "run", "train.steps=1"),
+        ]
+    return statuses
+
+
+def pretrain(cache: Path, out: Path, *options: str) -> int:
+    """Pre-train a tiny network for a few steps."""
+    sets = [text for option in options for text in ("--set", option)]
+    return train_cli("pretrain", "--cache", str(cache), "--out", str(out), "--recipe", "quick", *TINY, *sets)
 
 
 def write_run(root: Path) -> None:
     """A pre-training of two steps on three coarse sweeps."""
     cache = root.with_name("cache")
     write_cache(cache)
-    options = ("train.steps=2", "train.checkpoint_every=1", "train.log_every=1", "train.loader_workers=0")
-    sets = [text for option in (*options, "train.device=cpu") for text in ("--set", option)]
-    assert train_cli("pretrain", "--cache", str(cache), "--out", str(root), "--recipe", "quick", *sets) == 0
+    assert pretrain(cache, root, "train.steps=2", "train.checkpoint_every=1") == 0
 
 
-def open_as_run(given: Path, output: Path, rng: Rng) -> None:
-    """Open a run folder by the commands that take one: exports, the page, fine-tuning from it."""
+def open_as_run(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
+    """Open a run folder by the commands that take one: exports, the page, resuming it, fine-tuning from it."""
     target = ("native", "pointcept", "mmdetection3d", "openpcdet")[int(rng.integers(4))]
-    train_cli("export", str(given), "--to", target, "--out", str(output / "exported"))
-    train_cli("report", str(given), "--out", str(output / "page.html"), "--set", "sweeps=0")
-    cache = str(given.parent.parent / "cache")
-    if rng.random() < 1 / _HEAVY_EVERY:
-        copy = output / "run"
+    statuses = [
+        train_cli("export", str(given), "--to", target, "--out", str(output / "exported")),
+        train_cli("report", str(given), "--out", str(output / "page.html"), "--set", "sweeps=0"),
+    ]
+    if heavy:
+        cache, copy = ("--cache", str(given.parent.parent / "cache")), output / "run"
         shutil.copytree(given, copy, symlinks=True, ignore_dangling_symlinks=True, copy_function=_copy_regular)
-        train_cli("pretrain", "--cache", cache, "--out", str(copy), "--resume", "--set", "train.steps=2")
-        train_cli(
-            *("finetune", "semseg", "--train-cache", cache, "--val-cache", cache, "--encoder", str(given)),
-            *("--out", str(output / "tuned"), "--recipe", "quick", "--set", "train.steps=1"),
-            *("--set", "train.loader_workers=0", "--set", "train.device=cpu"),
-        )
+        sets = ("--set", "train.steps=1", "--set", "train.loader_workers=0", "--set", "train.device=cpu")
+        statuses += [
+            train_cli("pretrain", *cache, "--out", str(copy), "--recipe", str(copy / "config.toml"), "--resume"),
+            train_cli(
+                *("finetune", "semseg", "--train-cache", cache[1], "--val-cache", cache[1], "--encoder", str(given)),
+                *("--out", str(output / "tuned"), "--recipe", "quick", *sets),
+            ),
+        ]
+    return statuses
 
 
 def _copy_regular(source: str, target: str) -> str:
@@ -199,12 +226,13 @@ def write_list(root: Path) -> None:
     (root / "10_0.txt").write_text("\n".join(lines) + "\n")
 
 
-def open_as_list(given: Path, output: Path, rng: Rng) -> None:
+def open_as_list(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
     """Read lists of labelled sweeps."""
     known = {sequence: tuple(f"{index:06d}" for index in range(40)) for sequence in ("00", "01")}
     for path in given.iterdir():
         with_text = read_list(path, known)
         assert all(name in known[sequence] for sequence, name in with_text)
+    return []
 
 
 def write_objects(root: Path) -> None:
@@ -221,17 +249,19 @@ def write_objects(root: Path) -> None:
         shutil.copy(path, root / f"calib_{path.name}")
 
 
-def open_as_objects(given: Path, output: Path, rng: Rng) -> None:
-    """Read labels, results and calibration of KITTI's object benchmark."""
+def open_as_objects(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
+    """Read labels, results and calibration of KITTI's object benchmark; status 0 where one of them takes a file."""
     from iscc_lidar.shared.layouts.formats.kitti_objects import read_camera, read_objects
 
+    statuses = []
     for path in given.iterdir():
-        opens: list[Callable[[], object]] = [partial(read_objects, path), partial(read_objects, path, scored=True)]
-        for attempt in (*opens, partial(read_camera, path)):
-            try:
-                attempt()
-            except UserError:
-                continue
+        status = 1
+        for attempt in (read_objects, partial(read_objects, scored=True), read_camera):
+            with suppress(UserError):
+                attempt(path)
+                status = 0
+        statuses.append(status)
+    return statuses
 
 
 READERS: Final = {
@@ -239,7 +269,7 @@ READERS: Final = {
     "synthetic": Reader(write_synthetic, partial(open_as_dataset, "synthetic")),
     "kitti-raw": Reader(write_kitti_raw, partial(open_as_dataset, "kitti")),
     "kitti-object": Reader(write_kitti_object, partial(open_as_dataset, "kitti")),
-    "nuscenes": Reader(partial(test_nuscenes.write, points=64), partial(open_as_dataset, "nuscenes")),
+    "nuscenes": Reader(nuscenes_writer.write, partial(open_as_dataset, "nuscenes")),
     "waymo": Reader(write_waymo, partial(open_as_dataset, "waymo")),
     "argoverse2": Reader(write_argoverse2, partial(open_as_dataset, "argoverse2")),
     "cache": Reader(write_cache, open_as_cache),

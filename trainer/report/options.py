@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from iscc_lidar.shared.base.config import resolve, toml_value
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.tasks import TASKS
-from iscc_lidar.trainer.pretrain.config import BASES, RECIPES
+from iscc_lidar.trainer.pretrain.config import BASES, RECIPES, PretrainConfig
 from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 from iscc_lidar.trainer.run.options import FREE_TO_CHANGE
 from iscc_lidar.trainer.run.run import Run
@@ -66,14 +68,18 @@ def _shipped(run: Run, config: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         for path in sorted(task.recipes.glob("*.toml")):
             yield (path.stem,), resolve(task.config, path)
         return
+    yield from ((chosen, usual) for chosen, usual in _pretrain_recipes() if type(usual) is type(config))
+
+
+@cache
+def _pretrain_recipes() -> list[tuple[tuple[str, ...], PretrainConfig]]:
+    """Resolve every combination of shipped recipes, which takes half a second."""
     names = sorted((path.stem for path in RECIPES.glob("*.toml")), key=lambda name: (name != "iscc", name))
+    found = []
     for chosen in ((), *((name,) for name in names), *((base, name) for base in BASES for name in names)):
-        try:
-            usual = resolve_pretrain(find_recipes(chosen))
-        except UserError:  # a recipe of options that the method before it does not have
-            continue
-        if type(usual) is type(config):
-            yield chosen, usual
+        with suppress(UserError):  # a recipe of options that the method before it does not have
+            found.append((chosen, resolve_pretrain(find_recipes(chosen))))
+    return found
 
 
 def _against(config: Any, usual: Any, free: set[str], given_model: bool) -> list[Option]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,16 @@ def test_an_interrupted_sequence_is_not_taken_for_a_finished_one(
     assert not (tmp_path / "sequences" / "00").exists()
     monkeypatch.undo()
     assert len(read(write_sequence(tmp_path, SMALL, 0))) == SMALL.sweeps
+
+
+def test_a_sequence_is_not_written_through_a_link_at_its_temporary_name(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root" / "sequences").mkdir(parents=True)
+    (tmp_path / "root" / "sequences" / f".00.{os.getpid()}.part").symlink_to(tmp_path / "outside")
+    folder = write_sequence(tmp_path / "root", SMALL, 0)
+    assert not folder.is_symlink()
+    assert not list((tmp_path / "outside").iterdir())
+    assert [path.name for path in folder.parent.iterdir()] == ["00"]
 
 
 def test_sequence_names_grow_with_their_number() -> None:

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import new_folder, read_lines, read_text, sha256, write_bytes, write_text
+from iscc_lidar.shared.base.files import new_folder, read_lines, read_text, remove_torn, sha256, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -63,3 +64,62 @@ def test_other_encodings_folders_and_missing_files_are_named(tmp_path: Path) -> 
         read_text(tmp_path)
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "none")
+
+
+def plant(at: Path, what: str, outside: Path) -> None:
+    """Put something where a temporary file or folder of this process will be."""
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    if what == "fifo":
+        os.mkfifo(at)
+    elif what == "file":
+        at.write_text("left")
+    elif what == "folder":
+        (at / "deep").mkdir(parents=True)
+        (at / "deep" / "link").symlink_to(outside)
+    else:
+        at.symlink_to({"link": outside, "link to a file": outside / "kept", "dead link": outside / "gone"}[what])
+
+
+PLANTED = ("link", "link to a file", "dead link", "fifo", "file", "folder")
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_lies_at_a_temporary_name_is_replaced_and_never_followed(tmp_path: Path, what: str) -> None:
+    here, outside = tmp_path / "here", tmp_path / "outside"
+    here.mkdir()
+    plant(here / f".a.{os.getpid()}.tmp", what, outside)
+    with new_folder(here / "a") as aside:
+        (aside / "new").write_text("new")
+    assert (names(here), names(here / "a"), (here / "a").is_symlink()) == (["a"], ["new"], False)
+    assert (names(outside), (outside / "kept").read_text()) == (["kept"], "kept")
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_file_is_never_written_through_what_lies_at_its_temporary_name(tmp_path: Path, what: str) -> None:
+    here, outside = tmp_path / "here", tmp_path / "outside"
+    here.mkdir()
+    plant(here / f".a.{os.getpid()}.tmp", what, outside)
+    write_bytes(here / "a", b"new")
+    assert (names(here), (here / "a").read_bytes(), (here / "a").is_symlink()) == (["a"], b"new", False)
+    assert (names(outside), (outside / "kept").read_text()) == (["kept"], "kept")
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_left_temporary_names_are_removed_and_never_followed(tmp_path: Path, what: str) -> None:
+    here, outside = tmp_path / "here", tmp_path / "outside"
+    here.mkdir()
+    (here / "a").write_text("kept")
+    plant(here / ".a.123.tmp", what, outside)
+    remove_torn(here)
+    assert (names(here), names(outside), (outside / "kept").read_text()) == (["a"], ["kept"], "kept")
+
+
+@pytest.mark.parametrize("what", ["link", "link to a file", "file", "fifo"])
+def test_a_folder_does_not_replace_what_is_no_folder(tmp_path: Path, what: str) -> None:
+    here, outside = tmp_path / "here", tmp_path / "outside"
+    here.mkdir()
+    plant(here / "a", what, outside)
+    with pytest.raises(OSError, match="a'"), new_folder(here / "a") as aside:
+        (aside / "new").touch()
+    assert (names(here), names(outside)) == (["a"], ["kept"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import fsspec
 import pytest
 
 from iscc_lidar.shared.base.errors import UserError
@@ -119,9 +121,21 @@ def set_endpoint(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    options = {"connect_timeout": 1, "read_timeout": 1, "retries": {"max_attempts": 0}}
-    config = {"config_kwargs": options, "endpoint_url": f"http://127.0.0.1:{port}", "skip_instance_cache": True}
-    monkeypatch.setattr(remote, "_S3_OPTIONS", config)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    account = f"BlobEndpoint=http://127.0.0.1:{port}/account;AccountName=account;AccountKey=a2V5"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"DefaultEndpointsProtocol=http;{account}")
+    monkeypatch.setattr(remote, "_CONNECT_S", 1)
+    monkeypatch.setattr(remote, "_READ_S", 1)
+    options = remote._options
+
+    def quick(protocol: str) -> dict[str, Any]:
+        found = options(protocol)
+        if protocol == "s3":
+            found["endpoint_url"] = f"http://127.0.0.1:{port}"
+            found["config_kwargs"]["retries"] = {"max_attempts": 0}
+        return {**found, "skip_instance_cache": True} | ({"token": "anon"} if protocol == "gs" else {})
+
+    monkeypatch.setattr(remote, "_options", quick)
 
 
 @pytest.mark.parametrize(
@@ -167,3 +181,38 @@ def test_an_endpoint_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
     set_endpoint(monkeypatch, port)
     with pytest.raises(UserError, match="cannot be reached; check the address and the network"):
         Cache("s3://bucket/cache")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/cache", "gs://b/c", "gcs://b/c", "az://b/c", "abfs://b/c", "abfss://b/c"])
+def test_every_object_store_is_given_limits_of_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(fsspec, "url_to_fs", lambda _, **options: (asked.append(options), (None, "b/c"))[1])
+    assert RemoteStore(url)._location == (None, "b/c")
+    (options,) = asked
+    if url.startswith("s3"):
+        limits = options["config_kwargs"]
+        assert (limits["connect_timeout"], limits["read_timeout"], limits["retries"]) == (10, 30, {"max_attempts": 1})
+    elif url.startswith("g"):
+        timeout = options["session_kwargs"]["timeout"]
+        assert (timeout.sock_connect, timeout.sock_read, timeout.total) == (10, 30, None)
+    else:
+        assert options == {"connection_timeout": 10, "read_timeout": 30}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("package", "url"), [("gcsfs", "gs://bucket/cache"), ("adlfs", "az://bucket/cache")])
+def test_other_hanging_endpoints_are_given_up(package: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(package)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        set_endpoint(monkeypatch, deaf.getsockname()[1])
+        with pytest.raises(UserError, match="does not answer; check the address and the network"):
+            open_store(url).read("a")
+
+
+@pytest.mark.parametrize(("package", "url"), [("gcsfs", "gs://bucket/c"), ("adlfs", "az://bucket/c")])
+def test_a_store_whose_package_is_missing_names_it(package: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=package):
+        open_store(url).names()

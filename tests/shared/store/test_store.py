@@ -70,6 +70,44 @@ def test_a_folder_appears_with_its_last_file_or_not_at_all(store: Store) -> None
     assert store.files("") == {"x/y/z": 3}
 
 
+def test_what_lies_at_temporary_names_is_removed_and_never_followed(tmp_path: Path) -> None:
+    root, outside = tmp_path / "cache", tmp_path / "outside"
+    (root / ".aside").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "kept").touch()
+    for number, target in enumerate((outside, outside / "kept", outside / "gone")):
+        (root / f".aside/.aside.{number}.tmp").symlink_to(target)
+    os.mkfifo(root / ".aside/.aside.3.tmp")
+    (root / ".aside/.aside.4.tmp").mkdir()
+    (root / ".aside/.aside.4.tmp/link").symlink_to(outside)
+    with open_store(root).claim():
+        assert not (root / ".aside").exists()
+    assert os.listdir(outside) == ["kept"]
+
+
+@pytest.mark.parametrize("what", ["link", "fifo", "file"])
+def test_nothing_is_written_where_the_folder_of_temporary_files_is_something_else(tmp_path: Path, what: str) -> None:
+    root, outside = tmp_path / "cache", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    if what == "link":
+        (root / ".aside").symlink_to(outside)
+    elif what == "fifo":
+        os.mkfifo(root / ".aside")
+    else:
+        (root / ".aside").touch()
+    local = open_store(root)
+    for act in (lambda: local.write("a", b"1"), lambda: local.create("a", b"1"), lambda: make_block(local)):
+        with pytest.raises((UserError, OSError), match=r"\.aside: is a link|cache/a|cache/block"):
+            act()
+    assert (os.listdir(root), os.listdir(outside)) == ([".aside"], [])
+
+
+def make_block(store: Store) -> None:
+    with store.new_folder("block", last="z") as folder:
+        (folder / "z").touch()
+
+
 def test_arrays_are_read_in_place(store: Store) -> None:
     with store.new_folder("block", last="last") as folder:
         zarr.create_array(folder / "a", data=np.arange(10), chunks=(4,))

@@ -7,7 +7,10 @@
  * those of block b under offset o. No two of these have the same target. The identity's pairs (row with itself) are
  * not listed.
  *
- * Every element of a result is summed in a fixed order, independent of the number of threads. */
+ * Every element of a result is summed in a fixed order, independent of the number of threads.
+ *
+ * Whatever numbers a caller passes, no function leaves arrays of the stated lengths: it returns BAD_ARGUMENT instead.
+ * Rows of a block's pairs are compared with their bounds just before they are used, when they are in cache anyway. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,16 +26,23 @@
 #define SEGMENT 262144  /* floats of x and g that the kernel's gradient reads for all offsets before going on */
 #define THREADS_MAX 256
 #define GRAIN 1000000   /* minimum multiply-adds per thread */
+#define DIMENSION_MAX 16777216  /* maximum channels, offsets and rows of a block */
+#define MEMORY_MAX 0x1p60       /* floats: more are never there */
+
+enum { NO_MEMORY = 1, BAD_ARGUMENT = 2 };  /* what functions return instead of 0 */
 
 typedef void (*rows_fn)(int, int, const float *const *, const float *, int64_t, float *const *);
 typedef void (*outer_fn)(int, int, const float *const *, int64_t, const float *const *, int64_t, int64_t, float *,
                          int64_t);
+
+typedef int (*within_fn)(const int32_t *, int64_t, int64_t, int64_t);
 
 typedef struct {
     int lanes, vectors;       /* floats in a register, registers of the widest tile */
     int rows[V_MAX + 1];      /* maximum rows of a tile, by its registers per row */
     rows_fn add_rows;
     outer_fn add_outer;
+    within_fn all_within;
 } isa;
 
 #define UP_TO_4(CASE, V) CASE(1, V) CASE(2, V) CASE(3, V) CASE(4, V)
@@ -73,9 +83,10 @@ typedef struct {
 
 static const isa *isa_of(int lanes)
 {
-    static const isa plain = {4, PLAIN_SHAPE, rows_plain, outer_plain};
+    static const isa plain = {4, PLAIN_SHAPE, rows_plain, outer_plain, all_within_plain};
 #if defined(__x86_64__)
-    static const isa avx2 = {8, SHAPE_16, rows_avx2, outer_avx2}, avx512 = {16, SHAPE_32, rows_avx512, outer_avx512};
+    static const isa avx2 = {8, SHAPE_16, rows_avx2, outer_avx2, all_within_avx2};
+    static const isa avx512 = {16, SHAPE_32, rows_avx512, outer_avx512, all_within_avx512};
     if (lanes >= 16) return &avx512;
     if (lanes >= 8) return &avx2;
 #endif
@@ -93,7 +104,7 @@ int iscc_lanes(void)
 }
 
 /* Version of these functions' signatures; cpu_library.py refuses a library with another one. */
-int iscc_interface(void) { return 1; }
+int iscc_interface(void) { return 2; }
 
 /* ---- threads ---- */
 
@@ -136,10 +147,38 @@ static int64_t parts(int64_t length, int64_t most) { return (length + most - 1) 
 /* Start of part i of n nearly equal parts. */
 static int64_t part(int64_t length, int64_t i, int64_t n) { return length * i / n; }
 
-static void *aligned_floats(int64_t n)
+static void *aligned_floats(double n)
 {
     void *memory = NULL;
-    return posix_memalign(&memory, 64, (size_t)n * sizeof(float)) ? NULL : memory;
+    return n > MEMORY_MAX || posix_memalign(&memory, 64, (size_t)n * sizeof(float)) ? NULL : memory;
+}
+
+/* ---- bounds ---- */
+
+static int in_range(int64_t value, int64_t first, int64_t last) { return first <= value && value <= last; }
+
+/* Whether pairs a to b - 1 are from the rows of the input and to those of a block of the output. */
+static int good_pairs(const isa *isa, const int32_t *sources, const int32_t *targets, int64_t a, int64_t b,
+                      int64_t n_in, int64_t first_row, int64_t end_row)
+{
+    return isa->all_within(sources + a, b - a, 0, n_in) && isa->all_within(targets + a, b - a, first_row, end_row);
+}
+
+static int good_sizes(int lanes, int threads, int64_t n_in, int64_t n_out, int64_t n_pairs, int64_t block, int64_t K,
+                      int64_t c_in, int64_t c_out, int identity)
+{
+    return (lanes == 4 || lanes == 8 || lanes == 16) && lanes <= iscc_lanes() && threads >= 1
+        && in_range(n_in, 0, INT32_MAX) && in_range(n_out, 0, INT32_MAX) && in_range(n_pairs, 0, INT64_MAX / 2)
+        && in_range(block, 1, DIMENSION_MAX) && in_range(K, 1, DIMENSION_MAX) && in_range(c_in, 1, DIMENSION_MAX)
+        && in_range(c_out, 1, DIMENSION_MAX) && in_range(identity, -1, K - 1) && (identity < 0 || n_in == n_out);
+}
+
+/* Whether the starts of all bins, and the end of the last, ascend from 0 to n_pairs. */
+static int good_starts(const int64_t *starts, int64_t n_bins, int64_t n_pairs)
+{
+    int descends = 0;
+    for (int64_t bin = 0; bin < n_bins; bin++) descends |= starts[bin] > starts[bin + 1];
+    return !descends && starts[0] == 0 && starts[n_bins] == n_pairs;
 }
 
 /* ---- forward, and the gradient of x ---- */
@@ -150,10 +189,11 @@ typedef struct {
     float *out, *packed, *buffers;
     const int32_t *sources, *targets;
     const int64_t *starts;
-    int64_t n_out, block, K, c_in, c_out, step_k, step_in, step_out;
+    int64_t n_in, n_out, block, K, c_in, c_out, step_k, step_in, step_out;
     int64_t vectors, columns;
     int identity;
     _Atomic int64_t next;
+    _Atomic int bad;
 } convolution;
 
 /* Copy W[o] into one panel per column of tiles, [c_in][column's width], zero-padded after the last channel. */
@@ -209,6 +249,11 @@ static void convolve(void *job, int thread, int threads)
         int64_t width = V * lanes, used = least(width, c->c_out - first * lanes);
         float *out = c->out + first_row * c->c_out + first * lanes, *rows = buffer ? buffer : out;
         int64_t stride = buffer ? width : c->c_out;
+        if (!good_pairs(c->isa, c->sources, c->targets, c->starts[b * c->K], c->starts[(b + 1) * c->K], c->n_in,
+                        first_row, first_row + n)) {
+            c->bad = 1;
+            return;
+        }
         for (int64_t r = 0; r < n; r++) memset(rows + r * stride, 0, width * sizeof(float));
         for (int64_t o = 0; o < c->K; o++) {
             const float *panel = c->packed + (o * c->vectors + first) * lanes * c->c_in;
@@ -223,20 +268,24 @@ static void convolve(void *job, int thread, int threads)
     }
 }
 
-/* out[t] = sum over pairs (o, s, t) of x[s] W[o]. The steps are the strides of W's three dimensions; identity is the
- * offset that pairs every row with itself, or -1. Returns 1 if out of memory, otherwise 0. */
+/* out[t] = sum over pairs (o, s, t) of x[s] W[o]. x is [n_in][c_in], out [n_out][c_out]; sources and targets have
+ * length n_pairs, starts one more than there are blocks times K. The steps are the strides of W's three dimensions,
+ * within its array; identity is the offset that pairs every row with itself, or -1. */
 int iscc_convolve(int lanes, int threads, const float *x, const float *kernel, float *out, const int32_t *sources,
-                  const int32_t *targets, const int64_t *starts, int64_t n_pairs, int64_t n_out, int64_t block,
-                  int64_t K, int64_t c_in, int64_t c_out, int64_t step_k, int64_t step_in, int64_t step_out,
-                  int identity)
+                  const int32_t *targets, const int64_t *starts, int64_t n_pairs, int64_t n_in, int64_t n_out,
+                  int64_t block, int64_t K, int64_t c_in, int64_t c_out, int64_t step_k, int64_t step_in,
+                  int64_t step_out, int identity)
 {
+    if (!good_sizes(lanes, threads, n_in, n_out, n_pairs, block, K, c_in, c_out, identity)
+        || !good_starts(starts, parts(n_out, block) * K, n_pairs))
+        return BAD_ARGUMENT;
     const isa *set = isa_of(lanes);
     int64_t vectors = parts(c_out, set->lanes), all_pairs = n_pairs + (identity < 0 ? 0 : n_out);
-    convolution c = {set, x, kernel, out, NULL, NULL, sources, targets, starts, n_out, block, K, c_in, c_out,
-                     step_k, step_in, step_out, vectors, parts(vectors, set->vectors), identity, 0};
+    convolution c = {set, x, kernel, out, NULL, NULL, sources, targets, starts, n_in, n_out, block, K, c_in,
+                     c_out, step_k, step_in, step_out, vectors, parts(vectors, set->vectors), identity, 0, 0};
     threads = worth(threads, (double)all_pairs * c_in * c_out);
-    c.packed = aligned_floats(K * c_in * vectors * set->lanes);
-    if (c_out % set->lanes) c.buffers = aligned_floats(threads * block * set->vectors * set->lanes);
+    c.packed = aligned_floats((double)K * c_in * vectors * set->lanes);
+    if (c_out % set->lanes) c.buffers = aligned_floats((double)threads * block * set->vectors * set->lanes);
     int failed = !c.packed || (c_out % set->lanes && !c.buffers);
     if (!failed) {
         run(pack, &c, worth(threads, (double)K * c_in * c_out));
@@ -244,7 +293,7 @@ int iscc_convolve(int lanes, int threads, const float *x, const float *kernel, f
     }
     free(c.packed);
     free(c.buffers);
-    return failed;
+    return failed ? NO_MEMORY : c.bad ? BAD_ARGUMENT : 0;
 }
 
 /* ---- the gradient of the kernel ---- */
@@ -255,8 +304,9 @@ typedef struct {
     float *sum, *buffers;
     const int32_t *sources, *targets;
     const int64_t *starts, *sizes;
-    int64_t n_out, block, K, c_in, c_out, vectors, columns;
+    int64_t n_in, n_out, block, K, c_in, c_out, vectors, columns;
     int identity;
+    _Atomic int bad;
 } outer_products;
 
 /* sum[i0 .. i1) += x[s][i0 .. i1)^T g[t] over pairs a to b - 1, all of one offset. */
@@ -284,6 +334,17 @@ static void add_outer_products(const outer_products *c, const int32_t *sources, 
     }
 }
 
+/* Compare all rows with their bounds, as convolve does by block. */
+static void check_share(void *job, int thread, int threads)
+{
+    outer_products *c = job;
+    int64_t blocks = parts(c->n_out, c->block);
+    for (int64_t b = part(blocks, thread, threads); b < part(blocks, thread + 1, threads); b++)
+        if (!good_pairs(c->isa, c->sources, c->targets, c->starts[b * c->K], c->starts[(b + 1) * c->K], c->n_in,
+                        b * c->block, least((b + 1) * c->block, c->n_out)))
+            c->bad = 1;
+}
+
 /* The rows of all W[o], in order, are divided among the threads by number of pairs. A segment of output rows is
  * processed for all offsets while its rows are in cache. */
 static void outer_share(void *job, int thread, int threads)
@@ -303,33 +364,41 @@ static void outer_share(void *job, int thread, int threads)
             for (; i0 < end; i0 += CHANNELS)
                 for (int64_t b = b0; b < least(b0 + segment, blocks); b++) {
                     float *sum = c->sum + o * c->c_in * stride;
-                    int64_t i1 = least(i0 + CHANNELS, end);
+                    int64_t i1 = least(i0 + CHANNELS, end), row = b * c->block, stop = least(row + c->block, c->n_out);
+                    int64_t first = c->starts[b * c->K + o], last = c->starts[b * c->K + o + 1];
                     if (o == c->identity)
-                        add_outer_products(c, NULL, NULL, b * c->block, least((b + 1) * c->block, c->n_out), i0, i1,
-                                           sum, buffer);
+                        add_outer_products(c, NULL, NULL, row, stop, i0, i1, sum, buffer);
                     else
-                        add_outer_products(c, c->sources, c->targets, c->starts[b * c->K + o],
-                                           c->starts[b * c->K + o + 1], i0, i1, sum, buffer);
+                        add_outer_products(c, c->sources, c->targets, first, last, i0, i1, sum, buffer);
                 }
         }
     }
 }
 
 /* sum[o] += sum over pairs (o, s, t) of x[s]^T g[t]. sum is [K][c_in][c_out rounded up to lanes]. sizes are the
- * numbers of pairs of each offset, including the identity's. Returns 1 if out of memory, otherwise 0. */
+ * numbers of pairs of each offset, including the identity's; the rest is as in iscc_convolve. */
 int iscc_outer_products(int lanes, int threads, const float *x, const float *g, float *sum, const int32_t *sources,
-                        const int32_t *targets, const int64_t *starts, const int64_t *sizes, int64_t n_out,
-                        int64_t block, int64_t K, int64_t c_in, int64_t c_out, int identity)
+                        const int32_t *targets, const int64_t *starts, const int64_t *sizes, int64_t n_pairs,
+                        int64_t n_in, int64_t n_out, int64_t block, int64_t K, int64_t c_in, int64_t c_out,
+                        int identity)
 {
+    if (!good_sizes(lanes, threads, n_in, n_out, n_pairs, block, K, c_in, c_out, identity)
+        || !good_starts(starts, parts(n_out, block) * K, n_pairs))
+        return BAD_ARGUMENT;
     const isa *set = isa_of(lanes);
-    int64_t vectors = parts(c_out, set->lanes), padded = vectors * set->lanes, pairs = 0;
-    outer_products c = {set, x, g, sum, NULL, sources, targets, starts, sizes, n_out, block, K, c_in, c_out,
-                        vectors, parts(vectors, set->vectors), identity};
-    for (int64_t o = 0; o < K; o++) pairs += sizes[o];
-    threads = worth(threads, (double)pairs * c_in * c_out);
+    int64_t vectors = parts(c_out, set->lanes), padded = vectors * set->lanes;
+    int64_t left = n_pairs + (identity < 0 ? 0 : n_out);
+    for (int64_t o = 0; o < K; left -= sizes[o++])
+        if (!in_range(sizes[o], 0, left)) return BAD_ARGUMENT;
+    if (left) return BAD_ARGUMENT;
+    outer_products c = {set, x, g, sum, NULL, sources, targets, starts, sizes, n_in, n_out, block, K, c_in, c_out,
+                        vectors, parts(vectors, set->vectors), identity, 0};
+    run(check_share, &c, worth(threads, 10.0 * n_pairs));
+    if (c.bad) return BAD_ARGUMENT;
+    threads = worth(threads, (double)(n_pairs + (identity < 0 ? 0 : n_out)) * c_in * c_out);
     if (c_out % set->lanes) {
-        c.buffers = aligned_floats(threads * PAIRS * padded);
-        if (!c.buffers) return 1;
+        c.buffers = aligned_floats((double)threads * PAIRS * padded);
+        if (!c.buffers) return NO_MEMORY;
         memset(c.buffers, 0, threads * PAIRS * padded * sizeof(float));
     }
     run(outer_share, &c, threads);
@@ -340,12 +409,17 @@ int iscc_outer_products(int lanes, int threads, const float *x, const float *g, 
 /* ---- maps ---- */
 
 /* Write one of each pair of opposite neighbours, (offset, row, neighbour's row), to the three arrays of length
- * 13 * n, and return their number. keys are sorted; a step along x or y adds step_x or step_y to a key, along z 1. */
+ * 13 * n, and return their number, or -1 for keys that do not ascend or leave 64 bits within a step. A step along x
+ * or y adds step_x or step_y to a key, along z 1. */
 int64_t iscc_neighbours(const int64_t *keys, int64_t n, int64_t step_x, int64_t step_y, int32_t *offsets,
                         int32_t *rows, int32_t *neighbours)
 {
     static const int dx[4] = {1, 1, 1, 0}, dy[4] = {-1, 0, 1, 1};
-    int64_t found = 0;
+    int64_t found = 0, longest = INT64_MAX / 3;
+    if (!in_range(n, 0, INT32_MAX) || !in_range(step_x, 0, longest) || !in_range(step_y, 0, longest)) return -1;
+    if (n && (keys[0] < INT64_MIN + step_x + step_y + 1 || keys[n - 1] > INT64_MAX - step_x - step_y - 1)) return -1;
+    for (int64_t i = 0; i + 1 < n; i++)
+        if (keys[i] >= keys[i + 1]) return -1;  /* a cell could have more than 26 neighbours */
     /* The three cells of a column have successive keys, and both sides ascend: one scan is enough. */
     for (int column = 0; column < 4; column++) {
         int64_t step = dx[column] * step_x + dy[column] * step_y - 1;
@@ -360,7 +434,7 @@ int64_t iscc_neighbours(const int64_t *keys, int64_t n, int64_t step_x, int64_t 
         }
     }
     for (int64_t i = 0; i + 1 < n; i++)
-        if (keys[i + 1] - keys[i] == 1) {
+        if (keys[i + 1] == keys[i] + 1) {
             offsets[found] = 22;
             rows[found] = (int32_t)i;
             neighbours[found++] = (int32_t)i + 1;
@@ -368,14 +442,20 @@ int64_t iscc_neighbours(const int64_t *keys, int64_t n, int64_t step_x, int64_t 
     return found;
 }
 
-/* Sort pairs stably by block of targets and offset. starts has length n_blocks * K + 1. */
-void iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *targets, int64_t n_pairs,
-                int64_t block, int64_t K, int64_t n_blocks, int64_t *starts, int32_t *grouped_sources,
-                int32_t *grouped_targets)
+/* Sort pairs stably by block of targets, which are below n_out, and offset. starts has length n_blocks * K + 1. */
+int iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *targets, int64_t n_pairs, int64_t n_out,
+               int64_t block, int64_t K, int64_t *starts, int32_t *grouped_sources, int32_t *grouped_targets)
 {
+    if (!in_range(n_out, 0, INT32_MAX) || !in_range(block, 1, DIMENSION_MAX) || !in_range(K, 1, DIMENSION_MAX)
+        || !in_range(n_pairs, 0, INT64_MAX / 2))
+        return BAD_ARGUMENT;
+    int64_t n_blocks = parts(n_out, block);
     int64_t *ends = starts + 1;  /* of each bin; during the second pass, the position of its next pair */
     memset(starts, 0, (n_blocks * K + 1) * sizeof(int64_t));
-    for (int64_t p = 0; p < n_pairs; p++) ends[(uint32_t)targets[p] / (uint32_t)block * K + offsets[p]]++;
+    for (int64_t p = 0; p < n_pairs; p++) {
+        if ((uint32_t)targets[p] >= (uint32_t)n_out || (uint32_t)offsets[p] >= (uint32_t)K) return BAD_ARGUMENT;
+        ends[(uint32_t)targets[p] / (uint32_t)block * K + offsets[p]]++;
+    }
     int64_t before = 0;
     for (int64_t bin = 0; bin < n_blocks * K; bin++) {
         int64_t count = ends[bin];
@@ -387,4 +467,5 @@ void iscc_group(const int32_t *offsets, const int32_t *sources, const int32_t *t
         grouped_sources[to] = sources[p];
         grouped_targets[to] = targets[p];
     }
+    return 0;
 }

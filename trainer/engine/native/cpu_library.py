@@ -1,6 +1,6 @@
 """The C kernels of cpu_kernels.c as functions of tensors, if installation could compile them.
 
-The library is called through ctypes, which releases the GIL. Callers are responsible for shapes, dtypes and ranges.
+The library is called through ctypes, which releases the GIL. Shapes and dtypes are checked here, ranges in C.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from iscc_lidar.trainer.engine.coordinates import Coordinates
 
 # N voxels, M pairs, B blocks, K offsets
 
+_NO_MEMORY = 1  # what they return
 BLOCK = 512
 """Number of output rows whose sums, sources and weights of one offset should fit a core's cache."""
 
-_INTERFACE = 1  # version of cpu_kernels.c's functions that this module calls
+_INTERFACE = 2  # version of cpu_kernels.c's functions that this module calls
 _switched_off = False
 
 
@@ -78,35 +79,47 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     found, reason = load_library("iscc_lidar.trainer.engine.native._cpu_kernels", _INTERFACE)
     if found is not None:
         pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-        found.iscc_convolve.argtypes = [number] * 2 + [pointer] * 6 + [size] * 9 + [number]
-        found.iscc_outer_products.argtypes = [number] * 2 + [pointer] * 7 + [size] * 5 + [number]
+        found.iscc_convolve.argtypes = [number] * 2 + [pointer] * 6 + [size] * 10 + [number]
+        found.iscc_outer_products.argtypes = [number] * 2 + [pointer] * 7 + [size] * 7 + [number]
         found.iscc_neighbours.argtypes = [pointer, size, size, size, pointer, pointer, pointer]
         found.iscc_neighbours.restype = size
         found.iscc_group.argtypes = [pointer] * 3 + [size] * 4 + [pointer] * 3
-        found.iscc_group.restype = None
     return found, reason
 
 
 def find_neighbours(coordinates: Coordinates) -> tuple[Tensor, Tensor, Tensor]:
-    """Find one of each pair of opposite neighbours: offset, row, and the neighbour's row, int32 [M] each."""
+    """Find one of each pair of opposite neighbours: offset, row, and the neighbour's row, int32 [M] each.
+
+    Raises ValueError for keys that are not int64 [N] or do not ascend.
+    """
     n, keys = len(coordinates), coordinates.keys.contiguous()
+    _require(keys.shape == (n,), keys, torch.int64)
     buffer = torch.empty((3, 13 * n), dtype=torch.int32)
     m = _kernels().iscc_neighbours(keys.data_ptr(), n, *coordinates.key_steps, *_pointers(*buffer))
+    if m < 0:
+        raise ValueError("keys of voxels must ascend, and none may be repeated")
     offsets, rows, neighbours = buffer[:, :m]
     return offsets, rows, neighbours
 
 
 def group_pairs(offsets: Tensor, sources: Tensor, targets: Tensor, n_out: int, n_offsets: int) -> Blocks:
-    """Group pairs, [M] each, of n_out output rows by block and offset."""
+    """Group pairs, [M] each, of n_out output rows by block and offset.
+
+    Raises ValueError for arrays of different lengths, and targets or offsets that there are not.
+    """
     offsets, sources, targets = (t.int().contiguous() for t in (offsets, sources, targets))
+    _require(offsets.ndim == 1 and offsets.shape == sources.shape == targets.shape, offsets, torch.int32)
+    if n_out < 0 or n_offsets < 1:
+        raise ValueError(f"there are no {n_out} rows, or no {n_offsets} offsets")
     n_blocks = -(-n_out // BLOCK)
     starts = torch.empty(n_blocks * n_offsets + 1, dtype=torch.int64)
     grouped_sources, grouped_targets = torch.empty_like(sources), torch.empty_like(targets)
-    _kernels().iscc_group(
+    failed = _kernels().iscc_group(
         *_pointers(offsets, sources, targets),
-        *(len(sources), BLOCK, n_offsets, n_blocks),
+        *(len(sources), n_out, BLOCK, n_offsets),
         *_pointers(starts, grouped_sources, grouped_targets),
     )
+    _raise_if(failed)
     sizes = starts.diff().view(n_blocks, n_offsets).sum(0)
     return Blocks(grouped_sources, grouped_targets, starts, sizes, mirrored=False)
 
@@ -120,14 +133,20 @@ def convolve(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: in
         blocks: the pairs.
         n_out: number of output rows.
         identity: offset that pairs every row with itself and is not in blocks, -1 for none.
+
+    Raises ValueError for operands or pairs that do not fit each other.
     """
+    _require_blocks(blocks, n_out)
+    _require(x.ndim == 2 and kernel.ndim == 3 and x.shape[1] == kernel.shape[1], x, torch.float32)
+    _require(len(blocks.sizes) == len(kernel), kernel, torch.float32, contiguous=False)
     out = x.new_empty(n_out, kernel.shape[2])
     step, *steps = kernel.stride()
     first = kernel[-1 if blocks.mirrored else 0]
     failed = _kernels().iscc_convolve(
         *(lanes(), torch.get_num_threads()),
         *_pointers(x, first, out, blocks.sources, blocks.targets, blocks.starts),
-        *(len(blocks.sources), n_out, BLOCK, *kernel.shape, -step if blocks.mirrored else step, *steps, identity),
+        *(len(blocks.sources), len(x), n_out, BLOCK, *kernel.shape),
+        *(-step if blocks.mirrored else step, *steps, identity),
     )
     _raise_if(failed)
     return out
@@ -136,8 +155,13 @@ def convolve(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: in
 def outer_products(x: Tensor, g: Tensor, blocks: Blocks, identity: int) -> Tensor:
     """Sum x[source]^T g[target] over each offset's pairs: float32 [K, C_in, C_out].
 
-    x is float32 [N_in, C_in], g float32 [N_out, C_out], both contiguous; for ``identity`` see convolve.
+    x is float32 [N_in, C_in], g float32 [N_out, C_out], both contiguous; for ``identity`` and errors see convolve.
     """
+    _require_blocks(blocks, len(g))
+    _require(x.ndim == 2, x, torch.float32)
+    _require(g.ndim == 2, g, torch.float32)
+    if not -1 <= identity < len(blocks.sizes):
+        raise ValueError(f"there is no offset {identity}")
     width, sizes = lanes(), blocks.sizes.clone()
     if identity >= 0:
         sizes[identity] = len(g)
@@ -145,7 +169,7 @@ def outer_products(x: Tensor, g: Tensor, blocks: Blocks, identity: int) -> Tenso
     failed = _kernels().iscc_outer_products(
         *(width, torch.get_num_threads()),
         *_pointers(x, g, sums, blocks.sources, blocks.targets, blocks.starts, sizes),
-        *(len(g), BLOCK, *sums.shape[:2], g.shape[1], identity),
+        *(len(blocks.sources), len(x), len(g), BLOCK, *sums.shape[:2], g.shape[1], identity),
     )
     _raise_if(failed)
     return (sums.flip(0) if blocks.mirrored else sums)[..., : g.shape[1]].contiguous()
@@ -162,6 +186,26 @@ def _pointers(*tensors: Tensor) -> list[int]:
     return [t.data_ptr() for t in tensors]
 
 
+def _require_blocks(blocks: Blocks, n_out: int) -> None:
+    """Raise ValueError for blocks whose arrays do not fit each other and n_out rows."""
+    bins = -(-n_out // BLOCK) * len(blocks.sizes) + 1
+    _require(blocks.sources.ndim == 1, blocks.sources, torch.int32)
+    _require(blocks.targets.shape == blocks.sources.shape, blocks.targets, torch.int32)
+    _require(blocks.starts.shape == (bins,), blocks.starts, torch.int64)
+    _require(blocks.sizes.ndim == 1 and len(blocks.sizes) > 0, blocks.sizes, torch.int64)
+
+
+def _require(fits: bool, tensor: Tensor, dtype: torch.dtype, *, contiguous: bool = True) -> None:
+    """Raise ValueError unless the shape of a tensor fits and it is what C can read."""
+    if not (fits and tensor.dtype is dtype and tensor.device.type == "cpu"):
+        of = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
+        raise ValueError(f"a tensor of {of} does not fit the other operands of a sparse convolution, or is not {dtype}")
+    if contiguous and not tensor.is_contiguous():
+        raise ValueError(f"a tensor of {list(tensor.shape)} is not contiguous")
+
+
 def _raise_if(failed: int) -> None:
-    if failed:
+    if failed == _NO_MEMORY:
         raise MemoryError("not enough memory for the buffers of a sparse convolution")
+    if failed:
+        raise ValueError("rows, offsets or numbers of pairs that there are not")

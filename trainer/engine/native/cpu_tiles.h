@@ -1,4 +1,4 @@
-/* The two innermost products for one instruction set. cpu_kernels.c includes this file once for each.
+/* The two innermost products and the check of indices for one instruction set. cpu_kernels.c includes this file once for each.
  *
  * Requires: LANES, floats in a register; TARGET, the attribute that enables the instructions; NAME(x), x with the
  * suffix of the instruction set; TILES(CASE), CASE(R, V) for every tile of R rows by V registers.
@@ -56,6 +56,17 @@ TARGET static void NAME(outer)(int R, int V, const float *const *x, int64_t i, c
     switch (R * 8 + V) { TILES(CASE) }
 }
 #undef CASE
+
+/* Whether all n indices are first or above and below stop; both are at most 2^31 - 1. */
+TARGET static int NAME(all_within)(const int32_t *indices, int64_t n, int64_t first, int64_t stop)
+{
+    uint32_t least = (uint32_t)first, farthest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t from_first = (uint32_t)indices[i] - least;  /* a large number for an index below */
+        farthest = from_first > farthest ? from_first : farthest;
+    }
+    return !n || farthest < stop - first;
+}
 
 #undef TILE
 #undef EACH_ROW

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,9 @@ import pytest
 
 from iscc_lidar.preprocess.segment.native import library
 
+from sanitizers import run_driver, run_tests
+
 SOURCE = Path(library.__file__).with_name("spanning_tree.c")
-SANITIZED = ["-g", "-O1", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 DRIVER = r"""
 #include "spanning_tree.c"
@@ -109,27 +108,18 @@ int main(void)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.sanitizers
 def test_it_neither_leaves_its_arrays_nor_loops(tmp_path: Path) -> None:
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    (tmp_path / "driver.c").write_text(DRIVER)
-    call = [
-        compiler,
-        *SANITIZED,
-        f"-I{SOURCE.parent}",
-        "-o",
-        str(tmp_path / "driver"),
-        str(tmp_path / "driver.c"),
-        "-lm",
-    ]
-    built = subprocess.run(call, capture_output=True, text=True, check=False)
-    if "cannot find" in built.stderr:
-        pytest.skip("the compiler has no sanitizers")
-    assert built.returncode == 0, built.stderr
-    done = subprocess.run([str(tmp_path / "driver")], capture_output=True, text=True, timeout=300, check=False)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
+    assert run_driver(SOURCE, DRIVER, tmp_path) == "done\n"
+
+
+@pytest.mark.slow
+@pytest.mark.sanitizers
+def test_the_tests_of_the_library_pass_under_sanitizers(tmp_path: Path) -> None:
+    last = run_tests(SOURCE, "_spanning_tree", ("tests/preprocess/segment/native/test_library.py",), tmp_path)
+    print(last)
+    assert "passed" in last
 
 
 @pytest.mark.skipif(not library.available(), reason="there was no C compiler")
