@@ -16,8 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
-from tests.preprocess.datasets import test_argoverse2 as argoverse2_writer
-from tests.preprocess.datasets import test_nuscenes as nuscenes_writer
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Manifest
@@ -33,7 +31,9 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.store.local import LocalStore
 
+import argoverse2_writer
 import kitti_writer
+import nuscenes_writer
 import waymo_writer
 from caches import TINY
 
