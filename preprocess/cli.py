@@ -227,6 +227,8 @@ def check(
     sizes = {sequence: len(source.sweep_names(sequence)) for sequence in chosen}
     counts = f"sequences: {len(sizes)}, sweeps: {sum(sizes.values())}"
     print(f"no problem; {counts}" + (f", warnings: {len(checked.warnings)}" if checked.warnings else ""))
+    if not every_sweep and max(sizes.values(), default=0) > 2:
+        print("of each sequence a few sweeps were read: --every-sweep reads all, and finds damage inside their files")
     for sequence in [s for s in chosen if sizes[s] > 1][:_ALIGNED_SEQUENCES]:
         found = measure_alignment(source, sequence, max_pairs=5)
         print(

@@ -97,6 +97,8 @@ def test_check_tells_how_much_is_sound_or_lists_what_is_not(tiny_streets: Path, 
     done = command("check", "synthetic", tiny_streets)
     assert done.exit_code == 0
     assert "no problem; sequences: 2, sweeps: 12" in done.output
+    assert "--every-sweep reads all" in done.output
+    assert "--every-sweep" not in command("check", "synthetic", tiny_streets, "--every-sweep").output
     folder = tmp_path / "sequences" / "00" / "velodyne"
     folder.mkdir(parents=True)
     (folder / "000000.bin").write_bytes(bytes(16))
