@@ -191,7 +191,7 @@ def _options(protocol: str) -> dict[str, Any]:
     if protocol in ("gs", "gcs"):
         from aiohttp import ClientTimeout  # comes with gcsfs
 
-        return {"session_kwargs": {"timeout": ClientTimeout(total=_REQUEST_S, sock_connect=_CONNECT_S)}}
+        return {"requests_timeout": ClientTimeout(total=_REQUEST_S, sock_connect=_CONNECT_S)}
     return {"connection_timeout": _CONNECT_S, "read_timeout": _READ_S}
 
 

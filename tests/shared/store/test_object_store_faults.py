@@ -194,7 +194,7 @@ def test_every_object_store_is_given_limits_of_time(url: str, monkeypatch: pytes
         limits = options["config_kwargs"]
         assert (limits["connect_timeout"], limits["read_timeout"], limits["retries"]) == (10, 30, {"max_attempts": 1})
     elif url.startswith("g"):
-        timeout = options["session_kwargs"]["timeout"]
+        timeout = options["requests_timeout"]
         assert (timeout.sock_connect, timeout.total) == (10, 180)
     else:
         assert options == {"connection_timeout": 10, "read_timeout": 30}
