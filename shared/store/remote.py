@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _READ_BYTES: Final = 2**24
 _CONNECT_S: Final = 10
 _READ_S: Final = 30
+_REQUEST_S: Final = 180
 _NO_BUCKET: Final = "NoSuchBucket|bucket does not exist|ContainerNotFound"
 _REASONS: Final = {
     "Expired|TokenRefresh": "the credentials have expired; renew them",
@@ -180,8 +181,9 @@ class RemoteStore:
 def _options(protocol: str) -> dict[str, Any]:
     """Return what limits the time that a file system waits for an object store. Each request is repeated, too.
 
-    s3fs itself tries five times, gcsfs six, Azure's client four; the latter two cannot be configured. adlfs takes
-    timeouts for contents only: it lists files with those of Azure's client, 20 s and 60 s.
+    s3fs itself tries five times, gcsfs six, Azure's client four; the latter two cannot be configured. gcsfs does not
+    repeat a request that exceeds its total time, at most 50 MB each. adlfs takes timeouts for contents only: it lists
+    files with those of Azure's client, 20 s and 60 s.
     """
     if protocol == "s3":
         limits = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "retries": {"max_attempts": 1}}
@@ -189,7 +191,7 @@ def _options(protocol: str) -> dict[str, Any]:
     if protocol in ("gs", "gcs"):
         from aiohttp import ClientTimeout  # comes with gcsfs
 
-        return {"session_kwargs": {"timeout": ClientTimeout(sock_connect=_CONNECT_S, sock_read=_READ_S)}}
+        return {"requests_timeout": ClientTimeout(total=_REQUEST_S, sock_connect=_CONNECT_S)}
     return {"connection_timeout": _CONNECT_S, "read_timeout": _READ_S}
 
 

@@ -37,6 +37,8 @@ from iscc_lidar.shared.base.errors import UserError
 from mutations import mutate
 
 HANG_S: Final = 30
+"""Processor time for an input; on a busy machine it takes many times as long."""
+BLOCKED_S: Final = 300
 MEMORY_BYTES: Final = 2 * 2**30
 """By how much the process may grow beyond its size at the start; inputs are of a few hundred kilobytes."""
 
@@ -168,11 +170,15 @@ def _opened(open_input: Callable[[], list[int]], *, is_sound: bool) -> str:
     def alarm(*_: Any) -> None:
         raise HangError
 
-    signal.signal(signal.SIGALRM, alarm)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, alarm)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     printed = io.StringIO()
-    signal.alarm(HANG_S)
-    faulthandler.dump_traceback_later(HANG_S + 10, exit=True, file=sys.__stderr__)  # in compiled code no signal arrives
+    signal.alarm(BLOCKED_S)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    faulthandler.dump_traceback_later(
+        BLOCKED_S + 10, exit=True, file=sys.__stderr__
+    )  # in compiled code no signal arrives
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             statuses = open_input()
@@ -190,6 +196,7 @@ def _opened(open_input: Callable[[], list[int]], *, is_sound: bool) -> str:
         return traceback.format_exc(limit=-6)
     finally:
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) * 1024
     if grown > MEMORY_BYTES:

@@ -126,6 +126,7 @@ def set_endpoint(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"DefaultEndpointsProtocol=http;{account}")
     monkeypatch.setattr(remote, "_CONNECT_S", 1)
     monkeypatch.setattr(remote, "_READ_S", 1)
+    monkeypatch.setattr(remote, "_REQUEST_S", 1)
     options = remote._options
 
     def quick(protocol: str) -> dict[str, Any]:
@@ -193,8 +194,8 @@ def test_every_object_store_is_given_limits_of_time(url: str, monkeypatch: pytes
         limits = options["config_kwargs"]
         assert (limits["connect_timeout"], limits["read_timeout"], limits["retries"]) == (10, 30, {"max_attempts": 1})
     elif url.startswith("g"):
-        timeout = options["session_kwargs"]["timeout"]
-        assert (timeout.sock_connect, timeout.sock_read, timeout.total) == (10, 30, None)
+        timeout = options["requests_timeout"]
+        assert (timeout.sock_connect, timeout.total) == (10, 180)
     else:
         assert options == {"connection_timeout": 10, "read_timeout": 30}
 

@@ -36,6 +36,8 @@ class Blocks:
         starts: int64 [B * K + 1], where the pairs of each block and offset start.
         sizes: int64 [K], number of pairs of each offset.
         mirrored: offset o here stands for K - 1 - o.
+
+    Raises ValueError for arrays of other dtypes, or that do not fit each other.
     """
 
     sources: Tensor
@@ -43,6 +45,12 @@ class Blocks:
     starts: Tensor
     sizes: Tensor
     mirrored: bool
+
+    def __post_init__(self) -> None:
+        _require(self.sources.ndim == 1, self.sources, torch.int32)
+        _require(self.targets.shape == self.sources.shape, self.targets, torch.int32)
+        _require(self.starts.ndim == 1, self.starts, torch.int64)
+        _require(self.sizes.ndim == 1 and len(self.sizes) > 0, self.sizes, torch.int64)
 
 
 def available() -> bool:
@@ -136,9 +144,10 @@ def convolve(x: Tensor, kernel: Tensor, blocks: Blocks, n_out: int, identity: in
 
     Raises ValueError for operands or pairs that do not fit each other.
     """
-    _require_blocks(blocks, n_out)
-    _require(x.ndim == 2 and kernel.ndim == 3 and x.shape[1] == kernel.shape[1], x, torch.float32)
-    _require(len(blocks.sizes) == len(kernel), kernel, torch.float32, contiguous=False)
+    if not (x.ndim == 2 and kernel.ndim == 3 and x.is_contiguous() and x.dtype is kernel.dtype is torch.float32):
+        raise _unfit(x, kernel)
+    if not (x.is_cpu and kernel.is_cpu and x.shape[1] == kernel.shape[1] and _fits(blocks, len(kernel), n_out)):
+        raise _unfit(x, kernel)
     out = x.new_empty(n_out, kernel.shape[2])
     step, *steps = kernel.stride()
     first = kernel[-1 if blocks.mirrored else 0]
@@ -157,9 +166,10 @@ def outer_products(x: Tensor, g: Tensor, blocks: Blocks, identity: int) -> Tenso
 
     x is float32 [N_in, C_in], g float32 [N_out, C_out], both contiguous; for ``identity`` and errors see convolve.
     """
-    _require_blocks(blocks, len(g))
-    _require(x.ndim == 2, x, torch.float32)
-    _require(g.ndim == 2, g, torch.float32)
+    if not (x.ndim == g.ndim == 2 and x.is_contiguous() and g.is_contiguous() and x.dtype is g.dtype is torch.float32):
+        raise _unfit(x, g)
+    if not (x.is_cpu and g.is_cpu and _fits(blocks, len(blocks.sizes), len(g))):
+        raise _unfit(x, g)
     if not -1 <= identity < len(blocks.sizes):
         raise ValueError(f"there is no offset {identity}")
     width, sizes = lanes(), blocks.sizes.clone()
@@ -186,22 +196,21 @@ def _pointers(*tensors: Tensor) -> list[int]:
     return [t.data_ptr() for t in tensors]
 
 
-def _require_blocks(blocks: Blocks, n_out: int) -> None:
-    """Raise ValueError for blocks whose arrays do not fit each other and n_out rows."""
-    bins = -(-n_out // BLOCK) * len(blocks.sizes) + 1
-    _require(blocks.sources.ndim == 1, blocks.sources, torch.int32)
-    _require(blocks.targets.shape == blocks.sources.shape, blocks.targets, torch.int32)
-    _require(blocks.starts.shape == (bins,), blocks.starts, torch.int64)
-    _require(blocks.sizes.ndim == 1 and len(blocks.sizes) > 0, blocks.sizes, torch.int64)
+def _fits(blocks: Blocks, n_offsets: int, n_out: int) -> bool:
+    return len(blocks.sizes) == n_offsets and len(blocks.starts) == -(-n_out // BLOCK) * n_offsets + 1
 
 
-def _require(fits: bool, tensor: Tensor, dtype: torch.dtype, *, contiguous: bool = True) -> None:
+def _require(fits: bool, tensor: Tensor, dtype: torch.dtype) -> None:
     """Raise ValueError unless the shape of a tensor fits and it is what C can read."""
-    if not (fits and tensor.dtype is dtype and tensor.device.type == "cpu"):
-        of = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
-        raise ValueError(f"a tensor of {of} does not fit the other operands of a sparse convolution, or is not {dtype}")
-    if contiguous and not tensor.is_contiguous():
-        raise ValueError(f"a tensor of {list(tensor.shape)} is not contiguous")
+    if not (fits and tensor.dtype is dtype and tensor.is_cpu and tensor.is_contiguous()):
+        raise _unfit(tensor)
+
+
+def _unfit(*tensors: Tensor) -> ValueError:
+    found = " and ".join(
+        f"{t.dtype} {list(t.shape)} on {t.device}{'' if t.is_contiguous() else ', not contiguous,'}" for t in tensors
+    )
+    return ValueError(f"{found} cannot be operands of a sparse convolution by the C kernels with these pairs")
 
 
 def _raise_if(failed: int) -> None:

@@ -233,9 +233,9 @@ DAMAGE: list[Callable[[Blocks], Blocks]] = [
 def test_pairs_of_rows_that_there_are_not_are_errors(damage: Callable[[Blocks], Blocks]) -> None:
     x, kernel, blocks = sound()
     cpu_library.convolve(x, kernel, blocks, 30, -1)
-    with pytest.raises(ValueError, match=r"does not fit|not contiguous|that there are not"):
+    with pytest.raises(ValueError, match=r"cannot be operands|that there are not"):
         cpu_library.convolve(x, kernel, damage(blocks), 30, -1)
-    with pytest.raises(ValueError, match=r"does not fit|not contiguous|that there are not"):
+    with pytest.raises(ValueError, match=r"cannot be operands|that there are not"):
         cpu_library.outer_products(x, torch.rand(30, 5), damage(blocks), -1)
 
 
@@ -285,12 +285,12 @@ def test_nan_and_infinity_stay_in_the_rows_that_they_belong_to() -> None:
 def test_pairs_that_cannot_be_grouped_are_errors(
     offsets: list[int], sources: list[int], targets: list[int], rows: int, kinds: int
 ) -> None:
-    with pytest.raises(ValueError, match=r"does not fit|that there are not|there are no"):
+    with pytest.raises(ValueError, match=r"cannot be operands|that there are not|there are no"):
         cpu_library.group_pairs(*map(torch.tensor, (offsets, sources, targets)), rows, kinds)
 
 
 @needs_library
 @pytest.mark.parametrize("keys", [[3, 2], [5, 5], [0, 2**63 - 1], [-(2**63), 0], [[1, 2]], [1.0, 2.0]])
 def test_keys_that_do_not_ascend_are_errors(keys: list[Any]) -> None:
-    with pytest.raises(ValueError, match=r"must ascend|does not fit"):
+    with pytest.raises(ValueError, match=r"must ascend|cannot be operands"):
         cpu_library.find_neighbours(Coordinates(torch.zeros(2, 4), torch.tensor(keys), (0, 5, 5, 5)))
