@@ -128,7 +128,7 @@ format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 
 test: $(READY) ## the tests, within 10 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
 
 test-all: $(READY) ## all tests, the long ones too, one after the other, so that they can print their counts
 	$(BIN)/python -m pytest $(ARGS)

@@ -28,7 +28,7 @@ def command(verb: str, streets: Path, cache: str, *more: str) -> subprocess.Comp
     return subprocess.run([*call, *TINY, *more], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("where", ["s3", pytest.param("local", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ["local", pytest.param("s3", marks=pytest.mark.slow)])
 def test_parts_make_what_one_run_makes(
     where: str, tiny_streets: Path, tiny_cache: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -105,6 +105,7 @@ def test_sound_sweeps_are_not_counted(cache_path: Path, tiny: IsccConfig, tmp_pa
     assert "left_out" not in torch.load(tmp_path / "run/resume.pt", weights_only=True)
 
 
+@pytest.mark.slow
 def test_two_processes_stay_in_step(sparse_path: Path, tiny: IsccConfig, tmp_path: Path):
     config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, batch_size=4, steps=6))
     assert pretrain(sparse_path, tmp_path / "one", config)

@@ -327,10 +327,10 @@ def test_overlap_is_symmetric_and_turns_with_the_frame(rows: list[tuple[tuple[fl
 
 
 def test_boxes_whose_edges_all_but_coincide_overlap() -> None:
-    """Of 200,000 boxes 75 had no overlap with themselves turned by half a turn."""
+    """One box in 2,700 had no overlap with itself turned by half a turn."""
     rng = np.random.default_rng(0)
-    centre, size = rng.uniform(-20, 20, (200_000, 2)), rng.uniform(0.3, 8, (200_000, 2))
-    heading = rng.uniform(-7, 7, 200_000)
+    centre, size = rng.uniform(-20, 20, (30_000, 2)), rng.uniform(0.3, 8, (30_000, 2))
+    heading = rng.uniform(-7, 7, 30_000)
     flat = (np.zeros(len(heading)), np.ones(len(heading)))
     turned = UprightBoxes(centre, size, heading + np.pi, *flat)
     np.testing.assert_allclose(ground_iou(UprightBoxes(centre, size, heading, *flat), turned), 1.0, atol=1e-6)
