@@ -34,7 +34,8 @@ def test_a_sound_input_that_a_command_refuses_is_a_failure(tmp_path: Path, capsy
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(READERS))
-def test_thousands_of_damaged_inputs(name: str) -> None:
+def test_thousands_of_damaged_inputs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     first = time.time_ns() % 10**9
-    print(f"{name}: seeds from {first}")
+    with capsys.disabled():
+        print(f"\n{name}: seeds from {first}")
     assert list(fuzz(name, 5000, first)) == []

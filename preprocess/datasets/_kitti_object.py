@@ -25,7 +25,7 @@ from iscc_lidar.preprocess.datasets._files import (
     visible_files,
 )
 from iscc_lidar.preprocess.datasets._problems import collect_problems
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_text
 from iscc_lidar.shared.layouts.formats.kitti_objects import IMAGE_SIZE, read_camera, read_objects, to_sensor
@@ -109,11 +109,11 @@ def _boxes(root: Path, sequence: str) -> tuple[Boxes, Camera] | tuple[None, None
     return to_sensor(read_objects(labels), camera), camera
 
 
-def problems(root: Path, sequence: str) -> Iterator[Problem]:
+def problems(root: Path, sequence: str) -> Iterator[DataProblem]:
     """Check that the file is there and of a possible size, and that the labels can be read."""
     points = points_file(root, sequence)
     if not points.exists():
-        yield Problem(f"{points}: missing, but listed in {root / 'ImageSets'}; unpack velodyne again")
+        yield DataProblem(f"{points}: missing, but listed in {root / 'ImageSets'}; unpack velodyne again")
         return
     yield from collect_problems([partial(count_rows, points, 4), partial(_boxes, root, sequence)])
 

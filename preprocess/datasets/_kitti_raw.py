@@ -31,7 +31,7 @@ from iscc_lidar.preprocess.datasets._files import (
 )
 from iscc_lidar.preprocess.datasets._oxts import map_SE3_imu, mercator_scale, read_packet
 from iscc_lidar.preprocess.datasets._problems import collect_problems
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines
 from iscc_lidar.shared.base.geometry import inverse
@@ -86,12 +86,12 @@ def read(drive: Path, name: str) -> Sweep:
     )
 
 
-def problems(drive: Path) -> Iterator[Problem]:
+def problems(drive: Path) -> Iterator[DataProblem]:
     """Find missing or damaged calibration, times, poses and sweeps, and frames without a sweep."""
     try:
         names = sweep_names(drive)
     except UserError as error:
-        yield Problem(str(error))
+        yield DataProblem(str(error))
         return
     of_sequence = (
         partial(_calibration, drive.parent / CALIBRATION),
@@ -102,7 +102,7 @@ def problems(drive: Path) -> Iterator[Problem]:
     of_sweep = (_check_points, _packet, _check_time)
     yield from collect_problems(of_sequence, names, [partial(check, drive) for check in of_sweep])
     yield from _unused_packets(drive, names)
-    yield from map(Problem, _gaps(drive, names))
+    yield from map(DataProblem, _gaps(drive, names))
 
 
 def _check_points(drive: Path, name: str) -> None:
@@ -130,11 +130,11 @@ def _check_order(drive: Path, names: tuple[str, ...]) -> None:
     check_times(list(times.values()), lambda number: f"{_times_file(drive)}: line {frames[number] + 1}")
 
 
-def _unused_packets(drive: Path, names: tuple[str, ...]) -> Iterator[Problem]:
+def _unused_packets(drive: Path, names: tuple[str, ...]) -> Iterator[DataProblem]:
     """Describe damaged packets before the first good one, of frames without a sweep: no sweep needs them then."""
     for path in _origin_packets(drive)[:-1]:
         if path.stem not in names and (message := _packet_fault(path)):
-            yield Problem(message, ())
+            yield DataProblem(message, ())
 
 
 def _gaps(drive: Path, names: tuple[str, ...]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 
 _NAMED: Final = 8  # sweeps that a message names
@@ -42,11 +42,11 @@ class Rows(Generic[K, V]):
             raise UserError(self._message(key))
         return self.good[key]
 
-    def problems(self, keys: Sequence[K]) -> Iterator[Problem]:
+    def problems(self, keys: Sequence[K]) -> Iterator[DataProblem]:
         """Describe the faulty rows once; ``keys`` are the rows that the sweeps need, in order."""
         sweeps = tuple(position for position, key in enumerate(keys) if key in self.faults)
         if self.faults:
-            yield Problem(self._message(keys[sweeps[0]] if sweeps else next(iter(self.faults))), sweeps)
+            yield DataProblem(self._message(keys[sweeps[0]] if sweeps else next(iter(self.faults))), sweeps)
 
     def _message(self, key: K) -> str:
         return f"{self.faults[key]} ({len(self.faults)} of {len(self)} entries are faulty)"
@@ -56,14 +56,14 @@ def collect_problems(
     checks: Iterable[Callable[[], object]],
     names: Sequence[str] = (),
     sweep_checks: Iterable[Callable[[str], object]] = (),
-) -> Iterator[Problem]:
+) -> Iterator[DataProblem]:
     """Run the checks of a sequence, then those of its sweeps, by ``names``; yields what the UserErrors describe.
 
     Of the sweeps that have the same kind of fault, the first is described and all are counted. What the sequence or the
     same sweep has already is not repeated.
     """
     of_sequence = dict.fromkeys(message for check in checks if (message := _error(check)))
-    yield from map(Problem, of_sequence)
+    yield from map(DataProblem, of_sequence)
     alike: dict[str, dict[int, str]] = {}  # by kind of fault, of each sweep
     for check in sweep_checks:
         for position, name in enumerate(names):
@@ -71,7 +71,7 @@ def collect_problems(
             if message and message not in of_sequence:
                 alike.setdefault(_VARIES.sub("", message), {}).setdefault(position, message)
     for faults in alike.values():
-        yield Problem(next(iter(faults.values())) + _counted(list(faults), names), tuple(faults))
+        yield DataProblem(next(iter(faults.values())) + _counted(list(faults), names), tuple(faults))
 
 
 def _error(check: Callable[..., object], *arguments: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from iscc_lidar.preprocess.datasets import _waymo_tables as tables
 from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 
 PURPOSES: Final = {
@@ -28,7 +28,7 @@ _READERS: Final[Mapping[str, Callable[[Path], object]]] = {
 """What reads a component's table; tables.image_rows reads the others'."""
 
 
-def find_problems(files: Mapping[str, Path], returns: int, *, nominal_pose: bool = False) -> Iterator[Problem]:
+def find_problems(files: Mapping[str, Path], returns: int, *, nominal_pose: bool = False) -> Iterator[DataProblem]:
     """Find all that would stop preprocessing a context.
 
     Args:
@@ -39,7 +39,7 @@ def find_problems(files: Mapping[str, Path], returns: int, *, nominal_pose: bool
     readable: set[str] = set()
     for component, file in files.items():
         if not file.exists():
-            yield Problem(
+            yield DataProblem(
                 f"{file}: missing; component {component} contains {PURPOSES.get(component, 'labels')}. Fetch it: "
                 f"pre-training needs only {', '.join(PURPOSES)}"
             )
@@ -50,17 +50,17 @@ def find_problems(files: Mapping[str, Path], returns: int, *, nominal_pose: bool
                 tables.image_columns(file, _IMAGES[component], returns)
             readable.add(component)
         except UserError as error:
-            yield Problem(str(error))
+            yield DataProblem(str(error))
     if "lidar" in readable:
         yield from _gaps({c: f for c, f in files.items() if c in readable and (c != "lidar_pose" or not nominal_pose)})
 
 
-def _gaps(files: Mapping[str, Path]) -> Iterator[Problem]:
+def _gaps(files: Mapping[str, Path]) -> Iterator[DataProblem]:
     """Find the frames of ``files``, those that can be read, that lack a range image or a pose, or have a wrong one."""
     rows = tables.image_rows(files["lidar"])
     frames = list(rows)
     if not rows:
-        yield Problem(f"{files['lidar']}: contains no frame; fetch it again")
+        yield DataProblem(f"{files['lidar']}: contains no frame; fetch it again")
         return
     lasers = tables.lasers(files["lidar"])
     for laser in sorted(lasers):
@@ -68,7 +68,7 @@ def _gaps(files: Mapping[str, Path]) -> Iterator[Problem]:
         yield from _missing(files["lidar"], f"range image of {laser_name(laser)}", has_image, frames)
     if "lidar_calibration" in files:
         for laser in sorted(lasers - tables.calibrations(files["lidar_calibration"]).keys()):
-            yield Problem(f"{files['lidar_calibration']}: has no entry for {laser_name(laser)}; fetch it again")
+            yield DataProblem(f"{files['lidar_calibration']}: has no entry for {laser_name(laser)}; fetch it again")
     if "vehicle_pose" in files:
         poses = tables.vehicle_poses(files["vehicle_pose"])
         yield from _missing(files["vehicle_pose"], "pose", [frame in poses for frame in frames], frames)
@@ -81,8 +81,8 @@ def _gaps(files: Mapping[str, Path]) -> Iterator[Problem]:
         yield from tables.boxes(files["lidar_box"]).problems(frames)
 
 
-def _missing(file: Path, what: str, there: list[bool], frames: list[int]) -> Iterator[Problem]:
+def _missing(file: Path, what: str, there: list[bool], frames: list[int]) -> Iterator[DataProblem]:
     without = tuple(position for position, found in enumerate(there) if not found)
     if without:
         counted = f"{len(without)} of {len(frames)} frames, first {frames[without[0]]}"
-        yield Problem(f"{file}: has no {what} for {counted}; fetch it again", without)
+        yield DataProblem(f"{file}: has no {what} for {counted}; fetch it again", without)

@@ -39,7 +39,7 @@ from iscc_lidar.preprocess.datasets._files import (
     visible_files,
 )
 from iscc_lidar.preprocess.datasets._problems import Rows, collect_problems
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import regular
 from iscc_lidar.shared.base.geometry import inverse
@@ -93,18 +93,18 @@ class Argoverse2:
         points = _points_file(folder, self.sweep_names(sequence)[index])
         return existing((points, folder / _POSE_FILE, folder / _CALIBRATION_FILE))
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find missing poses, sweeps without a pose, damaged tables, and files that are no sweep by their footer."""
         try:
             folder = _log(self.root, sequence)
         except UserError as error:
-            yield Problem(str(error))
+            yield DataProblem(str(error))
             return
         names: tuple[str, ...] = ()
         try:
             names = _sweep_names(folder)
         except UserError as error:
-            yield Problem(str(error))
+            yield DataProblem(str(error))
         of_sequence = (
             functools.partial(_lidar_xyz, folder / _CALIBRATION_FILE),
             functools.partial(_read_poses, folder / _POSE_FILE),
@@ -248,7 +248,7 @@ def _torn_during(poses: _Poses, timestamp_ns: int) -> list[int]:
     return times
 
 
-def _unused_rows(poses: _Poses, times: list[int]) -> Iterator[Problem]:
+def _unused_rows(poses: _Poses, times: list[int]) -> Iterator[DataProblem]:
     """Describe the faulty rows if no sweep fails for them."""
     if not any(time in poses.rows.faults or _torn_during(poses, time) for time in times):
         yield from poses.rows.problems(times)

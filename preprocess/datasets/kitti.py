@@ -14,7 +14,7 @@ from pathlib import Path
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets import _kitti_object, _kitti_raw
 from iscc_lidar.preprocess.datasets._files import describe_folder
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.kitti import LAYOUT
 
@@ -47,7 +47,7 @@ class Kitti:
             return _kitti_object.input_files(self.root, sequence)
         return _kitti_raw.input_files(_kitti_raw.folder(self.root, sequence), self.sweep_names(sequence)[index])
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find what is missing or damaged; each message names the file and what to do."""
         if _kitti_object.is_frame(sequence):
             return _kitti_object.problems(self.root, sequence)

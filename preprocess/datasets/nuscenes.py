@@ -30,7 +30,7 @@ from iscc_lidar.preprocess.datasets._files import (
 )
 from iscc_lidar.preprocess.datasets._nuscenes_tables import TABLES, Scan, Tables, read_tables, rigid
 from iscc_lidar.preprocess.datasets._problems import collect_problems
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import regular
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import VERSIONS, versions
@@ -77,12 +77,12 @@ class NuScenes:
         labels = _labels_file(self.root, scan)
         return existing((self.root / scan.filename, *([labels] if labels else [])))
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find missing or damaged points and labels, sweeps without a pose, timestamps that occur twice."""
         try:
             scans = self._scans(sequence)
         except UserError as error:
-            yield Problem(str(error))
+            yield DataProblem(str(error))
             return
         labelled = any(_labels_file(self.root, scan) for scan in scans)
         of_sequence = [functools.partial(_class_lut, self._folder(sequence))] if labelled else []
@@ -99,7 +99,9 @@ class NuScenes:
         )
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            yield Problem(f"{self._folder(sequence)}/sample_data.json: {sequence} has two sweeps of time {twice[0]}")
+            yield DataProblem(
+                f"{self._folder(sequence)}/sample_data.json: {sequence} has two sweeps of time {twice[0]}"
+            )
 
     def warnings(self, sequence: str) -> Iterator[str]:
         """Report scenes of which only the key frames are here."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """What would stop preprocessing a sequence, or spoil its result.
 
     Attributes:
@@ -58,7 +58,7 @@ class Dataset(Protocol):
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         """Return the files that a sweep depends on, as far as they exist."""
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find problems that would stop preprocessing or spoil its result, each with the sweeps that have it.
 
         Cheap: checks names, sizes, tables and file headers, never all points.

@@ -35,7 +35,7 @@ from iscc_lidar.preprocess.datasets._files import (
     visible_files,
 )
 from iscc_lidar.preprocess.datasets._problems import Rows, collect_problems
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines, regular
 from iscc_lidar.shared.base.geometry import inverse
@@ -94,14 +94,14 @@ class SemanticKitti:
         )
         return existing(files)
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find missing or damaged poses, calibration and times, and files whose size cannot be right."""
         folder = self.root / "sequences" / sequence
         names: tuple[str, ...] = ()
         try:
             names = self.sweep_names(sequence)
         except UserError as error:
-            yield Problem(str(error))
+            yield DataProblem(str(error))
         frames = [int(name) for name in names]
         of_sequence = (
             functools.partial(_check_counts, folder / "poses.txt", frames),

@@ -30,7 +30,7 @@ from iscc_lidar.preprocess.datasets._files import describe_folder, existing, vis
 from iscc_lidar.preprocess.datasets._waymo_problems import PURPOSES, find_problems
 from iscc_lidar.preprocess.datasets._waymo_returns import LaserCalibration, Returns, concatenate_returns, returns_of
 from iscc_lidar.preprocess.datasets._waymo_tables import TOP, laser_name
-from iscc_lidar.preprocess.datasets.registry import Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.config import option, section
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.waymo import LAYOUT
@@ -83,7 +83,7 @@ class Waymo:
         """Return the files of the context, as far as they exist; all its sweeps are in the same ones."""
         return existing(self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL))
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find missing and damaged components, missing columns, frames without poses, lasers without calibration."""
         files = {component: self._file(sequence, component) for component in (*_NEEDED, *_OPTIONAL)}
         optional = (*_OPTIONAL, "lidar_pose") if self.options.nominal_pose else _OPTIONAL
@@ -91,7 +91,9 @@ class Waymo:
         yield from find_problems(wanted, self._returns, nominal_pose=self.options.nominal_pose)
         twice = [folder for folder in _SPLITS.values() if sequence in _contexts(self.root / folder)]
         if len(twice) > 1:
-            yield Problem(f"{self.root}: context {sequence} is in {' and '.join(twice)}; remove it from one of them")
+            yield DataProblem(
+                f"{self.root}: context {sequence} is in {' and '.join(twice)}; remove it from one of them"
+            )
 
     def unknown_labels(self, sequence: str, index: int) -> dict[int, int]:
         """Count the points of a sweep by each class number that Waymo does not have."""

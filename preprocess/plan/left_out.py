@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from iscc_lidar.data_schemas.sweep import Sweep, SweepError
-from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset
 from iscc_lidar.preprocess.plan.plausibility import describe_error
 from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
 from iscc_lidar.shared.base.errors import UserError
@@ -40,7 +40,7 @@ def find_left_out(dataset: Dataset, sequence: str, sweeps: Iterable[int]) -> dic
     return found
 
 
-def only_sweeps(dataset: Dataset, sequence: str, problems: Sequence[Problem]) -> bool:
+def only_sweeps(dataset: Dataset, sequence: str, problems: Sequence[DataProblem]) -> bool:
     """Return whether a sequence can be used without the sweeps that its problems name.
 
     Sweeps are left out where reading them fails. One that has a problem but can be read would be used in spite of it,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset
 from iscc_lidar.preprocess.plan.plausibility import Level, describe_error, judge
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import printable
@@ -70,7 +70,7 @@ def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split
 class Checked:
     """What a check found: by sequence what stops preprocessing and what spoils its result, and warnings."""
 
-    problems: dict[str, list[Problem]]
+    problems: dict[str, list[DataProblem]]
     spoiling: dict[str, list[str]]
     warnings: list[str]
 
@@ -95,7 +95,7 @@ def check_data(
     for name, findings in judged:
         known = tuple(p.message for p in found[name] if p.sweeps is None)  # any sweep that is read has it again
         new = [finding for finding in findings if not (known and finding.message.startswith(known))]
-        found[name] += [Problem(f.message, f.sweeps) for f in new if f.level == "unreadable"]
+        found[name] += [DataProblem(f.message, f.sweeps) for f in new if f.level == "unreadable"]
         judged_wrong = [f for f in new if f.level in ("error", "empty") and f.level not in accept]
         spoiling[name] = [f.message for f in judged_wrong]
         warnings |= {f.message: None for f in new if f.level == "warning" or f.level in accept}
@@ -104,7 +104,7 @@ def check_data(
 
 def find_problems(
     dataset: Dataset, sequences: Iterable[str], *, skip: bool = False, accept_content: bool = False
-) -> dict[str, list[Problem]]:
+) -> dict[str, list[DataProblem]]:
     """Check sequences as ``check_data`` does; returns the problems of each sequence that has any, prints warnings.
 
     With ``skip`` a sweep without points is no problem; with ``accept_content`` nothing is that only spoils the result.
@@ -114,7 +114,7 @@ def find_problems(
     print_warnings(checked.warnings)
     found = {name: [*problems] for name, problems in checked.problems.items()}
     for name, spoiling in checked.spoiling.items():
-        found.setdefault(name, []).extend(Problem(f"{message} {_ACCEPTABLE}") for message in spoiling)
+        found.setdefault(name, []).extend(DataProblem(f"{message} {_ACCEPTABLE}") for message in spoiling)
     return found
 
 
@@ -126,16 +126,16 @@ def print_warnings(warnings: Sequence[str]) -> None:
         print(f"... and {len(warnings) - _SHOWN_PROBLEMS} more warnings", file=sys.stderr)
 
 
-def _problems(dataset: Dataset, sequence: str) -> list[Problem]:
-    found: list[Problem] = []
+def _problems(dataset: Dataset, sequence: str) -> list[DataProblem]:
+    found: list[DataProblem] = []
     try:
         found.extend(dataset.problems(sequence))
     except Exception as error:  # whatever a damaged file makes a reader raise, the others are still checked
-        found.append(Problem(describe_error(error, f"sequence {sequence}")))
+        found.append(DataProblem(describe_error(error, f"sequence {sequence}")))
     return found
 
 
-def refuse_problems(broken: Mapping[str, Sequence[Problem]], *, can_skip: bool) -> NoReturn:
+def refuse_problems(broken: Mapping[str, Sequence[DataProblem]], *, can_skip: bool) -> NoReturn:
     """Raise UserError with the problems found; ``can_skip``: mention that the data that have them could be skipped."""
     problems = [problem.message for several in broken.values() for problem in several]
     shown = "\n".join(f"- {problem}" for problem in problems[:_SHOWN_PROBLEMS])

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.datasets.registry import Problem, open_dataset
+from iscc_lidar.preprocess.datasets.registry import DataProblem, open_dataset
 from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.shared.base.geometry import inverse, transform
 
@@ -39,7 +39,7 @@ class Drive:
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         return self.root / f"{sequence}{index}", self.root / "poses"
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
         return iter(())
 
     def read(self, sequence: str, index: int) -> Sweep:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.cli import app
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset
 from iscc_lidar.preprocess.plan.alignment import judge_alignment
 from iscc_lidar.preprocess.plan.plausibility import judge, judge_sweep
 from iscc_lidar.preprocess.plan.select import check_data
@@ -280,8 +280,8 @@ class Broken:
     def __getattr__(self, name: str) -> object:
         return getattr(self.dataset, name)
 
-    def problems(self, sequence: str) -> Iterator[Problem]:
-        yield Problem("first")
+    def problems(self, sequence: str) -> Iterator[DataProblem]:
+        yield DataProblem("first")
         raise RecursionError("too deep")
 
     def read(self, sequence: str, index: int) -> Sweep:
@@ -292,7 +292,7 @@ def test_whatever_a_reader_raises_is_a_problem_and_the_others_are_checked(tiny_s
     dataset = Broken(registry.open_dataset("synthetic", tiny_streets))
     checked = check_data(dataset, dataset.sequences())  # type: ignore[arg-type]
     assert [len(found) for found in checked.problems.values()] == [3, 3]
-    assert Problem("sequence 00: RecursionError: too deep") in checked.problems["00"]
+    assert DataProblem("sequence 00: RecursionError: too deep") in checked.problems["00"]
     assert all("KeyError" in found[2].message and found[2].sweeps for found in checked.problems.values())
     assert checked.spoiling == {}
 

@@ -21,7 +21,7 @@ from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.datasets.registry import Dataset, Problem
+from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset
 from iscc_lidar.preprocess.plan.left_out import only_sweeps
 from iscc_lidar.preprocess.plan.select import check_data
 from iscc_lidar.preprocess.run.executor import Executor
@@ -340,9 +340,9 @@ def test_a_few_faulty_poses_between_those_of_sweeps_are_interpolated(tiny_street
 
 def test_a_sweep_that_has_a_problem_but_can_be_read_is_not_used(tiny_streets: Path) -> None:
     dataset = registry.open_dataset("synthetic", tiny_streets)
-    assert only_sweeps(dataset, "00", [Problem("of a row that no sweep needs", ())])
-    assert not only_sweeps(dataset, "00", [Problem("of its header", (2,))])
-    assert not only_sweeps(dataset, "00", [Problem("of the sequence")])
+    assert only_sweeps(dataset, "00", [DataProblem("of a row that no sweep needs", ())])
+    assert not only_sweeps(dataset, "00", [DataProblem("of its header", (2,))])
+    assert not only_sweeps(dataset, "00", [DataProblem("of the sequence")])
 
 
 def test_the_message_of_many_sweeps_is_short(tmp_path: Path, tiny_streets: Path) -> None:
