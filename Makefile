@@ -17,8 +17,8 @@ SAMPLES ?= ../shared/data
 # BEVContrast; RECIPE=iscc is the full method on a small one, RECIPE=local_only and the like an ablation.
 RECIPE  ?= $(if $(filter synthetic,$(DATASET)),quick,$(if $(shell command -v nvidia-smi),minkunet,quick))
 ARGS    ?=
-# processes of the tests; 0 works in one, as a debugger needs it
-JOBS    ?= 2
+# processes of the tests, some of which wait; 0 works in one, as a debugger needs it
+JOBS    ?= 3
 SYNTH_ARGS      ?=
 PREPROCESS_ARGS ?=
 PYTHON  ?= python3

@@ -41,11 +41,9 @@ def is_one_line(done: subprocess.CompletedProcess[str]) -> bool:
 def test_paths_that_the_system_refuses_are_one_line(tmp_path: Path, tiny_cache: Path) -> None:
     (tmp_path / "file").write_text("a file")
     below, long, file = tmp_path / "file" / "x", tmp_path / ("x" * 300), tmp_path / "file"
-    assert is_one_line(command("shared.cache_cli", "info", below))
     assert is_one_line(command("shared.cache_cli", "export", tiny_cache, file))
     assert is_one_line(command("shared.cache_cli", "show", tiny_cache, "--out", long / "a.png"))
     assert is_one_line(command("preprocess.cli", "synth", below))
-    assert is_one_line(command("preprocess.cli", "check", "semantickitti", long))
     assert is_one_line(command("trainer.cli", "pretrain", "--cache", tiny_cache, "--out", below))
     assert is_one_line(command("trainer.cli", "report", long))
 

@@ -49,6 +49,7 @@ def losses(out: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_bit_for_bit_the_same(command: list[str], of_one: Path, tmp_path: Path):
     out = tmp_path / "run"
     process = runs.started([*command, "--out", str(out)])

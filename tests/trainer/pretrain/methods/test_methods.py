@@ -41,7 +41,7 @@ ALIKE = ("model.voxel_size=1.0", "augment.rotate_deg=0", "augment.flip=false", "
 QUICK_TEACHER = ("teacher.momentum_start=0.99", "teacher.momentum_end=0.99")
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [OTHERS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS[1:])])
 def test_a_short_run_learns_something(
     name: str, cache_path: Path, streets_path: Path, tiny_run_of: ConfigOf, tmp_path: Path
 ):
