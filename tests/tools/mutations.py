@@ -58,7 +58,16 @@ def _mutate_once(root: Path, rng: Rng) -> str:
         return f"{where}: {damage_name.__name__}"
     try:
         return f"{where}: {change_fields(path, rng)}"
-    except (ValueError, TypeError, KeyError, IndexError, pa.ArrowException, OSError, struct.error) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        pa.ArrowException,
+        OSError,
+        struct.error,
+    ) as error:
         path.write_bytes(flip_bits(path.read_bytes(), rng))  # damaged before, or this damage does not fit it
         return f"{where}: flip_bits ({type(error).__name__})"
 
