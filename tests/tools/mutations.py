@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,8 @@ def _mutate_once(root: Path, rng: Rng) -> str:
         return f"{where}: {damage.__name__}"
     if rng.random() < 0.3:
         damage_name = pick(NAMES, rng)
-        damage_name(path, rng)
+        with suppress(OSError):  # the name is taken by an earlier damage
+            damage_name(path, rng)
         return f"{where}: {damage_name.__name__}"
     try:
         return f"{where}: {change_fields(path, rng)}"
