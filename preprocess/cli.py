@@ -203,8 +203,8 @@ def check(
 
     Checks names, sizes, tables and file headers of all sweeps. Then it reads up to three pairs of successive sweeps of
     each sequence (of at most 60 sequences), and judges their points, intensity, labels and poses: if the poses are
-    right, more points lie within 10 cm of the previous sweep with them than without; where the vehicle hardly moves
-    both are the same and prove nothing. Exit status 1 if there is a problem; warnings alone are none.
+    right, more points lie within 10 cm of a surface of the previous sweep with them than without; where the vehicle
+    hardly moves both are the same and prove nothing. Exit status 1 if there is a problem; warnings alone are none.
 
     Example:
 
@@ -232,8 +232,8 @@ def check(
     for sequence in [s for s in chosen if sizes[s] > 1][:_ALIGNED_SEQUENCES]:
         found = measure_alignment(source, sequence, max_pairs=5)
         print(
-            f"sequence {sequence}: {found['near_with_poses']:.0%} of points within 10 cm of the previous sweep with "
-            f"poses, {found['near_without']:.0%} without; {found['moved_m']:.2f} m between sweeps"
+            f"sequence {sequence}: {found['near_with_poses']:.0%} of points within 10 cm of a surface of the previous "
+            f"sweep with poses, {found['near_without']:.0%} without; {found['moved_m']:.2f} m between sweeps"
         )
 
 

@@ -6,8 +6,9 @@ import logging
 import pickle
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,14 +49,31 @@ class _Place:
     index: int
 
 
-def connect(address: Any) -> Client:
+@contextmanager
+def connect(address: Any) -> Iterator[Client]:
     """Connect to a cluster, or to the scheduler at an address. Raises ClusterError if none answers."""
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # its traces; errors are reported here in one line
+    local = not isinstance(address, str)
     try:
-        return Client(address, timeout="10s")
+        client = Client(address, timeout="60s" if local else "10s")
     except (OSError, ValueError) as error:
+        if local:
+            raise no_processes(error) from None
         raise ClusterError(f"--scheduler {address}: no Dask scheduler answers there ({_line(error)})") from None
+    try:
+        yield client
+    finally:
+        with suppress(OSError):  # no answer in time, which matters no more: the results are here
+            client.close()
+
+
+def no_processes(error: BaseException) -> ClusterError:
+    """Make the error that says that Dask could not start processes on this machine."""
+    return ClusterError(
+        f"the worker processes could not be started on this machine, which may be overloaded ({_line(error)}); try "
+        "again, with fewer --workers, or with --workers 0, which works in this process"
+    )
 
 
 def check_workers(client: Client, address: str, probe: Probe | None) -> None:
@@ -127,6 +145,7 @@ def wait_for(future: Future[Any]) -> Any:
     """Wait for a task's result. Raises what it raised, or ClusterError if scheduler or workers are gone."""
     waited = 0.0
     while True:
+        failed = future.status == "error"
         try:
             return future.result(timeout=_PATIENCE_S)
         except CancelledError:
@@ -134,8 +153,10 @@ def wait_for(future: Future[Any]) -> Any:
                 "the Dask scheduler was lost; what was finished is kept, run the same command again when it is back"
             ) from None
         except TimeoutError:
-            if future.done():  # the task's own error
+            if failed:  # the task's own error
                 raise
+            if future.status != "pending":  # it was finished just now, or its result takes long to come
+                continue
         waited = 0.0 if future.client.scheduler_info()["workers"] else waited + _PATIENCE_S
         if waited:
             print(f"the Dask scheduler has had no workers for {waited:.0f} s", file=sys.stderr, flush=True)

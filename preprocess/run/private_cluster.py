@@ -13,7 +13,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_unix_socket
 from tornado.tcpserver import TCPServer
 
+from iscc_lidar.preprocess.run.cluster import no_processes
 from iscc_lidar.preprocess.run.signals import postponed
 
 _SCHEME: Final = "private"
@@ -50,18 +51,26 @@ def local_cluster(workers: int) -> Iterator[LocalCluster]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="iscc-", dir=None if short else "/tmp"))
         stack.enter_context(dask.config.set(_SETTINGS))
         with postponed():
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-                protocol=f"{_SCHEME}://",
-                host=folder,  # only its owner may enter it
-                dashboard_address="127.0.0.1:8787",
-                worker_class=_PrivateNanny,
-            )
-            stack.enter_context(cluster)
+            try:
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                    protocol=f"{_SCHEME}://",
+                    host=folder,  # only its owner may enter it
+                    dashboard_address="127.0.0.1:8787",
+                    worker_class=_PrivateNanny,
+                )
+            except (OSError, RuntimeError) as error:
+                raise no_processes(error) from None
+            stack.callback(_stop, cluster)
         yield cluster
+
+
+def _stop(cluster: LocalCluster) -> None:
+    with suppress(OSError):  # a process that does not end in time is killed with this one
+        cluster.__exit__(None, None, None)
 
 
 class _PrivateWorker(Worker):

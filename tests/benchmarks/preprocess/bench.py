@@ -87,7 +87,7 @@ def bench_adapters(out: Path, roots: Sequence[tuple[str, Path]]) -> None:
         dataset = open_dataset(name, root)
         longest = max(dataset.sequences(), key=lambda sequence: len(dataset.sweep_names(sequence)))
         rows[f"{name} {root.name}"] = bench_adapter(dataset, [longest]) | measure_alignment(dataset, longest)
-    title = "reading, one process; share of points within 10 cm of the sweep before"
+    title = "reading, one process; share of points within 10 cm of a surface of the sweep before"
     print(f"\n{title}\n{adapter_table(rows)}", flush=True)
     for row, figures in rows.items():
         add_figures(out, f"adapters.{row.replace(' ', '.')}", figures)

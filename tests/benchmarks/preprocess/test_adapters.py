@@ -45,7 +45,9 @@ class Drive:
     def read(self, sequence: str, index: int) -> Sweep:
         self.reads.append((sequence, index))
         time.sleep(SLEEP_S)
-        world = np.random.default_rng(0).uniform(-40, 40, (3000, 3)) + np.array([100, 0, 0])
+        rng = np.random.default_rng(0)
+        sides = rng.uniform(-1, 1, (100, 30, 2)) @ Rotation.random(100, random_state=0).as_matrix()[:, :2]
+        world = (sides + rng.uniform(-40, 40, (100, 1, 3))).reshape(3000, 3) + np.array([100, 0, 0])
         pose = np.eye(4)
         pose[:3, :3] = Rotation.from_euler("z", 2 * index, degrees=True).as_matrix()
         pose[:3, 3] = [100 + index, 0, 0]
@@ -89,14 +91,14 @@ def test_right_poses_lay_sweeps_on_each_other(drive: Drive) -> None:
     figures = measure_alignment(drive, "a")
     assert figures["pairs"] == 6
     assert figures["near_with_poses"] > 0.98  # points nearer than 5 m by then are not seen
-    assert figures["near_without"] < 0.1
+    assert figures["near_without"] < 0.2
     assert figures["moved_m"] == pytest.approx(1)
     assert figures["turned_deg"] == pytest.approx(2)
 
 
 def test_constant_poses_are_detected(drive: Drive) -> None:
     figures = measure_alignment(Drive(drive.root, right_poses=False), "a")
-    assert figures["near_with_poses"] == figures["near_without"] < 0.1
+    assert figures["near_with_poses"] == figures["near_without"] < 0.2
     assert figures["moved_m"] == 0
 
 
