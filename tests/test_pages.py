@@ -1,0 +1,96 @@
+"""Pages that repeat what the code defines agree with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset, HasRawLabels, HasWarnings
+from iscc_lidar.shared.layouts.layout import Layout
+from iscc_lidar.trainer.evaluation.probes import NeighbourConfig
+from iscc_lidar.trainer.pretrain.config import PretrainTrainConfig
+
+from make_golden import GOLDEN
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGES = [p for p in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("data_schemas/*.md")]]
+ARROW = {"int32": pa.int32(), "int64": pa.int64(), "uint32": pa.uint32(), "float64": pa.float64()}
+ARROW |= {"string": pa.string(), "bool": pa.bool_()}
+
+
+def text(name: str) -> str:
+    return (REPOSITORY / name).read_text("utf-8")
+
+
+def arrow_type(described: str) -> pa.DataType:
+    """Parse a type as FORMAT.md writes it."""
+    if described.startswith("struct of "):
+        parts = re.findall(r"`(\w+)` ([^,]+)", described)
+        return pa.struct([pa.field(name, arrow_type(of), nullable=False) for name, of in parts])
+    if described.startswith("list of "):
+        return pa.list_(arrow_type(described.removeprefix("list of ")))
+    if found := re.fullmatch(r"(\w+) \[(\d+)\]", described):
+        return pa.list_(ARROW[found[1]], int(found[2]))
+    return ARROW[described]
+
+
+def stated_types(table: str) -> dict[str, str]:
+    section = text("data_schemas/FORMAT.md").split(f"## `{table}`\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \| ", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("table", ["sweeps.parquet", "groups.parquet"])
+def test_the_types_on_the_page_are_those_in_the_files_of_the_golden_cache(table: str) -> None:
+    (version,) = (path for path in GOLDEN.iterdir() if path.is_dir())
+    written = pq.read_schema(next(version.glob(f"sequences/*/*/{table}")))
+    stated = stated_types(table)
+    assert set(stated) == set(written.names)
+    for name, described in stated.items():
+        if name == "crc32":
+            continue  # described in words, as it depends on the arrays that a block has
+        assert arrow_type(described) == written.field(name).type, name
+
+
+def test_the_types_of_boxes_on_the_page_are_those_of_the_schema() -> None:
+    from iscc_lidar.data_schemas.tables import BOXES, SWEEPS
+
+    assert {n: arrow_type(t) for n, t in stated_types("boxes.parquet").items()} == dict(zip(BOXES.names, BOXES.types))
+    assert arrow_type(stated_types("sweeps.parquet")["camera"]) == SWEEPS.field("camera").type
+
+
+def test_a_new_dataset_is_described_with_every_field() -> None:
+    page = text("docs/adding-a-dataset.md")
+    known = [field.name for record in (Layout, Sweep, Boxes, Camera, DataProblem) for field in fields(record)]
+    known += [n for door in (Dataset, HasRawLabels, HasWarnings) for n in vars(door) if not n.startswith("_")]
+    assert [name for name in dict.fromkeys(known) if f"`{name}" not in page and f"    {name}=" not in page] == []
+
+
+def test_figures_of_the_neighbour_probe_are_its_defaults() -> None:
+    page = text("docs/evaluation.md").replace("\n", " ")
+    stated = re.search(r"the (\d+) most similar .*?cosine / ([\d.]+)\).*?At most (\d+) *voxels per class", page)
+    defaults = NeighbourConfig()
+    assert stated is not None
+    assert stated.groups() == (str(defaults.k), str(defaults.temperature), str(defaults.per_class))
+
+
+def test_the_length_of_the_preset_full_is_as_stated() -> None:
+    epochs = PretrainTrainConfig().steps * 8 / 19_130  # minkunet's batch, SemanticKITTI's training sweeps
+    assert f"{epochs:.1f} epochs" in text("docs/reproducing.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_nothing_is_installed_by_a_name_that_nobody_registered(page: Path) -> None:
+    assert re.findall(r"pip install[^\n]*iscc-lidar", page.read_text("utf-8")) == []
+
+
+def test_no_message_installs_a_name_that_nobody_registered() -> None:
+    parts = ("preprocess", "trainer", "shared", "data_schemas", "tests/benchmarks")
+    files = [f for part in parts for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".md", ".tmpl", ".toml")]
+    assert [str(f) for f in files if re.search(r"pip install[^\n]*iscc-lidar", f.read_text("utf-8"))] == []
