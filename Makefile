@@ -48,7 +48,10 @@ PRESET  ?= quick
 # and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
 TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
 
-.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench evaluate clean
+# pages, with warnings as errors; no network
+SPHINX   = $(BIN)/python -m sphinx -W --keep-going -q -c docs -b html . docs/_build
+
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check docs format test test-all bench evaluate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -122,12 +125,17 @@ reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## experiments like
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 
-check: $(READY) ## lint, types, import boundaries, whether the specification is up to date
+docs: $(READY) ## the documentation as a website: docs/_build/docs/index.html
+	$(SPHINX)
+
+check: $(READY) ## lint, types, import boundaries, the documentation, whether what is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m iscc_lidar.data_schemas --check
+	$(BIN)/python docs/commands.py --check
+	$(SPHINX)
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

@@ -1,9 +1,14 @@
-"""Settings of the documentation as a website: ``make docs``. The pages are Markdown that also reads well as plain files."""
+"""Settings of the documentation as a website, ``make docs``. The pages are Markdown that also reads well as plain files.
+
+The source folder is the repository's root, so that links between pages are the same there and on a code host.
+"""
 
 project = "iscc-lidar"
 author = "The iscc-lidar contributors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**.md", "data_schemas/FORMAT.md"]
+exclude_patterns = ["docs/_build", ".*"]
 
 html_theme = "furo"
 html_title = "iscc-lidar"
@@ -11,5 +16,6 @@ html_show_sphinx = False
 
 myst_heading_anchors = 4
 
+napoleon_attr_annotations = False  # types of attributes stand in their descriptions
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.data_schemas.tables import BOXES, SWEEPS
 from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset, HasRawLabels, HasWarnings
 from iscc_lidar.shared.layouts.layout import Layout
 from iscc_lidar.trainer.evaluation.probes import NeighbourConfig
@@ -20,7 +23,7 @@ from iscc_lidar.trainer.pretrain.config import PretrainTrainConfig
 from make_golden import GOLDEN
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = [p for p in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("data_schemas/*.md")]]
+PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("data_schemas/*.md")]
 ARROW = {"int32": pa.int32(), "int64": pa.int64(), "uint32": pa.uint32(), "float64": pa.float64()}
 ARROW |= {"string": pa.string(), "bool": pa.bool_()}
 
@@ -59,9 +62,8 @@ def test_the_types_on_the_page_are_those_in_the_files_of_the_golden_cache(table:
 
 
 def test_the_types_of_boxes_on_the_page_are_those_of_the_schema() -> None:
-    from iscc_lidar.data_schemas.tables import BOXES, SWEEPS
-
-    assert {n: arrow_type(t) for n, t in stated_types("boxes.parquet").items()} == dict(zip(BOXES.names, BOXES.types))
+    stated = {name: arrow_type(described) for name, described in stated_types("boxes.parquet").items()}
+    assert stated == dict(zip(BOXES.names, BOXES.types, strict=True))
     assert arrow_type(stated_types("sweeps.parquet")["camera"]) == SWEEPS.field("camera").type
 
 
@@ -92,5 +94,34 @@ def test_nothing_is_installed_by_a_name_that_nobody_registered(page: Path) -> No
 
 def test_no_message_installs_a_name_that_nobody_registered() -> None:
     parts = ("preprocess", "trainer", "shared", "data_schemas", "tests/benchmarks")
-    files = [f for part in parts for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".md", ".tmpl", ".toml")]
+    files = [
+        f for part in parts for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".md", ".tmpl", ".toml")
+    ]
     assert [str(f) for f in files if re.search(r"pip install[^\n]*iscc-lidar", f.read_text("utf-8"))] == []
+
+
+def test_the_reference_of_commands_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/commands.py", "--check"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as code hosts and MyST make them."""
+    plain = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    plain = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", plain):
+        if re.match("[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (page.parent / file).resolve() if file else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found), target
