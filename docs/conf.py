@@ -1,4 +1,4 @@
-"""Settings of the documentation as a website, ``make docs``. The pages are Markdown that reads well as plain files, too.
+"""Settings of the documentation as a website, ``make docs``. The pages are Markdown that reads well as plain files.
 
 The source folder is the repository's root, so that links between pages are the same there and on a code host.
 """

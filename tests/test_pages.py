@@ -125,3 +125,21 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert found.exists(), target
         if anchor:
             assert anchor in anchors(found), target
+
+
+ANSWERS = {
+    "is it ready?": ("docs/limitations.md", "## What the program does not do"),
+    "add a method": ("docs/adding-a-method.md", "## Recipe and row"),
+    "labels only": ("docs/labels-only.md", "## Adjust"),
+    "1,000 sequences on a cluster": ("docs/operating.md", "## What to watch"),
+}
+"""The page, one click from the README, and the heading before which its answer ends."""
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_an_answer_stands_within_one_click_and_700_words_of_the_readme(question: str) -> None:
+    page, end = ANSWERS[question]
+    assert f"]({page})" in text("README.md")
+    before, found, _ = text(page).partition(f"\n{end}\n")
+    assert found
+    assert len(before.split()) <= 700
