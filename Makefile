@@ -45,7 +45,7 @@ TUNE    ?= $(if $(shell command -v nvidia-smi),$(TUNE_ON_GPU),quick)
 # and needs a GPU. None trains as long as the authors did: full pre-trains for 0.6 epochs of SemanticKITTI, they for 200
 PRESET  ?= quick
 # Synthetic streets that score: what is scored is built otherwise than what is learnt from,
-# and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
+# and hyper-parameters were chosen in a third district (synth.district=suburb, synth.seed=1000).
 TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
 
 # pages, with warnings as errors; no network
