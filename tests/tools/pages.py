@@ -18,7 +18,7 @@ PAGES = tuple(
 )
 """commands.md is generated, and its examples are those of ``--help``, which the pages repeat."""
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"(?:^    \S.*\n)(?:^(?:    .*)?\n)*", re.MULTILINE)
+_INDENTED = re.compile(r"(?:^    \S[^\n]*\n)(?:^(?:    [^\n]*)?\n)*", re.MULTILINE)
 _STARTS = re.compile(r"(iscc-\w+|make|python3?|pip|source|dask|sbatch|torchrun|git|sed|sudo|[A-Z_]+=\S+) ")
 
 
