@@ -55,10 +55,7 @@ ADDED = {
     "iscc-preprocess run": (["--workers", "0", *TINY], "in this process; sequences of six sweeps need short windows"),
     "iscc-preprocess init": (TINY, "as run"),
     "iscc-preprocess finalise": (TINY, "as run"),
-    "iscc-preprocess synth": (
-        ["--workers", "0", "--set", "synth.beams=32", "--set", "synth.columns=256"],
-        "coarse",
-    ),
+    "iscc-preprocess synth": (["--workers", "0", "--set", "synth.columns=512"], "half the columns"),
     "iscc-train finetune": (["--set", "train.steps=2"], "two steps"),
     "iscc-train reproduce": (["--dry-run"], "hours; tests/trainer/reproduce runs small ones"),
     "iscc-train bench": (["--steps", "1"], "one step"),
