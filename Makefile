@@ -1,12 +1,15 @@
 # Everything a newcomer needs: `make pretrain` and `make test` set up what they use.
 #   make pretrain                                             embedded synthetic streets, any machine
 #   make pretrain DATASET=semantickitti ROOT=/data/semantickitti
-# DATASET  data set to read (make datasets lists them)   ROOT  its folder     CACHE  where the labels go
+# DATASET  dataset to read (make datasets lists them)    ROOT  its folder     CACHE  where the groups go
 # OUT      where the run goes                            ARGS  more options for the target's last command
+# SPLIT    official split that make pretrain and make preprocess take: train, where the dataset always has one, so that
+#          nothing is pre-trained on what scores; SPLIT= takes all sequences
 DATASET ?= synthetic
 ROOT    ?= $(if $(filter synthetic,$(DATASET)),data/synthetic)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
+SPLIT   ?= $(if $(filter semantickitti waymo nuscenes argoverse2,$(DATASET)),train)
 SEEDS   ?= 0 1 2
 # Real samples that make bench scores and reads if present: instance-labelled SemanticKITTI layout; NAME=ROOT
 REAL    ?= $(SAMPLES)/semantickitti_from_pandaset
@@ -39,13 +42,16 @@ PERCENT ?= $(if $(filter detection,$(TASK)),5,1)
 TUNE_ON_GPU := $(if $(filter detection,$(TASK)),$(if $(filter waymo,$(DATASET)),waymo,kitti),long)
 TUNE    ?= $(if $(shell command -v nvidia-smi),$(TUNE_ON_GPU),quick)
 # make reproduce: quick has three experiments and takes an hour on 2 cores, detection adds the second table, full has all
-# and needs a GPU
+# and needs a GPU. None trains as long as the authors did: full pre-trains for 0.6 epochs of SemanticKITTI, they for 200
 PRESET  ?= quick
 # Synthetic streets that score: what is scored is built otherwise than what is learnt from,
-# and hyper-parameters were chosen on a third kind (synth.district=suburb, synth.seed=1000).
+# and hyper-parameters were chosen in a third district (synth.district=suburb, synth.seed=1000).
 TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
 
-.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check format test test-all bench evaluate clean
+# pages, with warnings as errors; no network
+SPHINX   = $(BIN)/python -m sphinx -W --keep-going -q -c docs -b html . docs/_build
+
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check docs format test test-all bench evaluate clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -62,6 +68,7 @@ $(READY): pyproject.toml setup.py requirements.lock constraints.txt $(wildcard *
 	$(PIP) -c constraints.txt torch
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
+	@echo "to use iscc-preprocess, iscc-cache and iscc-train in this shell: source $(BIN)/activate"
 
 lock: $(TOOLS)/bin/uv ## requirements.lock from constraints.txt: the hashes of all files of each release, torch apart
 	grep -vE '^(#|torch==)' constraints.txt | $(TOOLS)/bin/uv pip compile - --quiet --generate-hashes --no-deps --universal \
@@ -76,19 +83,21 @@ $(TOOLS)/bin/uv $(TOOLS)/bin/cyclonedx-py:
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 cyclonedx-bom==7.5.0
 
-datasets: $(READY) ## list the data sets that can be read
+datasets: $(READY) ## list the datasets that can be read
 	@$(BIN)/iscc-preprocess datasets
 
 synth: $(READY) ## write the synthetic streets
 	$(BIN)/iscc-preprocess synth $(ROOT) $(SYNTH_ARGS) $(if $(filter synth,$(MAKECMDGOALS)),$(ARGS))
 
 preprocess: $(READY) $(if $(filter synthetic,$(DATASET)),synth) ## sweeps -> cache of groups and occupancy queries
-	$(BIN)/iscc-preprocess run $(DATASET) $(if $(ROOT),--root $(ROOT)) --cache $(CACHE) $(PREPROCESS_ARGS) $(if $(filter preprocess,$(MAKECMDGOALS)),$(ARGS))
+	$(BIN)/iscc-preprocess run $(DATASET) $(if $(ROOT),--root $(ROOT)) --cache $(CACHE) $(if $(SPLIT),--split $(SPLIT)) \
+	  $(PREPROCESS_ARGS) $(if $(filter preprocess,$(MAKECMDGOALS)),$(ARGS))
 	@$(BIN)/iscc-cache show $(CACHE) --out $(CACHE)-groups.png
 
 pretrain: preprocess ## cache -> pre-trained encoder
 	$(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT) --resume --recipe $(RECIPE) $(ARGS)
 	@echo "picture of the groups: $(CACHE)-groups.png"
+	@echo "to use iscc-preprocess, iscc-cache and iscc-train in this shell: source $(BIN)/activate"
 
 splits: $(READY) # the caches that are learnt from and that score
 ifeq ($(DATASET),synthetic)
@@ -112,16 +121,21 @@ splits-full: splits
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-single --set window.sweeps=1 --set window.stride=1 $(PREPROCESS_ARGS)
 
 reproduce: OUT = runs/reproduce-$(DATASET)-$(if $(filter detection,$(PRESET)),quick,$(PRESET))
-reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## the authors' tables: every experiment pre-trained, fine-tuned, scored over seeds
+reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## experiments like the authors', with far shorter pre-training: every one pre-trained, fine-tuned, scored
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 
-check: $(READY) ## lint, types, import boundaries, whether the specification is up to date
+docs: $(READY) ## the documentation as a website: docs/_build/docs/index.html
+	$(SPHINX)
+
+check: $(READY) ## lint, types, import boundaries, the documentation, whether what is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m iscc_lidar.data_schemas --check
+	$(BIN)/python docs/commands.py --check
+	$(SPHINX)
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

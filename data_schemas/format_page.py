@@ -51,9 +51,11 @@ def _column_rows(schema: pa.Schema) -> Iterator[tuple[str, ...]]:
 
 def _type_name(data_type: pa.DataType) -> str:
     if pa.types.is_fixed_size_list(data_type):
-        return f"{data_type.value_type} [{data_type.list_size}]"
+        return f"{_type_name(data_type.value_type)} [{data_type.list_size}]"
     if data_type == CHECKSUMS:
         return "struct of one uint32 per array of points or queries; null for an array that the block lacks"
     if pa.types.is_struct(data_type):
         return "struct of " + ", ".join(f"`{field.name}` {_type_name(field.type)}" for field in data_type)
-    return f"list of {data_type.value_type}" if pa.types.is_list(data_type) else str(data_type)
+    if pa.types.is_list(data_type):
+        return f"list of {_type_name(data_type.value_type)}"
+    return "float64" if pa.types.is_float64(data_type) else str(data_type)  # as the arrays' dtypes; Arrow's is "double"

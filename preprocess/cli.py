@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,7 +36,8 @@ app = typer.Typer(
 
 DatasetName = Annotated[str, typer.Argument(help="name of the dataset, see: iscc-preprocess datasets")]
 Root = Annotated[
-    Path | None, typer.Option(help="folder of the dataset. Default: $ISCC_<DATASET>_ROOT, else data/<DATASET>")
+    Path | None,
+    typer.Option(help="folder of the dataset. Default: $ISCC_DATASET_ROOT, as in $ISCC_WAYMO_ROOT, else data/DATASET"),
 ]
 Data = Annotated[
     list[str] | None, typer.Option("--data", help="key=value of the dataset's own options; may be repeated")
@@ -118,6 +120,7 @@ def run(
         print(f"part {part} of {store.url}: {done} sequences; after all parts run: iscc-preprocess finalise {dataset}")
         return
     chosen = select_sequences(source, _names(sequences), split)
+    _note_splits(source, chosen, split or sequences)
     if dry_run:
         from iscc_lidar.preprocess.estimate.report import estimate_report
         from iscc_lidar.preprocess.plan.cache_plan import make_plan
@@ -158,6 +161,7 @@ def init(
 
     source, store = _open(dataset, root, data, cache)
     chosen = select_sequences(source, _names(sequences), split)
+    _note_splits(source, chosen, split or sequences)
     config = resolve(PreprocessConfig, recipe, overrides or ())
     plan = init_cache(source, store, config, chosen, on_error, accept_content)
     print(f"initialised: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
@@ -287,6 +291,15 @@ def _open(name: str, root: Path | None, data: list[str] | None, cache: str | Non
     from iscc_lidar.shared.store.open import open_store
 
     return _dataset(name, root, data), open_store(cache or f"cache/{name}")
+
+
+def _note_splits(source: Dataset, chosen: Collection[str], named: str | None) -> None:
+    """Report which official splits a cache will contain, unless sequences were named: training may not see them all."""
+    from iscc_lidar.preprocess.plan.select import splits_of
+
+    if named is None and len(found := splits_of(source, chosen)) > 1:
+        note = f"note: this takes the sequences of all official splits, {', '.join(found)}"
+        print(f"{note}; to pre-train without those that score: --split {found[0]}", file=sys.stderr)
 
 
 def _report(store: Store, manifest: Manifest) -> None:

@@ -66,6 +66,11 @@ def select_sequences(dataset: Dataset, named: Sequence[str] | None = None, split
     return tuple(sorted(set(named)))
 
 
+def splits_of(dataset: Dataset, sequences: Collection[str]) -> list[str]:
+    """List the official splits, in the dataset's order, that any of the sequences belongs to."""
+    return [split for split, names in dataset.splits().items() if not set(sequences).isdisjoint(names)]
+
+
 @dataclass(frozen=True)
 class Checked:
     """What a check found: by sequence what stops preprocessing and what spoils its result, and warnings."""
@@ -152,9 +157,12 @@ def _of_split(dataset: Dataset, split: str) -> tuple[str, ...]:
     splits = dataset.splits()
     if split not in splits:
         known = ", ".join(splits) or "none; use --sequences"
-        raise UserError(f"--split {split}: {dataset.name} has no such split here (it has: {known})")
+        advice = "choose one of them (make: SPLIT=NAME), or take all sequences without --split (make: SPLIT=)"
+        raise UserError(f"--split {split}: {dataset.name} has no such split here (it has: {known}); {advice}")
     if not splits[split]:
-        raise UserError(f"--split {split}: none of its sequences are here; found {', '.join(dataset.sequences()[:8])}")
+        found = ", ".join(dataset.sequences()[:8])
+        advice = "To take all of them, leave out --split (make: SPLIT=)"
+        raise UserError(f"--split {split}: none of its sequences are here; found {found}. {advice}")
     return splits[split]
 
 

@@ -1,1 +1,1 @@
-"""Reproduction of the authors' tables: every experiment pre-trained, fine-tuned and scored over seeds."""
+"""Experiments like those of the authors' tables, shorter: each pre-trained, fine-tuned and scored over seeds."""

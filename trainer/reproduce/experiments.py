@@ -37,7 +37,7 @@ SEGMENTATION: Final = (
     Experiment(SCRATCH, "from scratch", None, note="no pre-training"),
     Experiment("pointcontrast", "PointContrast", ("pointcontrast",), note="contrast of matched points"),
     Experiment("depthcontrast", "DepthContrast", ("depthcontrast",), note="contrast of scenes"),
-    Experiment("segcontrast", "SegContrast", ("segcontrast",), note="contrast of groups, one sweep augmented twice"),
+    Experiment("segcontrast", "SegContrast (our variant)", ("segcontrast",), note="groups, one sweep augmented twice"),
     Experiment("sspl", "SSPL", ("sspl",), note="contrast of volumes; our reconstruction"),
     _ISCC,
 )

@@ -125,7 +125,7 @@ def _tensorboard(out: Path, first_step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UserError("train.tensorboard needs TensorBoard: pip install 'iscc-lidar[tensorboard]'") from None
+        raise UserError("train.tensorboard needs TensorBoard: pip install tensorboard") from None
     if (out / "tensorboard").is_symlink():
         raise UserError(f"{out / 'tensorboard'}: a link; remove it, or set train.tensorboard=false")
     return SummaryWriter(str(out / "tensorboard"), purge_step=first_step)

@@ -32,7 +32,7 @@ class ExecutionConfig:
     )
     log_every: int = option(10, "steps between two lines of metrics.jsonl", at_least=1)
     checkpoint_every: int = option(200, "steps between two checkpoints", at_least=1)
-    tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install 'iscc-lidar[tensorboard]'")
+    tensorboard: bool = option(False, "write TensorBoard events as well; needs: pip install tensorboard")
 
     def __post_init__(self) -> None:
         check_ranges(self, "train")

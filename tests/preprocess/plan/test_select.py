@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from iscc_lidar.preprocess.cli import _note_splits
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets import registry
-from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, select_sequences
+from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, select_sequences, splits_of
 from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
@@ -52,6 +53,21 @@ def test_sequences_by_name_and_by_split(streets: Path) -> None:
     assert select_sequences(dataset, ["08", "00", "08"]) == ("00", "08")
     assert select_sequences(dataset, split="train") == ("00", "01")
     assert select_sequences(dataset, split="val") == ("08",)
+
+
+def test_a_cache_of_all_splits_is_noted_unless_sequences_are_named(
+    streets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = find_dataset("semantickitti", streets)
+    assert splits_of(dataset, ["00", "01"]) == ["train"]
+    _note_splits(dataset, dataset.sequences(), None)
+    assert (
+        "all official splits, train, val; to pre-train without those that score: --split train"
+        in capsys.readouterr().err
+    )
+    _note_splits(dataset, dataset.sequences(), "train")
+    _note_splits(dataset, ["00", "01"], None)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Recipes that come with the program: the rows of the ISCC paper's tables as configurations, and a short schedule."""
+"""Recipes that come with the program: those of the experiments, a short schedule and a wide network."""
