@@ -34,7 +34,7 @@ _MODULES = {
 }
 """Where each public name is; ``__init__.pyi`` is the same for editors and type checkers."""
 
-__all__ = [*_MODULES, "preprocess"]  # noqa: PLE0604, F822
+__all__ = [*_MODULES, "preprocess"]
 
 
 def __getattr__(name: str) -> Any:
@@ -66,7 +66,7 @@ class _CallableModule(ModuleType):
 
 
 class _Package(ModuleType):
-    """This package. Part and function have one name, and Python sets the part when it is first imported."""
+    """Make the part ``preprocess`` callable when it is first imported: part and function have one name."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "preprocess" and isinstance(value, ModuleType):

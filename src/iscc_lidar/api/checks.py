@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,13 @@ def check_list(sweeps: object, name: str) -> Sequence[object]:
     if not sweeps:
         raise UserError(f"{name}: the list is empty, expected a sweep at least")
     return sweeps
+
+
+def check_path(found: object, name: str) -> Path:
+    """Return a path. Raises UserError for anything but a text or a path; ``name`` is the argument, for messages."""
+    if not isinstance(found, str | Path):
+        raise UserError(f"{name}: is a {type(found).__name__}, expected a path or a name")
+    return Path(found)
 
 
 def check_points(found: object, name: str) -> NDArray[np.float32]:

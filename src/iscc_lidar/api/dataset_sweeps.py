@@ -30,17 +30,18 @@ class DatasetSweeps:
         data: Sequence[str] = (),
         sequences: Sequence[str] | None = None,
         split: str | None = None,
+        accept_content: bool = False,
     ) -> None:
         """Open and check a dataset, or only these of its sequences, by its name and folder.
 
-        ``data`` are ``key=value`` items of its own options. Raises UserError where it is not there, or the check finds
-        a problem.
+        ``data`` are ``key=value`` items of its own options; ``accept_content`` reads data even where the check calls
+        what some sweeps contain an error. Raises UserError where it is not there, or the check finds a problem.
         """
         self.path = str(root)
         self._dataset = with_options(find_dataset(name, root), data)
         self.manifest = Manifest(name, "", self._dataset.class_names, (), (), {})
         self._sequences = select_sequences(self._dataset, sequences, split)
-        if problems := find_problems(self._dataset, self._sequences):
+        if problems := find_problems(self._dataset, self._sequences, accept_content=accept_content):
             refuse_problems(problems, can_skip=False)
         self._read = lru_cache(maxsize=1)(self._read_sweep)  # points and camera of a sweep are needed together
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from iscc_lidar.api.checks import check_path
 from iscc_lidar.api.networks import Detector, Encoder, Segmenter
 from iscc_lidar.api.weights import SHA256, shipped_weights
 from iscc_lidar.shared.base.errors import UserError
@@ -23,9 +24,9 @@ from iscc_lidar.trainer.run.weights import ENCODER_FILE
 
 def encoder_from(source: str | Path) -> Encoder:
     """Load an encoder; see ``functions.load_encoder``."""
+    path = check_path(source, "source")
     if str(source) in SHA256:
         return _from_file(shipped_weights(str(source)))
-    path = Path(source)
     if not path.exists():
         raise UserError(
             f"{one_line(path)}: no such file or folder, and no encoder of this name comes with the package "
@@ -48,7 +49,7 @@ def encoder_from(source: str | Path) -> Encoder:
 
 def model_from(run: str | Path) -> Segmenter | Detector:
     """Load a fine-tuned network; see ``functions.load_model``."""
-    task, tuned = open_tuned(Path(run), ON_CPU)
+    task, tuned = open_tuned(check_path(run, "run"), ON_CPU)
     if task.learner.task == "semseg":
         found: Segmenter | Detector = Segmenter(tuned.network, class_names(tuned.run))
     else:

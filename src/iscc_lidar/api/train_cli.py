@@ -34,6 +34,9 @@ def predict(
     ] = None,
     split: Annotated[str | None, typer.Option(help="only this official split of the dataset: train, val, ...")] = None,
     sequences: Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")] = None,
+    accept_content: Annotated[
+        bool, typer.Option("--accept-content", help="read the dataset even where check calls its content an error")
+    ] = False,
     root: Annotated[
         Path | None, typer.Option(help="folder of the dataset, where CACHE is of nuScenes or Waymo: classes need it")
     ] = None,
@@ -55,25 +58,25 @@ def predict(
     from iscc_lidar.trainer.finetune.predict import predict_run
 
     names = None if sequences is None else [name.strip() for name in sequences.split(",") if name.strip()]
-    sweeps, places = _open(source, dataset, data, split, names)
+    if dataset is None:
+        for flag, given in (("--data", data), ("--split", split), ("--accept-content", accept_content)):
+            if given:
+                raise UserError(f"{flag}: is for a dataset's own files; add --dataset NAME")
+        sweeps, places = _of_cache(source, names)
+    else:
+        from iscc_lidar.api.dataset_sweeps import DatasetSweeps
+
+        files = DatasetSweeps(dataset, Path(source), data or (), names, split, accept_content)
+        sweeps, places = files, files.places()
     found = predict_run(run, sweeps, places, out, Path(source) if dataset else root, device)
     rate = found.sweeps / max(found.seconds, 1e-9)
     typer.echo(f"predictions: {out} ({found.sweeps} sweeps, {rate:.2g} sweeps/s)")
 
 
-def _open(
-    source: str, dataset: str | None, data: list[str] | None, split: str | None, sequences: list[str] | None
-) -> tuple[SweepSource, list[Place]]:
-    """Open a cache or a dataset; returns the sweeps to predict, too."""
-    if dataset is not None:
-        from iscc_lidar.api.dataset_sweeps import DatasetSweeps
-
-        found = DatasetSweeps(dataset, Path(source), data or (), sequences, split)
-        return found, found.places()
-    if data or split:
-        raise UserError(f"{'--data' if data else '--split'}: is for a dataset's own files; add --dataset NAME")
+def _of_cache(where: str, sequences: list[str] | None) -> tuple[SweepSource, list[Place]]:
+    """Open a cache; returns the places of its sweeps, or of those of some sequences, too."""
     from iscc_lidar.shared.cache.reader import Cache
 
-    cache = Cache(source)
+    cache = Cache(where)
     names = cache.sequence_names if sequences is None else sequences
     return cache, [(name, index) for name in names for index in range(cache.sequence(name).sweeps)]
