@@ -129,7 +129,8 @@ def test_boxes_are_those_of_the_program(user_folder: Path, points: Points) -> No
     assert isinstance(model, iscc_lidar.Detector)
     sweep = Cache(user_folder / "cache/kitti").sweep("00", 2)
     config = model._config
-    expected, score = detect(model.network, scene_of(sweep, no_boxes(), None, config), config, torch.device("cpu"))
+    with torch.no_grad():
+        expected, score = detect(model.network, scene_of(sweep, no_boxes(), None, config), config, torch.device("cpu"))
     boxes = model(points)
     assert len(boxes) == len(expected) > 0
     np.testing.assert_array_equal(boxes.centre, expected.centre)
