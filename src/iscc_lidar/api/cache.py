@@ -111,6 +111,9 @@ class CachedSequence:
 class CachedSweep:
     """A sweep of a cache, every point of the raw file in its order; each array is read when first used."""
 
+    sequence: str
+    index: int
+
     def __init__(self, cache: reader.Cache, sequence: str, index: int) -> None:
         self._reader, self.sequence, self.index = cache, sequence, index
 

@@ -41,12 +41,16 @@ class Encoder(nn.Module):
         intensity: range of the intensity that it expects.
     """
 
+    network: SparseUNet
+    voxel_size_m: float
+    channels: int
+    intensity: str
+
     def __init__(self, network: SparseUNet) -> None:
         super().__init__()
         self.network = network
-        self.voxel_size_m: float = network.config.voxel_size
-        self.channels: int = network.config.out_channels
-        self.intensity: str = INTENSITY
+        self.voxel_size_m, self.channels = network.config.voxel_size, network.config.out_channels
+        self.intensity = INTENSITY
 
     def forward(self, points: Points | Sequence[Points]) -> Rows | list[Rows]:
         """Compute features float32 [N, D] of a sweep's points, or a list of them for a list of sweeps.
@@ -77,11 +81,15 @@ class Segmenter(nn.Module):
         intensity: range of the intensity that it expects.
     """
 
+    network: SegmentationNetwork
+    class_names: tuple[str, ...]
+    voxel_size_m: float
+    intensity: str
+
     def __init__(self, network: SegmentationNetwork, class_names: tuple[str, ...]) -> None:
         super().__init__()
         self.network, self.class_names = network, class_names
-        self.voxel_size_m: float = network.encoder.config.voxel_size
-        self.intensity: str = INTENSITY
+        self.voxel_size_m, self.intensity = network.encoder.config.voxel_size, INTENSITY
 
     @torch.no_grad()
     def forward(self, points: Points | Sequence[Points]) -> Rows | list[Rows]:
@@ -154,12 +162,16 @@ class Detector(nn.Module):
         intensity: range of the intensity that it expects.
     """
 
+    network: DetectionNetwork
+    class_names: tuple[str, ...]
+    voxel_size_m: float
+    intensity: str
+
     def __init__(self, network: DetectionNetwork, config: DetectionConfig) -> None:
         super().__init__()
         self.network, self._config = network, config
-        self.class_names: tuple[str, ...] = config.classes.names
-        self.voxel_size_m: float = config.model.voxel_size
-        self.intensity: str = INTENSITY
+        self.class_names, self.voxel_size_m = config.classes.names, config.model.voxel_size
+        self.intensity = INTENSITY
 
     @torch.no_grad()
     def forward(
