@@ -49,7 +49,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> N
         files = [f for f in (REPOSITORY / part).rglob("*") if f.suffix in (".py", ".toml", ".css", ".js")]
         assert files
         assert {str(f.relative_to(REPOSITORY)) for f in files} <= shipped
-    assert "py.typed" in shipped
+    assert {"py.typed", "__init__.pyi", "api/functions.py", "api/weights/__init__.py"} <= shipped
 
 
 def test_the_wheel_holds_no_benchmark_and_nothing_that_patches_the_package(wheel: zipfile.ZipFile) -> None:
@@ -83,6 +83,7 @@ def test_the_lock_has_the_versions_of_the_constraints_and_hashes_of_all() -> Non
     ("module", "blocked"),
     [
         ("iscc_lidar.trainer.cli", ["dask", "distributed", "hdbscan", "pypatchworkpp"]),
+        ("iscc_lidar.api.train_cli", ["dask", "distributed", "hdbscan", "pypatchworkpp"]),
         ("iscc_lidar.preprocess.cli", ["torch", "safetensors"]),
         ("iscc_lidar.shared.cache_cli", ["torch", "dask", "distributed", "hdbscan", "scipy", "matplotlib"]),
     ],

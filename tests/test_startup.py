@@ -54,5 +54,13 @@ def test_help_and_lists_import_nothing_heavy(app: str, arguments: list[str], abs
     assert imported(app, *arguments).isdisjoint(absent)
 
 
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, iscc_lidar; iscc_lidar.load_encoder, iscc_lidar.group, iscc_lidar.preprocess; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name.split(".")[0] for name in done.stdout.split()}.isdisjoint(WITHOUT_NUMPY)
+
+
 def test_info_reads_tables_alone(tiny_cache: Path) -> None:
     assert imported("iscc_lidar.shared.cache_cli", "info", str(tiny_cache)).isdisjoint(HEAVY)

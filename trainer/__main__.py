@@ -1,4 +1,4 @@
-"""``python -m iscc_lidar.trainer``: the same as ``iscc-train``."""
+"""``python -m iscc_lidar.trainer``: as ``iscc-train``, without ``predict``."""
 
 from iscc_lidar.trainer.cli import app
 

@@ -78,10 +78,10 @@ def find_block(store: Store, folder: str, key: str) -> str | None:
 def _stored(s: FinishedSweep) -> _StoredSweep:
     sweep, queries = s.sweep, s.queries
     arrays: dict[str, NDArray[Any]] = {
-        "xyz": _quantise(sweep.xyz),
+        "xyz": quantise(sweep.xyz),
         "intensity": np.rint(sweep.intensity * 255).astype(np.uint8),
         "label": s.label,
-        "query_xyz": _quantise(queries.xyz),
+        "query_xyz": quantise(queries.xyz),
         "query_kind": queries.kind,
         "query_group": queries.group,
         "query_source": queries.source,
@@ -112,7 +112,8 @@ def _row_with_checksums(s: _StoredSweep) -> dict[str, Any]:
     return s.row | {"crc32": {name: row_checksum(s.arrays[name]) for name in names}}
 
 
-def _quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
+def quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Convert positions in metres, float32 [N, 3], to the stored ones, int16 [3, N]; the inverse of ``metres``."""
     limit = np.iinfo(np.int16).max  # clipped and non-finite points are out of range, and labelled so
     with np.errstate(over="ignore"):
         steps = np.nan_to_num(xyz.T / np.float32(POSITION_QUANTUM_M), nan=0.0, posinf=0.0, neginf=0.0)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
 WritePrediction: TypeAlias = "Callable[[CachedSweep, NDArray[np.integer]], None]"
@@ -57,7 +58,7 @@ class Layout:
         ground_classes: classes that are in no group, so that pre-training on groups learns nothing of them.
         absent_iou: IoU in the mean of a class without a point, in truth or prediction; None leaves the class out.
         box_rules: for those of its box classes that no other dataset has.
-        open_predictions: starts to write predictions for sweeps of a cache into a folder; the path is the dataset's.
+        open_predictions: starts to write predictions for sweeps into a folder; the last path is the dataset's.
         export_labels: writes the group labels of a cache as instances into a folder. Returns the number of files.
     """
 
@@ -70,7 +71,7 @@ class Layout:
     ground_classes: frozenset[str] = frozenset()
     absent_iou: float | None = None
     box_rules: tuple[BoxRule, ...] = ()
-    open_predictions: Callable[[Cache, Path, Path | None], AbstractContextManager[WritePrediction]] | None = None
+    open_predictions: Callable[[SweepSource, Path, Path | None], AbstractContextManager[WritePrediction]] | None = None
     export_labels: Callable[[Cache, Path, Path | None], int] | None = None
 
 
@@ -88,27 +89,27 @@ def find_layout(dataset: str) -> Layout:
 
 
 @contextmanager
-def open_predictions(cache: Cache, out: Path, root: Path | None = None) -> Generator[WritePrediction]:
-    """Start to write predicted classes as the benchmark of the cache's dataset expects them; each file in one step.
+def open_predictions(source: SweepSource, out: Path, root: Path | None = None) -> Generator[WritePrediction]:
+    """Start to write predicted classes as the benchmark of the sweeps' dataset expects them; each file in one step.
 
-        with open_predictions(cache, out) as write:
+        with open_predictions(source, out) as write:
             for sweep in sweeps:
                 write(sweep, predict(sweep))
 
     The archive or description that a benchmark also expects is not made.
 
     Args:
-        cache: its sweeps are predicted.
+        source: its sweeps are predicted.
         out: folder to write into.
         root: folder of the dataset; needed for nuScenes (tokens) and Waymo (shapes of the range images).
 
     Raises:
-        UserError: no layout is known for the dataset, ``root`` is needed, or the cache was not made from it.
+        UserError: no layout is known for the dataset, ``root`` is needed, or the sweeps are not of it.
     """
-    start = find_layout(cache.manifest.dataset).open_predictions
+    start = find_layout(source.manifest.dataset).open_predictions
     if start is None:
-        raise UserError(f"{cache.path}: no layout for predictions is known for its dataset, {cache.manifest.dataset}")
-    with start(cache, out, root) as write:
+        raise UserError(f"{source.path}: no layout for predictions is known for its dataset, {source.manifest.dataset}")
+    with start(source, out, root) as write:
 
         def write_checked(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
             if predicted.shape != (len(sweep.xyz),):

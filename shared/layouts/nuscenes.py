@@ -19,7 +19,7 @@ from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, dama
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
-    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
 _COLOR_OF_CLASS: Final = {
@@ -105,7 +105,7 @@ def _scenes(ranges: str) -> set[str]:
 
 
 @contextmanager
-def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[WritePrediction]:
+def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``lidarseg/SPLIT/TOKEN_lidarseg.bin``, uint8, as the development kit reads them, for key frames only.
 
     ``SPLIT/submission.json``, which lists what a method makes use of, must be written by the submitter. Reading the

@@ -20,6 +20,7 @@ from iscc_lidar.shared.layouts.layout import Layout, WritePrediction
 
 if TYPE_CHECKING:
     from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
 # Class, its colour, and the raw id that stands for it in predictions.
@@ -67,7 +68,7 @@ _MAX_INSTANCE: Final = 2**16 - 1
 
 
 @contextmanager
-def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[WritePrediction]:
+def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``sequences/NN/predictions/NAME.label``, uint32 raw ids, one file per sweep."""
     raw_of_class, folder = np.array(RAW_OF_CLASS, dtype="<u4"), own_folder(out, "predictions")
 

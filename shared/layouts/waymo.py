@@ -19,13 +19,14 @@ from iscc_lidar.shared.layouts.layout import BoxRule, Layout, WritePrediction, r
 
 if TYPE_CHECKING:
     from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
 BOX_CLASS_OF_TYPE: Final = {1: "Vehicle", 2: "Pedestrian", 3: "Sign", 4: "Cyclist"}
 
 
 @contextmanager
-def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[WritePrediction]:
+def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``SPLIT/lidar_segmentation/CONTEXT.parquet``, each when the next context begins; instances are 0.
 
     The sweeps of a context must come one after the other.
@@ -50,7 +51,7 @@ def _open_predictions(cache: Cache, out: Path, root: Path | None) -> Iterator[Wr
                 raise ValueError(f"context {sweep.sequence} comes back after another one; its file would be replaced")
             current = sweep.sequence, ContextLabels(root, sweep.sequence)
         if sweep.pixel is None:  # it was read without
-            sweep = cache.sweep(sweep.sequence, sweep.index, without=("semantic", "queries"))
+            sweep = source.sweep(sweep.sequence, sweep.index, without=("semantic", "queries"))
         current[1].add(sweep, np.stack([np.zeros_like(predicted), predicted], axis=1).astype(np.int32))
 
     yield write

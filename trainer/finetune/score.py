@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.trainer.data.places import Place, listed_places
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner
 from iscc_lidar.trainer.hardware.device import Compute
@@ -55,6 +56,33 @@ class Scoring:
 
 
 @dataclass(frozen=True)
+class TunedNetwork:
+    """The network of a fine-tuned run, in evaluation mode on ``device``; ``config`` are the run's options."""
+
+    run: Run
+    network: Any
+    config: Any
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """Sweeps to predict, and where to.
+
+    Attributes:
+        source: reads the sweeps.
+        places: which ones.
+        out: folder for the predictions.
+        root: folder of the dataset, for layouts that need it.
+    """
+
+    source: SweepSource
+    places: Iterable[Place]
+    out: Path
+    root: Path | None
+
+
+@dataclass(frozen=True)
 class Task:
     """A task of fine-tuning.
 
@@ -63,8 +91,10 @@ class Task:
         config: type of its options.
         recipes: folder of its recipes.
         learner: trains the network.
-        new_network: makes the network of a run for a cache. Raises UserError where they do not fit.
+        new_network: makes the network of a run. Raises UserError where its options are damaged.
+        refuse_other: raises UserError where sweeps are not of the run's classes.
         score: predicts and scores sweeps, and returns the content of ``score_file``.
+        predict: predicts sweeps, and writes the results into a folder.
         table: formats that content.
     """
 
@@ -72,10 +102,24 @@ class Task:
     config: type[Any]
     recipes: Path
     learner: type[FinetuneLearner]
-    new_network: Callable[[Run, Any, Cache, Compute], nn.Module]
+    new_network: Callable[[Run, Any, Compute], nn.Module]
+    refuse_other: Callable[[Run, SweepSource], None]
     score: Callable[[Scoring], dict[str, Any]]
+    predict: Callable[[TunedNetwork, Predicting], None]
     score_file: str
     table: Callable[[Mapping[str, Any]], str]
+
+
+def load_tuned(task: Task, run: Run, compute: Compute | None = None) -> TunedNetwork:
+    """Load the network of a run, where and how ``compute`` says, by default as the run's options do.
+
+    Raises UserError where the weights are missing or damaged, or the machine lacks what the options require.
+    """
+    config = run.config(task.config)
+    compute = compute or compute_of(config.train)
+    network = task.new_network(run, config, compute)
+    load_weights(run.folder, network, task.learner.network_file)
+    return TunedNetwork(run, network.to(compute.device).eval(), config, compute.device)
 
 
 @torch.no_grad()
@@ -93,13 +137,10 @@ def score_run(
     Returns the content of the JSON file.
     """
     cache, run = Cache(cache_path), open_run(folder, task.learner.task)
-    config = run.config(task.config)
-    compute = compute_of(config.train)
-    network = task.new_network(run, config, cache, compute)
-    load_weights(folder, network, task.learner.network_file)
-    network.to(compute.device).eval()
+    task.refuse_other(run, cache)
+    tuned = load_tuned(task, run)
     places = listed_places(cache, listed) if listed is not None else task.learner.labelled_sweeps(cache)
     pictures = folder if importlib.util.find_spec("matplotlib") else None
-    content = task.score(Scoring(cache, places, network, config, compute.device, predictions, root, pictures))
+    content = task.score(Scoring(cache, places, tuned.network, tuned.config, tuned.device, predictions, root, pictures))
     files.write_text(folder / task.score_file, json.dumps(content, indent=1) + "\n")
     return content

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import Extent
-from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.layouts.kitti import write_detections
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection import kitti_ap
@@ -27,16 +27,20 @@ from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.decode import find_boxes
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
 from iscc_lidar.trainer.finetune.detection.samples import NOT_READ, scene_of, to_grid
-from iscc_lidar.trainer.finetune.score import Scoring
+from iscc_lidar.trainer.finetune.score import Predicting, Scoring, TunedNetwork
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.run import Run
 
 SPACES: Final[Mapping[str, Space]] = {"3d": "space", "bev": "ground"}
 
 
-def new_network(run: Run, config: DetectionConfig, cache: Cache, compute: Compute) -> DetectionNetwork:
+def new_network(run: Run, config: DetectionConfig, compute: Compute) -> DetectionNetwork:
     """Make the network of a run."""
     return DetectionNetwork(config.model, config.head, len(config.classes.names), config.grid.shape, compute)
+
+
+def refuse_none(run: Run, source: SweepSource) -> None:
+    """Accept any sweeps: a detector's classes are its own."""
 
 
 def score(scoring: Scoring) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def score(scoring: Scoring) -> dict[str, Any]:
     for number, place, pictures in scoring.sweeps():
         sweep, camera = cache.sweep(*place, without=NOT_READ), cache.camera(*place)
         truth = cache.boxes(*place) or no_boxes()
-        boxes, scores = _detect(scoring.network, scene_of(sweep, truth, camera, config), config, scoring.device)
+        boxes, scores = detect(scoring.network, scene_of(sweep, truth, camera, config), config, scoring.device)
         all_labels.append(labels_of(truth, camera, number))
         all_detections.append(detections_of(boxes, scores, camera, number))
         if folder is not None:
@@ -67,9 +71,20 @@ def score(scoring: Scoring) -> dict[str, Any]:
     }
 
 
-def _detect(
+def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
+    """Detect boxes in sweeps, and write them as KITTI's result files."""
+    folder = own_folder(to.out, "predictions")
+    for place in to.places:
+        sweep, camera = to.source.sweep(*place, without=NOT_READ), to.source.camera(*place)
+        scene = scene_of(sweep, no_boxes(), camera, tuned.config)
+        boxes, scores = detect(tuned.network, scene, tuned.config, tuned.device)
+        write_detections(folder, sweep.sequence, sweep.name, boxes, scores, camera)
+
+
+def detect(
     network: DetectionNetwork, scene: Scene, config: DetectionConfig, device: torch.device
 ) -> tuple[Boxes, NDArray[np.float64]]:
+    """Return the boxes of a scene and their scores, float64 [B], by class, the highest score first."""
     if len(scene.xyz) == 0:
         return no_boxes(), np.zeros(0)
     voxels, cell, offset = to_grid(scene, config.model.voxel_size, config.grid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,28 +13,44 @@ from numpy.typing import NDArray
 from torch import nn
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.layout import open_predictions
 from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 from iscc_lidar.trainer.evaluation import scores
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
-from iscc_lidar.trainer.finetune.score import Scoring
+from iscc_lidar.trainer.finetune.score import Predicting, Scoring, TunedNetwork
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.samples import NOT_READ
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.run.run import Run
 
+_MOST_CLASSES: Final = 256  # an index is a uint8
 
-def new_network(run: Run, config: SemsegConfig, cache: Cache, compute: Compute) -> SegmentationNetwork:
-    """Make the network of a run. Raises UserError where the cache has other classes."""
-    names, trained_on = cache.manifest.class_names, tuple(run.provenance.get("class_names", ()))
+
+def new_network(run: Run, config: SemsegConfig, compute: Compute) -> SegmentationNetwork:
+    """Make the network of a run. Raises UserError where its folder names no classes."""
+    return SegmentationNetwork(config.model, len(class_names(run)) - 1, compute)
+
+
+def class_names(run: Run) -> tuple[str, ...]:
+    """Return the names of the classes of a run by index, 0 for unlabelled. Raises UserError where it has none."""
+    names = tuple(run.provenance.get("class_names", ()))
+    if not 2 <= len(names) <= _MOST_CLASSES:
+        raise UserError(
+            f"{run.folder}: its config.json names {len(names)} classes, expected 2 to {_MOST_CLASSES}; train it again"
+        )
+    return names
+
+
+def refuse_other_classes(run: Run, source: SweepSource) -> None:
+    """Raise UserError where sweeps have other classes than a run."""
+    names, trained_on = source.manifest.class_names, class_names(run)
     if trained_on != names:
         raise UserError(
-            f"{run.folder}: was trained for the classes {', '.join(trained_on)}; the cache has {', '.join(names)}"
+            f"{run.folder}: was trained for the classes {', '.join(trained_on)}; {source.path} has {', '.join(names)}"
         )
-    return SegmentationNetwork(config.model, len(names) - 1, compute)
 
 
 def score(scoring: Scoring) -> dict[str, Any]:
@@ -58,6 +74,14 @@ def score(scoring: Scoring) -> dict[str, Any]:
         **scoring.facts(),
         "confusion": counts.tolist(),
     }
+
+
+def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
+    """Segment sweeps, and write the class of every point in the layout of their dataset."""
+    with open_predictions(to.source, to.out, to.root) as write:
+        for place in to.places:
+            sweep = to.source.sweep(*place, without=NOT_READ)
+            write(sweep, predict(tuned.network, sweep, tuned.config.model.voxel_size, tuned.device))
 
 
 def table(content: Mapping[str, Any]) -> str:

@@ -1,0 +1,23 @@
+"""A missing optional package as an error that names the extra to install."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from iscc_lidar.shared.base.errors import UserError
+
+
+@contextmanager
+def needs(extra: Literal["preprocess", "train"]) -> Iterator[None]:
+    """Raise UserError where an import in the block fails for want of a package of ``extra``."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "iscc_lidar":
+            raise
+        raise UserError(
+            f"{error.name} is not installed; it comes with the extra {extra}: in the folder of the source, run "
+            f"pip install '.[{extra}]'"
+        ) from None

@@ -1,0 +1,119 @@
+"""The names and signatures of ``import iscc_lidar`` are frozen, their examples run, and so does docs/api.md."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import iscc_lidar
+from iscc_lidar.api import functions
+from iscc_lidar.api.train_cli import app
+from iscc_lidar.shared.base.errors import UserError
+
+FROZEN = Path(__file__).parent / "signatures.txt"
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = REPOSITORY / "docs" / "api.md"
+SPECIAL = ("__init__", "__getitem__", "__iter__", "__len__", "__contains__")
+
+
+def signatures() -> str:
+    lines = []
+    for name in sorted(iscc_lidar.__all__):
+        found = getattr(iscc_lidar, name)
+        if not inspect.isclass(found):
+            lines.append(f"{name}{inspect.signature(found)}")
+            continue
+        lines.append(f"class {name}")
+        fields = inspect.get_annotations(found)
+        lines += [f"    {field}: {annotation}" for field, annotation in fields.items() if not field.startswith("_")]
+        for member, value in sorted(vars(found).items()):
+            if member.startswith("_") and member not in SPECIAL:
+                continue
+            if inspect.isfunction(value):
+                lines.append(f"    {member}{inspect.signature(value)}")
+            elif member not in fields:
+                lines.append(f"    {member}")
+    return "\n".join(lines) + "\n"
+
+
+def test_names_and_signatures_are_frozen() -> None:
+    assert signatures() == FROZEN.read_text(encoding="utf-8")
+
+
+def test_the_stub_has_every_public_name() -> None:
+    stub = Path(str(iscc_lidar.__file__)).with_suffix(".pyi").read_text(encoding="utf-8")
+    listed = {name: module for module, name in re.findall(r"from iscc_lidar\.(\S+) import (\w+) as \2", stub)}
+    assert listed == {**iscc_lidar._MODULES, "preprocess": "api.functions"}  # type: ignore[attr-defined]
+    assert {*dir(iscc_lidar)} == {*iscc_lidar.__all__, "__version__"}
+
+
+@pytest.mark.parametrize("first", ["import iscc_lidar.preprocess.config", "from iscc_lidar import preprocess", ""])
+def test_the_part_preprocess_is_the_function_too(first: str) -> None:
+    code = f"{first}\nimport iscc_lidar\nprint(callable(iscc_lidar.preprocess))\nimport iscc_lidar.preprocess.config\n"
+    code += "assert iscc_lidar.preprocess.config.PreprocessConfig().seed == 0\ntry:\n iscc_lidar.preprocess('kity')\n"
+    code += "except iscc_lidar.UserError as error:\n print(error)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("True\nunknown dataset 'kity'; did you mean kitti?")
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    code = "import sys\nsys.modules['PACKAGE'] = None\nimport iscc_lidar\n"
+    code += "try:\n CALL\nexcept iscc_lidar.UserError as error:\n print(error)"
+    for package, call, extra in (
+        ("torch", "iscc_lidar.load_encoder('small')", "train"),
+        ("safetensors", "iscc_lidar.load_model('runs/tuned')", "train"),
+        ("threadpoolctl", "iscc_lidar.group([], [])", "preprocess"),
+        ("distributed", "iscc_lidar.preprocess('synthetic')", "preprocess"),
+    ):
+        script = code.replace("PACKAGE", package).replace("CALL", call)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert f"is not installed; it comes with the extra {extra}: in the folder" in done.stdout, package
+
+
+def test_examples_of_the_docstrings_run(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(user_folder)
+    for name in ("load_encoder", "load_model", "group", "open_cache", "preprocess", "pretrain"):
+        found = doctest.DocTestFinder(recurse=False).find(
+            getattr(functions, name), name, globs={"iscc_lidar": iscc_lidar}
+        )
+        assert found[0].examples, name
+        assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(found[0]).failed == 0
+
+
+def test_every_block_of_the_page_runs(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(user_folder)
+    blocks = re.findall(r"```(\w*)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 7
+    names: dict[str, object] = {}
+    for language, text in blocks:
+        if language == "python":
+            exec(compile(text, str(PAGE), "exec"), names)
+            continue
+        assert language == "sh", language
+        for line in text.replace("\\\n", " ").splitlines():
+            program, *words = shlex.split(line, comments=True)
+            assert program == "iscc-train"
+            done = CliRunner().invoke(app, words)
+            assert done.exit_code == 0, done.output
+
+
+def test_the_commands_take_the_same_options_and_raise_the_same_errors(tmp_path: Path) -> None:
+    for words, call in (
+        ("on_error: is 'go'", lambda: iscc_lidar.preprocess("synthetic", tmp_path, tmp_path, on_error="go")),
+        ("workers: is -1", lambda: iscc_lidar.preprocess("synthetic", tmp_path, tmp_path, workers=-1)),
+        ("unknown option window.x", lambda: iscc_lidar.preprocess("synthetic", options={"window.x": 1})),
+        ("To write synthetic sequences there", lambda: iscc_lidar.preprocess("synthetic", tmp_path, tmp_path)),
+        ("no finished cache here", lambda: iscc_lidar.pretrain(tmp_path, tmp_path / "run")),
+        ("neither a file nor a recipe", lambda: iscc_lidar.pretrain(tmp_path, tmp_path / "run", recipes=["no"])),
+        ("unknown option train.x", lambda: iscc_lidar.pretrain(tmp_path, tmp_path, options={"train.x": 1})),
+    ):
+        with pytest.raises(UserError, match=words):
+            call()

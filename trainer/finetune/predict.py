@@ -1,0 +1,81 @@
+"""Apply a fine-tuned network to sweeps that it never saw, with or without labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
+from iscc_lidar.shared.cache.source import SweepSource
+from iscc_lidar.trainer.data.places import Place
+from iscc_lidar.trainer.finetune.score import Predicting, Task, TunedNetwork, load_tuned
+from iscc_lidar.trainer.finetune.tasks import TASKS
+from iscc_lidar.trainer.hardware.device import Compute, DeviceName
+from iscc_lidar.trainer.run.loop import compute_of
+from iscc_lidar.trainer.run.run import open_run
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """How many sweeps were predicted, in how many seconds."""
+
+    sweeps: int
+    seconds: float
+
+
+def open_tuned(
+    folder: Path, compute: Compute | None = None, device: DeviceName | None = None
+) -> tuple[Task, TunedNetwork]:
+    """Load the network of a fine-tuned run of any task, see ``load_tuned``; ``device`` replaces that of its options.
+
+    Raises UserError for any other folder.
+    """
+    run = open_run(folder)
+    if run.task not in TASKS:
+        raise UserError(
+            f"{folder}: a run of {run.task}, which predicts nothing; fine-tune it first: iscc-train finetune semseg "
+            f"--encoder {folder} ..."
+        )
+    task = TASKS[run.task]
+    if device is not None:
+        compute = compute_of(dataclasses.replace(run.config(task.config).train, device=device))
+    return task, load_tuned(task, run, compute)
+
+
+@torch.no_grad()
+def predict_run(
+    folder: Path,
+    source: SweepSource,
+    places: Sequence[Place],
+    out: Path,
+    root: Path | None = None,
+    device: DeviceName | None = None,
+) -> Predicted:
+    """Predict sweeps with a fine-tuned run, and write the results in the layout of their dataset.
+
+    Args:
+        folder: of the run.
+        source: reads the sweeps.
+        places: which ones; those of a sequence one after the other.
+        out: folder to write into; missing, empty or with predictions of this program.
+        root: folder of the dataset, for layouts that need it.
+        device: by default that of the run's options.
+
+    Raises:
+        UserError: no fine-tuned run, other classes, no sweep, or ``out`` has other files.
+    """
+    own_folder(out, "predictions")  # refused before anything is loaded
+    if not places:
+        raise UserError(f"{source.path}: has no sweep to predict")
+    task, tuned = open_tuned(folder, device=device)
+    task.refuse_other(tuned.run, source)
+    start = time.monotonic()
+    task.predict(tuned, Predicting(source, tqdm(places, desc="predict", unit="sweep"), out, root))
+    return Predicted(len(places), time.monotonic() - start)
