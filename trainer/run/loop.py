@@ -150,7 +150,7 @@ def _run_steps(
 
 def _report_missing_kernels(compute: Compute) -> None:
     if compute.device.type == "cpu" and not cpu_library.available() and distributed.is_main():
-        print(f"a step takes three times as long here: {cpu_library.description()}", file=sys.stderr)
+        print(f"a step takes up to twice as long here: {cpu_library.description()}", file=sys.stderr)
 
 
 def _report_left_out(batches: Sequence[Any], reported: bool) -> bool:
