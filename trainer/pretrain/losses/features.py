@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -17,6 +21,22 @@ def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
     """Compute f2 of the second views, unit rows [K, E]."""
     h2 = teacher.voxel_features(batch.view2)
     return teacher.group_features(h2, batch.view2, len(batch.scene))
+
+
+def begin_teacher_features(teacher: GroupEncoder, batch: Batch) -> Callable[[], Tensor]:
+    """Begin ``teacher_features``; returns a function that waits for them.
+
+    On a CPU a thread of its own computes them, while this one computes the student's: the same features.
+    """
+    if batch.view2.feats.device.type != "cpu":
+        return lambda: teacher_features(teacher, batch)
+    return _second_thread(torch.get_num_threads()).submit(teacher_features, teacher, batch).result
+
+
+@cache
+def _second_thread(threads: int) -> ThreadPoolExecutor:
+    # The number of threads of an operation, which some sums depend on, is set for each thread that starts operations.
+    return ThreadPoolExecutor(1, "teacher", torch.set_num_threads, (threads,))
 
 
 def scenes_of_all_ranks(batch: Batch) -> Tensor:
