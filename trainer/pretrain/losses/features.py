@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.hardware.distributed import all_gather_rows, rank
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, rank, world_size
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 
@@ -26,9 +26,10 @@ def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
 def begin_teacher_features(teacher: GroupEncoder, batch: Batch) -> Callable[[], Tensor]:
     """Begin ``teacher_features``; returns a function that waits for them.
 
-    On a CPU a thread of its own computes them, while this one computes the student's: the same features.
+    On a CPU a thread of its own computes them, while this one computes the student's: the same features. Among several
+    processes they are computed at once: batch norm exchanges sums with the others, in the same order everywhere.
     """
-    if batch.view2.feats.device.type != "cpu":
+    if batch.view2.feats.device.type != "cpu" or world_size() > 1:
         return lambda: teacher_features(teacher, batch)
     return _second_thread(torch.get_num_threads()).submit(teacher_features, teacher, batch).result
 
