@@ -1,10 +1,11 @@
-"""Install the wheel into fresh environments, away from the source, and use what each extra promises there.
+"""Build wheels of the sdist, install them into fresh environments, and use what each extra promises there.
 
-python tests/tools/install_matrix.py [--wheel dist/*.whl] [--python PYTHON ...] [--extras core preprocess train all]
+python tests/tools/install_matrix.py [--sdist dist/*.tar.gz] [--python PYTHON ...] [--extras core preprocess train all]
 
 Two environments for each Python, one after the other, each removed again: one gets the core and then ``preprocess``,
 the other ``train`` and then the rest. Prints one row for each step: seconds of the installation with its downloads,
 megabytes of the environment, seconds of what was tried in it, and OK or the end of what failed.
+CC=false in the environment builds the wheels without C kernels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GOLDEN = REPOSITORY / "tests" / "data_schemas" / "golden"
+GOLDEN = REPOSITORY / "tests" / "data_schemas" / "golden" / "2.0"
 SMALL = ("synth.sequences=2", "synth.sweeps=6", "synth.beams=32", "synth.columns=256")
 TRAIN = ("--recipe", "quick", "--set", "train.steps=3", "--set", "train.loader_workers=1")
 ENVIRONMENTS = (("core", "preprocess"), ("train", "all"))
@@ -152,40 +153,54 @@ def without_wheels(wheel: Path, version: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns 1 where a step failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, help="by default one is built from this repository")
+    parser.add_argument("--sdist", type=Path, help="by default one is built from this repository")
     parser.add_argument("--python", nargs="+", default=["python3.11", "python3.12", "python3.13"])
     parser.add_argument("--extras", nargs="+", default=list(EXTRAS), choices=list(EXTRAS))
     parser.add_argument("--newest", default=NEWEST, help="Python whose wheels are looked for by pip's dry run")
     options = parser.parse_args(arguments)
     failed = False
-    with tempfile.TemporaryDirectory(prefix="install-") as folder:
-        wheel = options.wheel.resolve() if options.wheel else built(Path(folder) / "dist")
+    with tempfile.TemporaryDirectory(prefix="install-") as name:
+        folder = Path(name)
+        sdist = options.sdist.resolve() if options.sdist else build_sdist(folder)
         print("| Python | extras | install, s | MB | use, s | result |\n|---|---|---|---|---|---|", flush=True)
         for python in options.python:
-            work = Path(folder) / "work"
-            work.mkdir()
-            for names in ENVIRONMENTS:
-                chosen = [name for name in names if name in options.extras]
-                if not chosen:
-                    continue
-                env = Environment(Path(folder) / "venv", work)
-                subprocess.run([python, "-m", "venv", str(env.folder)], check=True)
-                version = env.call("python", "-c", "import platform; print(platform.python_version())").stdout.strip()
-                for name in chosen:
-                    row = step(env, wheel, name)
-                    failed |= not row.endswith("| OK")
-                    print(f"| {version} | {name} | {row} |", flush=True)
-                shutil.rmtree(env.folder)
-            shutil.rmtree(work)
-        missing = without_wheels(wheel, options.newest)
+            failed |= not try_python(python, sdist, folder, options.extras)
+        missing = without_wheels(next(folder.glob("*.whl")), options.newest)
         print(f"\nPython {options.newest}, without a wheel: {'; '.join(missing) or 'nothing'}")
     return int(failed)
 
 
-def built(out: Path) -> Path:
-    """Build the wheel of this repository."""
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(REPOSITORY)], check=True)
-    return next(out.glob("*.whl"))
+def try_python(python: str, sdist: Path, folder: Path, extras: Sequence[str]) -> bool:
+    """Print the rows of one Python; returns whether all are OK."""
+    (folder / "work").mkdir()
+    env, rows = Environment(folder / "venv", folder / "work"), []
+    wheel: Path | None = None
+    for names in ENVIRONMENTS:
+        chosen = [name for name in names if name in extras]
+        if not chosen:
+            continue
+        subprocess.run([python, "-m", "venv", str(env.folder)], check=True)
+        version = env.call("python", "-c", "import platform; print(platform.python_version())").stdout.strip()
+        wheel = wheel or build_wheel(env, sdist, folder)
+        for name in chosen:
+            rows.append(step(env, wheel, name))
+            print(f"| {version} | {name} | {rows[-1]} |", flush=True)
+        shutil.rmtree(env.folder)
+    shutil.rmtree(env.work)
+    return all(row.endswith("| OK") for row in rows)
+
+
+def build_sdist(out: Path) -> Path:
+    """Build the sdist of this repository."""
+    subprocess.run([sys.executable, "-m", "build", "--sdist", "--outdir", str(out), str(REPOSITORY)], check=True)
+    return next(out.glob("*.tar.gz"))
+
+
+def build_wheel(env: Environment, sdist: Path, out: Path) -> Path:
+    """Build a wheel of the sdist with an environment's Python."""
+    before = {*out.glob("*.whl")}
+    env.call("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, sdist)
+    return ({*out.glob("*.whl")} - before).pop()
 
 
 if __name__ == "__main__":

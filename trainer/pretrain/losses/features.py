@@ -26,18 +26,17 @@ def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
 def begin_teacher_features(teacher: GroupEncoder, batch: Batch) -> Callable[[], Tensor]:
     """Begin ``teacher_features``; returns a function that waits for them.
 
-    On a CPU a thread of its own computes them, while this one computes the student's: the same features. Among several
-    processes they are computed at once: batch norm exchanges sums with the others, in the same order everywhere.
+    Where an operation runs on one thread of a CPU, as on two cores, another thread computes them while this one
+    computes the student's: the same features. Not among several processes, which exchange sums of batch norm in order.
     """
-    if batch.view2.feats.device.type != "cpu" or world_size() > 1:
+    if batch.view2.feats.device.type != "cpu" or torch.get_num_threads() > 1 or world_size() > 1:
         return lambda: teacher_features(teacher, batch)
-    return _second_thread(torch.get_num_threads()).submit(teacher_features, teacher, batch).result
+    return _second_thread().submit(teacher_features, teacher, batch).result
 
 
 @cache
-def _second_thread(threads: int) -> ThreadPoolExecutor:
-    # The number of threads of an operation, which some sums depend on, is set for each thread that starts operations.
-    return ThreadPoolExecutor(1, "teacher", torch.set_num_threads, (threads,))
+def _second_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "teacher", torch.set_num_threads, (1,))
 
 
 def scenes_of_all_ranks(batch: Batch) -> Tensor:
