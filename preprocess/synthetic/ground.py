@@ -110,6 +110,19 @@ class Ground:
         z[yards] += grown * self.relief * np.minimum(yard * 0.3, 1) * bumps
         return z
 
+    def highest(self, origin: Array, ranges: Array) -> Array:
+        """Bound the height of the smooth surface within ranges [N] of a world position [3], m."""
+        s, d = self.to_street(origin[:1], origin[1:2])
+        radius = 1 / self.curvature
+        # Seen from the arc's centre, what lies within a range is within the angle between two tangents.
+        sine = ranges / np.abs(radius - d)
+        along = np.where(sine < 1, np.abs(radius) * np.arcsin(np.minimum(sine, 1)), np.inf)
+        rise = np.abs(self.waves[:, 0]).sum() + max(
+            0.0, *(side.bank * side.bank_length for side in (self.left, self.right))
+        )
+        camber = max(0.0, -self.camber) * self.half_road
+        return np.asarray(self.grade * s + np.abs(self.grade) * along + rise + camber + abs(self.relief) + 1e-6)
+
     def height(self, s: Array, d: Array) -> Array:
         """Compute the height of the ground including the kerb, m."""
         return self.base(s, d) + self.kerb * (self.outside(s, d) >= 0)
@@ -167,7 +180,7 @@ def _first_hit(ground: Ground, origin: Array, direction: Array, max_range: float
         return s, d, z - ground.base(s, d)
 
     rays = np.ascontiguousarray(direction.T)
-    met_kerb = _march(at, rays, ground.kerb, _start(at, rays, ground.kerb, max_range))
+    met_kerb = _march(at, rays, ground.kerb, _start(ground, origin, len(direction), max_range), origin[2])
     upper = _root(at, rays, ground.kerb, met_kerb)
     hit, raw = upper.copy(), np.zeros(len(direction), np.int64)
     met = np.flatnonzero(np.isfinite(upper))
@@ -187,39 +200,44 @@ class _Brackets:
     """Where each of N rays marches: between two successive ranges.
 
     Attributes:
-        steps: float64 [S], the ranges, m. step: int64 [N], index of the nearer one; S - 1 past the last.
-        above, below: float64 [N], height over the smooth surface at the nearer and the farther range, m.
+        steps: float64 [S], the ranges, m. highest: float64 [S], no ground is higher up to there, m.
+        step: int64 [N], index of the nearer range; -1 before the first, S - 1 past the last.
+        above, below: float64 [N], height over the smooth surface at the nearer and the farther range, m; infinite
+            where it is not known, because the ray is above all ground.
     """
 
     steps: Array
+    highest: Array
     step: NDArray[np.int64]
     above: Array
     below: Array
 
     def take(self, rays: NDArray[np.int64]) -> _Brackets:
-        return _Brackets(self.steps, self.step[rays], self.above[rays], self.below[rays])
+        return _Brackets(self.steps, self.highest, self.step[rays], self.above[rays], self.below[rays])
 
 
-def _start(at: Along, rays: Array, level: float, max_range: float) -> _Brackets:
-    steps, count = np.concatenate([[0.5], np.geomspace(3.2, max_range + 1.0, 28)]), rays.shape[1]
-    below = at(np.full(count, steps[1]), rays)[2]
-    crossed = np.flatnonzero(below - level <= 0)
-    above = np.full(count, np.inf)  # read only of rays that are below the level at the farther range
-    above[crossed] = at(np.full(len(crossed), steps[0]), rays[:, crossed])[2]
-    return _Brackets(steps, np.zeros(count, np.int64), above, below)
+def _start(ground: Ground, origin: Array, count: int, max_range: float) -> _Brackets:
+    steps = np.concatenate([[0.5], np.geomspace(3.2, max_range + 1.0, 28)])
+    unknown = np.full(count, np.inf)
+    return _Brackets(steps, ground.highest(origin, steps), np.full(count, -1), unknown, unknown)
 
 
-def _march(at: Along, rays: Array, level: float, start: _Brackets) -> _Brackets:
-    # March outwards in growing steps until below the level.
+def _march(at: Along, rays: Array, level: float, start: _Brackets, origin_z: float) -> _Brackets:
+    # March outwards in growing steps until below the level. Where a ray is above all ground its height is not computed.
     steps, step, above, below = start.steps, start.step.copy(), start.above.copy(), start.below.copy()
-    left = np.flatnonzero((step < len(steps) - 1) & (below - level > 0))
+    left = np.flatnonzero(below - level > 0)
     while len(left):
         step[left] += 1
         left = left[step[left] < len(steps) - 1]
-        above[left] = below[left]
-        below[left] = at(steps[step[left] + 1], rays[:, left])[2]
+        above[left], below[left] = below[left], np.inf
+        far = step[left] + 1
+        near = origin_z + steps[far] * rays[2, left] <= start.highest[far] + level
+        tried = left[near]
+        below[tried] = at(steps[far[near]], rays[:, tried])[2]
         left = left[below[left] - level > 0]
-    return _Brackets(steps, step, above, below)
+    unknown = np.flatnonzero(np.isinf(above) & (step < len(steps) - 1))
+    above[unknown] = at(steps[step[unknown]], rays[:, unknown])[2]
+    return _Brackets(steps, start.highest, step, above, below)
 
 
 def _root(at: Along, rays: Array, level: float, brackets: _Brackets) -> Array:
@@ -253,7 +271,7 @@ def _onto_road(
 ) -> Array:
     # From kerb level above the road continue to road level, unless raised ground is in the way: usually the face of
     # the kerb, or its top where the ray rose above kerb level again.
-    road = np.maximum(_root(at, rays, 0.0, _march(at, rays, 0.0, met_kerb)), start)
+    road = np.maximum(_root(at, rays, 0.0, _march(at, rays, 0.0, met_kerb, origin[2])), start)
     stop = np.minimum(road, max_range)
 
     def blocked(t: Array, rays: Array) -> NDArray[np.bool_]:
