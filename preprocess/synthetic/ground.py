@@ -256,9 +256,8 @@ def _root(at: Along, rays: Array, level: float, brackets: _Brackets) -> Array:
         active = np.flatnonzero(np.abs(f) > TOLERANCE_M)
         if len(active) == 0:
             break
-        rest, rays, lo, hi, f_lo, f_hi, middle, f = (
-            each[..., active] for each in (rest, rays, lo, hi, f_lo, f_hi, middle, f)
-        )
+        rest, rays = rest[active], rays[:, active]
+        lo, hi, f_lo, f_hi, middle, f = (each[active] for each in (lo, hi, f_lo, f_hi, middle, f))
         up = f > 0
         # The Illinois algorithm: halve the weight of the end that is kept.
         lo, hi = np.where(up, middle, lo), np.where(up, hi, middle)

@@ -47,13 +47,14 @@ _ADVICE: Final = {
 class Program(TyperGroup):
     """A program of several commands. Without any it shows its help; a wrong command line is one line, status 2."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Run the program on these arguments, by default the command line's."""
+        exits = options.pop("standalone_mode", True)
         try:
-            status = super().main(*args, standalone_mode=False, **more)
+            status = super().main(*args, **options | {"standalone_mode": False})
         except _UsageError as error:
             _end(_describe_usage_error(error), status=2)
-        return sys.exit(status if isinstance(status, int) else 0) if standalone_mode else status
+        return sys.exit(status if isinstance(status, int) else 0) if exits else status
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the program's own options."""
