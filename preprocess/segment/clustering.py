@@ -97,10 +97,10 @@ def resolve_auto(config: ClusteringConfig) -> ClusteringConfig:
 
 
 def why_slow(config: ClusteringConfig) -> str:
-    """Return why clustering takes longer here than it could, empty if it does not."""
+    """Return why preprocessing takes longer here than it could, empty if it does not."""
     if config.spanning_tree != "auto" or library.available():
         return ""
-    return f"clustering by the package hdbscan takes ten times as long: {library.why_not_available()}"
+    return f"preprocessing takes about twice as long here, by the package hdbscan: {library.why_not_available()}"
 
 
 def voxelize(xyz: NDArray[np.floating], voxel_size_m: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
