@@ -64,8 +64,9 @@ setup: $(READY) ## make the environment in $(VENV)
 
 $(READY): pyproject.toml setup.py requirements.lock constraints.txt $(wildcard */*/native/*.[ch])
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes --no-deps -r requirements.lock
-	$(PIP) -c constraints.txt torch
+	$(PIP) --no-compile --require-hashes --no-deps -r requirements.lock
+	$(PIP) --no-compile -c constraints.txt torch
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > $(VENV)/compileall.log || true  # on all cores; pip takes one
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 	@echo "to use iscc-preprocess, iscc-cache and iscc-train in this shell: source $(BIN)/activate"

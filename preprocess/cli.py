@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli import Sets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.cli import Command, Sets, ShowConfig, exit_if_shown, new_program, report_user_errors
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import find_layout
@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 _ALIGNED_SEQUENCES = 3
 _SHOWN_SKIPPED = 20
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.",
-)
+app = new_program("Turn raw LiDAR sweeps into a cache of point groups and occupancy queries.")
 
 DatasetName = Annotated[str, typer.Argument(help="name of the dataset, see: iscc-preprocess datasets")]
 Root = Annotated[
@@ -59,7 +53,7 @@ Workers = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 @report_user_errors
 def run(
     dataset: DatasetName,
@@ -110,8 +104,11 @@ def run(
     from iscc_lidar.preprocess.plan.select import select_sequences
     from iscc_lidar.preprocess.run.executor import Executor
     from iscc_lidar.preprocess.run.pipeline import preprocess, process_part
+    from iscc_lidar.preprocess.segment.clustering import why_slow
 
     source, store = _open(dataset, root, data, cache)
+    if slow := why_slow(config.clustering):
+        print(slow, file=sys.stderr)
     executor = Executor(_cores() if workers is None else workers, scheduler)
     if part is not None:
         if split or sequences:
@@ -241,7 +238,7 @@ def check(
         )
 
 
-@app.command()
+@app.command(cls=Command)
 @report_user_errors
 def synth(
     out: Annotated[Path, typer.Argument(help="folder to write sequences/NN/... into")],

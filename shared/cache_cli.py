@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli import report_user_errors
+from iscc_lidar.shared.base.cli import new_program, report_user_errors
 from iscc_lidar.shared.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 # Commands import what they need: arrays and tables take a second, which --help must not.
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Inspect, verify and export a cache of group labels.",
-)
+app = new_program("Inspect, verify and export a cache of group labels.")
 
 CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="folder of the cache, or its URL")]
 

@@ -21,7 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return built(tmp_path_factory.mktemp("build"), {})
 
 
-def built(folder: Path, environment: dict[str, str]) -> zipfile.ZipFile:
+def built(folder: Path, environment: dict[str, str], *, sdist: bool = False) -> zipfile.ZipFile:
     source = folder / "source"
     source.mkdir()
     leave = shutil.ignore_patterns("*.egg-info", "_*.so")
@@ -29,7 +29,8 @@ def built(folder: Path, environment: dict[str, str]) -> zipfile.ZipFile:
         shutil.copytree(REPOSITORY / name, source / name, symlinks=True, ignore=leave)
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
-    call = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(source)]
+    formats = [] if sdist else ["--wheel"]  # without: the sdist, and the wheel from it
+    call = [sys.executable, "-m", "build", *formats, "--no-isolation", "--outdir", str(folder / "dist"), str(source)]
     subprocess.run(call, check=True, capture_output=True, env={**os.environ, **environment})
     return zipfile.ZipFile(next((folder / "dist").glob("*.whl")))
 
@@ -61,6 +62,13 @@ def test_the_wheel_holds_no_benchmark_and_nothing_that_patches_the_package(wheel
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_the_wheel_holds_the_compiled_kernels(wheel: zipfile.ZipFile) -> None:
     assert len(compiled(wheel)) == 2
+
+
+@pytest.mark.slow
+def test_the_sdist_builds_the_same_wheel(tmp_path: Path, wheel: zipfile.ZipFile) -> None:
+    through_sdist = built(tmp_path, {}, sdist=True)
+    assert {*through_sdist.namelist()} == {*wheel.namelist()}
+    assert list((tmp_path / "dist").glob("*.tar.gz"))
 
 
 @pytest.mark.slow

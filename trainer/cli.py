@@ -7,21 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli import KeySets, Sets, ShowConfig, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.cli import (
+    Command,
+    KeySets,
+    Sets,
+    ShowConfig,
+    exit_if_shown,
+    new_program,
+    report_user_errors,
+)
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.finetune.cli import finetune
 from iscc_lidar.trainer.reproduce.cli import reproduce
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Pre-train an encoder on a cache, fine-tune it with few labels, evaluate, report and export it.",
-)
-
-app.command(name="finetune", no_args_is_help=True)(finetune)
-app.command(name="reproduce")(reproduce)
+app = new_program("Pre-train an encoder on a cache, fine-tune it with few labels, evaluate, report and export it.")
 
 EngineName = Literal["auto", "native", "torchsparse"]
 Recipes = Annotated[
@@ -33,11 +32,11 @@ Recipes = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 @report_user_errors
 def pretrain(
-    cache: Annotated[str | None, typer.Option(help="a cache made by iscc-preprocess")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for weights, metrics and configuration")] = None,
+    cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
+    out: Annotated[Path, typer.Option(help="folder for weights, metrics and configuration")],
     recipe: Recipes = None,
     set_: Sets = None,
     resume: Annotated[
@@ -81,12 +80,12 @@ def pretrain(
     from iscc_lidar.trainer.run.stop_signal import exit_when_stopped
 
     bases = find_recipes(recipe or ())
-    if not bases and resume and out is not None and (out / RECIPE_FILE).exists():
+    if (
+        not bases and resume and out is not None and (out / RECIPE_FILE).exists()
+    ):  # OUT is None with --show-config alone
         bases = [out / RECIPE_FILE]  # the run's own options need not be repeated
     config = resolve_pretrain(bases, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
     exit_if_shown(show_config, config)
-    if cache is None or out is None:
-        raise typer.BadParameter("--cache and --out are both needed")
     if dry_run:
         from iscc_lidar.shared.cache.reader import Cache
         from iscc_lidar.trainer.pretrain.learner import PretrainLearner
@@ -106,7 +105,7 @@ def pretrain(
     typer.echo(f"look at it: iscc-train report {out}")
 
 
-@app.command()
+@app.command(cls=Command)
 @report_user_errors
 def evaluate(
     run: Annotated[Path, typer.Option(help="OUT of a pre-training run")],
@@ -169,7 +168,7 @@ def bench(
     raise typer.Exit(1 if times.disagreeing else 0)
 
 
-@app.command()
+@app.command(cls=Command)
 @report_user_errors
 def report(
     run: Annotated[Path, typer.Argument(help="OUT of a run, finished or not")],
@@ -220,3 +219,7 @@ def export(
 
     folder = write(run, to, out, cache, overwrite)
     typer.echo(f"exported: {folder}, how to load it: {folder / 'MODEL_CARD.md'}")
+
+
+app.command(name="finetune", cls=Command)(finetune)
+app.command(name="reproduce", cls=Command)(reproduce)

@@ -75,8 +75,8 @@ def cast(rays: RayGrid, solids: Solids, limit: Array, rng: Generator) -> tuple[A
                 if path > 0:
                     enter = np.maximum(enter, 0) + rng.exponential(path, enter.shape)
                 seen = (enter < leave) & (enter > 0) & (enter < best[view])
-                best[view] = np.where(seen, enter, best[view])
-                which[view] = np.where(seen, p, which[view])
+                np.copyto(best[view], enter, where=seen)
+                np.copyto(which[view], p, where=seen)
     return best, which
 
 

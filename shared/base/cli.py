@@ -1,4 +1,4 @@
-"""What all commands share: options, and errors that the user can fix as one message with exit status 1."""
+"""What all programs share: options, versions, completion, and errors that the user can fix as one message."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import errno
 import functools
 import io
 import os
+import platform
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.shared.base.errors import UserError
@@ -22,6 +24,12 @@ R = TypeVar("R")
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 KeySets = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options as TOML, and stop")]
+_UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
+"""Base of what is raised for a wrong command line; typer does not export it."""
+_EXIT_STATUS: Final = (
+    "Exit status: 0 done; 1 a problem, described in one line; 2 a wrong command line; "
+    "3 something was skipped; 130 or 143 interrupted."
+)
 _DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _ADVICE: Final = {
     errno.EACCES: "Change its permissions, or choose another place",
@@ -34,6 +42,56 @@ _ADVICE: Final = {
     errno.EMFILE: "Raise the limit of open files: ulimit -n",
     errno.ELOOP: "Its links lead in a circle, or are not followed here",
 }
+
+
+class Program(TyperGroup):
+    """A program of several commands. Without any it shows its help; a wrong command line is one line, status 2."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the program on these arguments, by default the command line's."""
+        exits = options.pop("standalone_mode", True)
+        try:
+            status = super().main(*args, **options | {"standalone_mode": False})
+        except _UsageError as error:
+            _end(_describe_usage_error(error), status=2)
+        return sys.exit(status if isinstance(status, int) else 0) if exits else status
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the program's own options."""
+        return super().parse_args(ctx, args or ["--help"])
+
+
+class Command(TyperCommand):
+    """A command with ``--show-config``, which needs no other option: what is required is None then."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command's arguments and options."""
+        if "--show-config" in args:
+            for parameter in self.params:
+                parameter.required = False
+        return super().parse_args(ctx, args)
+
+
+def new_program(about: str) -> typer.Typer:
+    """Begin a program to which commands are added by ``@program.command()``."""
+    program = typer.Typer(
+        cls=Program,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help=about,
+        epilog=_EXIT_STATUS,
+    )
+
+    @program.callback()
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option("--version", callback=_print_versions, is_eager=True, help="print all versions, and stop"),
+        ] = False,
+    ) -> None: ...
+
+    return program
 
 
 def report_user_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -75,10 +133,29 @@ def describe_os_error(error: OSError) -> str:
     return one_line(f"{where}: {what}. {advice}" if advice else f"{where}: {what}")
 
 
-def _end(message: str) -> NoReturn:
+def _end(message: str, status: int = 1) -> NoReturn:
     with suppress(OSError):  # standard error may be closed, too
         print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(1) from None
+    raise SystemExit(status) from None
+
+
+def _describe_usage_error(error: Any) -> str:
+    what = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+    command = f"{error.ctx.command_path} --help" if error.ctx else "--help"
+    return printable(f"{what[:1].lower()}{what[1:]}; see: {command}")
+
+
+def _print_versions(wanted: bool) -> None:
+    if not wanted:
+        return
+    from iscc_lidar.shared.base.provenance import kernels, versions
+
+    found = versions()
+    typer.echo(f"iscc-lidar {found.pop('iscc-lidar')}")
+    typer.echo(f"python {found.pop('python')} on {platform.platform()}")
+    typer.echo(", ".join(f"{name} {version}" for name, version in found.items()))
+    typer.echo(f"C kernels: {kernels()}")
+    raise typer.Exit
 
 
 def exit_if_shown(show_config: bool, config: Any) -> None:

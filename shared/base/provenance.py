@@ -22,6 +22,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def kernels() -> str:
+    """Name the compiled C kernels of this installation, or describe what is slower without them."""
+    package = Path(iscc_lidar.__file__).parent
+    names = {path.name.partition(".")[0] for end in ("so", "pyd") for path in package.glob(f"*/*/native/_*.{end}")}
+    listed = ", ".join(sorted(name.removeprefix("_") for name in names))
+    return listed or "not compiled: clustering, and training on a CPU, take longer; install again with a C compiler"
+
+
 def processor() -> str:
     """Return the processor's name where the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")

@@ -9,6 +9,7 @@ import typer
 
 from iscc_lidar.shared.base.cli import Sets, ShowConfig, exit_if_shown, report_user_errors
 from iscc_lidar.shared.base.config import find_shipped, resolve
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import own_folder
 
 Task = Annotated[
@@ -34,8 +35,8 @@ DryRun = Annotated[
 @report_user_errors
 def finetune(
     task: Task,
-    train_cache: Annotated[str | None, typer.Option(help="cache with the labels to learn from")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for network, metrics, scores and configuration")] = None,
+    train_cache: Annotated[str, typer.Option(help="cache with the labels to learn from")],
+    out: Annotated[Path, typer.Option(help="folder for network, metrics, scores and configuration")],
     encoder: PreTrained = None,
     val_cache: Annotated[str | None, typer.Option(help="cache to score the result on. Default: no score")] = None,
     labelled: Labelled = None,
@@ -84,14 +85,12 @@ def finetune(
 
     about = TASKS[task]
     base = find_shipped(about.recipes, recipe) if recipe else None
-    if base is None and resume and out is not None and (out / RECIPE_FILE).exists():
+    if base is None and resume and out is not None and (out / RECIPE_FILE).exists():  # see pretrain
         base = out / RECIPE_FILE  # the run's own options need not be repeated
     config = resolve(about.config, base, overrides or ())
     exit_if_shown(show_config, config)
-    if train_cache is None or out is None:
-        raise typer.BadParameter("--train-cache and --out are both needed")
     if root is not None and task == "detection":
-        raise typer.BadParameter("--root: boxes are written without the dataset; leave it out")
+        raise UserError("--root: boxes are written without the dataset; leave it out")
     if predictions is not None:
         own_folder(predictions, "predictions")  # refused before hours of training, not after
     start = find_encoder(encoder) if encoder else None

@@ -15,16 +15,14 @@ from iscc_lidar.shared.base.errors import UserError
 @report_user_errors
 def reproduce(
     cache: Annotated[
-        list[str] | None,
+        list[str],
         typer.Option(
             help="cache of training sweeps, NAME=PATH: standard; ground_kept, single_sweep for the experiments that "
             "need them; labelled if the labels are in another cache"
         ),
-    ] = None,
-    test_cache: Annotated[str | None, typer.Option(help="cache with labels to score on")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")
-    ] = None,
+    ],
+    test_cache: Annotated[str, typer.Option(help="cache with labels to score on")],
+    out: Annotated[Path, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")],
     preset: Annotated[str, typer.Option(help="quick, detection, full, or a TOML file")] = "quick",
     set_: KeySets = None,
     train_list: Annotated[Path | None, typer.Option(help="draw labelled sweeps from this list only")] = None,
@@ -56,8 +54,6 @@ def reproduce(
 
     config = resolve(ReproduceConfig, find_shipped(PRESETS, preset, "preset"), set_ or ())
     exit_if_shown(show_config, config)
-    if not cache or test_cache is None or out is None:
-        raise typer.BadParameter("--cache, --test-cache and --out are all needed")
     caches = Caches(dict(_named(text) for text in cache), test_cache, train_list, test_list)
     if dry_run:
         jobs = remaining_jobs(config, caches, out)

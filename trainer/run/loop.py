@@ -23,6 +23,7 @@ from iscc_lidar.shared.store.open import claim_folder
 from iscc_lidar.trainer.data import loader
 from iscc_lidar.trainer.data.loader import unwrap_worker_errors, worker_death_to_user_error
 from iscc_lidar.trainer.data.pairs import Share, StepSampler
+from iscc_lidar.trainer.engine.native import cpu_library
 from iscc_lidar.trainer.hardware import distributed
 from iscc_lidar.trainer.hardware.device import Compute, choose_compute, leave_a_core, oom_to_user_error
 from iscc_lidar.trainer.run.folder import RunPlan, prepare, refuse_foreign
@@ -63,6 +64,7 @@ def train(learner: Learner, out: Path, *, resume: bool = False, overwrite: bool 
         if start >= learner.plan.steps:
             return False
         leave_a_core()
+        _report_missing_kernels(compute)
         share, state = share_of_this_process(options), new_state(learner, compute)
         if start > 0:
             restore(out, state)
@@ -144,6 +146,11 @@ def _run_steps(
                 save(out, state, learner)
             if stop:
                 raise StoppedError(stop, state.step)
+
+
+def _report_missing_kernels(compute: Compute) -> None:
+    if compute.device.type == "cpu" and not cpu_library.available() and distributed.is_main():
+        print(f"a step takes up to twice as long here: {cpu_library.description()}", file=sys.stderr)
 
 
 def _report_left_out(batches: Sequence[Any], reported: bool) -> bool:

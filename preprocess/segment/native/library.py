@@ -25,6 +25,11 @@ def available() -> bool:
     return _load()[0] is not None
 
 
+def why_not_available() -> str:
+    """Return why the compiled library cannot be loaded, empty if it can."""
+    return _load()[1]
+
+
 def spanning_tree(xyz: NDArray[np.float64], min_samples: int) -> Edges:
     """Compute the exact minimum spanning tree of points by mutual reachability distance.
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window, voxelize
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window, voxelize, why_slow
+from iscc_lidar.preprocess.segment.native import library
 
 CONFIG = ClusteringConfig()
 
@@ -81,3 +82,11 @@ def test_voxelize_against_a_dictionary() -> None:
     for members in cells.values():
         assert len(np.unique(voxel[members])) == 1
         np.testing.assert_allclose(centre[voxel[members[0]]], xyz[members].mean(axis=0))
+
+
+def test_what_is_slower_without_c_kernels_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_load", lambda: (None, "the C kernels were not compiled"))
+    assert why_slow(ClusteringConfig()).endswith("the C kernels were not compiled")
+    assert why_slow(ClusteringConfig(spanning_tree="hdbscan")) == ""
+    monkeypatch.setattr(library, "_load", lambda: (object(), ""))
+    assert why_slow(ClusteringConfig()) == ""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from iscc_lidar.preprocess.synthetic.ground import Ground, first_hit
 from iscc_lidar.preprocess.synthetic.semantics import OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN
-from iscc_lidar.preprocess.synthetic.style import draw_style
+from iscc_lidar.preprocess.synthetic.style import DISTRICTS, draw_style
 
 GROUNDS = {OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN}
 
@@ -30,6 +30,17 @@ def test_street_coordinates_there_and_back(seed: int, s: float, d: float) -> Non
     back_s, back_d = ground.to_street(x, y)
     assert back_s[0] == pytest.approx(s, abs=1e-6)
     assert back_d[0] == pytest.approx(d, abs=1e-6)
+
+
+@given(seed=st.integers(0, 10_000), district=st.sampled_from(sorted(DISTRICTS)))
+def test_no_ground_is_higher_than_its_bound(seed: int, district: str) -> None:
+    rng = np.random.default_rng(seed)
+    ground = draw_style(rng, (5.0, 8.0), DISTRICTS[district]).ground
+    x, y = ground.to_world(np.array([rng.uniform(0, 20)]), np.array([rng.uniform(-0.9, 0.9) * ground.half_road]))
+    origin, reach = np.array([x[0], y[0], 0.0]), rng.uniform(0.5, 81.0, 400)
+    azimuth, within = rng.uniform(-np.pi, np.pi, 400), reach * np.sqrt(rng.random(400))
+    s, d = ground.to_street(origin[0] + within * np.cos(azimuth), origin[1] + within * np.sin(azimuth))
+    assert (ground.base(s, d) <= ground.highest(origin, reach)).all()
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 import torch
 from torch import Tensor
 
-from iscc_lidar.trainer.hardware.distributed import all_gather_rows, rank
+from iscc_lidar.trainer.hardware.distributed import all_gather_rows, rank, world_size
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.student import GroupEncoder
 
@@ -17,6 +21,22 @@ def teacher_features(teacher: GroupEncoder, batch: Batch) -> Tensor:
     """Compute f2 of the second views, unit rows [K, E]."""
     h2 = teacher.voxel_features(batch.view2)
     return teacher.group_features(h2, batch.view2, len(batch.scene))
+
+
+def begin_teacher_features(teacher: GroupEncoder, batch: Batch) -> Callable[[], Tensor]:
+    """Begin ``teacher_features``; returns a function that waits for them.
+
+    Where an operation runs on one thread of a CPU, as on two cores, another thread computes them while this one
+    computes the student's: the same features. Not among several processes, which exchange sums of batch norm in order.
+    """
+    if batch.view2.feats.device.type != "cpu" or torch.get_num_threads() > 1 or world_size() > 1:
+        return lambda: teacher_features(teacher, batch)
+    return _second_thread().submit(teacher_features, teacher, batch).result
+
+
+@cache
+def _second_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "teacher", torch.set_num_threads, (1,))
 
 
 def scenes_of_all_ranks(batch: Batch) -> Tensor:

@@ -17,7 +17,7 @@ from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.losses.features import cosines, scenes_of_all_ranks, teacher_features
+from iscc_lidar.trainer.pretrain.losses.features import begin_teacher_features, cosines, scenes_of_all_ranks
 from iscc_lidar.trainer.pretrain.losses.global_clustering import global_loss
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.occupancy import occupancy_accuracy, occupancy_loss
@@ -89,8 +89,9 @@ def iscc_losses(
     student: nn.Module, teacher: GroupEncoder, prototypes: Prototypes, batch: Batch, config: IsccConfig
 ) -> BatchResult:
     """Compute the three losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
+    wait_for_teacher = begin_teacher_features(teacher, batch)
     f1, occupied = student(batch)
-    f2 = all_gather_rows(teacher_features(teacher, batch))
+    f2 = all_gather_rows(wait_for_teacher())
     scene, ground = scenes_of_all_ranks(batch), all_gather_rows(batch.ground)
     y = prototypes.assign(f2)
 

@@ -1,9 +1,12 @@
+from threading import current_thread
+
 import pytest
 import torch
 
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.learner import PretrainLearner
+from iscc_lidar.trainer.pretrain.losses.features import begin_teacher_features, teacher_features
 from iscc_lidar.trainer.pretrain.losses.prototypes import PrototypeConfig, Prototypes
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig, agreement, iscc_losses
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
@@ -49,6 +52,28 @@ def test_the_step_itself_moves_neither_teacher_nor_prototypes(cache: Cache, tiny
     torch.testing.assert_close(dict(teacher.named_parameters()), before[0])
     torch.testing.assert_close(prototypes.centres, before[1])
     assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_the_teacher_computes_the_same_in_a_thread_of_its_own(
+    cache: Cache, tiny: IsccConfig, batch: Batch, monkeypatch: pytest.MonkeyPatch
+):
+    teacher = new_state(PretrainLearner(cache, tiny), ON_CPU).others["teacher"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        names: list[str] = []
+        compute = teacher.voxel_features
+        monkeypatch.setattr(teacher, "voxel_features", lambda v: (names.append(current_thread().name), compute(v))[1])
+        alone, beside = teacher_features(teacher, batch), begin_teacher_features(teacher, batch)()
+        assert names[0] == current_thread().name
+        assert names[1].startswith("teacher")
+        assert torch.equal(alone, beside)
+        assert not beside.requires_grad
+        monkeypatch.setattr(teacher, "voxel_features", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            begin_teacher_features(teacher, batch)()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_health_figures_on_features_whose_answer_is_known():
