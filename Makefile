@@ -1,9 +1,14 @@
 # Everything a newcomer needs: `make pretrain` and `make test` set up what they use.
 #   make pretrain                                             embedded synthetic streets, any machine
 #   make pretrain DATASET=semantickitti ROOT=/data/semantickitti
+#   make pretrain ROOT=recordings                             own sweeps: .pcd, .bin, ..., see docs/own-data.md
 # DATASET  data set to read (make datasets lists them)   ROOT  its folder     CACHE  where the labels go
 # OUT      where the run goes                            ARGS  more options for the target's last command
+ifdef ROOT
+DATASET ?= folder
+else
 DATASET ?= synthetic
+endif
 ROOT    ?= $(if $(filter synthetic,$(DATASET)),data/synthetic)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)
