@@ -1,10 +1,11 @@
-"""Any folder of sweeps: .pcd, .ply, .las, .laz, .npy, .npz or .bin, in ``ROOT`` or in ``ROOT/SEQUENCE``.
+"""Any folder of sweeps: .pcd, .ply, .las, .laz, .npy, .npz or .bin, in ``ROOT`` or in ``ROOT/SEQUENCE``; or bags.
 
-Poses are of the LiDAR, in the files' own axes: ``poses.txt`` (KITTI) or ``NAME.tum`` next to the sweeps, or a file
-that is passed. What the files do not define is found in some sweeps and can be set by ``--data`` (``FolderOptions``):
-columns, unit and axes of the coordinates, the intensity that becomes 1, times of points, by which they are moved to
-where they are at the sweep's time. Labels are a column, or ``NAME.label`` as in SemanticKITTI (class in the low 16
-bits); ``ROOT/classes.txt`` names the classes, the first is unlabelled.
+A bag (ROS 1 or 2, MCAP) is a sequence; its poses are those of tf or odometry messages. Else poses are of the LiDAR, in
+the files' own axes: ``poses.txt`` (KITTI) or ``NAME.tum`` next to the sweeps, or a file that is passed. What the files
+do not define is found in some sweeps and can be set by ``--data`` (``FolderOptions``): columns, unit and axes of the
+coordinates, the intensity that becomes 1, times of points, by which they are moved to where they are at the sweep's
+time. Labels are a column, or ``NAME.label`` as in SemanticKITTI (class in the low 16 bits); ``ROOT/classes.txt`` names
+the classes, the first is unlabelled.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Folder:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in classes.txt; without it there are no labels."""
-        return read_classes(self.root / CLASSES_FILE)
+        return read_classes(self._classes_file)
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the folders that contain sweeps, sorted."""
@@ -69,7 +70,7 @@ class Folder:
     def input_files(self, sequence: str, index: int) -> tuple[Path, ...]:
         """Return the files that the sweep depends on, as far as they exist."""
         passed = [file] if (file := self._passed_poses(sequence)) else []
-        return existing([*self._source(sequence).files(index), *passed, self.root / CLASSES_FILE])
+        return existing([*self._source(sequence).files(index), *passed, self._classes_file])
 
     def watched_files(self, sequence: str) -> tuple[Path, ...]:
         """Return the files that are too large to digest."""
@@ -104,7 +105,7 @@ class Folder:
         """Report labels without names of the classes, which are not used."""
         if len(self.class_names) < 2 and read_labels(self._source(sequence), 0, self._options)[0] is not None:
             yield (
-                f"{self.root}: the sweeps have labels, which are not used without {self.root / CLASSES_FILE}: one name "
+                f"{self.root}: the sweeps have labels, which are not used without {self._classes_file}: one name "
                 "of a class in each line, the first is that of label 0, unlabelled"
             )
 
@@ -158,6 +159,10 @@ class Folder:
         return xyz[valid], None if offset_s is None else offset_s[valid], sweep_ns
 
     @property
+    def _classes_file(self) -> Path:
+        return (self.root.parent if self.root.is_file() else self.root) / CLASSES_FILE
+
+    @property
     def _options(self) -> FolderOptions:
         return find_options(self.root, self.options).options
 
@@ -194,7 +199,7 @@ def open_dataset(root: Path) -> Folder:
     if dataset.sequences():
         return dataset
     raise UserError(
-        f"{root}: looked for sweeps ({', '.join(SUFFIXES)}) in it and in its folders, and found: "
+        f"{root}: looked for sweeps ({', '.join(SUFFIXES)}) in it and in its folders, and for bags, and found: "
         f"{describe_folder(root)}"
     )
 

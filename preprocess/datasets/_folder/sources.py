@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from iscc_lidar.preprocess.datasets._files import existing, visible_files
+from iscc_lidar.preprocess.datasets._folder.bags import is_bag, open_topic
 from iscc_lidar.preprocess.datasets._folder.options import AUTO, FolderOptions
 from iscc_lidar.preprocess.datasets._folder.times import Times, sorted_names, times_of
 from iscc_lidar.preprocess.datasets._folder.tracks import Track, cached_track, find_pose_file
@@ -135,11 +136,18 @@ def track_of(file: Path, source: Source, options: FolderOptions) -> Track:
 
 
 def find_sequences(root: Path, options: FolderOptions) -> dict[str, Path]:
-    """Find the folders of sweeps by the name of their sequence: ``root``, or folders in it, or their only folder."""
+    """Find bags and folders of sweeps by the name of their sequence: ``root``, or what is in it, or its only folder."""
+    if is_bag(root):
+        return {root.resolve().stem: root}
     if _suffixes(root, options):
         return {root.resolve().name or "sweeps": root}
-    found: dict[str, Path] = {}
+    bags = [path for path in sorted(visible_files(root, "*")) if is_bag(path)] if root.is_dir() else []
+    found = {path.stem if path.is_file() else path.name: path for path in bags}
+    if len(found) < len(bags):
+        raise UserError(f"{root}: contains two bags of one name; rename one")
     for folder in sorted(visible_files(root, "*")) if root.is_dir() else ():
+        if folder in bags:
+            continue
         below = [folder, *sorted(visible_files(folder, "*"))] if folder.is_dir() else []
         with_sweeps = [place for place in below if place.is_dir() and _suffixes(place, options)]
         if len(with_sweeps) > 1:
@@ -157,6 +165,8 @@ def open_source(root: Path, name: str, options: FolderOptions) -> Source:
     found = find_sequences(root, options)
     if name not in found:
         raise UserError(f"{root}: contains no sequence {name} (it has {', '.join(sorted(found)[:8]) or 'none'})")
+    if is_bag(found[name]):
+        return open_topic(name, found[name], options)
     return _open_files(name, found[name], root, options.format)
 
 
