@@ -31,9 +31,12 @@ from iscc_lidar.preprocess.datasets._folder.labels import (
     read_classes,
     read_labels,
 )
+from iscc_lidar.preprocess.datasets._folder.merged import ORIGINS
 from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
-from iscc_lidar.preprocess.datasets._folder.sources import Source, find_sequences, open_source, track_of
+from iscc_lidar.preprocess.datasets._folder.source import Source
+from iscc_lidar.preprocess.datasets._folder.sources import find_sequences, open_source, track_of
 from iscc_lidar.preprocess.datasets._folder.tracks import Track, passed_file
+from iscc_lidar.preprocess.datasets._points.columns import Columns
 from iscc_lidar.preprocess.datasets._points.formats import SUFFIXES
 from iscc_lidar.preprocess.datasets._problems import collect_problems
 from iscc_lidar.preprocess.datasets.registry import DataProblem
@@ -124,10 +127,10 @@ class Folder:
         source, options = self._source(sequence), self._options
         columns, sweep_ns = source.read(index, options), source.times(options).ns[index]
         xyz = coordinates(columns, source.describe(index)) * options.range_scale
-        origin, offset_s = np.zeros((1, 3)), offsets_s(columns, options, sweep_ns)
+        origin, offset_s = _origins(columns) * options.range_scale, offsets_s(columns, options, sweep_ns)
         world_SE3_file = self._pose(source, index)
         if offset_s is not None:
-            xyz, origin = _deskewed(xyz, offset_s, self._track(source), sweep_ns)
+            xyz, origin = _deskewed(xyz, origin, offset_s, self._track(source), sweep_ns)
         semantic, instance = read_labels(source, index, options, columns)
         file_SE3_sensor = np.eye(4)
         file_SE3_sensor[:3, :3] = rotation_of(options).T
@@ -208,14 +211,22 @@ def _valid(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(xyz).all(axis=1) & xyz.any(axis=1))
 
 
+def _origins(columns: Columns) -> NDArray[np.float64]:
+    """Return where the LiDAR of each point is, float64 [N, 3] if there are several, else [1, 3]."""
+    if ORIGINS[0] not in columns:
+        return np.zeros((1, 3))
+    return np.stack([columns[name] for name in ORIGINS], axis=1).astype(np.float64)
+
+
 def _deskewed(
-    xyz: NDArray[np.float64], offset_s: NDArray[np.float64], track: Track, sweep_ns: int
+    xyz: NDArray[np.float64], origin: NDArray[np.float64], offset_s: NDArray[np.float64], track: Track, sweep_ns: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Deskew the valid points; the others stay as they are."""
+    """Deskew the valid points and their origins; the others stay as they are."""
     valid = _valid(xyz)
-    moved, origin = xyz.copy(), np.zeros_like(xyz)
-    moved[valid], origin[valid] = deskew(xyz[valid], offset_s[valid], track, sweep_ns)
-    return moved, origin
+    moved, origins = xyz.copy(), np.broadcast_to(origin, xyz.shape).copy()
+    moved[valid] = deskew(xyz[valid], offset_s[valid], track, sweep_ns)
+    origins[valid] = deskew(origins[valid], offset_s[valid], track, sweep_ns)
+    return moved, origins
 
 
 def _rotated(rotation: NDArray[np.float64], xyz: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -111,10 +111,10 @@ def open_bag(path: Path) -> Iterator[Any]:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
 
 
-def open_topic(name: str, path: Path, options: FolderOptions) -> BagSource:
+def open_topic(name: str, path: Path, topic: str) -> BagSource:
     """Open the point clouds of a topic. Raises UserError without one, or where several could be meant."""
     version = tuple(number for file in bag_files(path) for number in files.version(file))
-    return _open_topic(name, path, options.topic, version)
+    return _open_topic(name, path, topic, version)
 
 
 @functools.lru_cache(maxsize=16)
@@ -125,7 +125,10 @@ def _open_topic(name: str, path: Path, topic: str, _version: tuple[int, ...]) ->
             topic = clouds[0]
         if topic not in clouds:
             listed = one_line(", ".join(clouds)) or "none"
-            raise UserError(f"{path}: topics of PointCloud2: {listed}; pass one as --data topic=NAME")
+            raise UserError(
+                f"{path}: topics of PointCloud2: {listed}; pass one as --data topic=NAME, or those of several LiDARs "
+                "that tf_static links, separated by commas"
+            )
         wanted = [connection for connection in bag.connections if connection.topic == topic]
         ros2 = bag.is2
         found = {logged: _stamp_ns(raw, ros2) for _, logged, raw in bag.messages(wanted)}

@@ -13,9 +13,7 @@ from iscc_lidar.shared.base.geometry import inverse
 _KNOTS: Final = 9  # of the motion during a sweep; between them it is straight
 
 
-def deskew(
-    xyz: NDArray[np.float64], offset_s: NDArray[np.float64], track: Track, sweep_ns: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def deskew(xyz: NDArray[np.float64], offset_s: NDArray[np.float64], track: Track, sweep_ns: int) -> NDArray[np.float64]:
     """Move points to the sensor's frame at a sweep's time.
 
     Args:
@@ -25,17 +23,18 @@ def deskew(
         sweep_ns: time of the sweep.
 
     Returns:
-        the points, float64 [N, 3], and where the sensor was at their times, float64 [N, 3], both in that frame.
+        the points in that frame, float64 [N, 3].
     """
     from scipy.spatial.transform import Rotation
 
     offset_s = np.clip(np.nan_to_num(offset_s), -1.0, 1.0)
     knots_s = np.linspace(offset_s.min(initial=0), offset_s.max(initial=0), _KNOTS)
     if knots_s[-1] == knots_s[0]:
-        return xyz, np.zeros_like(xyz)
+        return xyz
     poses = track.at(np.array([sweep_ns, *(sweep_ns + np.round(knots_s * 1e9).astype(np.int64))], np.int64))
     then = inverse(poses[0]) @ poses[1:]
     turn = Rotation.from_matrix(then[:, :3, :3]).as_rotvec()
     turns = np.stack([np.interp(offset_s, knots_s, turn[:, axis]) for axis in range(3)], axis=1)
-    origin = np.stack([np.interp(offset_s, knots_s, then[:, axis, 3]) for axis in range(3)], axis=1)
-    return Rotation.from_rotvec(turns).apply(xyz) + origin, origin
+    moved = np.stack([np.interp(offset_s, knots_s, then[:, axis, 3]) for axis in range(3)], axis=1)
+    found: NDArray[np.float64] = Rotation.from_rotvec(turns).apply(xyz) + moved
+    return found

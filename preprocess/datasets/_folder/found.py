@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from iscc_lidar.preprocess.datasets._folder.fields import Found, coordinates, find_meanings
+from iscc_lidar.preprocess.datasets._folder.merged import MergedSource
 from iscc_lidar.preprocess.datasets._folder.options import AUTO, FolderOptions
-from iscc_lidar.preprocess.datasets._folder.sources import FileSource, Source, find_sequences, open_source
+from iscc_lidar.preprocess.datasets._folder.source import Source
+from iscc_lidar.preprocess.datasets._folder.sources import FileSource, find_sequences, open_source
 from iscc_lidar.preprocess.datasets._points.columns import Columns
 from iscc_lidar.preprocess.datasets._points.layouts import fitting_layouts
 from iscc_lidar.shared.base.errors import UserError
@@ -30,8 +32,9 @@ def find_options(root: Path, options: FolderOptions) -> Found:
     source = open_source(root, min(sequences), options)
     places = list(dict.fromkeys(round(part * (len(source.names) - 1)) for part in _SAMPLED))
     notes: list[str] = []
-    if isinstance(source, FileSource) and source.suffix.lower() == ".bin" and options.columns == AUTO:
-        options, note = _find_columns(options, [source.file(place) for place in places])
+    first = source.sources[0] if isinstance(source, MergedSource) else source
+    if isinstance(first, FileSource) and first.suffix.lower() == ".bin" and options.columns == AUTO:
+        options, note = _find_columns(options, [first.file(place) for place in places])
         notes.append(note)
     sweeps = [columns for place in places if (columns := _readable(source, place, options)) is not None]
     if not sweeps:

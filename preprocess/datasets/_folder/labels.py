@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from iscc_lidar.preprocess.datasets._files import cached_per_file, check_label_size
 from iscc_lidar.preprocess.datasets._folder.fields import find_column
 from iscc_lidar.preprocess.datasets._folder.options import AUTO, FolderOptions
-from iscc_lidar.preprocess.datasets._folder.sources import Source
+from iscc_lidar.preprocess.datasets._folder.source import Source
 from iscc_lidar.preprocess.datasets._points.columns import Columns
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines, regular

@@ -20,7 +20,9 @@ class FolderOptions:
     """How the files of a folder are read; poses are an option of the command, ``--poses``."""
 
     format: str = option(AUTO, "suffix of the sweeps' files, as in pcd, where a folder contains several")
-    topic: str = option(AUTO, "bags: topic of the point clouds; auto = the only one, or that with the most points")
+    topic: str = option(
+        AUTO, "bags: topic of the point clouds, or of several LiDARs: /front,/rear; auto = the only one"
+    )
     columns: str = option(
         AUTO, "names of the columns of .bin, .npy, .npz, as in x,y,z,intensity,ring,time; _ leaves one out"
     )

@@ -6,11 +6,12 @@ import functools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from iscc_lidar.preprocess.datasets._files import existing, visible_files
-from iscc_lidar.preprocess.datasets._folder.bags import is_bag, open_topic
+from iscc_lidar.preprocess.datasets._folder.bags import is_bag, open_topic, transforms_of
+from iscc_lidar.preprocess.datasets._folder.merged import EXTRINSICS_FILE, merge, read_extrinsics
 from iscc_lidar.preprocess.datasets._folder.options import AUTO, FolderOptions
+from iscc_lidar.preprocess.datasets._folder.source import Source
 from iscc_lidar.preprocess.datasets._folder.times import Times, sorted_names, times_of
 from iscc_lidar.preprocess.datasets._folder.tracks import Track, cached_track, find_pose_file
 from iscc_lidar.preprocess.datasets._points.columns import Columns
@@ -19,43 +20,6 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.names import name_fault
 from iscc_lidar.shared.base.text import one_line
-
-
-class Source(Protocol):
-    """The sweeps of a sequence, in order."""
-
-    @property
-    def name(self) -> str:
-        """Name of the sequence."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the sweeps, unique."""
-
-    @property
-    def watched(self) -> tuple[Path, ...]:
-        """Files that are too large to digest."""
-
-    def describe(self, index: int) -> str:
-        """Return the file of a sweep, and which sweep it is of several, for errors."""
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """Return the files that a sweep depends on, its points first."""
-
-    def label_file(self, index: int) -> Path | None:
-        """Find the file with a sweep's labels."""
-
-    def times(self, options: FolderOptions) -> Times:
-        """Return the times of the sweeps."""
-
-    def count(self, index: int, options: FolderOptions) -> int:
-        """Count the points of a sweep. Raises UserError for a damaged file."""
-
-    def read(self, index: int, options: FolderOptions) -> Columns:
-        """Read a sweep. Raises UserError for a damaged file."""
-
-    def find_track(self, options: FolderOptions) -> Track | None:
-        """Return the poses that belong to the sweeps; None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +103,7 @@ def find_sequences(root: Path, options: FolderOptions) -> dict[str, Path]:
     """Find bags and folders of sweeps by the name of their sequence: ``root``, or what is in it, or its only folder."""
     if is_bag(root):
         return {root.resolve().stem: root}
-    if _suffixes(root, options):
+    if _suffixes(root, options) or (root / EXTRINSICS_FILE).is_file():
         return {root.resolve().name or "sweeps": root}
     bags = [path for path in sorted(visible_files(root, "*")) if is_bag(path)] if root.is_dir() else []
     found = {path.stem if path.is_file() else path.name: path for path in bags}
@@ -147,6 +111,9 @@ def find_sequences(root: Path, options: FolderOptions) -> dict[str, Path]:
         raise UserError(f"{root}: contains two bags of one name; rename one")
     for folder in sorted(visible_files(root, "*")) if root.is_dir() else ():
         if folder in bags:
+            continue
+        if (folder / EXTRINSICS_FILE).is_file():
+            found[folder.name] = folder
             continue
         below = [folder, *sorted(visible_files(folder, "*"))] if folder.is_dir() else []
         with_sweeps = [place for place in below if place.is_dir() and _suffixes(place, options)]
@@ -165,9 +132,25 @@ def open_source(root: Path, name: str, options: FolderOptions) -> Source:
     found = find_sequences(root, options)
     if name not in found:
         raise UserError(f"{root}: contains no sequence {name} (it has {', '.join(sorted(found)[:8]) or 'none'})")
-    if is_bag(found[name]):
-        return open_topic(name, found[name], options)
-    return _open_files(name, found[name], root, options.format)
+    folder = found[name]
+    if is_bag(folder):
+        return _open_bag(name, folder, options)
+    if not (folder / EXTRINSICS_FILE).is_file():
+        return _open_files(name, folder, root, options.format)
+    lidars = read_extrinsics(folder / EXTRINSICS_FILE)
+    sources: list[Source] = [_open_files(name, folder / lidar, root, options.format) for lidar in lidars]
+    return merge(sources, list(lidars.values()), folder / EXTRINSICS_FILE)
+
+
+def _open_bag(name: str, path: Path, options: FolderOptions) -> Source:
+    """Open the topic of a bag, or several, separated by commas, as LiDARs that tf links."""
+    topics = [topic.strip() for topic in options.topic.split(",")]
+    sources = [open_topic(name, path, topic) for topic in topics]
+    if len(sources) == 1:
+        return sources[0]
+    transforms = transforms_of(path)
+    first = sources[0].frame.lstrip("/")
+    return merge(list(sources), [transforms.between(first, source.frame.lstrip("/")) for source in sources])
 
 
 @functools.lru_cache(maxsize=256)
@@ -176,7 +159,9 @@ def _open_files(name: str, folder: Path, root: Path, wanted: str) -> FileSource:
     if len(suffixes) > 1:
         counted = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
         raise UserError(f"{folder}: contains files of several formats ({counted}); pass one as --data format=pcd")
-    suffix = next(iter(suffixes), "")
+    if not suffixes:
+        raise UserError(f"{folder}: contains no sweep ({', '.join(SUFFIXES)})")
+    suffix = next(iter(suffixes))
     names = [file.name.removesuffix(suffix) for file in visible_files(folder, "*") if file.suffix == suffix]
     for stem in names:
         if fault := name_fault(stem):

@@ -409,3 +409,29 @@ def test_real_sweeps_in_another_format_are_the_same(real_data: Path, tmp_path: P
     found = open_dataset(tmp_path).settled()[0].read(tmp_path.name, 1)
     np.testing.assert_array_equal(found.xyz, raw[:, :3])
     np.testing.assert_array_equal(found.intensity, raw[:, 3])
+
+
+def test_lidars_with_extrinsics_become_one_sweep(tmp_path: Path) -> None:
+    for lidar, sweeps in (("top", 3), ("rear", 2)):
+        write_folder(tmp_path / "drive" / lidar, sweeps=sweeps, poses=lidar == "top")
+    rows = "1 0 0 1 0 1 0 0 0 0 1 2", "-1 0 0 -3 0 -1 0 0 0 0 1 1"
+    (tmp_path / "drive" / "extrinsics.txt").write_text(f"# on the vehicle\ntop {rows[0]}\nrear {rows[1]}\n")
+    dataset, points = open_dataset(tmp_path), np.stack([sweep(1)[axis] for axis in "xyz"], axis=1)
+    assert dataset.sequences() == ("drive",)
+    assert list(dataset.problems("drive")) == []
+    found = dataset.read("drive", 1)
+    np.testing.assert_array_equal(found.xyz[: len(points)], points)
+    valid = points.any(axis=1)
+    np.testing.assert_allclose(found.xyz[len(points) :][valid], points[valid] * [-1, -1, 1] + [-4, 0, -1], atol=1e-5)
+    assert not found.xyz[len(points) :][~valid].any()
+    np.testing.assert_array_equal(found.origin[-1], [-4, 0, -1])
+    assert len(dataset.read("drive", 2)) == len(points)  # the other one stopped before
+    names = [str(file.relative_to(tmp_path / "drive")) for file in dataset.input_files("drive", 1)]
+    assert names == ["top/000001.pcd", "top/poses.txt", "rear/000001.pcd", "extrinsics.txt"]
+    for text, says in (("top 1 2", "line 1: expected the name of a folder and 12 numbers"), ("", "has no line")):
+        (tmp_path / "drive" / "extrinsics.txt").write_text(text)
+        with pytest.raises(UserError, match=says):
+            open_dataset(tmp_path).sweep_names("drive")
+    (tmp_path / "drive" / "extrinsics.txt").write_text(f"top {rows[0]}\n../up {rows[1]}\n")
+    with pytest.raises(UserError, match="is not a name"):
+        open_dataset(tmp_path).sweep_names("drive")

@@ -122,3 +122,24 @@ def test_without_rosbags_the_error_names_how_to_install_it(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
     with pytest.raises(UserError, match=r'rosbags, which is not installed; .*pip install "\.\[formats\]"'):
         open_dataset(tmp_path / "d.mcap").sweep_names("d")
+
+
+def test_topics_of_several_lidars_become_one_sweep(tmp_path: Path) -> None:
+    front, rear = np.eye(4), np.diag([-1.0, -1, 1, 1])
+    front[:3, 3], rear[:3, 3] = (1, 0, 2), (-3, 0, 2)
+    with BagWriter(tmp_path / "d") as bag:
+        for child, matrix in (("front", front), ("rear", rear)):
+            bag.transform("/tf_static", START_NS, "base", child, matrix)
+        for index in range(2):
+            ns = START_NS + index * PERIOD
+            bag.cloud("/front", ns, "front", sweep(index))
+            bag.cloud("/rear", ns + 20_000_000, "rear", sweep(index))
+            bag.transform("/tf", ns, "odom", "base", pose(index))
+    dataset = with_options(open_dataset(tmp_path / "d"), ["topic=/front,/rear"])
+    found, points = dataset.read("d", 1), np.stack([sweep(1)[axis] for axis in "xyz"], axis=1)
+    assert len(found) == 2 * len(points)
+    np.testing.assert_array_equal(found.xyz[: len(points)], points)
+    moved = np.where(points.any(axis=1, keepdims=True), points * [-1, -1, 1] + [-4, 0, 0], 0)
+    np.testing.assert_allclose(found.xyz[len(points) :], moved, atol=1e-5)
+    np.testing.assert_allclose(found.origin[-1], [-4, 0, 0])
+    np.testing.assert_allclose(found.world_SE3_sensor, pose(1) @ front, atol=1e-9)
