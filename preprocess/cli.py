@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -232,13 +233,20 @@ def check(
         iscc-preprocess check semantickitti data/semantickitti
     """
     from iscc_lidar.preprocess.odometry.prepare import prepare
-    from iscc_lidar.preprocess.plan.alignment import measure_alignment
-    from iscc_lidar.preprocess.plan.select import check_data, select_sequences
-    from iscc_lidar.shared.base.text import printable
+    from iscc_lidar.preprocess.plan.select import select_sequences
 
     source = _dataset(dataset, root or folder, data)
     chosen = select_sequences(source, _names(sequences), split)
-    source = prepare(source, poses, f"cache/{dataset}", chosen)
+    with TemporaryDirectory() as scratch:  # for poses where there are none; a check writes nothing else
+        _check(prepare(source, poses, f"{scratch}/cache", chosen), chosen, every_sweep)
+
+
+def _check(source: Dataset, chosen: tuple[str, ...], every_sweep: bool) -> None:
+    """Print what is wrong with some sequences, or that nothing is. Exits with status 1 for a problem."""
+    from iscc_lidar.preprocess.plan.alignment import measure_alignment
+    from iscc_lidar.preprocess.plan.select import check_data
+    from iscc_lidar.shared.base.text import printable
+
     checked = check_data(source, chosen, every=every_sweep)
     problems = [problem.message for several in checked.problems.values() for problem in several]
     problems += [message for several in checked.spoiling.values() for message in several]

@@ -32,7 +32,7 @@ from iscc_lidar.preprocess.datasets._folder.labels import (
     read_labels,
 )
 from iscc_lidar.preprocess.datasets._folder.merged import ORIGINS
-from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
+from iscc_lidar.preprocess.datasets._folder.options import NONE, FolderOptions
 from iscc_lidar.preprocess.datasets._folder.source import Source
 from iscc_lidar.preprocess.datasets._folder.sources import find_sequences, open_source, track_of
 from iscc_lidar.preprocess.datasets._folder.tracks import Track, passed_file
@@ -105,8 +105,11 @@ class Folder:
         yield from collect_problems(of_sequence, source.names, of_sweep)
 
     def warnings(self, sequence: str) -> Iterator[str]:
-        """Report labels without names of the classes, which are not used."""
-        if len(self.class_names) < 2 and read_labels(self._source(sequence), 0, self._options)[0] is not None:
+        """Report labels that are not used without names of the classes, and a missing column of intensity."""
+        source, options = self._source(sequence), self._options
+        if options.intensity_field != NONE and options.intensity_field not in source.read(0, options):
+            yield f"{source.describe(0)}: has no column {options.intensity_field}, as others have; intensity is 0 there"
+        if len(self.class_names) < 2 and read_labels(source, 0, options)[0] is not None:
             yield (
                 f"{self.root}: the sweeps have labels, which are not used without {self._classes_file}: one name "
                 "of a class in each line, the first is that of label 0, unlabelled"

@@ -92,8 +92,7 @@ def _report(dataset: Dataset, folder: OwnFolder, sequence: str, track: Track) ->
         else "a single sweep"
     )
     print(
-        f"odometry: {folder.path / f'{sequence}.tum'}: {len(track.ns)} sweeps, "
-        f"{np.linalg.norm(steps, axis=1).sum():.1f} m; {near}",
+        f"odometry: sequence {sequence}: {len(track.ns)} sweeps, {np.linalg.norm(steps, axis=1).sum():.1f} m; {near}",
         file=sys.stderr,
     )
 

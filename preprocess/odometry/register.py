@@ -42,8 +42,9 @@ def register_sweeps(dataset: Dataset, sequence: str) -> Track:
             continue
         if len(xyz) < _MIN_POINTS:
             continue
-        last_s = 0.0 if offset_s is None else float(np.max(offset_s))
-        odometry.register_frame(xyz, np.empty(0) if offset_s is None else offset_s)
+        offset_s = np.empty(0) if offset_s is None else np.clip(np.nan_to_num(offset_s), -1, 1)
+        last_s = float(np.max(offset_s, initial=0)) if len(offset_s) else 0.0
+        odometry.register_frame(xyz, offset_s)
         times.append(sweep_ns + round(last_s * 1e9))
         poses.append(odometry.last_pose.copy())
     if not poses:

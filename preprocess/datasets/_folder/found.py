@@ -30,17 +30,33 @@ def find_options(root: Path, options: FolderOptions) -> Found:
     if not sequences:
         return Found(options, ())
     source = open_source(root, min(sequences), options)
-    places = list(dict.fromkeys(round(part * (len(source.names) - 1)) for part in _SAMPLED))
+    places = _places(source)
     notes: list[str] = []
-    first = source.sources[0] if isinstance(source, MergedSource) else source
-    if isinstance(first, FileSource) and first.suffix.lower() == ".bin" and options.columns == AUTO:
-        options, note = _find_columns(options, [first.file(place) for place in places])
+    if options.columns == AUTO and (files := _bin_files(root, sorted(sequences), options)):
+        options, note = _find_columns(options, files)
         notes.append(note)
     sweeps = [columns for place in places if (columns := _readable(source, place, options)) is not None]
     if not sweeps:
         return Found(options, tuple(notes))
     found = find_meanings(options, sweeps, source.describe(places[0]))
     return Found(found.options, (*notes, *found.notes))
+
+
+def _places(source: Source) -> list[int]:
+    return list(dict.fromkeys(round(part * (len(source.names) - 1)) for part in _SAMPLED))
+
+
+def _bin_files(root: Path, sequences: Sequence[str], options: FolderOptions) -> list[Path]:
+    """Return some files of the first sequence of .bin files; none if there is none."""
+    for name in sequences:
+        try:
+            source = open_source(root, name, options)
+        except UserError:  # which the check finds
+            continue
+        first = source.sources[0] if isinstance(source, MergedSource) else source
+        if isinstance(first, FileSource) and first.suffix.lower() == ".bin":
+            return [first.file(place) for place in _places(first)]
+    return []
 
 
 def _readable(source: Source, index: int, options: FolderOptions) -> Columns | None:
