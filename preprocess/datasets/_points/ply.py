@@ -30,7 +30,7 @@ _TYPES: Final = {
 
 
 @dataclass(frozen=True)
-class _Header:
+class _PlyHeader:
     """``skipped`` are the bytes or, in ascii, the lines between the header and the vertices."""
 
     points: int
@@ -61,7 +61,7 @@ def read_points(path: Path) -> Columns:
     )
 
 
-def _read_header(path: Path) -> _Header:
+def _read_header(path: Path) -> _PlyHeader:
     start = read_start(path, _HEADER_BYTES)
     end = start.find(b"end_header")
     offset = start.find(b"\n", end) + 1
@@ -77,7 +77,7 @@ def _read_header(path: Path) -> _Header:
     for name, count, fields in elements:
         listed = any(kind == "list" for _, kind, _ in fields)
         if name == "vertex" and not listed:
-            return _Header(check_points(path, count), record_dtype(path, fields), is_ascii, offset, skipped)
+            return _PlyHeader(check_points(path, count), record_dtype(path, fields), is_ascii, offset, skipped)
         if name == "vertex" or (listed and not is_ascii):
             raise damaged(path, f"element {name} has lists, expected vertices of plain numbers, before other elements")
         skipped += check_points(path, count) * (1 if is_ascii else record_dtype(path, fields).itemsize)
