@@ -1,11 +1,16 @@
 # Everything a newcomer needs: `make pretrain` and `make test` set up what they use.
 #   make pretrain                                             embedded synthetic streets, any machine
 #   make pretrain DATASET=semantickitti ROOT=/data/semantickitti
+#   make pretrain ROOT=recordings                             own sweeps: .pcd, .bin, ..., see docs/own-data.md
 # DATASET  dataset to read (make datasets lists them)    ROOT  its folder     CACHE  where the groups go
 # OUT      where the run goes                            ARGS  more options for the target's last command
 # SPLIT    official split that make pretrain and make preprocess take: train, where the dataset always has one, so that
 #          nothing is pre-trained on what scores; SPLIT= takes all sequences
+ifdef ROOT
+DATASET ?= folder
+else
 DATASET ?= synthetic
+endif
 ROOT    ?= $(if $(filter synthetic,$(DATASET)),data/synthetic)
 CACHE   ?= cache/$(DATASET)
 OUT     ?= runs/$(DATASET)

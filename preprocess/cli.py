@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -36,6 +37,14 @@ Root = Annotated[
 Data = Annotated[
     list[str] | None, typer.Option("--data", help="key=value of the dataset's own options; may be repeated")
 ]
+Poses = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|FOLDER|odometry",
+        help="poses of the LiDAR in KITTI's or TUM's format, in a folder SEQUENCE.txt or .tum; odometry = compute them "
+        "with KISS-ICP. Default: the dataset's own, odometry for a folder without any",
+    ),
+]
 Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
 Sequences = Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
@@ -59,6 +68,7 @@ def run(
     dataset: DatasetName,
     root: Root = None,
     data: Data = None,
+    poses: Poses = None,
     cache: CacheAt = None,
     split: Split = None,
     sequences: Sequences = None,
@@ -93,6 +103,8 @@ def run(
 
         iscc-preprocess run waymo --data second_return=true
 
+        iscc-preprocess run folder --root recordings --cache cache/mine --poses odometry
+
         iscc-preprocess run semantickitti --set window.sweeps=8 --set clustering.voxel_size_m=0.2 --workers 0
 
         iscc-preprocess run semantickitti --cache s3://bucket/kitti --part 3/16
@@ -101,6 +113,7 @@ def run(
 
     config = resolve(PreprocessConfig, recipe, overrides or ())
     exit_if_shown(show_config, config)
+    from iscc_lidar.preprocess.odometry.prepare import prepare
     from iscc_lidar.preprocess.plan.select import select_sequences
     from iscc_lidar.preprocess.run.executor import Executor
     from iscc_lidar.preprocess.run.pipeline import preprocess, process_part
@@ -111,6 +124,7 @@ def run(
         print(slow, file=sys.stderr)
     executor = Executor(_cores() if workers is None else workers, scheduler)
     if part is not None:
+        source = prepare(source, poses, store.url, (), quiet=True)
         if split or sequences:
             raise UserError("--part: --split and --sequences are options of init, not of its parts")
         done = process_part(source, store, config, executor, _part(part), on_error)
@@ -118,6 +132,7 @@ def run(
         return
     chosen = select_sequences(source, _names(sequences), split)
     _note_splits(source, chosen, split or sequences)
+    source = prepare(source, poses, store.url, chosen)
     if dry_run:
         from iscc_lidar.preprocess.estimate.report import estimate_report
         from iscc_lidar.preprocess.plan.cache_plan import make_plan
@@ -134,6 +149,7 @@ def init(
     dataset: DatasetName,
     root: Root = None,
     data: Data = None,
+    poses: Poses = None,
     cache: CacheAt = None,
     split: Split = None,
     sequences: Sequences = None,
@@ -153,12 +169,14 @@ def init(
         iscc-preprocess finalise semantickitti --cache cache/kitti
     """
     from iscc_lidar.preprocess.config import PreprocessConfig
+    from iscc_lidar.preprocess.odometry.prepare import prepare
     from iscc_lidar.preprocess.plan.select import select_sequences
     from iscc_lidar.preprocess.run.pipeline import init_cache
 
     source, store = _open(dataset, root, data, cache)
     chosen = select_sequences(source, _names(sequences), split)
     _note_splits(source, chosen, split or sequences)
+    source = prepare(source, poses, store.url, chosen)
     config = resolve(PreprocessConfig, recipe, overrides or ())
     plan = init_cache(source, store, config, chosen, on_error, accept_content)
     print(f"initialised: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
@@ -170,6 +188,7 @@ def finalise(
     dataset: DatasetName,
     root: Root = None,
     data: Data = None,
+    poses: Poses = None,
     cache: CacheAt = None,
     recipe: Recipe = None,
     overrides: Sets = None,
@@ -181,9 +200,11 @@ def finalise(
         iscc-preprocess finalise semantickitti --cache cache/kitti
     """
     from iscc_lidar.preprocess.config import PreprocessConfig
+    from iscc_lidar.preprocess.odometry.prepare import prepare
     from iscc_lidar.preprocess.run.pipeline import finalise_cache
 
     source, store = _open(dataset, root, data, cache)
+    source = prepare(source, poses, store.url, (), quiet=True)
     _report(store, finalise_cache(source, store, resolve(PreprocessConfig, recipe, overrides or ())))
 
 
@@ -194,6 +215,7 @@ def check(
     folder: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help="folder of the dataset, as --root")] = None,
     root: Root = None,
     data: Data = None,
+    poses: Poses = None,
     split: Split = None,
     sequences: Sequences = None,
     every_sweep: Annotated[
@@ -211,12 +233,21 @@ def check(
 
         iscc-preprocess check semantickitti data/semantickitti
     """
-    from iscc_lidar.preprocess.plan.alignment import measure_alignment
-    from iscc_lidar.preprocess.plan.select import check_data, select_sequences
-    from iscc_lidar.shared.base.text import printable
+    from iscc_lidar.preprocess.odometry.prepare import prepare
+    from iscc_lidar.preprocess.plan.select import select_sequences
 
     source = _dataset(dataset, root or folder, data)
     chosen = select_sequences(source, _names(sequences), split)
+    with TemporaryDirectory() as scratch:  # for poses where there are none; a check writes nothing else
+        _check(prepare(source, poses, f"{scratch}/cache", chosen), chosen, every_sweep)
+
+
+def _check(source: Dataset, chosen: tuple[str, ...], every_sweep: bool) -> None:
+    """Print what is wrong with some sequences, or that nothing is. Exits with status 1 for a problem."""
+    from iscc_lidar.preprocess.plan.alignment import measure_alignment
+    from iscc_lidar.preprocess.plan.select import check_data
+    from iscc_lidar.shared.base.text import printable
+
     checked = check_data(source, chosen, every=every_sweep)
     problems = [problem.message for several in checked.problems.values() for problem in several]
     problems += [message for several in checked.spoiling.values() for message in several]
@@ -239,6 +270,33 @@ def check(
 
 
 @app.command(cls=Command)
+@report_user_errors
+def odometry(
+    dataset: DatasetName,
+    out: Annotated[Path, typer.Argument(help="folder to write SEQUENCE.tum into")],
+    root: Root = None,
+    data: Data = None,
+    sequences: Sequences = None,
+) -> None:
+    """Compute the poses of the LiDAR from the sweeps alone, with KISS-ICP, and report how well the sweeps fit by them.
+
+    Poses that are already there and were computed from the same files are kept. ``run`` does the same with
+    ``--poses odometry``; this command is for caches in an object store, and to look at poses first.
+
+    Example:
+
+        iscc-preprocess odometry folder poses/mine --root recordings
+    """
+    from iscc_lidar.preprocess.odometry.prepare import compute_poses, settle
+    from iscc_lidar.preprocess.plan.select import select_sequences
+
+    source = settle(_dataset(dataset, root, data))
+    chosen = select_sequences(source, _names(sequences))
+    compute_poses(source, out, chosen)
+    print(f"poses: {out} ({len(chosen)} sequences); to use them: iscc-preprocess run {dataset} --poses {out}")
+
+
+@app.command()
 @report_user_errors
 def synth(
     out: Annotated[Path, typer.Argument(help="folder to write sequences/NN/... into")],

@@ -18,6 +18,9 @@ from iscc_lidar.shared.base.names import name_fault
 from iscc_lidar.shared.base.text import one_line
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from iscc_lidar.data_schemas.sweep import Sweep
 
 
@@ -84,6 +87,28 @@ class HasWarnings(Protocol):
         """Describe what is lost, and why. Raises UserError where files are missing or damaged."""
 
 
+@runtime_checkable
+class HasFindings(Protocol):
+    """An adapter that finds what its options leave open in the data."""
+
+    def settled(self) -> tuple[Dataset, Sequence[str]]:
+        """Return the dataset with all options set, and notes on what was found for the user."""
+
+
+@runtime_checkable
+class MayLackPoses(Protocol):
+    """An adapter whose sweeps may have no poses; those that are computed are in the axes of its files."""
+
+    def has_poses(self, sequence: str) -> bool:
+        """Return whether there are poses of a sequence."""
+
+    def with_poses(self, poses: Path) -> Dataset:
+        """Return the dataset with poses from a file, or from a folder with SEQUENCE.tum or .txt of each sequence."""
+
+    def read_unposed(self, sequence: str, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, int]:
+        """Read valid points [M, 3], metres, seconds of each after the sweep's time or None, and that time, ns."""
+
+
 def data_options(dataset: Dataset) -> dict[str, Any]:
     """Return the dataset's own options: those of its field ``options``, if it has one."""
     return to_dict(dataset.options) if hasattr(dataset, "options") else {}
@@ -92,6 +117,14 @@ def data_options(dataset: Dataset) -> dict[str, Any]:
 def watched_files(dataset: Dataset, sequence: str) -> tuple[Path, ...]:
     """Return the files too large to digest that a sequence depends on: the dataset's ``watched_files``, if any."""
     found: tuple[Path, ...] = dataset.watched_files(sequence) if hasattr(dataset, "watched_files") else ()
+    return found
+
+
+def absolute(dataset: Dataset) -> Dataset:
+    """Return a dataset whose paths are absolute, for processes with other working folders."""
+    paths = {name: value.absolute() for name, value in vars(dataset).items() if isinstance(value, Path)}
+    inner = {"dataset": absolute(dataset.dataset)} if hasattr(dataset, "dataset") else {}
+    found: Dataset = dataclasses.replace(cast(Any, dataset), **paths, **inner)
     return found
 
 

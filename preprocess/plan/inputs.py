@@ -51,7 +51,8 @@ def read_inputs(job: SequenceJob, block: int) -> Inputs:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     if changed:
         _refuse(str(changed[0]), job)
-    contents = (f"{file.name} {digest}" for file, digest in sha256.items())
+    contents = [f"{file.name} {digest}" for file, digest in sha256.items()]
+    contents += [f"{state.path.name} {state.size} {state.mtime_ns}" for state in job.watched]
     options = data_options(job.dataset)
     digest = digest_of(
         [job.dataset.name, options, job.sequence, sweeps.start, sweeps.stop, names[sweeps.start : sweeps.stop]],

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import Sweep, SweepError
+from iscc_lidar.preprocess.datasets._points.layouts import other_layout
 from iscc_lidar.preprocess.datasets.registry import Dataset, HasRawLabels, HasWarnings
 from iscc_lidar.preprocess.plan.alignment import Motions, judge_motions, try_motions
-from iscc_lidar.preprocess.plan.layouts import other_layout
 from iscc_lidar.shared.base.errors import UserError
 
 Level = Literal["unreadable", "error", "empty", "warning"]

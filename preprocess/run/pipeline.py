@@ -6,13 +6,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, SkippedSequence
 from iscc_lidar.data_schemas.sweep import SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
-from iscc_lidar.preprocess.datasets.registry import Dataset
+from iscc_lidar.preprocess.datasets.registry import Dataset, absolute
 from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob
 from iscc_lidar.preprocess.run.cluster import ClusterError, Probe
@@ -147,9 +146,7 @@ def _reachable(dataset: Dataset, store: Store, executor: Executor | None) -> tup
         return dataset, store
     if isinstance(store, LocalStore):
         store = replace(store, root=store.root.absolute())
-    if hasattr(dataset, "root"):
-        dataset = replace(cast(Any, dataset), root=Path(dataset.root).absolute())
-    return dataset, store
+    return absolute(dataset), store
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
 
 import argoverse2_writer
+import folder_writer
 import kitti_writer
 import nuscenes_writer
 import waymo_writer
@@ -89,6 +91,34 @@ def open_as_dataset(name: str, given: Path, output: Path, rng: Rng, heavy: bool)
         if statuses[-1] == 0 and cache_cli("verify", to) != 0:
             raise AssertionError("verify refuses what was just written")
     return statuses
+
+
+def write_folders(root: Path) -> None:
+    """Write own recordings in every format whose package is installed, with poses in both formats."""
+    for number, (form, (_, write)) in enumerate(folder_writer.FORMATS.items()):
+        if find_spec(folder_writer.NEEDS.get(form, "numpy")) is None:
+            continue
+        folder = folder_writer.write_folder(root / form, form, sweeps=0)
+        poses = [folder_writer.pose(index) for index in range(2)]
+        for index in range(2):
+            write(folder / f"{index}{folder_writer.FORMATS[form][0]}", folder_writer.sweep(index)[::4])
+        (folder / "poses.txt").write_text(folder_writer.kitti_rows(poses))
+        if number % 2:
+            (folder / "poses.txt").unlink()
+            (folder / "a.tum").write_text(folder_writer.tum_rows(poses, ["0", "0.1"]))
+    (root / "classes.txt").write_text("unlabelled\nground\nother\n")
+    if find_spec("rosbags") is not None:
+        write_bag(root / "bag")
+
+
+def write_bag(path: Path) -> None:
+    """Write a bag with two point clouds and their poses."""
+    from bag_writer import START_NS, BagWriter
+
+    with BagWriter(path) as bag:
+        for index in range(2):
+            bag.cloud("/points", START_NS + index * 10**8, "lidar", folder_writer.sweep(index)[::4])
+            bag.transform("/tf", START_NS + index * 10**8, "odom", "lidar", folder_writer.pose(index))
 
 
 def write_semantickitti(root: Path, real: Path = REAL / "semantickitti" / "sequences" / "00") -> None:
@@ -265,6 +295,7 @@ def open_as_objects(given: Path, output: Path, rng: Rng, heavy: bool) -> list[in
 
 
 READERS: Final = {
+    "folder": Reader(write_folders, partial(open_as_dataset, "folder")),
     "semantickitti": Reader(write_semantickitti, partial(open_as_dataset, "semantickitti")),
     "synthetic": Reader(write_synthetic, partial(open_as_dataset, "synthetic")),
     "kitti-raw": Reader(write_kitti_raw, partial(open_as_dataset, "kitti")),

@@ -1,4 +1,4 @@
-"""Guess in which other type and number of columns a file of points would be sound, for the message that it is not."""
+"""Guess the type and number of columns of a file of bare numbers: those by which it looks like a sweep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from iscc_lidar.preprocess.datasets._points.columns import read_start
 
 _READ_BYTES: Final = 1_440_000  # a multiple of every row's size below, so that each layout begins with complete rows
 _TYPES: Final = {"float32": "<f4", "float64": "<f8", "float16": "<f2", "big-endian float32": ">f4"}
@@ -28,9 +30,34 @@ def other_layout(path: Path | str) -> str:
     return _ADVICE
 
 
+def fitting_layouts(path: Path) -> list[tuple[str, int]]:
+    """List all types and numbers of columns in which a .bin file of complete rows looks like a sweep.
+
+    Rows of twice or three times as many columns, which also fit, are left out; and a layout fits only if every second
+    row by itself looks like a sweep, as rows of half the true length do not.
+    """
+    data, size, found = read_start(path, _READ_BYTES), path.stat().st_size, list[tuple[str, int]]()
+    for name, columns in itertools.product(_TYPES, range(3, 17)):
+        dtype = _TYPES[name]
+        if size % (np.dtype(dtype).itemsize * columns) or any(n == name and columns % c == 0 for n, c in found):
+            continue
+        rows = _rows(data, dtype, columns)
+        if all(_looks_like_a_sweep(rows[start::2]) for start in (0, 1)):
+            found.append((name, columns))
+    return found
+
+
 def _is_plausible(data: bytes, dtype: str, columns: int) -> bool:
+    return _looks_like_a_sweep(_rows(data, dtype, columns))
+
+
+def _rows(data: bytes, dtype: str, columns: int) -> NDArray[np.floating]:
     size = np.dtype(dtype).itemsize * columns
-    rows: NDArray[np.float64] = np.frombuffer(data[: len(data) // size * size], dtype).reshape(-1, columns)
+    found: NDArray[np.floating] = np.frombuffer(data[: len(data) // size * size], dtype).reshape(-1, columns)
+    return found
+
+
+def _looks_like_a_sweep(rows: NDArray[np.floating]) -> bool:
     with np.errstate(all="ignore"):
         xyz = rows[:, :3].astype(np.float64)
         if len(xyz) < 100 or not np.isfinite(xyz).all() or np.abs(xyz).max() > 500:

@@ -1,0 +1,1 @@
+"""Files of one sweep's points, each format as columns by name."""

@@ -1,0 +1,64 @@
+"""LAS and LAZ files, by laspy and lazrs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from iscc_lidar.preprocess.datasets._points.columns import Columns, check_points, damaged, missing_package
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.files import regular
+
+_USED: Final = ("intensity", "gps_time", "classification")
+
+
+def count_points(path: Path) -> int:
+    """Count the points of a LAS or LAZ file by its header. Raises UserError where it is damaged."""
+    with _open(path) as file:
+        return _count(path, file)
+
+
+def read_points(path: Path) -> Columns:
+    """Read a LAS or LAZ file: coordinates in metres, float64, and what it has of each point."""
+    with _open(path) as file:
+        _count(path, file)
+        try:
+            points = file.read()
+            names = [*_USED, *points.point_format.extra_dimension_names]
+            found = {name: np.asarray(points[name]) for name in names if name in points.point_format.dimension_names}
+            xyz = {axis: np.asarray(getattr(points, axis), dtype=np.float64) for axis in "xyz"}
+        except Exception as error:  # of laspy and lazrs, which have many
+            raise damaged(path, f"{type(error).__name__}: {error}") from None
+    return xyz | {name.lower(): column for name, column in found.items() if column.ndim == 1}
+
+
+def _open(path: Path) -> Any:
+    try:
+        import laspy
+    except ModuleNotFoundError:
+        raise missing_package(f"{path}: a LAS file", "laspy with lazrs", "formats") from None
+    try:
+        return laspy.open(regular(path))
+    except FileNotFoundError:
+        raise
+    except ModuleNotFoundError:
+        raise missing_package(f"{path}: a LAZ file", "lazrs", "formats") from None
+    except Exception as error:  # of laspy and lazrs, which have many
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
+
+
+def _count(path: Path, file: Any) -> int:
+    header = file.header
+    points = check_points(path, int(header.point_count))
+    packed = bool(header.are_points_compressed)
+    size = path.stat().st_size - int(header.offset_to_point_data)
+    if not packed and size < points * int(header.point_format.size):
+        raise damaged(path, f"is cut short: {size} bytes of points, expected {points} points")
+    if packed and points > _MAX_POINTS_PER_BYTE * max(size, 0):
+        raise UserError(f"{path}: {size} bytes claim {points} points; the file is damaged, fetch it again")
+    return points
+
+
+_MAX_POINTS_PER_BYTE: Final = 50  # LAZ needs a few bytes per point, less only for points that are all the same

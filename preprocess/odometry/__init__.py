@@ -1,0 +1,1 @@
+"""Poses: from files that are passed, or computed from the sweeps alone."""
