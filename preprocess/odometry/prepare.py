@@ -86,8 +86,8 @@ def _report(dataset: Dataset, folder: OwnFolder, sequence: str, track: Track) ->
     steps = np.diff(track.world_SE3_sensor[:, :3, 3], axis=0)
     fit = measure_alignment(with_poses(dataset, folder.path), sequence)
     near = (
-        f"{fit['near_with_poses']:.0%} of points lie within 10 cm of the previous sweep, {fit['near_without']:.0%} "
-        "without poses"
+        f"{fit['near_with_poses']:.0%} of points lie within 10 cm of a surface of the previous sweep, "
+        f"{fit['near_without']:.0%} without poses"
         if fit["pairs"]
         else "a single sweep"
     )
