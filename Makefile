@@ -56,7 +56,7 @@ TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3
 # pages, with warnings as errors; no network
 SPHINX   = $(BIN)/python -m sphinx -W --keep-going -q -c docs -b html . docs/_build
 
-.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check docs format test test-all bench evaluate clean
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check docs format test test-all bench evaluate weights clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -165,6 +165,10 @@ evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes eac
 	  $(BIN)/iscc-train pretrain --cache $(CACHE) --out $(OUT)-seed$$seed --resume --recipe $(RECIPE) --set train.steps=1200 --set train.seed=$$seed $(ARGS); \
 	  $(BIN)/iscc-train evaluate --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
 	done
+
+weights: $(READY) ## remake and score the encoder that comes with the package; PandaSet is read from SAMPLES
+	$(BIN)/python tests/tools/make_weights.py --pandaset $(SAMPLES)/semantickitti_from_pandaset --work build/small
+	$(BIN)/python tests/tools/score_weights.py --run build/small/run --samples $(SAMPLES) --work build/small/scores
 
 clean: ## remove the environment; data, caches and runs stay
 	rm -rf $(VENV) $(TOOLS) build dist *.egg-info src/*.egg-info */*/native/_*.so
