@@ -9,13 +9,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import iscc_lidar
 from iscc_lidar.api import functions
 from iscc_lidar.api.train_cli import app
+from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.base.errors import UserError
 
 FROZEN = Path(__file__).parent / "signatures.txt"
@@ -117,3 +120,20 @@ def test_the_commands_take_the_same_options_and_raise_the_same_errors(tmp_path: 
     ):
         with pytest.raises(UserError, match=words):
             call()
+
+
+def test_a_folder_of_sweeps_is_preprocessed_with_poses_from_a_file(tiny_streets: Path, tmp_path: Path) -> None:
+    street = registry.open_dataset("synthetic", tiny_streets)
+    sweeps = [street.read("00", index) for index in range(3)]
+    (recordings := tmp_path / "recordings").mkdir()
+    for index, sweep in enumerate(sweeps):
+        np.save(recordings / f"{index:02d}.npy", np.column_stack([sweep.xyz, sweep.intensity]))
+    rows = [" ".join(map(repr, sweep.world_SE3_sensor[:3].ravel().tolist())) for sweep in sweeps]
+    (tmp_path / "own.txt").write_text("\n".join(rows))
+    small = {"window.sweeps": 3, "window.stride": 3}
+    call: dict[str, Any] = {"root": recordings, "cache": tmp_path / "cache", "options": small}
+    with pytest.raises(UserError, match=r"other\.txt"):
+        iscc_lidar.preprocess("folder", **call, poses=tmp_path / "other.txt")
+    cache = iscc_lidar.preprocess("folder", **call, poses=tmp_path / "own.txt")
+    (sequence,) = cache
+    np.testing.assert_allclose(cache[sequence][2].pose, sweeps[2].world_SE3_sensor, atol=1e-6)

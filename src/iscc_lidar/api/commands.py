@@ -35,6 +35,7 @@ def make_cache(
     cache: str | Path,
     *,
     data: Options | None,
+    poses: str | Path | None,
     split: str | None,
     sequences: Sequence[str] | None,
     on_error: OnError,
@@ -47,6 +48,7 @@ def make_cache(
     """Run ``iscc-preprocess run``; see ``functions.preprocess``."""
     from iscc_lidar.preprocess.config import PreprocessConfig
     from iscc_lidar.preprocess.datasets.registry import with_options
+    from iscc_lidar.preprocess.odometry.prepare import prepare
     from iscc_lidar.preprocess.plan.select import find_dataset, select_sequences
     from iscc_lidar.preprocess.run.executor import Executor
     from iscc_lidar.preprocess.run.pipeline import preprocess
@@ -60,6 +62,7 @@ def make_cache(
     config = resolve(PreprocessConfig, None if recipe is None else Path(recipe), as_items(options))
     source = with_options(find_dataset(dataset, None if root is None else Path(root)), as_items(data))
     chosen = select_sequences(source, sequences, split)
+    source = prepare(source, None if poses is None else str(poses), str(cache), chosen)
     executor = Executor(workers, scheduler)
     preprocess(source, open_store(cache), config, executor, chosen, on_error, accept_content)
 

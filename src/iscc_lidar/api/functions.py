@@ -126,6 +126,7 @@ def preprocess(
     cache: str | Path | None = None,
     *,
     data: Mapping[str, object] | None = None,
+    poses: str | Path | None = None,
     split: str | None = None,
     sequences: Sequence[str] | None = None,
     on_error: Literal["stop", "skip"] = "stop",
@@ -142,6 +143,8 @@ def preprocess(
         root: folder of the dataset; by default as the command.
         cache: folder or URL of the cache; by default cache/DATASET.
         data: the dataset's own options.
+        poses: file or folder of poses, or "odometry" to compute them with KISS-ICP, as a folder of sweeps without
+            poses does by itself.
         split: only this official split.
         sequences: only these.
         on_error: "skip" leaves out what cannot be processed; it is listed in ``skipped`` of the result.
@@ -170,6 +173,7 @@ def preprocess(
             root,
             where,
             data=data,
+            poses=poses,
             split=split,
             sequences=sequences,
             on_error=on_error,
