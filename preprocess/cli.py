@@ -269,7 +269,7 @@ def _check(source: Dataset, chosen: tuple[str, ...], every_sweep: bool) -> None:
         )
 
 
-@app.command(cls=Command)
+@app.command()
 @report_user_errors
 def odometry(
     dataset: DatasetName,
@@ -296,7 +296,7 @@ def odometry(
     print(f"poses: {out} ({len(chosen)} sequences); to use them: iscc-preprocess run {dataset} --poses {out}")
 
 
-@app.command()
+@app.command(cls=Command)
 @report_user_errors
 def synth(
     out: Annotated[Path, typer.Argument(help="folder to write sequences/NN/... into")],

@@ -83,7 +83,7 @@ def test_the_lock_has_the_versions_of_the_constraints_and_hashes_of_all() -> Non
     entries = re.split(r"\n(?=\w)", re.sub(r"(?m)^#.*\n", "", (REPOSITORY / "requirements.lock").read_text()))
     locked = dict(re.match(r"([\w.-]+)==(\S+)", entry).groups() for entry in entries)  # type: ignore[union-attr]
     del pinned["torch"]  # its wheel differs by machine
-    assert {name.lower().replace("_", "-"): version for name, version in pinned.items()} == locked
+    assert {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pinned.items()} == locked  # PEP 503
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
