@@ -85,8 +85,7 @@ def find_meanings(options: FolderOptions, sweeps: Sequence[Columns], where: str)
             raise UserError(
                 f"--data: {where} has no column {name} (it has {', '.join(first)}); see its ..._field options"
             )
-    label = options.label_field if names[2] == NONE else names[2]  # other sequences may have labels
-    options = replace(options, intensity_field=names[0], time_field=names[1], label_field=label)
+    options = replace(options, intensity_field=names[0], time_field=names[1])  # labels: of each sweep's own column
     xyz = _valid_points([coordinates(columns, where) for columns in sweeps])
     options = _find_scale(options, xyz, notes)
     axes = _upright_axes(xyz * options.range_scale)

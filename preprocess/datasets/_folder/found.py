@@ -19,8 +19,7 @@ from iscc_lidar.shared.base.errors import UserError
 
 _SAMPLED: Final = (0.5, 0.0, 1.0)  # sweeps of a sequence, by their place in it
 _COMPARED: Final = (
-    *("intensity_field", "time_field", "label_field", "range_scale", "axes", "intensity_scale"),
-    *("time_unit_s", "deskew"),
+    *("intensity_field", "time_field", "range_scale", "axes", "intensity_scale", "time_unit_s", "deskew"),
 )
 """Options that every sequence must show to be the same."""
 
