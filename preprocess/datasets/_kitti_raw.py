@@ -60,20 +60,16 @@ def sweep_names(drive: Path) -> tuple[str, ...]:
     return numbered_files(drive / "velodyne_points" / "data", ".bin", _FRAME_NUMBER)
 
 
-def input_files(drive: Path, name: str) -> tuple[Path, ...]:
-    """Return the files that a sweep depends on, as far as they exist."""
-    files = (
-        drive / "velodyne_points" / "data" / f"{name}.bin",
-        _times_file(drive),
-        drive / "oxts" / "data" / f"{name}.txt",
-        *_origin_packets(drive),
-        drive.parent / CALIBRATION,
-    )
+def input_files(drive: Path, name: str, *, posed: bool = True) -> tuple[Path, ...]:
+    """Return the files that a sweep depends on, or all but those of its pose, as far as they exist."""
+    files = [drive / "velodyne_points" / "data" / f"{name}.bin", _times_file(drive)]
+    if posed:
+        files += [drive / "oxts" / "data" / f"{name}.txt", *_origin_packets(drive), drive.parent / CALIBRATION]
     return existing(files)
 
 
-def read(drive: Path, name: str) -> Sweep:
-    """Read one sweep. Raises UserError for missing or damaged files."""
+def read(drive: Path, name: str, *, posed: bool = True) -> Sweep:
+    """Read one sweep, its pose the identity unless ``posed``. Raises UserError for missing or damaged files."""
     xyz, intensity = read_kitti_points(drive / "velodyne_points" / "data" / f"{name}.bin")
     return Sweep(
         sequence=drive.name,
@@ -82,27 +78,25 @@ def read(drive: Path, name: str) -> Sweep:
         xyz=xyz,
         intensity=intensity,
         origin=np.zeros((1, 3), dtype=np.float32),
-        world_SE3_sensor=_pose(drive, name),
+        world_SE3_sensor=_pose(drive, name) if posed else np.eye(4),
     )
 
 
-def problems(drive: Path) -> Iterator[DataProblem]:
+def problems(drive: Path, *, posed: bool = True) -> Iterator[DataProblem]:
     """Find missing or damaged calibration, times, poses and sweeps, and frames without a sweep."""
     try:
         names = sweep_names(drive)
     except UserError as error:
         yield DataProblem(str(error))
         return
-    of_sequence = (
-        partial(_calibration, drive.parent / CALIBRATION),
-        partial(_first_packet, drive),
-        partial(_check_lines, drive, names),
-        partial(_check_order, drive, names),
-    )
-    of_sweep = (_check_points, _packet, _check_time)
+    of_poses = (partial(_calibration, drive.parent / CALIBRATION), partial(_first_packet, drive))
+    of_times = (partial(_check_lines, drive, names), partial(_check_order, drive, names))
+    of_sequence = (*of_poses, *of_times) if posed else of_times
+    of_sweep = (_check_points, _packet, _check_time) if posed else (_check_points, _check_time)
     yield from collect_problems(of_sequence, names, [partial(check, drive) for check in of_sweep])
-    yield from _unused_packets(drive, names)
-    yield from map(DataProblem, _gaps(drive, names))
+    if posed:
+        yield from _unused_packets(drive, names)
+        yield from map(DataProblem, _gaps(drive, names))
 
 
 def _check_points(drive: Path, name: str) -> None:
@@ -213,7 +207,7 @@ def _calibration(path: Path) -> NDArray[np.float64]:
     except OSError:
         raise UserError(
             f"{path}: missing; it converts poses of the GPS/IMU to those of the LiDAR. It is in the date's "
-            "'calibration' archive"
+            "'calibration' archive. Without it, compute poses: --poses odometry"
         ) from None
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected a row 'R:' with 9 and a row 'T:' with 3 numbers ({error})") from None

@@ -22,7 +22,7 @@ from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.datasets._files import check_rigid, describe_folder, existing
 from iscc_lidar.preprocess.datasets._folder.deskew import deskew
 from iscc_lidar.preprocess.datasets._folder.fields import coordinates, intensity_of, offsets_s, rotation_of
-from iscc_lidar.preprocess.datasets._folder.found import find_options
+from iscc_lidar.preprocess.datasets._folder.found import find_difference, find_options
 from iscc_lidar.preprocess.datasets._folder.labels import (
     CLASSES_FILE,
     check_label_file,
@@ -52,6 +52,8 @@ class Folder:
     options: FolderOptions = section(FolderOptions)
     poses: Path | None = None
     name: str = "folder"
+    given: FolderOptions | None = None  # as the user gave them, once the others are found
+    posed: bool = True
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -82,11 +84,15 @@ class Folder:
     def settled(self) -> tuple[Folder, tuple[str, ...]]:
         """Return this dataset with "auto" in its options replaced by what some sweeps show, and notes for the user."""
         found = find_options(self.root, self.options)
-        return replace(self, options=found.options), found.notes
+        return replace(self, options=found.options, given=self.given or self.options), found.notes
 
     def with_poses(self, poses: Path) -> Folder:
         """Return this dataset with poses from a file, or from a folder with a file for each sequence."""
         return replace(self, poses=poses)
+
+    def without_poses(self) -> Folder | None:
+        """Return this dataset without its poses, which are then the identity; None if points are deskewed by them."""
+        return None if self._options.deskew == "on" else replace(self, posed=False)
 
     def has_poses(self, sequence: str) -> bool:
         """Return whether there are poses of a sequence."""
@@ -96,12 +102,14 @@ class Folder:
         """Find missing or wrong poses and times, and files whose header or size cannot be right."""
         source, options = self._source(sequence), self._options
         places = {name: index for index, name in enumerate(source.names)}
-        of_sequence = (functools.partial(self._track, source), lambda: self.class_names)
+        of_sequence = (functools.partial(self._check_alike, sequence), lambda: self.class_names)
         of_sweep = (
             lambda name: source.count(places[name], options),
             lambda name: check_label_file(source, places[name], options),
-            lambda name: self._pose(source, places[name]),
         )
+        if self.posed:
+            of_sequence += (functools.partial(self._track, source),)
+            of_sweep += (lambda name: self._pose(source, places[name]),)
         yield from collect_problems(of_sequence, source.names, of_sweep)
 
     def warnings(self, sequence: str) -> Iterator[str]:
@@ -193,7 +201,14 @@ class Folder:
         mount = self.options.lidar_in_pose_frame
         return replace(track, world_SE3_sensor=track.world_SE3_sensor @ _mount(mount)) if mount else track
 
+    def _check_alike(self, sequence: str) -> None:
+        """Raise UserError where a sequence's files differ from those by which open options were found."""
+        if found := find_difference(self.root, sequence, self.given or self.options):
+            raise UserError(found)
+
     def _pose(self, source: Source, index: int) -> NDArray[np.float64]:
+        if not self.posed:
+            return np.eye(4)
         time_ns = source.times(self.options).ns[index]
         found: NDArray[np.float64] = self._track(source).at(np.array([time_ns], np.int64))[0]
         return found

@@ -8,7 +8,7 @@ no point labels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iscc_lidar.data_schemas.sweep import Sweep
@@ -26,6 +26,11 @@ class Kitti:
     root: Path
     name: str = "kitti"
     class_names: tuple[str, ...] = LAYOUT.class_names
+    posed: bool = True
+
+    def without_poses(self) -> Kitti:
+        """Return this dataset without the poses of its drives, which are then the identity."""
+        return replace(self, posed=False)
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the drives, then of the object frames, each sorted."""
@@ -45,20 +50,22 @@ class Kitti:
         """Return the files that the sweep depends on, as far as they exist."""
         if _kitti_object.is_frame(sequence):
             return _kitti_object.input_files(self.root, sequence)
-        return _kitti_raw.input_files(_kitti_raw.folder(self.root, sequence), self.sweep_names(sequence)[index])
+        return _kitti_raw.input_files(
+            _kitti_raw.folder(self.root, sequence), self.sweep_names(sequence)[index], posed=self.posed
+        )
 
     def problems(self, sequence: str) -> Iterator[DataProblem]:
         """Find what is missing or damaged; each message names the file and what to do."""
         if _kitti_object.is_frame(sequence):
             return _kitti_object.problems(self.root, sequence)
-        return _kitti_raw.problems(_kitti_raw.folder(self.root, sequence))
+        return _kitti_raw.problems(_kitti_raw.folder(self.root, sequence), posed=self.posed)
 
     def read(self, sequence: str, index: int) -> Sweep:
         """Read a sweep by its position in the sequence. Raises UserError for damaged or missing files."""
         name = self.sweep_names(sequence)[index]
         if _kitti_object.is_frame(sequence):
             return _kitti_object.read(self.root, sequence)
-        return _kitti_raw.read(_kitti_raw.folder(self.root, sequence), name)
+        return _kitti_raw.read(_kitti_raw.folder(self.root, sequence), name, posed=self.posed)
 
 
 def open_dataset(root: Path) -> Kitti:

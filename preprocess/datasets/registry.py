@@ -109,6 +109,14 @@ class MayLackPoses(Protocol):
         """Read valid points [M, 3], metres, seconds of each after the sweep's time or None, and that time, ns."""
 
 
+@runtime_checkable
+class HasOptionalPoses(Protocol):
+    """An adapter that can read its sweeps without the files of their poses."""
+
+    def without_poses(self) -> Dataset | None:
+        """Return the dataset with every pose the identity, and no file of poses read; None where points need them."""
+
+
 def data_options(dataset: Dataset) -> dict[str, Any]:
     """Return the dataset's own options: those of its field ``options``, if it has one."""
     return to_dict(dataset.options) if hasattr(dataset, "options") else {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +66,11 @@ class SemanticKitti:
     root: Path
     name: str = "semantickitti"
     class_names: tuple[str, ...] = LAYOUT.class_names
+    posed: bool = True
+
+    def without_poses(self) -> SemanticKitti:
+        """Return this dataset without its poses, which are then the identity."""
+        return replace(self, posed=False)
 
     def sequences(self) -> tuple[str, ...]:
         """List the names of the sequences that contain sweeps, sorted."""
@@ -88,7 +93,7 @@ class SemanticKitti:
             folder / "velodyne" / f"{name}.bin",
             folder / "labels" / f"{name}.label",
             _box_file(folder, name),
-            folder / "poses.txt",
+            *([folder / "poses.txt"] if self.posed else []),
             folder / "calib.txt",
             folder / "times.txt",
         )
@@ -103,14 +108,15 @@ class SemanticKitti:
         except UserError as error:
             yield DataProblem(str(error))
         frames = [int(name) for name in names]
-        of_sequence = (
+        of_poses = (
             functools.partial(_check_counts, folder / "poses.txt", frames),
             functools.partial(_read_calibration, folder / "calib.txt"),
-            functools.partial(_check_counts, folder / "times.txt", frames),
         )
+        of_times = functools.partial(_check_counts, folder / "times.txt", frames)
+        of_sequence = (*of_poses, of_times) if self.posed else (of_times,)
         of_sweep = (_check_points, _check_labels, _boxes)
         yield from collect_problems(of_sequence, names, [functools.partial(check, folder) for check in of_sweep])
-        for path in (folder / "poses.txt", folder / "times.txt"):
+        for path in (folder / "poses.txt", folder / "times.txt") if self.posed else (folder / "times.txt",):
             with suppress(UserError):  # of the file, which is reported above
                 rows = _rows(path)
                 yield from rows.problems(frames) if rows is not None else ()
@@ -118,6 +124,8 @@ class SemanticKitti:
     def warnings(self, sequence: str) -> Iterator[str]:
         """Report poses and times of different counts: both go by frame number."""
         folder = self.root / "sequences" / sequence
+        if not self.posed:
+            return
         times, poses = _read_times(folder / "times.txt"), _read_poses(folder / "poses.txt")
         if times is not None and len(times) != len(poses):
             yield (
@@ -149,7 +157,7 @@ class SemanticKitti:
             xyz=xyz,
             intensity=intensity,
             origin=np.zeros((1, 3), dtype=np.float32),
-            world_SE3_sensor=_pose(folder, frame),
+            world_SE3_sensor=_pose(folder, frame) if self.posed else np.eye(4),
             semantic=None if raw is None else _CLASS_LUT[raw & 0xFFFF],
             instance=None if raw is None else (raw >> 16).astype(np.int32),
             boxes=boxes,
@@ -257,7 +265,7 @@ def _read_poses(path: Path) -> Rows[int, NDArray[np.float64]]:
     except FileNotFoundError:
         raise UserError(
             f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt differs and "
-            "does not match the first sweeps of sequence 00"
+            "does not match the first sweeps of sequence 00. Without it, compute poses: --poses odometry"
         ) from None
     poses = np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
     good = is_rigid(poses)

@@ -17,6 +17,7 @@ from iscc_lidar.preprocess.datasets._problems import collect_problems
 from iscc_lidar.preprocess.datasets.registry import (
     DataProblem,
     Dataset,
+    HasOptionalPoses,
     HasRawLabels,
     HasWarnings,
     MayLackPoses,
@@ -112,4 +113,10 @@ def with_poses(dataset: Dataset, poses: Path) -> Dataset:
         raise UserError(
             f"--poses {poses}: one file for {len(dataset.sequences())} sequences; pass a folder of NAME.tum"
         )
-    return dataset.with_poses(poses) if isinstance(dataset, MayLackPoses) else Posed(dataset, poses)
+    return dataset.with_poses(poses) if isinstance(dataset, MayLackPoses) else Posed(without_poses(dataset), poses)
+
+
+def without_poses(dataset: Dataset) -> Dataset:
+    """Return a dataset that does not read its files of poses, where it can do without them."""
+    found = dataset.without_poses() if isinstance(dataset, HasOptionalPoses) else None
+    return dataset if found is None else found

@@ -11,7 +11,7 @@ import numpy as np
 
 from iscc_lidar.preprocess.datasets._folder.tracks import Track
 from iscc_lidar.preprocess.datasets.registry import Dataset, HasFindings, MayLackPoses, data_options, watched_files
-from iscc_lidar.preprocess.odometry.posed import with_poses
+from iscc_lidar.preprocess.odometry.posed import with_poses, without_poses
 from iscc_lidar.preprocess.odometry.register import register_sweeps
 from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.preprocess.plan.sequence_job import digest_of, file_state
@@ -73,6 +73,7 @@ def compute_poses(dataset: Dataset, out: Path, sequences: Sequence[str]) -> None
     Prints how well the sweeps fit by them. Raises UserError where ``out`` is not this program's folder.
     """
     folder = own_folder(out, "poses")
+    dataset = without_poses(dataset)
     for sequence in sequences:
         key = _key(dataset, sequence)
         if not _is_current(out / f"{sequence}.tum", key):

@@ -10,8 +10,7 @@ from typing import Any, Final
 from iscc_lidar.data_schemas.manifest import MANIFEST_FILE, SkippedSequence
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
-from iscc_lidar.preprocess.plan.left_out import only_sweeps
-from iscc_lidar.preprocess.plan.select import find_problems, print_warnings, refuse_problems
+from iscc_lidar.preprocess.plan.left_out import find_broken
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
 from iscc_lidar.preprocess.segment import clustering, ground
 from iscc_lidar.shared.base.config import differences, to_dict
@@ -71,13 +70,7 @@ def make_plan(
     either = cached.union(available if sequences is None else sequences)
     # Requested sequences that are not available have problems, which are reported.
     wanted = [*(name for name in available if name in either), *sorted(either.difference(available))]
-    broken = find_problems(dataset, wanted, skip=skip, accept_content=accept_content)
-    if skip:
-        usable = [name for name, found in broken.items() if only_sweeps(dataset, name, found)]
-        print_warnings([p.message for name in usable for p in broken[name] if not p.sweeps])
-        broken = {name: found for name, found in broken.items() if name not in usable}
-    if broken and (not skip or len(broken) == len(wanted)):
-        refuse_problems(broken, can_skip=not skip)
+    broken = find_broken(dataset, wanted, skip=skip, accept_content=accept_content)
     skipped = tuple(
         SkippedSequence(name, "; ".join(problem.message for problem in found)) for name, found in broken.items()
     )

@@ -11,6 +11,7 @@ import numpy as np
 from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset
 from iscc_lidar.preprocess.plan.plausibility import describe_error
+from iscc_lidar.preprocess.plan.select import find_problems, print_warnings, refuse_problems
 from iscc_lidar.preprocess.plan.sequence_job import SequenceJob
 from iscc_lidar.shared.base.errors import UserError
 
@@ -40,6 +41,24 @@ def find_left_out(dataset: Dataset, sequence: str, sweeps: Iterable[int]) -> dic
     return found
 
 
+def find_broken(
+    dataset: Dataset, sequences: Sequence[str], *, skip: bool, accept_content: bool = False, poses: bool = True
+) -> dict[str, list[DataProblem]]:
+    """Check sequences as ``find_problems``; returns those to leave out and their problems.
+
+    With ``skip`` sequences are left out unless only some of their sweeps have problems. Raises UserError without
+    ``skip`` for any problem, and where no sequence is left.
+    """
+    broken = find_problems(dataset, sequences, skip=skip, accept_content=accept_content, poses=poses)
+    if skip:
+        usable = [name for name, found in broken.items() if only_sweeps(dataset, name, found)]
+        print_warnings([p.message for name in usable for p in broken[name] if not p.sweeps])
+        broken = {name: found for name, found in broken.items() if name not in usable}
+    if broken and (not skip or len(broken) == len(sequences)):
+        refuse_problems(broken, can_skip=not skip)
+    return broken
+
+
 def only_sweeps(dataset: Dataset, sequence: str, problems: Sequence[DataProblem]) -> bool:
     """Return whether a sequence can be used without the sweeps that its problems name.
 
@@ -63,10 +82,14 @@ def read_sweep(job: SequenceJob, block: int, index: int, left_out: Mapping[int, 
     others = [other for other in job.window_sweeps(block) if other not in left_out]
     nearest = min(others, key=lambda other: abs(other - index), default=None)
     like = None if nearest is None else job.dataset.read(job.sequence, nearest)
-    points = left_out[index].points
+    return blank_sweep(job.dataset, job.sequence, index, left_out[index].points, like)
+
+
+def blank_sweep(dataset: Dataset, sequence: str, index: int, points: int, like: Sweep | None = None) -> Sweep:
+    """Return a sweep of invalid points, with pose, time and columns as of another."""
     return Sweep(
-        sequence=job.sequence,
-        name=job.dataset.sweep_names(job.sequence)[index],
+        sequence=sequence,
+        name=dataset.sweep_names(sequence)[index],
         timestamp_ns=0 if like is None else like.timestamp_ns,
         xyz=np.full((points, 3), np.nan, np.float32),
         intensity=np.zeros(points, np.float32),

@@ -56,13 +56,19 @@ Faults = dict[int, list[tuple[str, Finding]]]
 
 
 def judge(
-    dataset: Dataset, sequences: Sequence[str], bad: Mapping[str, Collection[int]] | None = None, *, every: bool = False
+    dataset: Dataset,
+    sequences: Sequence[str],
+    bad: Mapping[str, Collection[int]] | None = None,
+    *,
+    every: bool = False,
+    poses: bool = True,
 ) -> Iterator[tuple[str, list[Finding]]]:
     """Judge sequences one after the other: yields each judged sequence's name and findings.
 
     At most 60 pairs of successive sweeps are read of all together, of 60 sequences if there are more; of each at most
     three, or one pair and two sweeps if its poses are sound. With ``every`` all sweeps of all sequences are read. Files
-    of 0 bytes are found in any case. Sweeps that are known to be ``bad``, by sequence, are not read.
+    of 0 bytes are found in any case. Sweeps that are known to be ``bad``, by sequence, are not read. Without ``poses``
+    they are not judged.
     """
     count = len(sequences)
     read = range(count) if every or count <= _PAIRS else {round(k * (count - 1) / (_PAIRS - 1)) for k in range(_PAIRS)}
@@ -73,7 +79,7 @@ def judge(
             empty = _empty_files(dataset, sequence)
             if number in read:
                 skipped = {*empty, *(bad or {}).get(sequence, ())}
-                findings += _judge_sequence(dataset, sequence, pairs, every, empty, skipped)
+                findings += _judge_sequence(dataset, sequence, pairs, every, empty, skipped, poses)
             else:
                 findings += (finding for of_sweep in empty.values() for _, finding in of_sweep)
         yield sequence, list(dict.fromkeys(findings))
@@ -111,7 +117,7 @@ def _no_point(where: str, what: str) -> str:
 
 
 def _judge_sequence(
-    dataset: Dataset, sequence: str, pairs: int, every: bool, empty: Faults, skipped: Collection[int]
+    dataset: Dataset, sequence: str, pairs: int, every: bool, empty: Faults, skipped: Collection[int], poses: bool
 ) -> Iterator[Finding]:
     """Judge pairs of sweeps until the poses of one with a moving vehicle are sound, then single ones; or all sweeps."""
     sweeps = len(dataset.sweep_names(sequence))
@@ -122,7 +128,7 @@ def _judge_sequence(
         stop = min(start + (1 if proven else 2), sweeps)
         read = [_read(dataset, sequence, index, faults) for index in range(start, stop) if index not in skipped]
         sound = [sweep for sweep in read if sweep is not None]
-        if len(sound) == 2 and (tried := try_motions(*sound)) is not None:
+        if poses and len(sound) == 2 and (tried := try_motions(*sound)) is not None:
             motions.append(tried)
             proven = tried.moved and not list(judge_motions([tried]))
     for index in range(sweeps) if every else ():

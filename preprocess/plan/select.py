@@ -81,11 +81,16 @@ class Checked:
 
 
 def check_data(
-    dataset: Dataset, sequences: Iterable[str], *, accept: Collection[Level] = (), every: bool = False
+    dataset: Dataset,
+    sequences: Iterable[str],
+    *,
+    accept: Collection[Level] = (),
+    every: bool = False,
+    poses: bool = True,
 ) -> Checked:
     """Check sequences by file names, sizes and headers, and judge the content of some sweeps, or of every one.
 
-    Findings of the levels to ``accept`` are warnings.
+    Findings of the levels to ``accept`` are warnings. Without ``poses`` they are not judged.
     """
     from tqdm import tqdm  # here, as listing the datasets starts faster without it
 
@@ -94,7 +99,8 @@ def check_data(
     here = set(dataset.sequences())
     available = [name for name in names if name in here]
     bad = {name: {index for p in problems for index in p.sweeps or ()} for name, problems in found.items()}
-    judged = tqdm(judge(dataset, available, bad, every=every), "judging", len(available), leave=False, unit="sequence")
+    findings_of = judge(dataset, available, bad, every=every, poses=poses)
+    judged = tqdm(findings_of, "judging", len(available), leave=False, unit="sequence")
     spoiling: dict[str, list[str]] = {}
     warnings: dict[str, None] = {}  # several sequences may give the same one
     for name, findings in judged:
@@ -108,14 +114,19 @@ def check_data(
 
 
 def find_problems(
-    dataset: Dataset, sequences: Iterable[str], *, skip: bool = False, accept_content: bool = False
+    dataset: Dataset,
+    sequences: Iterable[str],
+    *,
+    skip: bool = False,
+    accept_content: bool = False,
+    poses: bool = True,
 ) -> dict[str, list[DataProblem]]:
     """Check sequences as ``check_data`` does; returns the problems of each sequence that has any, prints warnings.
 
     With ``skip`` a sweep without points is no problem; with ``accept_content`` nothing is that only spoils the result.
     """
     accept: tuple[Level, ...] = ("empty", "error") if accept_content else ("empty",) if skip else ()
-    checked = check_data(dataset, sequences, accept=accept)
+    checked = check_data(dataset, sequences, accept=accept, poses=poses)
     print_warnings(checked.warnings)
     found = {name: [*problems] for name, problems in checked.problems.items()}
     for name, spoiling in checked.spoiling.items():

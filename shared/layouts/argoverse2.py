@@ -1,4 +1,4 @@
-"""Argoverse 2: points have no labels, and there is no benchmark whose files this program writes."""
+"""Argoverse 2: points have no labels and no benchmark; predictions are written as labels of own recordings."""
 
 from __future__ import annotations
 

@@ -36,11 +36,21 @@ def write_detections(
     """Write the detected boxes of a sweep, in the sensor frame, as ``out/NAME.txt``, in one step.
 
     Frames of the benchmark are sequences of one sweep, ``training_000008``; sweeps of other sequences go to
-    ``out/SEQUENCE/NAME.txt``. Raises UserError if there is no camera, in whose frame KITTI's files are.
+    ``out/SEQUENCE/NAME.txt``. Raises UserError without a camera.
     """
     from iscc_lidar.shared.layouts.formats.kitti_objects import format_objects, to_camera
 
-    if camera is None:
-        raise UserError(f"sweep {sequence}/{name}: has no camera, which KITTI's result files need; leave them out")
+    camera = refuse_without_camera(sequence, name, camera)
     folder = "" if sequence.startswith(("training_", "testing_")) else f"{sequence}/"
     out.write(f"{folder}{name}.txt", format_objects(to_camera(boxes, camera, score)).encode())
+
+
+def refuse_without_camera(sequence: str, name: str, camera: Camera | None) -> Camera:
+    """Return the camera of a sweep. Raises UserError if there is none: KITTI's files of boxes are in its frame."""
+    if camera is None:
+        raise UserError(
+            f"sweep {sequence}/{name}: has no camera, in whose frame KITTI's files of boxes are (with label_2 and "
+            "calib have one); leave them out with --sequences, or find boxes from Python, in the sensor's frame: "
+            "iscc_lidar.load_model(RUN)(points)"
+        )
+    return camera

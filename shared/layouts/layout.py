@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import iscc_lidar.shared.layouts as package
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,8 @@ class Layout:
         ground_classes: classes that are in no group, so that pre-training on groups learns nothing of them.
         absent_iou: IoU in the mean of a class without a point, in truth or prediction; None leaves the class out.
         box_rules: for those of its box classes that no other dataset has.
-        open_predictions: starts to write predictions for sweeps into a folder; the last path is the dataset's.
+        open_predictions: starts to write predictions for sweeps into a folder; the last path is the dataset's. Without
+            it they are written as labels of own recordings.
         export_labels: writes the group labels of a cache as instances into a folder. Returns the number of files.
     """
 
@@ -89,27 +91,38 @@ def find_layout(dataset: str) -> Layout:
 
 
 @contextmanager
-def open_predictions(source: SweepSource, out: Path, root: Path | None = None) -> Generator[WritePrediction]:
+def open_predictions(
+    source: SweepSource, out: Path, class_names: Sequence[str], root: Path | None = None
+) -> Generator[WritePrediction]:
     """Start to write predicted classes as the benchmark of the sweeps' dataset expects them; each file in one step.
 
-        with open_predictions(source, out) as write:
+        with open_predictions(source, out, class_names) as write:
             for sweep in sweeps:
                 write(sweep, predict(sweep))
 
-    The archive or description that a benchmark also expects is not made.
+    Of datasets without such a benchmark ``SEQUENCE/NAME.label`` are written, uint32 class indices, and ``classes.txt``,
+    as the dataset "folder" reads them. The archive or description that a benchmark also expects is not made.
 
     Args:
         source: its sweeps are predicted.
         out: folder to write into.
+        class_names: of the predictions, by index.
         root: folder of the dataset; needed for nuScenes (tokens) and Waymo (shapes of the range images).
 
     Raises:
-        UserError: no layout is known for the dataset, ``root`` is needed, or the sweeps are not of it.
+        UserError: the benchmark has other classes, ``root`` is needed, or the sweeps are not of the dataset.
     """
-    start = find_layout(source.manifest.dataset).open_predictions
-    if start is None:
-        raise UserError(f"{source.path}: no layout for predictions is known for its dataset, {source.manifest.dataset}")
-    with start(source, out, root) as write:
+    layout = find_layout(source.manifest.dataset)
+    if layout.open_predictions is None:
+        starts = _open_label_files(out, class_names)
+    elif layout.class_names != tuple(class_names):
+        raise UserError(
+            f"{source.path}: predictions of {', '.join(class_names):.200} do not fit {layout.name}, whose benchmark "
+            f"has {', '.join(layout.class_names)}"
+        )
+    else:
+        starts = layout.open_predictions(source, out, root)
+    with starts as write:
 
         def write_checked(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
             if predicted.shape != (len(sweep.xyz),):
@@ -118,6 +131,18 @@ def open_predictions(source: SweepSource, out: Path, root: Path | None = None) -
             write(sweep, predicted)
 
         yield write_checked
+
+
+@contextmanager
+def _open_label_files(out: Path, class_names: Sequence[str]) -> Generator[WritePrediction]:
+    """Write ``classes.txt``, one name per line, and ``SEQUENCE/NAME.label``, uint32, one file per sweep."""
+    folder = own_folder(out, "predictions")
+
+    def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
+        folder.write("classes.txt", "".join(f"{name}\n" for name in class_names).encode())
+        folder.write(f"{sweep.sequence}/{sweep.name}.label", predicted.astype("<u4").tobytes())
+
+    yield write
 
 
 def require_root(root: Path | None, what: str) -> Path:

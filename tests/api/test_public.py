@@ -21,6 +21,8 @@ from iscc_lidar.api.train_cli import app
 from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.base.errors import UserError
 
+import folder_writer
+
 FROZEN = Path(__file__).parent / "signatures.txt"
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "api.md"
@@ -106,6 +108,34 @@ def test_every_block_of_the_page_runs(user_folder: Path, monkeypatch: pytest.Mon
             assert program == "iscc-train"
             done = CliRunner().invoke(app, words)
             assert done.exit_code == 0, done.output
+
+
+def test_a_dry_run_prints_what_it_finds_and_writes_nothing(
+    user_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        **{"train.loader_workers": 0, "train.device": "cpu", "train.steps": 2, "model.voxel_size": 0.5},
+        **{"model.stem_width": 8, "model.encoder_widths": [8, 8], "model.decoder_widths": [8, 8]},
+    }
+    out = iscc_lidar.pretrain(user_folder / "cache/kitti", tmp_path / "run", options=options, dry_run=True)
+    assert out == tmp_path / "run"
+    assert not out.exists()
+    printed = capsys.readouterr().out
+    for name in ("data ", "network ", "memory ", "the run "):
+        assert name in printed
+
+
+def test_poses_are_passed_to_preprocessing(user_folder: Path, tmp_path: Path) -> None:
+    folder_writer.write_folder(tmp_path / "drive", sweeps=3, poses=False)
+    poses = tmp_path / "poses.txt"
+    poses.write_text(folder_writer.kitti_rows([folder_writer.pose(index) for index in range(3)]))
+    options = {"window.sweeps": 3, "window.stride": 1}
+    with pytest.raises(UserError, match="no such file or folder"):
+        iscc_lidar.preprocess("folder", tmp_path / "drive", tmp_path / "cache", poses=tmp_path / "gone")
+    cache = iscc_lidar.preprocess(
+        "folder", tmp_path / "drive", tmp_path / "cache", poses=poses, options=options, accept_content=True
+    )
+    assert cache["drive"][2].pose[0, 3] == 2 * folder_writer.STEP_M
 
 
 def test_the_commands_take_the_same_options_and_raise_the_same_errors(tmp_path: Path) -> None:

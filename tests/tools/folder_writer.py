@@ -147,15 +147,16 @@ def write_ply_big_endian(path: Path, points: Records) -> None:
     path.write_bytes(ply_header(points, "binary_big_endian").encode() + bytes(16) + swapped.tobytes())
 
 
-def write_las(path: Path, points: Records) -> None:
+def write_las(path: Path, points: Records, unit_m: float = 1 / _GRID) -> None:
     import laspy
 
     header = laspy.LasHeader(point_format=3, version="1.2")
-    header.scales, header.offsets = np.full(3, 1 / _GRID), np.zeros(3)
+    header.scales, header.offsets = np.full(3, unit_m), np.zeros(3)
     las = laspy.LasData(header)
     las.x, las.y, las.z = points["x"], points["y"], points["z"]
     las.intensity = points["intensity"].astype(np.uint16)
-    las.classification = points["label"]
+    if "label" in (points.dtype.names or ()):
+        las.classification = points["label"]
     las.write(path)
 
 

@@ -34,6 +34,14 @@ TINY: Final = tuple(
     )
     for text in ("--set", option)
 )
+SMALL_GRID: Final = tuple(
+    text
+    for option in (
+        *("grid.x_max_m=25.6", "grid.y_min_m=-12.8", "grid.y_max_m=12.8"),
+        *("head.width=4", "head.deep_width=4", "head.layers=1"),
+    )
+    for text in ("--set", option)
+)
 
 Rng = np.random.Generator
 
@@ -54,7 +62,7 @@ def cache_cli(*arguments: str) -> int:
 
 def train_cli(*arguments: str) -> int:
     """Run ``iscc-train``."""
-    from iscc_lidar.trainer.cli import app
+    from iscc_lidar.api.train_cli import app
 
     return _status(app, arguments)
 
@@ -245,6 +253,32 @@ def open_as_run(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
     return statuses
 
 
+def write_predictable(root: Path) -> None:
+    """Two fine-tuned runs of a step, and a cache and a dataset to predict."""
+    streets, cache = root / "data", root / "cache"
+    root.mkdir()
+    write_synthetic(streets)
+    assert (
+        preprocess_cli("run", "synthetic", "--root", str(streets), "--cache", str(cache), "--workers", "0", *WINDOWS)
+        == 0
+    )
+    shutil.rmtree(cache / ".steps")  # which no reader reads
+    caches = ("--train-cache", str(cache), "--val-cache", str(cache))
+    for task, more in (("semseg", ()), ("detection", SMALL_GRID)):
+        options = ("--recipe", "quick", *TINY, "--set", "train.steps=1", *more)
+        assert train_cli("finetune", task, *caches, "--out", str(root / task), *options) == 0
+
+
+def open_as_predictable(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
+    """Predict a cache and a dataset's files with one of two runs."""
+    run = str(given / ("semseg", "detection")[int(rng.integers(2))])
+    words = ("--dataset", "synthetic", "--on-error", "skip")
+    return [
+        train_cli("predict", run, str(given / "cache"), str(output / "from-cache"), "--device", "cpu"),
+        train_cli("predict", run, str(given / "data"), str(output / "from-data"), "--device", "cpu", *words),
+    ]
+
+
 def _copy_regular(source: str, target: str) -> str:
     return shutil.copy(source, target) if Path(source).is_file() else target
 
@@ -305,6 +339,7 @@ READERS: Final = {
     "argoverse2": Reader(write_argoverse2, partial(open_as_dataset, "argoverse2")),
     "cache": Reader(write_cache, open_as_cache),
     "run": Reader(write_run, open_as_run),
+    "predict": Reader(write_predictable, open_as_predictable),
     "list": Reader(write_list, open_as_list),
     "objects": Reader(write_objects, open_as_objects),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from iscc_lidar.trainer.run.run import open_run
 
 @dataclass(frozen=True)
 class Predicted:
-    """How many sweeps were predicted, in how many seconds."""
+    """How many sweeps were predicted, in how many seconds; names of those without a valid point, by their places."""
 
     sweeps: int
     seconds: float
+    skipped: Mapping[Place, str]
 
 
 def open_tuned(
@@ -51,31 +52,28 @@ def open_tuned(
 
 @torch.no_grad()
 def predict_run(
-    folder: Path,
-    source: SweepSource,
-    places: Sequence[Place],
-    out: Path,
-    root: Path | None = None,
-    device: DeviceName | None = None,
+    task: Task, tuned: TunedNetwork, source: SweepSource, places: Sequence[Place], out: Path, root: Path | None = None
 ) -> Predicted:
-    """Predict sweeps with a fine-tuned run, and write the results in the layout of their dataset.
+    """Predict sweeps with a fine-tuned network, and write the results in the layout of their dataset.
+
+    A sweep of which no point is valid is left out. Each file is written in one step, and replaces one that is there.
 
     Args:
-        folder: of the run.
+        task: of the run.
+        tuned: its network.
         source: reads the sweeps.
         places: which ones; those of a sequence one after the other.
         out: folder to write into; missing, empty or with predictions of this program.
         root: folder of the dataset, for layouts that need it.
-        device: by default that of the run's options.
 
     Raises:
-        UserError: no fine-tuned run, other classes, no sweep, or ``out`` has other files.
+        UserError: other classes, no sweep, or ``out`` has other files.
     """
-    own_folder(out, "predictions")  # refused before anything is loaded
+    own_folder(out, "predictions")
     if not places:
         raise UserError(f"{source.path}: has no sweep to predict")
-    task, tuned = open_tuned(folder, device=device)
     task.refuse_other(tuned.run, source)
     start = time.monotonic()
-    task.predict(tuned, Predicting(source, tqdm(places, desc="predict", unit="sweep"), out, root))
-    return Predicted(len(places), time.monotonic() - start)
+    to = Predicting(source, tqdm(places, desc="predict", unit="sweep"), out, root)
+    task.predict(tuned, to)
+    return Predicted(len(places) - len(to.skipped), time.monotonic() - start, to.skipped)

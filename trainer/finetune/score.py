@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.source import SweepSource
+from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
 from iscc_lidar.trainer.data.places import Place, listed_places
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner
 from iscc_lidar.trainer.hardware.device import Compute
@@ -74,12 +75,23 @@ class Predicting:
         places: which ones.
         out: folder for the predictions.
         root: folder of the dataset, for layouts that need it.
+        skipped: those that were left out so far, by place, and their names: no point of them is valid.
     """
 
     source: SweepSource
     places: Iterable[Place]
     out: Path
     root: Path | None
+    skipped: dict[Place, str] = field(default_factory=dict)
+
+    def sweeps(self, without: Collection[SweepField]) -> Iterator[CachedSweep]:
+        """Yield the sweeps that have a valid point, read without some fields."""
+        for place in self.places:
+            sweep = self.source.sweep(*place, without=without)
+            if sweep.xyz.any():
+                yield sweep
+            else:
+                self.skipped[place] = sweep.name
 
 
 @dataclass(frozen=True)

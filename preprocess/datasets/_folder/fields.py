@@ -30,6 +30,7 @@ _NAMES: Final = {
     "instance": ("instance", "instances", "instance_id", "object_id"),
 }
 _SCALES: Final = (1.0, 255.0, 4095.0, 65535.0)
+_MOST_INTENSE: Final = 1e9
 _SPAN_S: Final = (0.02, 0.5)  # of the points of one revolution: 2 to 50 Hz
 _LONGEST_S: Final = 1.0  # later times are of a clock, not counted from the sweep's
 _UNITS_S: Final = {1.0: "s", 1e-3: "ms", 1e-6: "us", 1e-9: "ns"}
@@ -49,10 +50,11 @@ _UPRIGHT: Final = {
 
 @dataclass(frozen=True)
 class Found:
-    """Options without "auto", and what was found in which words."""
+    """Options without "auto", what was found in which words, and names of options that the data do not show."""
 
     options: FolderOptions
     notes: tuple[str, ...]
+    unsure: frozenset[str] = frozenset()
 
 
 def coordinates(columns: Columns, where: str) -> NDArray[np.float64]:
@@ -83,12 +85,16 @@ def find_meanings(options: FolderOptions, sweeps: Sequence[Columns], where: str)
             raise UserError(
                 f"--data: {where} has no column {name} (it has {', '.join(first)}); see its ..._field options"
             )
-    options = replace(options, intensity_field=names[0], time_field=names[1], label_field=names[2])
+    options = replace(options, intensity_field=names[0], time_field=names[1])  # labels: of each sweep's own column
     xyz = _valid_points([coordinates(columns, where) for columns in sweeps])
     options = _find_scale(options, xyz, notes)
-    options = _find_axes(options, xyz * options.range_scale, notes)
-    options = _find_intensity(options, sweeps, notes)
-    return Found(_find_times(options, first, notes), tuple(notes))
+    axes = _upright_axes(xyz * options.range_scale)
+    options = _find_axes(options, axes, notes)
+    largest = _largest_intensity(sweeps, options.intensity_field)
+    options = _find_intensity(options, largest, notes)
+    unsure = {"axes": axes is None, "range_scale": not len(xyz), "intensity_scale": not largest}
+    shown = frozenset(name for name, is_unsure in unsure.items() if is_unsure)
+    return Found(_find_times(options, first, notes), tuple(notes), shown)
 
 
 def _valid_points(several: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -106,34 +112,45 @@ def _find_scale(options: FolderOptions, xyz: NDArray[np.float64], notes: list[st
     return replace(options, range_scale=0.001 if far else 1.0)
 
 
-def _find_axes(options: FolderOptions, xyz: NDArray[np.float64], notes: list[str]) -> FolderOptions:
-    """Find the upright axis: the spread along it is less than half of the others', and the near ground lies below."""
+def _find_axes(options: FolderOptions, found: str | None, notes: list[str]) -> FolderOptions:
     if options.axes != AUTO:
         return options
-    near = xyz[(np.linalg.norm(xyz, axis=1) > 3) & (np.linalg.norm(xyz, axis=1) < 25)]
-    if len(near) < 500:
-        return replace(options, axes=_USUAL)
-    low, high = np.percentile(near, (10, 90), axis=0)
-    upright = int(np.argmin(high - low))
-    others = np.delete(high - low, upright)
-    middle = float(np.median(near[:, upright]))
-    sure = 2 * (high - low)[upright] < others.min() and abs(middle) > 0.3
-    axes = _UPRIGHT[upright, -1 if middle > 0 else 1] if sure else _USUAL
+    axes = found or _USUAL
     if axes != _USUAL:
         notes.append(f"forward, left, up are the file's {axes} (--data axes={axes}), as far as ground and height show")
     return replace(options, axes=axes)
 
 
-def _find_intensity(options: FolderOptions, sweeps: Sequence[Columns], notes: list[str]) -> FolderOptions:
+def _upright_axes(xyz: NDArray[np.float64]) -> str | None:
+    """Find the upright axis: the spread along it is less than half of the others', and the near ground lies below.
+
+    Returns the axes of the file that point forward, left and up; None where points do not show them.
+    """
+    near = xyz[(np.linalg.norm(xyz, axis=1) > 3) & (np.linalg.norm(xyz, axis=1) < 25)]
+    if len(near) < 500:
+        return None
+    low, high = np.percentile(near, (10, 90), axis=0)
+    upright = int(np.argmin(high - low))
+    others = np.delete(high - low, upright)
+    middle = float(np.median(near[:, upright]))
+    sure = 2 * (high - low)[upright] < others.min() and abs(middle) > 0.3
+    return _UPRIGHT[upright, -1 if middle > 0 else 1] if sure else None
+
+
+def _largest_intensity(sweeps: Sequence[Columns], name: str) -> float:
+    """Return the largest finite intensity; 0 without any."""
+    found = [columns[name].astype(np.float64) for columns in sweeps if name in columns]
+    return max((float(values[np.isfinite(values)].max(initial=0)) for values in found), default=0.0)
+
+
+def _find_intensity(options: FolderOptions, largest: float, notes: list[str]) -> FolderOptions:
     name = options.intensity_field
     if name == NONE:
         notes.append("no intensity: all 0 (--data intensity_field=NAME)")
         return replace(options, intensity_scale=options.intensity_scale or 1.0)
     if options.intensity_scale:
         return options
-    found = np.concatenate([columns[name].astype(np.float64) for columns in sweeps if name in columns])
-    largest = float(found[np.isfinite(found)].max(initial=0))
-    scale = next((scale for scale in _SCALES if largest <= scale), largest)
+    scale = next((scale for scale in _SCALES if largest <= scale), min(largest, _MOST_INTENSE))
     notes.append(
         f"intensity: column {name}, up to {largest:g}, divided by {scale:g} (--data intensity_scale={scale:g})"
     )

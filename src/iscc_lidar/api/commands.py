@@ -35,7 +35,7 @@ def make_cache(
     cache: str | Path,
     *,
     data: Options | None,
-    poses: str | Path | None,
+    poses: str | None,
     split: str | None,
     sequences: Sequence[str] | None,
     on_error: OnError,
@@ -61,10 +61,9 @@ def make_cache(
         raise UserError(f"workers: is {workers}, expected 0 (work in this process) or more")
     config = resolve(PreprocessConfig, None if recipe is None else Path(recipe), as_items(options))
     source = with_options(find_dataset(dataset, None if root is None else Path(root)), as_items(data))
-    chosen = select_sequences(source, sequences, split)
-    source = prepare(source, None if poses is None else str(poses), str(cache), chosen)
-    executor = Executor(workers, scheduler)
-    preprocess(source, open_store(cache), config, executor, chosen, on_error, accept_content)
+    chosen, store = select_sequences(source, sequences, split), open_store(cache)
+    source = prepare(source, poses, store.url, chosen)
+    preprocess(source, store, config, Executor(workers, scheduler), chosen, on_error, accept_content)
 
 
 def make_run(
@@ -75,10 +74,13 @@ def make_run(
     options: Options | None,
     resume: bool,
     overwrite: bool,
+    dry: bool,
 ) -> None:
     """Run ``iscc-train pretrain``; see ``functions.pretrain``."""
-    from iscc_lidar.trainer.pretrain.learner import pretrain
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.trainer.pretrain.learner import PretrainLearner, pretrain
     from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
+    from iscc_lidar.trainer.run.dry_run import dry_run
     from iscc_lidar.trainer.run.folder import RECIPE_FILE
     from iscc_lidar.trainer.run.stop_signal import StoppedError
 
@@ -88,6 +90,9 @@ def make_run(
     if not bases and resume and (out / RECIPE_FILE).exists():
         bases = [out / RECIPE_FILE]  # the run's own options need not be repeated
     config = resolve_pretrain(bases, as_items(options))
+    if dry:
+        print(dry_run(PretrainLearner(Cache(cache), config), out, resume=resume, overwrite=overwrite))
+        return
     try:
         pretrain(cache, out, config, resume=resume, overwrite=overwrite)
     except StoppedError as stopped:

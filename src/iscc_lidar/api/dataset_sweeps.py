@@ -11,9 +11,13 @@ import numpy as np
 from iscc_lidar.data_schemas.boxes import Camera
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.manifest import Manifest
-from iscc_lidar.data_schemas.sweep import Sweep, SweepError
-from iscc_lidar.preprocess.datasets.registry import with_options
-from iscc_lidar.preprocess.plan.select import find_dataset, find_problems, refuse_problems, select_sequences
+from iscc_lidar.data_schemas.sweep import Sweep
+from iscc_lidar.preprocess.datasets.registry import Dataset, with_options
+from iscc_lidar.preprocess.odometry.posed import without_poses
+from iscc_lidar.preprocess.odometry.prepare import prepare, settle
+from iscc_lidar.preprocess.plan.left_out import blank_sweep, find_broken
+from iscc_lidar.preprocess.plan.plausibility import describe_error
+from iscc_lidar.preprocess.plan.select import find_dataset, select_sequences
 from iscc_lidar.preprocess.write.block import quantise
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.block import metres
@@ -21,7 +25,14 @@ from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, SweepField
 
 
 class DatasetSweeps:
-    """Sweeps of a dataset, see ``SweepSource``: positions and intensity are rounded as in a cache."""
+    """Sweeps of a dataset, see ``SweepSource``: positions and intensity are rounded as in a cache.
+
+    Attributes:
+        path: folder of the dataset.
+        manifest: its name and classes.
+        broken: why each sequence is left out.
+        left_out: why each sweep is, by sequence and index, as far as they were read: no point of it is valid then.
+    """
 
     def __init__(
         self,
@@ -30,19 +41,37 @@ class DatasetSweeps:
         data: Sequence[str] = (),
         sequences: Sequence[str] | None = None,
         split: str | None = None,
+        *,
+        poses: str | None = None,
+        out: str = "predictions",
+        skip: bool = False,
         accept_content: bool = False,
     ) -> None:
         """Open and check a dataset, or only these of its sequences, by its name and folder.
 
-        ``data`` are ``key=value`` items of its own options; ``accept_content`` reads data even where the check calls
-        what some sweeps contain an error. Raises UserError where it is not there, or the check finds a problem.
+        Args:
+            name: of the dataset.
+            root: its folder.
+            data: ``key=value`` items of its own options.
+            sequences: only these.
+            split: only this official split.
+            poses: as of ``iscc-preprocess run``; only used where points are deskewed by them, else none are needed.
+            out: poses that have to be computed are written next to it.
+            skip: leave out what cannot be used.
+            accept_content: read data also where the check calls what some sweeps contain an error.
+
+        Raises:
+            UserError: the dataset is not there, or the check finds a problem.
         """
         self.path = str(root)
-        self._dataset = with_options(find_dataset(name, root), data)
+        dataset = settle(with_options(find_dataset(name, root), data))
+        chosen = select_sequences(dataset, sequences, split)
+        self._dataset, self._skip = _posed(dataset, poses, out, chosen), skip
         self.manifest = Manifest(name, "", self._dataset.class_names, (), (), {})
-        self._sequences = select_sequences(self._dataset, sequences, split)
-        if problems := find_problems(self._dataset, self._sequences, accept_content=accept_content):
-            refuse_problems(problems, can_skip=False)
+        broken = find_broken(self._dataset, chosen, skip=skip, accept_content=accept_content, poses=False)
+        self.broken = {name: "; ".join(problem.message for problem in found) for name, found in broken.items()}
+        self.left_out: dict[tuple[str, int], str] = {}
+        self._sequences = [name for name in chosen if name not in broken]
         self._read = lru_cache(maxsize=1)(self._read_sweep)  # points and camera of a sweep are needed together
 
     def places(self) -> list[tuple[str, int]]:
@@ -50,7 +79,7 @@ class DatasetSweeps:
         return [(name, index) for name in self._sequences for index in range(len(self._dataset.sweep_names(name)))]
 
     def sweep(self, sequence: str, index: int, without: Collection[SweepField] = ()) -> CachedSweep:
-        """Read one sweep; without groups and queries. Raises UserError where its files are damaged."""
+        """Read one sweep; without groups and queries. Raises UserError for damaged files, unless ``skip``."""
         sweep = self._read(sequence, index)
         return CachedSweep(
             sequence=sequence,
@@ -72,5 +101,17 @@ class DatasetSweeps:
     def _read_sweep(self, sequence: str, index: int) -> Sweep:
         try:
             return self._dataset.read(sequence, index)
-        except SweepError as error:
-            raise UserError(f"{error}; fix its files, or predict other sequences: --sequences") from None
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever a damaged file makes a reader raise
+            message = describe_error(error, f"sequence {sequence}")
+        if not self._skip:
+            raise UserError(f"{message}; fix its files, or leave such sweeps out with --on-error skip")
+        self.left_out[sequence, index] = message
+        return blank_sweep(self._dataset, sequence, index, points=0)
+
+
+def _posed(dataset: Dataset, poses: str | None, out: str, chosen: Sequence[str]) -> Dataset:
+    """Return a dataset without its poses, where it can be read so, else with poses."""
+    free = without_poses(dataset)
+    return prepare(dataset, poses, out, chosen, quiet=True) if free is dataset else free

@@ -143,8 +143,8 @@ def preprocess(
         root: folder of the dataset; by default as the command.
         cache: folder or URL of the cache; by default cache/DATASET.
         data: the dataset's own options.
-        poses: file or folder of poses, or "odometry" to compute them with KISS-ICP, as a folder of sweeps without
-            poses does by itself.
+        poses: file or folder of poses of the LiDAR, or "odometry" to compute them; by default the dataset's own, and
+            odometry for a folder without any.
         split: only this official split.
         sequences: only these.
         on_error: "skip" leaves out what cannot be processed; it is listed in ``skipped`` of the result.
@@ -173,7 +173,7 @@ def preprocess(
             root,
             where,
             data=data,
-            poses=poses,
+            poses=None if poses is None else str(poses),
             split=split,
             sequences=sequences,
             on_error=on_error,
@@ -194,6 +194,7 @@ def pretrain(
     options: Mapping[str, object] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> Path:
     """Pre-train an encoder on a cache, as ``iscc-train pretrain``; returns ``out``, from which it can be loaded.
 
@@ -204,6 +205,7 @@ def pretrain(
         options: options by ``section.key``, as in ``{"train.steps": 600}``.
         resume: continue from the last checkpoint, if there is one.
         overwrite: remove the run in ``out`` first.
+        dry_run: check options, data, memory and time with two steps, print what was found, and write nothing.
 
     Raises:
         UserError: as the command.
@@ -218,5 +220,5 @@ def pretrain(
     with needs("train"):
         from iscc_lidar.api.commands import make_run
 
-        make_run(cache, Path(out), recipes=recipes, options=options, resume=resume, overwrite=overwrite)
+        make_run(cache, Path(out), recipes=recipes, options=options, resume=resume, overwrite=overwrite, dry=dry_run)
     return Path(out)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib.recfunctions import repack_fields
 
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.config import PreprocessConfig
@@ -435,3 +436,101 @@ def test_lidars_with_extrinsics_become_one_sweep(tmp_path: Path) -> None:
     (tmp_path / "drive" / "extrinsics.txt").write_text(f"top {rows[0]}\n../up {rows[1]}\n")
     with pytest.raises(UserError, match="is not a name"):
         open_dataset(tmp_path).sweep_names("drive")
+
+
+def as_millimetres(points: np.ndarray) -> np.ndarray:
+    points = points.copy()
+    for axis in "xyz":
+        points[axis] *= 1000
+    return points
+
+
+def as_camera(points: np.ndarray) -> np.ndarray:
+    turned = points.copy()
+    turned["x"], turned["y"], turned["z"] = -points["y"], -points["z"], points["x"]
+    return turned
+
+
+def of_16_bits(points: np.ndarray) -> np.ndarray:
+    points = points.copy()
+    points["intensity"] *= 200
+    return points
+
+
+def renamed(points: np.ndarray) -> np.ndarray:
+    return points.astype([(n.replace("intensity", "reflectivity"), points.dtype[n]) for n in points.dtype.names or ()])
+
+
+def timed(points: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(points), [*points.dtype.descr, ("t", "<f4")])
+    for name in points.dtype.names or ():
+        found[name] = points[name]
+    found["t"] = np.linspace(0, 0.1, len(points))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "given"),
+    [
+        (as_millimetres, "range_scale is 0.001 as the files of sequence b show, 1 as those", "range_scale=1"),
+        (as_camera, "axes is z,-x,-y as the files of sequence b show, x,y,z as", "axes=x,y,z"),
+        (of_16_bits, "intensity_scale is 65535 as the files of sequence b show, 255 as", "intensity_scale=65535"),
+        (renamed, "intensity_field is reflectivity as the files of sequence b show, intensity as", ""),
+        (timed, "time_field is t as the files of sequence b show, none as", "deskew=off"),
+    ],
+)
+def test_a_sequence_that_shows_other_options_than_the_first_is_refused(
+    tmp_path: Path, change: object, says: str, given: str
+) -> None:
+    assert callable(change)
+    for name in ("a", "b", "c"):
+        write_folder(tmp_path / name, sweeps=0)
+        for index in range(3):
+            write_pcd(tmp_path / name / f"{index}.pcd", change(sweep(index)) if name == "b" else sweep(index))
+        (tmp_path / name / "poses.txt").write_text(kitti_rows([pose(index) for index in range(3)]))
+    dataset = open_dataset(tmp_path)
+    for opened in (dataset, dataset.settled()[0], pickle.loads(pickle.dumps(dataset.settled()[0]))):  # noqa: S301
+        (problem,) = opened.problems("b")
+        assert says in problem.message
+        assert "put sequence b into a ROOT of its own" in problem.message
+        assert problem.sweeps is None  # the sequence as such
+        assert [*opened.problems("a"), *opened.problems("c")] == []
+    if given:
+        assert list(options(open_dataset(tmp_path), given).settled()[0].problems("b")) == []
+
+
+def test_bin_files_of_another_width_than_those_of_the_first_sequence_are_refused(tmp_path: Path) -> None:
+    for name, width in (("a", 4), ("b", 5)):
+        folder = write_folder(tmp_path / name, sweeps=0)
+        points = sweep(0)[sweep(0)["x"] != 0][:4000]  # 20,000 numbers are rows of 4 as well
+        columns = [points[field].astype("<f4") for field in ("x", "y", "z", "intensity", "ring")]
+        np.stack(columns[:width], axis=1).tofile(folder / "0.bin")
+        (folder / "poses.txt").write_text(kitti_rows([pose(0)]))
+    (problem,) = open_dataset(tmp_path).settled()[0].problems("b")
+    assert "a row of .bin files is 5 numbers of float32 as the files of sequence b show, 4 numbers" in problem.message
+
+
+def test_sequences_may_differ_in_what_is_no_fault(tmp_path: Path) -> None:
+    """Labels and intensity in some sequences only, too few points to show the axes, other formats."""
+    write_folder(tmp_path / "a", sweeps=3)
+    for name, fields in (("b", ["x", "y", "z", "intensity"]), ("c", ["x", "y", "z"])):
+        folder = write_folder(tmp_path / name, sweeps=0)
+        for index in range(2):
+            points = repack_fields(sweep(index)[fields])
+            write_pcd(folder / f"{index}.pcd", points[:300] if name == "b" else points)
+        (folder / "poses.txt").write_text(kitti_rows([pose(0), pose(1)]))
+    write_folder(tmp_path / "d", "npz", sweeps=2)
+    dataset = open_dataset(tmp_path).settled()[0]
+    assert [problem for name in dataset.sequences() for problem in dataset.problems(name)] == []
+    (lost,) = [warning for warning in dataset.warnings("c") if "intensity" in warning]
+    assert "has no column intensity, as others have; intensity is 0 there" in lost
+
+
+def test_an_intensity_beyond_any_is_clipped(tmp_path: Path) -> None:
+    points = sweep(0)
+    points["intensity"][5] = 1e37
+    write_pcd(tmp_path / "0.pcd", points)
+    (tmp_path / "poses.txt").write_text(kitti_rows([pose(0)]))
+    dataset, notes = open_dataset(tmp_path).settled()
+    assert any("divided by 1e+09" in note for note in notes)
+    assert dataset.read(tmp_path.name, 0).intensity.max() == 1

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from iscc_lidar.preprocess.odometry.register import register_sweeps
 from iscc_lidar.shared.base.errors import UserError
 
 from folder_writer import kitti_rows, pose, tum_rows, write_folder
+from kitti_writer import DATE, DRIVE, write_drive, write_object
 
 
 def relative(dataset: Dataset, sequence: str, indices: range) -> np.ndarray:
@@ -88,6 +90,38 @@ def test_faulty_poses_that_are_passed_are_named(tmp_path: Path) -> None:
     posed = prepare(dataset, str(tmp_path / "poses"), "cache")
     assert posed.read("a", 1).world_SE3_sensor[0, 3] == 1.5
     assert "looked for b.tum, b.txt" in next(iter(posed.problems("b"))).message
+
+
+def messages(dataset: Dataset) -> list[str]:
+    return [problem.message for name in dataset.sequences() for problem in dataset.problems(name)]
+
+
+def test_other_datasets_need_no_files_of_poses_where_odometry_is_wanted(tiny_streets: Path, tmp_path: Path) -> None:
+    pytest.importorskip("kiss_icp")
+    shutil.copytree(tiny_streets / "sequences/00/velodyne", tmp_path / "streets/sequences/00/velodyne")
+    write_drive(tmp_path / "raw", frames=3, points=200)
+    shutil.rmtree(tmp_path / "raw" / DATE / DRIVE / "oxts")
+    (tmp_path / "raw" / DATE / "calib_imu_to_velo.txt").unlink()
+    for name, root in (("semantickitti", "streets"), ("kitti", "raw")):
+        dataset = open_by_name(name, tmp_path / root)
+        assert "compute poses: --poses odometry" in messages(dataset)[0]
+        posed = prepare(dataset, "odometry", str(tmp_path / f"{root}-cache"))
+        assert isinstance(posed, Posed)
+        assert messages(posed) == []
+        names = {file.name for file in posed.input_files(posed.sequences()[0], 0)}
+        assert f"{posed.sequences()[0]}.tum" in names
+        np.testing.assert_allclose(posed.read(posed.sequences()[0], 0).world_SE3_sensor, np.eye(4), atol=1e-9)
+        passed = prepare(dataset, str(tmp_path / f"{root}-cache-poses"), "cache")
+        assert messages(passed) == []
+
+
+def test_a_single_sweep_has_the_identity_as_its_pose(tmp_path: Path) -> None:
+    pytest.importorskip("kiss_icp")
+    write_object(tmp_path / "frames")
+    posed = prepare(open_by_name("kitti", tmp_path / "frames"), "odometry", str(tmp_path / "cache"))
+    assert messages(posed) == []
+    for name in ("testing_000008", "training_000000"):
+        np.testing.assert_array_equal(posed.read(name, 0).world_SE3_sensor, np.eye(4))
 
 
 def test_without_kiss_icp_the_error_names_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
 from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.source import SweepSource
-from iscc_lidar.shared.layouts.kitti import write_detections
+from iscc_lidar.shared.layouts.kitti import refuse_without_camera, write_detections
 from iscc_lidar.trainer.data.voxelize import join_voxels
 from iscc_lidar.trainer.evaluation.detection import kitti_ap
 from iscc_lidar.trainer.evaluation.detection.kitti_ap import CLASSES, LEVELS, Curve
@@ -74,8 +74,9 @@ def score(scoring: Scoring) -> dict[str, Any]:
 def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
     """Detect boxes in sweeps, and write them as KITTI's result files."""
     folder = own_folder(to.out, "predictions")
-    for place in to.places:
-        sweep, camera = to.source.sweep(*place, without=NOT_READ), to.source.camera(*place)
+    for sweep in to.sweeps(NOT_READ):
+        camera = to.source.camera(sweep.sequence, sweep.index)
+        refuse_without_camera(sweep.sequence, sweep.name, camera)
         scene = scene_of(sweep, no_boxes(), camera, tuned.config)
         boxes, scores = detect(tuned.network, scene, tuned.config, tuned.device)
         write_detections(folder, sweep.sequence, sweep.name, boxes, scores, camera)

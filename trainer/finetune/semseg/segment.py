@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.names import name_fault
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.layout import open_predictions
@@ -41,13 +43,17 @@ def class_names(run: Run) -> tuple[str, ...]:
         raise UserError(
             f"{run.folder}: its config.json names {len(names)} classes, expected 2 to {_MOST_CLASSES}; train it again"
         )
+    if wrong := [name for name in names if name_fault(name)]:
+        raise UserError(
+            f"{run.folder}: its config.json: {one_line(wrong[0])!r:.80} is no name of a class; train it again"
+        )
     return names
 
 
 def refuse_other_classes(run: Run, source: SweepSource) -> None:
-    """Raise UserError where sweeps have other classes than a run."""
+    """Raise UserError where sweeps have other classes than a run; sweeps of datasets without any may be predicted."""
     names, trained_on = source.manifest.class_names, class_names(run)
-    if trained_on != names:
+    if trained_on != names and len(names) > 1:
         raise UserError(
             f"{run.folder}: was trained for the classes {', '.join(trained_on)}; {source.path} has {', '.join(names)}"
         )
@@ -58,7 +64,7 @@ def score(scoring: Scoring) -> dict[str, Any]:
     cache, names = scoring.cache, scoring.cache.manifest.class_names
     counts = np.zeros((len(names), len(names)), np.int64)
     folder = scoring.predictions
-    with open_predictions(cache, folder, scoring.root) if folder is not None else nullcontext() as write:
+    with open_predictions(cache, folder, names, scoring.root) if folder is not None else nullcontext() as write:
         for _, place, pictures in scoring.sweeps():
             sweep = cache.sweep(*place, without=NOT_READ)
             predicted = predict(scoring.network, sweep, scoring.config.model.voxel_size, scoring.device)
@@ -78,9 +84,8 @@ def score(scoring: Scoring) -> dict[str, Any]:
 
 def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
     """Segment sweeps, and write the class of every point in the layout of their dataset."""
-    with open_predictions(to.source, to.out, to.root) as write:
-        for place in to.places:
-            sweep = to.source.sweep(*place, without=NOT_READ)
+    with open_predictions(to.source, to.out, class_names(tuned.run), to.root) as write:
+        for sweep in to.sweeps(NOT_READ):
             write(sweep, predict(tuned.network, sweep, tuned.config.model.voxel_size, tuned.device))
 
 

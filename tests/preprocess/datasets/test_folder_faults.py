@@ -1,0 +1,137 @@
+"""Faults of own recordings that the other adapters' tests have too; see the matrix in docs/reliability.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets.folder import open_dataset
+from iscc_lidar.preprocess.datasets.registry import open_dataset as open_by_name
+from iscc_lidar.preprocess.datasets.registry import with_options
+from iscc_lidar.preprocess.plan.select import check_data
+from iscc_lidar.preprocess.plan.sequence_job import plan_sequence
+from iscc_lidar.preprocess.tasks.sequence_tasks import finish_task, link_task, segment_task
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.store.local import LocalStore
+
+from folder_writer import kitti_rows, pose, sweep, write_folder, write_pcd
+
+
+def other_points(root: Path) -> Path:
+    write_pcd(root / "000001.pcd", sweep(1)[::-1])
+    return root / "000001.pcd"
+
+
+def other_poses(root: Path) -> Path:
+    (root / "poses.txt").write_text(kitti_rows([pose(index + 1) for index in range(3)]))
+    return root / "poses.txt"
+
+
+def other_labels(root: Path) -> Path:
+    np.ones(len(sweep(1)), "<u4").tofile(root / "000001.label")
+    return root / "000001.label"
+
+
+def other_classes(root: Path) -> Path:
+    (root / "classes.txt").write_text("unlabelled\nroad\nother\n")
+    return root / "classes.txt"
+
+
+@pytest.mark.parametrize("change", [other_points, other_poses, other_labels, other_classes])
+def test_files_that_change_between_the_passes_are_named(
+    tmp_path: Path, tiny_config: PreprocessConfig, change: Callable[[Path], Path]
+) -> None:
+    root = write_folder(tmp_path / "d", sweeps=3)
+    np.zeros(len(sweep(1)), "<u4").tofile(root / "000001.label")
+    (root / "classes.txt").write_text("unlabelled\nground\nother\n")
+    job = plan_sequence(open_dataset(root).settled()[0], "d", LocalStore(tmp_path / "cache"), tiny_config)
+    segmented = [segment_task(job, block) for block in range(len(job.blocks))]
+    ids = link_task(job, segmented)
+    file = change(root)
+    with pytest.raises(UserError, match=rf"{file.name}.* while sequence d was processed, .* run the same command again"):
+        finish_task(job, 0, segmented, ids)
+    assert not job.store.files("sequences")
+
+
+def test_a_bag_that_changes_between_the_passes_is_named(tmp_path: Path, tiny_config: PreprocessConfig) -> None:
+    pytest.importorskip("rosbags")
+    from readers import write_bag
+
+    write_bag(tmp_path / "bag")
+    dataset = open_dataset(tmp_path / "bag").settled()[0]
+    job = plan_sequence(dataset, "bag", LocalStore(tmp_path / "cache"), tiny_config)
+    segmented = [segment_task(job, block) for block in range(len(job.blocks))]
+    with (tmp_path / "bag/bag.mcap").open("ab") as file:
+        file.write(bytes(8))
+    with pytest.raises(UserError, match="bag"):
+        finish_task(job, 0, segmented, link_task(job, segmented))
+    assert not job.store.files("sequences")
+
+
+def test_text_may_have_a_byte_order_mark_windows_line_ends_and_blank_lines_at_its_end(tmp_path: Path) -> None:
+    plain, windows = (write_folder(tmp_path / name, sweeps=3) for name in ("plain", "windows"))
+    for root in (plain, windows):
+        (root / "classes.txt").write_text("unlabelled\nground\nother\n")
+        (root / "times.txt").write_text("1\n1.1\n1.2\n")
+        (root / "calib.txt").write_text("Tr: 1 0 0 0 0 1 0 0 0 0 1 0\n")
+    for name in ("poses.txt", "times.txt", "classes.txt", "calib.txt"):
+        text = (windows / name).read_bytes()
+        (windows / name).write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n") + b"\r\n" * (name != "classes.txt"))
+    (windows / "._000001.pcd").write_bytes(b"of a file manager")
+    (windows / ".hidden").mkdir()
+    one, other = open_dataset(plain), open_dataset(windows)
+    assert [*one.problems("plain"), *other.problems("windows")] == []
+    assert other.class_names == ("unlabelled", "ground", "other")
+    for index in range(3):
+        mine, theirs = other.read("windows", index), one.read("plain", index)
+        assert (mine.name, mine.timestamp_ns) == (theirs.name, theirs.timestamp_ns)
+        np.testing.assert_array_equal(mine.world_SE3_sensor, theirs.world_SE3_sensor)
+        np.testing.assert_array_equal(mine.semantic, theirs.semantic)
+
+
+def test_numbers_that_no_sensor_gives_make_a_point_invalid(tmp_path: Path) -> None:
+    """What is not finite is invalid; what is finite but too far is judged, as of any dataset."""
+    points = sweep(0)
+    points["x"][:4] = [np.nan, np.inf, -np.inf, 3e38]
+    points["intensity"][4:7] = [np.nan, np.inf, -5]
+    root = write_folder(tmp_path / "d", sweeps=2)
+    write_pcd(root / "000000.pcd", points)
+    found = open_dataset(root).settled()[0].read("d", 0)
+    assert not np.isfinite(found.xyz[:3]).all(axis=1).any()
+    assert found.intensity[4:7].tolist() == [0, 0, 0]
+    assert np.isfinite(found.intensity).all()
+    far = sweep(0)
+    far["x"] += 3e6
+    write_pcd(root / "000000.pcd", far)
+    write_pcd(root / "000001.pcd", far)
+    checked = check_data(with_options(open_dataset(root), ["range_scale=1", "intensity_scale=255"]), ["d"], every=True)
+    assert "d" in checked.problems | checked.spoiling
+
+
+def test_content_that_no_lidar_gives_is_refused_where_options_are_wrong(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", sweeps=4)
+    for item, says in (("range_scale=1000", "1000 m"), ("axes=z,x,y", "z"), ("intensity_scale=1", "intensity")):
+        dataset = with_options(open_dataset(root), [item]).settled()[0]
+        assert any(says in message for message in check_data(dataset, ["d"], every=True).spoiling["d"]), item
+
+
+def test_sweeps_without_points_are_named(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", sweeps=3)
+    write_pcd(root / "000001.pcd", sweep(1)[:0])
+    checked = check_data(open_dataset(root).settled()[0], ["d"], every=True)
+    assert any("000001" in message for message in checked.spoiling["d"])
+
+
+def test_names_that_are_no_plain_names_are_refused(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", sweeps=2)
+    write_pcd(root / "a\nb.pcd", sweep(0))
+    with pytest.raises(UserError, match="control character"):
+        open_dataset(root).sweep_names("d")
+    (tmp_path / "e").mkdir()
+    write_folder(tmp_path / "e" / "x\ty", sweeps=1)
+    with pytest.raises(UserError, match="control character"):
+        open_by_name("folder", tmp_path / "e")
