@@ -15,6 +15,7 @@ import pytest
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.tables import BOXES, SWEEPS
+from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
 from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset, HasRawLabels, HasWarnings
 from iscc_lidar.shared.layouts.layout import Layout
 from iscc_lidar.trainer.evaluation.probes import NeighbourConfig
@@ -72,6 +73,11 @@ def test_a_new_dataset_is_described_with_every_field() -> None:
     known = [field.name for record in (Layout, Sweep, Boxes, Camera, DataProblem) for field in fields(record)]
     known += [n for door in (Dataset, HasRawLabels, HasWarnings) for n in vars(door) if not n.startswith("_")]
     assert [name for name in dict.fromkeys(known) if f"`{name}" not in page and f"    {name}=" not in page] == []
+
+
+def test_every_option_of_own_recordings_is_described() -> None:
+    page = text("docs/own-data.md")
+    assert [f.name for f in fields(FolderOptions) if not re.search(rf"\b{f.name}=", page)] == []
 
 
 def test_figures_of_the_neighbour_probe_are_its_defaults() -> None:
