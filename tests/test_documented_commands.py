@@ -19,6 +19,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import iscc_lidar
 from iscc_lidar.preprocess.cli import app as preprocess
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
@@ -135,11 +136,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["iscc-train", "pretrain", "--cache", "cache", "--out", "run", "--recipe", "quick", "--recipe", "tiny.toml"],
     ):
         run(command, folder)
-    (folder / "recordings").mkdir()
-    for sweep in (folder / "streets/sequences/00/velodyne").iterdir():
-        points = np.fromfile(sweep, np.float32).reshape(-1, 4)
-        np.save(folder / "recordings" / f"{sweep.stem}.npy", points[np.abs(points[:, :3]).sum(1) > 0])
+    record(folder / "recordings", iscc_lidar.open_cache(folder / "cache")["00"])
     return folder
+
+
+def record(folder: Path, sequence: iscc_lidar.CachedSequence) -> None:
+    """Write sweeps as own recordings, with poses: odometry fails on so few points, and has its own tests."""
+    folder.mkdir()
+    for index, sweep in enumerate(sequence):
+        np.save(folder / f"{index:06}.npy", sweep.points[sweep.label != -3])
+    np.savetxt(folder / "poses.txt", [sweep.pose[:3].ravel() for sweep in sequence])
 
 
 def run(command: list[str], folder: Path) -> None:
