@@ -15,6 +15,7 @@ import pytest
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.tables import BOXES, SWEEPS
+from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
 from iscc_lidar.preprocess.datasets.registry import DataProblem, Dataset, HasRawLabels, HasWarnings
 from iscc_lidar.shared.layouts.layout import Layout
 from iscc_lidar.trainer.evaluation.probes import NeighbourConfig
@@ -74,6 +75,11 @@ def test_a_new_dataset_is_described_with_every_field() -> None:
     assert [name for name in dict.fromkeys(known) if f"`{name}" not in page and f"    {name}=" not in page] == []
 
 
+def test_every_option_of_own_recordings_is_described() -> None:
+    page = text("docs/own-data.md")
+    assert [f.name for f in fields(FolderOptions) if not re.search(rf"\b{f.name}=", page)] == []
+
+
 def test_figures_of_the_neighbour_probe_are_its_defaults() -> None:
     page = text("docs/evaluation.md").replace("\n", " ")
     stated = re.search(r"the (\d+) most similar .*?cosine / ([\d.]+)\).*?At most (\d+) *voxels per class", page)
@@ -129,7 +135,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 ANSWERS = {
     "is it ready?": ("docs/limitations.md", "## What the program does not do"),
-    "add a method": ("docs/adding-a-method.md", "## Recipe and row"),
+    "my own data": ("docs/own-data.md", "## What is found in the data"),
+    "add a method": ("docs/adding-a-method.md", "## Example: alignment without negatives"),
     "labels only": ("docs/labels-only.md", "## Adjust"),
     "1,000 sequences on a cluster": ("docs/operating.md", "## What to watch"),
 }
@@ -139,7 +146,12 @@ ANSWERS = {
 @pytest.mark.parametrize("question", ANSWERS)
 def test_an_answer_stands_within_one_click_and_700_words_of_the_readme(question: str) -> None:
     page, end = ANSWERS[question]
-    assert f"]({page})" in text("README.md")
-    before, found, _ = text(page).partition(f"\n{end}\n")
+    way, linked, _ = text("README.md").partition(f"]({page})")
+    answer, found, _ = text(page).partition(f"\n{end}\n")
+    assert linked
     assert found
-    assert len(before.split()) <= 700
+    assert len(way.split()) + len(answer.split()) <= 700
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text("README.md").split()) <= 900
