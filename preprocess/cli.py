@@ -361,8 +361,8 @@ def _report(store: Store, manifest: Manifest) -> None:
     """Print what a cache contains. Exits with status 3 if sweeps or sequences were skipped."""
     sweeps = sum(entry.sweeps for entry in manifest.sequences)
     print(
-        f"cache: {store.url} ({len(manifest.sequences)} sequences, {sweeps} sweeps); to inspect it: "
-        f"iscc-cache info {store.url}"
+        f"cache: {store.url} (sequences: {len(manifest.sequences)}, sweeps: {sweeps}); to look at it: "
+        f"iscc-cache info {store.url}; iscc-cache show {store.url}"
     )
     for skipped in manifest.skipped[:_SHOWN_SKIPPED]:
         print(f"skipped: {skipped.name}: {skipped.reason}", file=sys.stderr)

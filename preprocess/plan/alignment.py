@@ -110,7 +110,7 @@ _CAUSES: Final = {
     _INVERTED: "the file maps the world to the sensor; invert each pose",
     _LIDAR: "poses of the LiDAR were written where the dataset expects the camera's; write Tr P Tr^-1 of each",
     _CAMERA: "the calibration Tr from LiDAR to camera is missing or the identity; fetch the dataset's own",
-    _FORWARD: "they are of another sequence, or go by other frame numbers",
+    _FORWARD: "they are of another sequence, go by other frame numbers, or odometry failed: pass poses with --poses",
     _STANDS: "they are in another frame, of another sequence, or the points have other axes",
 }
 
