@@ -11,7 +11,7 @@ the classes, the first is unlabelled.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -102,14 +102,17 @@ class Folder:
         """Find missing or wrong poses and times, and files whose header or size cannot be right."""
         source, options = self._source(sequence), self._options
         places = {name: index for index, name in enumerate(source.names)}
-        of_sequence = (functools.partial(self._check_alike, sequence), lambda: self.class_names)
-        of_sweep = (
+        of_sequence: list[Callable[[], object]] = [
+            functools.partial(self._check_alike, sequence),
+            lambda: self.class_names,
+        ]
+        of_sweep: list[Callable[[str], object]] = [
             lambda name: source.count(places[name], options),
             lambda name: check_label_file(source, places[name], options),
-        )
+        ]
         if self.posed:
-            of_sequence += (functools.partial(self._track, source),)
-            of_sweep += (lambda name: self._pose(source, places[name]),)
+            of_sequence.append(functools.partial(self._track, source))
+            of_sweep.append(lambda name: self._pose(source, places[name]))
         yield from collect_problems(of_sequence, source.names, of_sweep)
 
     def warnings(self, sequence: str) -> Iterator[str]:

@@ -113,6 +113,7 @@ def open_predictions(
         UserError: the benchmark has other classes, ``root`` is needed, or the sweeps are not of the dataset.
     """
     layout = find_layout(source.manifest.dataset)
+    starts: AbstractContextManager[WritePrediction]
     if layout.open_predictions is None:
         starts = _open_label_files(out, class_names)
     elif layout.class_names != tuple(class_names):

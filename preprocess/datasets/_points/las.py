@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from iscc_lidar.preprocess.datasets._points.columns import Columns, check_points, damaged, missing_package
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import regular
+from iscc_lidar.shared.base.files import open_regular, regular
 
 _USED: Final = ("intensity", "gps_time", "classification")
 
@@ -40,7 +41,7 @@ def _open(path: Path) -> Any:
     except ModuleNotFoundError:
         raise missing_package(f"{path}: a LAS file", "laspy with lazrs", "formats") from None
     try:
-        return laspy.open(regular(path))
+        return laspy.open(regular(path), laz_backend=laspy.LazBackend.Lazrs)  # without threads of its own
     except FileNotFoundError:
         raise
     except ModuleNotFoundError:
@@ -58,7 +59,25 @@ def _count(path: Path, file: Any) -> int:
         raise damaged(path, f"is cut short: {size} bytes of points, expected {points} points")
     if packed and points > _MAX_POINTS_PER_BYTE * max(size, 0):
         raise UserError(f"{path}: {size} bytes claim {points} points; the file is damaged, fetch it again")
+    if packed and points:
+        _check_chunks(path, int(header.offset_to_point_data), points)
     return points
+
+
+def _check_chunks(path: Path, start: int, points: int) -> None:
+    """Raise UserError where a LAZ file claims more chunks than points: lazrs reserves memory for all, or aborts."""
+    with open_regular(path) as file:
+        file.seek(start)
+        table = int.from_bytes(file.read(8), "little", signed=True)
+        if table == -1:  # written as a stream: the place is at the end
+            file.seek(-8, os.SEEK_END)
+            table = int.from_bytes(file.read(8), "little", signed=True)
+        if not start + 8 <= table <= path.stat().st_size - 8:
+            raise damaged(path, "its table of chunks lies outside")
+        file.seek(table + 4)  # after a version
+        chunks = int.from_bytes(file.read(4), "little")
+    if chunks > points:
+        raise damaged(path, f"claims {chunks} chunks of {points} points")
 
 
 _MAX_POINTS_PER_BYTE: Final = 50  # LAZ needs a few bytes per point, less only for points that are all the same

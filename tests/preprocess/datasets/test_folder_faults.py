@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from iscc_lidar.preprocess.config import PreprocessConfig
+from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
 from iscc_lidar.preprocess.datasets.folder import open_dataset
 from iscc_lidar.preprocess.datasets.registry import open_dataset as open_by_name
 from iscc_lidar.preprocess.datasets.registry import with_options
@@ -52,7 +53,9 @@ def test_files_that_change_between_the_passes_are_named(
     segmented = [segment_task(job, block) for block in range(len(job.blocks))]
     ids = link_task(job, segmented)
     file = change(root)
-    with pytest.raises(UserError, match=rf"{file.name}.* while sequence d was processed, .* run the same command again"):
+    with pytest.raises(
+        UserError, match=rf"{file.name}.* while sequence d was processed, .* run the same command again"
+    ):
         finish_task(job, 0, segmented, ids)
     assert not job.store.files("sequences")
 
@@ -135,3 +138,27 @@ def test_names_that_are_no_plain_names_are_refused(tmp_path: Path) -> None:
     write_folder(tmp_path / "e" / "x\ty", sweeps=1)
     with pytest.raises(UserError, match="control character"):
         open_by_name("folder", tmp_path / "e")
+
+
+@pytest.mark.parametrize("place", [0xFFFFFFFF, -1, 5, 1 << 40])
+def test_a_laz_file_that_claims_billions_of_chunks_is_named(tmp_path: Path, place: int) -> None:
+    """For which lazrs would reserve 59 GB, and end the process."""
+    laspy = pytest.importorskip("laspy")
+    pytest.importorskip("lazrs")
+    root = write_folder(tmp_path / "d", "laz", sweeps=1)
+    file = root / "000000.laz"
+    data = bytearray(file.read_bytes())
+    with laspy.open(file) as opened:
+        start = opened.header.offset_to_point_data
+    table = int.from_bytes(data[start : start + 8], "little")
+    if place == 0xFFFFFFFF:
+        data[table + 4 : table + 8] = place.to_bytes(4, "little")
+    else:
+        data[start : start + 8] = place.to_bytes(8, "little", signed=True)
+    file.write_bytes(bytes(data))
+    for read in (
+        lambda: open_dataset(root).read("d", 0),
+        lambda: open_dataset(root)._source("d").count(0, FolderOptions()),
+    ):
+        with pytest.raises(UserError, match=r"000000\.laz"):
+            read()
