@@ -27,7 +27,7 @@ from iscc_lidar.shared.cache_cli import app as cache
 from iscc_lidar.trainer.cli import app as train
 
 from caches import TINY
-from pages import REPOSITORY, Block, Command, blocks, commands, python_here
+from pages import REPOSITORY, Block, Command, blocks, commands
 
 PROGRAMS = {"iscc-preprocess": preprocess, "iscc-cache": cache, "iscc-train": train}
 
@@ -204,7 +204,7 @@ def test_the_commands_of_every_page_run_in_order(page: str, prepared: Path, tmp_
         run(words, tmp_path)
     for block in (b for b in BLOCKS if b.page == page):
         if not any(part in block.text for part in NOT_RUN_PYTHON):
-            (tmp_path / "block.py").write_text(python_here(block.text, prepared / "run"))
+            (tmp_path / "block.py").write_text(block.text)
             run([sys.executable, "block.py"], tmp_path)
 
 

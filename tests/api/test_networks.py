@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import iscc_lidar
 from iscc_lidar.api import weights
 from iscc_lidar.data_schemas.boxes import no_boxes
+from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import sha256
 from iscc_lidar.shared.cache.reader import Cache
@@ -106,6 +107,24 @@ def test_a_shipped_encoder_needs_its_file_and_digest(
     (tmp_path / "small.safetensors").write_bytes(content[:-1] + b"x")
     with pytest.raises(UserError, match="its SHA-256 is not the expected"):
         iscc_lidar.load_encoder("small")
+
+
+def test_the_encoder_that_comes_with_the_package_knows_more_than_a_new_one(tiny_streets: Path) -> None:
+    encoder = iscc_lidar.load_encoder("small")
+    assert (encoder.channels, encoder.voxel_size_m) == (32, 0.2)
+    assert (Path(str(weights.__file__)).parent / "small.safetensors").stat().st_size < 4_000_000
+    street = registry.open_dataset("synthetic", tiny_streets)
+    features, classes = [], []
+    for index in (0, 5):
+        sweep = street.read("00", index)
+        assert sweep.semantic is not None
+        rows = encoder(np.column_stack([sweep.xyz, sweep.intensity])[::4])
+        features.append(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-9))
+        classes.append(np.asarray(sweep.semantic)[::4])
+    thing = np.isin(classes[1], [1, 13])  # cars and buildings
+    centres = [features[0][classes[0] == kind].mean(0) for kind in (1, 13)]
+    found = np.array([1, 13])[(features[1][thing] @ np.array(centres).T).argmax(1)]
+    assert (found == classes[1][thing]).mean() > 0.9
 
 
 def test_classes_are_those_of_the_program(user_folder: Path, points: Points) -> None:

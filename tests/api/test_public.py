@@ -22,7 +22,6 @@ from iscc_lidar.preprocess.datasets import registry
 from iscc_lidar.shared.base.errors import UserError
 
 import folder_writer
-from pages import python_here
 
 FROZEN = Path(__file__).parent / "signatures.txt"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -101,7 +100,7 @@ def test_every_block_of_the_page_runs(user_folder: Path, monkeypatch: pytest.Mon
     names: dict[str, object] = {}
     for language, text in blocks:
         if language == "python":
-            exec(compile(python_here(text, "runs/iscc"), str(PAGE), "exec"), names)
+            exec(compile(text, str(PAGE), "exec"), names)
             continue
         assert language == "sh", language
         for line in text.replace("\\\n", " ").splitlines():

@@ -55,12 +55,6 @@ def blocks() -> list[Block]:
     ]
 
 
-def python_here(text: str, run: Path | str) -> str:
-    """Return a block with a run instead of the encoder ``small`` in a checkout that lacks the file of its weights."""
-    shipped = REPOSITORY / "src/iscc_lidar/api/weights/small.safetensors"
-    return text if shipped.exists() else text.replace('load_encoder("small")', f'load_encoder("{run}")')
-
-
 def _texts() -> Iterator[tuple[str, str]]:
     return ((str(page.relative_to(REPOSITORY)), page.read_text("utf-8")) for page in PAGES)
 

@@ -9,7 +9,7 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 
 SHA256: Final[dict[str, str]] = {
-    "small": "",  # none yet
+    "small": "4e1a5c7cf07400afe6d33e0e367d57ab607c263e1bd8d263c6ddefd0fc9a0ecf",
 }
 """SHA-256 of NAME.safetensors, hexadecimal, by name."""
 
