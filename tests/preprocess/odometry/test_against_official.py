@@ -117,7 +117,7 @@ def groups(dataset: Dataset, cache: Path) -> list[NDArray[np.int32]]:
 
 @pytest.mark.slow
 def test_the_same_real_sweeps_in_every_format_give_the_same_groups(real_data: Path, tmp_path: Path) -> None:
-    """8 sweeps of SemanticKITTI 00, one point in four. Of bags the poses are rounded, in quaternions, by under 1e-14."""
+    """8 sweeps of SemanticKITTI 00, one point in four. Of bags the poses are rounded, in quaternions, by 1e-14."""
     official = open_by_name("semantickitti", real_data / "semantickitti")
     files = [official.input_files("00", index)[0] for index in range(FORMAT_SWEEPS)]
     sweeps, poses = [records(file)[::4] for file in files], [*relative(official, "00", FORMAT_SWEEPS)]
