@@ -173,7 +173,8 @@ def test_exports_do_not_replace_a_datasets_labels(tiny_cache: Path, own_streets:
     words = "contains sequences, which this program did not write"
     assert is_refused(own_streets, cache_app, "export", tiny_cache, own_streets, words=words)
     assert is_refused(own_streets, cache_app, "fractions", tiny_cache, own_streets, words=words)
-    with pytest.raises(UserError, match=words), open_predictions(Cache(tiny_cache), own_streets, ("unlabelled",)):
+    cache = Cache(tiny_cache)
+    with pytest.raises(UserError, match=words), open_predictions(cache, own_streets, cache.manifest.class_names):
         pass
 
 

@@ -55,7 +55,7 @@ def make_run(config: PretrainConfig, cache_path: Path) -> Callable[[Path], Path]
         provenance = read | {"task": "pretrain", "steps": STEPS, "versions": {"torch": "9.9"}}
         (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
         (path / "config.json").write_text(json.dumps(to_dict(config) | {"provenance": provenance}), encoding="utf-8")
-        about = {"iscc_lidar": json.dumps({"step": STEPS})}
+        about = {"iscc_lidar": json.dumps({"step": STEPS, "model": to_dict(config.model)})}
         weights = {k: v.contiguous() for k, v in random_encoder(config).state_dict().items()}
         (path / "encoder.safetensors").write_bytes(safetensors.torch.save(weights, about))
         rows = [{"step": step, "loss": 8.0 - step, "loss_local": 2.0, "groups": 5.0} for step in range(STEPS)]
