@@ -7,7 +7,7 @@ project = "iscc-lidar"
 author = "The iscc-lidar contributors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md", "data_schemas/FORMAT.md"]
+include_patterns = ["*.md", "docs/**.md", "data_schemas/FORMAT.md", "src/iscc_lidar/api/weights/*.md"]
 exclude_patterns = ["docs/_build", ".*"]
 
 html_theme = "furo"
