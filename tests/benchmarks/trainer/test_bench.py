@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from iscc_lidar.shared.cache.reader import Cache
@@ -10,6 +11,7 @@ from benchmarks.cli import app
 from benchmarks.trainer.step import bench_step, covered
 
 
+@pytest.mark.slow
 def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) -> None:
     small = ["--set", "model.stem_width=4", "--set", "model.encoder_widths=[4]", "--set", "model.decoder_widths=[4]"]
     (tmp_path / "bench.json").write_text('{"groups.real.40.ours.w0.coverage": 0.9, "engine.old": 1}')

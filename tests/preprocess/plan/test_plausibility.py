@@ -182,7 +182,10 @@ def test_poses_of_real_drives_are_sound_and_wrong_ones_are_named(
         assert cause in error, name
 
 
-@pytest.mark.parametrize(("beams", "columns", "seed"), [(32, 256, 0), (16, 1024, 8), (32, 512, 9)])
+@pytest.mark.parametrize(
+    ("beams", "columns", "seed"),
+    [(32, 256, 0), pytest.param(16, 1024, 8, marks=pytest.mark.slow), pytest.param(32, 512, 9, marks=pytest.mark.slow)],
+)
 def test_poses_of_sparse_sweeps_are_sound_and_wrong_ones_are_named(
     tmp_path: Path, beams: int, columns: int, seed: int
 ) -> None:

@@ -65,7 +65,8 @@ def cluster(tmp_path: Path, s3: str) -> Iterator[Cluster]:
         yield Cluster(tmp_path, stack)
 
 
-@pytest.mark.parametrize("where", ["s3", pytest.param("local", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["s3", "local"])
 def test_a_worker_is_killed_at_work_and_the_cache_is_as_ever(
     where: str, cluster: Cluster, s3: str, tiny_streets: Path, tiny_cache: Path, tmp_path: Path
 ) -> None:

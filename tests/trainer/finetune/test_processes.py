@@ -63,6 +63,7 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_the_same(command: list[str], 
         assert (out / name).read_bytes() == (of_one / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_log_what_one_does(command: list[str], of_one: Path, tmp_path: Path):
     out = tmp_path / "run"
     status, said = runs.ended(runs.started([*runs.TORCHRUN, *command, "--out", str(out)]))

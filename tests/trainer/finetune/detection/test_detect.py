@@ -35,6 +35,7 @@ def with_train(config: DetectionConfig, **changes: object) -> DetectionConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
+@pytest.mark.slow
 def test_it_learns_the_few_sweeps_that_it_sees(boxed: Cache, detecting: DetectionConfig, tmp_path: Path) -> None:
     plain = resolve(
         DetectionConfig,
