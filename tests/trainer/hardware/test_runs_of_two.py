@@ -110,7 +110,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on_with_it(
     os.kill(trainers(process.pid)[1], signal.SIGKILL)
     status, said = runs.ended(process)
     assert status != 0
-    assert "another process of this run has ended" in said
+    assert "another process of this run has ended" in said, said
     assert "--resume" in said
     assert "Traceback" not in ours(said)
     assert runs.outlived(family, 15) == []
