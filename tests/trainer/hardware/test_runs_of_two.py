@@ -100,6 +100,7 @@ def assert_alike(run: Path, other: Path) -> None:
     assert apart < WEIGHTS_TOLERANCE * length
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_one_process_goes_on_with_it(
     torchrun: Torchrun, cache_path: Path, config: PretrainConfig, of_one: Path, tmp_path: Path
 ):

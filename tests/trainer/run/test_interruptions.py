@@ -224,6 +224,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(trainer: Trainer, whole: Path, small_disk: Path):
     out = small_disk / "run"
     failed = trainer.run(out)
