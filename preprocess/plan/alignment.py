@@ -126,8 +126,7 @@ def try_motions(first: Sweep, second: Sweep) -> Motions | None:
     tree = cKDTree(target, balanced_tree=False, compact_nodes=False)
     given = inverse(first.world_SE3_sensor) @ second.world_SE3_sensor
     camera = _CAMERA_SE3_SENSOR
-    motions = {
-        _GIVEN: given,
+    others = {
         _STANDS: np.eye(4),
         _INVERTED: first.world_SE3_sensor @ inverse(second.world_SE3_sensor),
         _LIDAR: camera @ given @ inverse(camera),
@@ -137,8 +136,9 @@ def try_motions(first: Sweep, second: Sweep) -> Motions | None:
     moved = moved_m > _MOVED_M or turned_deg > _TURNED_DEG
     share, counted = _near_share(tree, transform(given, points))
     if counted >= _MIN_AT_SURFACES and share + _BETTER[1] >= 1:  # nothing can be clearly better
-        return Motions(dict.fromkeys((*motions, _FORWARD), share), moved)
-    found = {name: _near_share(tree, transform(motion, points)) for name, motion in motions.items()}
+        return Motions(dict.fromkeys((_GIVEN, *others, _FORWARD), share), moved)
+    found = {_GIVEN: (share, counted)}
+    found |= {name: _near_share(tree, transform(motion, points)) for name, motion in others.items()}
     found[_FORWARD] = max(_near_share(tree, points + np.array([step, 0, 0])) for step in _STEPS_M)
     if max(counted for _, counted in found.values()) < _MIN_AT_SURFACES:
         return None

@@ -138,9 +138,13 @@ def open_predictions(
 def _open_label_files(out: Path, class_names: Sequence[str]) -> Generator[WritePrediction]:
     """Write ``classes.txt``, one name per line, and ``SEQUENCE/NAME.label``, uint32, one file per sweep."""
     folder = own_folder(out, "predictions")
+    listed = False
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
-        folder.write("classes.txt", "".join(f"{name}\n" for name in class_names).encode())
+        nonlocal listed
+        if not listed:  # with the first file, so that nothing is written where nothing can be predicted
+            folder.write("classes.txt", "".join(f"{name}\n" for name in class_names).encode())
+            listed = True
         folder.write(f"{sweep.sequence}/{sweep.name}.label", predicted.astype("<u4").tobytes())
 
     yield write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from iscc_lidar.preprocess.datasets._files import check_times, read_numbers
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 
 _NUMBER: Final = re.compile(r"\d+")
@@ -45,7 +47,12 @@ def times_of(names: Sequence[str], file: Path, rate_hz: float) -> Times:
 
     Raises UserError for times that do not rise, or a file of another number of lines.
     """
-    if file.is_file():
+    return _times_of(tuple(names), file, files.version(file) if file.is_file() else None, rate_hz)
+
+
+@functools.lru_cache(maxsize=64)  # every sweep needs its own, and finding them takes time for each name
+def _times_of(names: tuple[str, ...], file: Path, version: tuple[int, ...] | None, rate_hz: float) -> Times:
+    if version is not None:
         seconds = read_numbers(file, 1)[:, 0]
         if len(seconds) != len(names) or not (np.abs(seconds) < 9e9).all():
             raise UserError(
