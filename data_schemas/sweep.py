@@ -88,16 +88,22 @@ class Sweep:
         return len(self.xyz)
 
 
+def is_rigid(transform: NDArray[np.float64]) -> bool:
+    """Return whether a finite [4, 4] is a rotation and a translation."""
+    rotation = transform[:3, :3]
+    is_rotation = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
+    return bool(is_rotation and np.array_equal(transform[3], [0, 0, 0, 1]))
+
+
 def _check_pose(sweep: Sweep) -> None:
-    rotation, translation = sweep.world_SE3_sensor[:3, :3], sweep.world_SE3_sensor[:3, 3]
+    translation = sweep.world_SE3_sensor[:3, 3]
     if not np.abs(sweep.world_SE3_sensor).max() <= FARTHEST_POSE_M:  # NaN too
         raise _error(
             sweep,
             f"its pose, world_SE3_sensor, is at {translation.tolist()}; expected finite numbers up to "
             f"{FARTHEST_POSE_M:g} m. Check the poses and the calibration",
         )
-    is_rotation = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
-    if not is_rotation or not np.array_equal(sweep.world_SE3_sensor[3], [0, 0, 0, 1]):
+    if not is_rigid(sweep.world_SE3_sensor):
         raise _error(sweep, "world_SE3_sensor must be a rotation and a translation")
 
 

@@ -76,14 +76,9 @@ def pretrain(
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
     from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
-    from iscc_lidar.trainer.run.folder import RECIPE_FILE
     from iscc_lidar.trainer.run.stop_signal import exit_when_stopped
 
-    bases = find_recipes(recipe or ())
-    if (
-        not bases and resume and out is not None and (out / RECIPE_FILE).exists()
-    ):  # OUT is None with --show-config alone
-        bases = [out / RECIPE_FILE]  # the run's own options need not be repeated
+    bases = find_recipes(recipe or (), out if resume else None)
     config = resolve_pretrain(bases, [*(set_ or ()), *([f"train.engine={engine}"] if engine else ())])
     exit_if_shown(show_config, config)
     if dry_run:

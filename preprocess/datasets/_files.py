@@ -106,6 +106,16 @@ def _number(text: str) -> float:
         return float("nan")
 
 
+def to_transform(words: Sequence[str]) -> NDArray[np.float64]:
+    """Convert a row of KITTI's format, 12 numbers, to [4, 4]. Raises ValueError for other words."""
+    return np.vstack([np.array(words, dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
+
+
+def to_transforms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Convert rows of KITTI's format [P, 12] to [P, 4, 4]."""
+    return np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
+
+
 def is_rigid(transforms: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which of [P, 4, 4] are finite rotations and translations, bool [P]."""
     with np.errstate(invalid="ignore", over="ignore"):

@@ -32,6 +32,8 @@ from iscc_lidar.preprocess.datasets._files import (
     numbered_files,
     read_kitti_points,
     read_numbers,
+    to_transform,
+    to_transforms,
     visible_files,
 )
 from iscc_lidar.preprocess.datasets._problems import Rows, collect_problems
@@ -267,7 +269,7 @@ def _read_poses(path: Path) -> Rows[int, NDArray[np.float64]]:
             f"{path}: missing. It comes with SemanticKITTI's label download; KITTI's own poses/NN.txt differs and "
             "does not match the first sweeps of sequence 00. Without it, compute poses: --poses odometry"
         ) from None
-    poses = np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
+    poses = to_transforms(rows)
     good = is_rigid(poses)
     return Rows(
         {row: poses[row] for row in np.flatnonzero(good).tolist()},
@@ -279,7 +281,7 @@ def _read_poses(path: Path) -> Rows[int, NDArray[np.float64]]:
 def _read_calibration(path: Path) -> NDArray[np.float64]:
     try:
         entries = dict(line.split(":", 1) for line in read_lines(path) if ":" in line)
-        matrix = np.vstack([np.array(entries["Tr"].split(), dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
+        matrix = to_transform(entries["Tr"].split())
     except FileNotFoundError:
         raise UserError(f"{path}: missing; poses are in the camera frame and need its Tr row") from None
     except (KeyError, ValueError) as error:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.datasets._folder.tracks import Track
-from iscc_lidar.preprocess.datasets._points.columns import missing_package
 from iscc_lidar.preprocess.datasets.registry import Dataset, MayLackPoses
-from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.errors import UserError, missing_package
 
 _MAX_RANGE_M: Final = 100.0
 _MIN_RANGE_M: Final = 2.0  # nearer returns are the ego vehicle, as in segment/sweeps.py

@@ -79,7 +79,7 @@ def _stored(s: FinishedSweep) -> _StoredSweep:
     sweep, queries = s.sweep, s.queries
     arrays: dict[str, NDArray[Any]] = {
         "xyz": quantise(sweep.xyz),
-        "intensity": np.rint(sweep.intensity * 255).astype(np.uint8),
+        "intensity": quantise_intensity(sweep.intensity),
         "label": s.label,
         "query_xyz": quantise(queries.xyz),
         "query_kind": queries.kind,
@@ -110,6 +110,11 @@ def _equalise_arrays(sweeps: list[_StoredSweep]) -> None:
 def _row_with_checksums(s: _StoredSweep) -> dict[str, Any]:
     names = [spec.name for spec in BLOCK_ARRAYS if spec.name in s.arrays]
     return s.row | {"crc32": {name: row_checksum(s.arrays[name]) for name in names}}
+
+
+def quantise_intensity(intensity: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Convert intensity 0..1, float32 [N], to the stored one, uint8 [N]; the inverse of ``unit_intensity``."""
+    return np.rint(intensity * 255).astype(np.uint8)
 
 
 def quantise(xyz: NDArray[np.float32]) -> NDArray[np.int16]:

@@ -83,7 +83,7 @@ class Block:
             index=index,
             name=self.sweeps["name"][row].as_py(),
             xyz=metres(self.rows("xyz", index)),
-            intensity=self.rows("intensity", index).astype(np.float32) / np.float32(255),
+            intensity=unit_intensity(self.rows("intensity", index)),
             label=self.rows("label", index),
             semantic=self.rows("semantic", index) if self._has("semantic", without) else None,
             world_SE3_sensor=pose,
@@ -254,6 +254,11 @@ def _rows_of(table: pa.Table, sweep: int) -> pa.Table:
 def metres(planes: NDArray[np.int16]) -> NDArray[np.float32]:
     """Convert stored positions, int16 [3, N], to metres, float32 [N, 3]."""
     return np.ascontiguousarray(planes.T).astype(np.float32) * np.float32(POSITION_QUANTUM_M)
+
+
+def unit_intensity(stored: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Convert stored intensity, uint8 [N], to 0..1, float32 [N]."""
+    return stored.astype(np.float32) / np.float32(255)
 
 
 def row_checksum(rows: NDArray[Any]) -> int:

@@ -10,6 +10,7 @@ from iscc_lidar.shared.base.config import Given, build, find_shipped, sources
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.pretrain.config import RECIPES, MethodConfig, PretrainConfig
 from iscc_lidar.trainer.pretrain.method import find_method, method_names
+from iscc_lidar.trainer.run.folder import RECIPE_FILE
 from iscc_lidar.trainer.run.run import Run
 
 
@@ -36,9 +37,15 @@ def config_of(run: Run) -> PretrainConfig:
     return resolve_pretrain([run.recipe])
 
 
-def find_recipes(names: Iterable[str]) -> list[Path]:
-    """Find recipes by the path of a TOML file, or by the name of one that comes with the program."""
-    return [find_shipped(RECIPES, name) for name in names]
+def find_recipes(names: Iterable[str], resumed: Path | None = None) -> list[Path]:
+    """Find recipes by the path of a TOML file, or by the name of one that comes with the program.
+
+    Without any, those of the run to be ``resumed``, if it has begun: its options need not be repeated.
+    """
+    found = [find_shipped(RECIPES, name) for name in names]
+    if not found and resumed is not None and (resumed / RECIPE_FILE).exists():
+        return [resumed / RECIPE_FILE]
+    return found
 
 
 def _of_method(source: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

@@ -21,10 +21,9 @@ from iscc_lidar.preprocess.datasets._points.columns import (
     check_points,
     damaged,
     from_records,
-    missing_package,
 )
 from iscc_lidar.shared.base import files
-from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.errors import UserError, missing_package
 from iscc_lidar.shared.base.text import one_line
 
 SUFFIXES: Final = (".mcap", ".db3", ".bag")

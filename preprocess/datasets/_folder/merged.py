@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.datasets._files import cached_per_file, check_rigid, existing
+from iscc_lidar.preprocess.datasets._files import cached_per_file, check_rigid, existing, to_transform
 from iscc_lidar.preprocess.datasets._folder.fields import coordinates, offsets_s
 from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
 from iscc_lidar.preprocess.datasets._folder.source import Source
@@ -133,7 +133,7 @@ def read_extrinsics(path: Path) -> dict[str, NDArray[np.float64]]:
         if not words or words[0].startswith("#"):
             continue
         try:
-            matrix = np.vstack([np.array(words[1:], dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
+            matrix = to_transform(words[1:])
         except ValueError:
             raise UserError(f"{path}: line {number}: expected the name of a folder and 12 numbers") from None
         check_rigid(matrix, f"{path}: line {number}")

@@ -11,7 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.datasets._files import cached_per_file, check_rigid, check_times, is_rigid, not_rigid
+from iscc_lidar.preprocess.datasets._files import (
+    cached_per_file,
+    check_rigid,
+    check_times,
+    is_rigid,
+    not_rigid,
+    to_transform,
+    to_transforms,
+)
 from iscc_lidar.preprocess.datasets._folder.times import Times
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines
@@ -79,7 +87,7 @@ def read_track(path: Path, names: Sequence[str], times: Times) -> Track:
     rows = _read_rows(path)
     if rows.shape[1] == _TUM:
         return _timed(path, rows, names, times)
-    poses = np.concatenate([rows, np.tile([0.0, 0, 0, 1], (len(rows), 1))], axis=1).reshape(-1, 4, 4)
+    poses = to_transforms(rows)
     _require_rigid(path, poses)
     calibration = path.with_name("calib.txt")
     if calibration.is_file() and (camera_SE3_sensor := _read_tr(calibration)) is not None:
@@ -192,7 +200,7 @@ def _read_tr(path: Path) -> NDArray[np.float64] | None:
     if not rows:
         return None
     try:
-        matrix = np.vstack([np.array(rows[0], dtype=np.float64).reshape(3, 4), [0, 0, 0, 1]])
+        matrix = to_transform(rows[0])
     except ValueError:
         raise UserError(
             f"{path}: expected a row 'Tr:' with 12 numbers; remove the file if poses are the LiDAR's"

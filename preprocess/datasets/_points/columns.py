@@ -26,14 +26,6 @@ def damaged(path: Path, what: object) -> UserError:
     return UserError(f"{path}: {one_line(what)}; the file is damaged or of another format, fetch or convert it again")
 
 
-def missing_package(what: str, package: str, extra: str) -> UserError:
-    """Return the error for something that needs a package which is not installed."""
-    return UserError(
-        f"{what} needs the package {package}, which is not installed; in the folder of this program run: "
-        f'pip install ".[{extra}]"'
-    )
-
-
 def check_points(path: Path, points: int) -> int:
     """Return a number of points that a file claims. Raises UserError for one that no sweep has."""
     if not 0 <= points <= MAX_POINTS:

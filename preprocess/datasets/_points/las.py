@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from iscc_lidar.preprocess.datasets._points.columns import Columns, check_points, damaged, missing_package
-from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.preprocess.datasets._points.columns import Columns, check_points, damaged
+from iscc_lidar.shared.base.errors import UserError, missing_package
 from iscc_lidar.shared.base.files import open_regular, regular
 
 _USED: Final = ("intensity", "gps_time", "classification")

@@ -17,11 +17,11 @@ from iscc_lidar.preprocess.datasets._points.columns import (
     damaged,
     from_records,
     from_text,
-    missing_package,
     read_rest,
     read_start,
     record_dtype,
 )
+from iscc_lidar.shared.base.errors import missing_package
 
 _HEADER_BYTES: Final = 65_536
 _TYPES: Final = {"F": {4: "<f4", 8: "<f8"}, "I": {1: "<i1", 2: "<i2", 4: "<i4", 8: "<i8"}}

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.sweep import FARTHEST_POSE_M
+from iscc_lidar.data_schemas.sweep import FARTHEST_POSE_M, is_rigid
 from iscc_lidar.shared.base.errors import UserError
 
 INTENSITY: Final = "0..1"
@@ -90,9 +90,7 @@ def _check_pose(pose: object, name: str) -> NDArray[np.float64]:
         )
     if not np.abs(pose).max() <= FARTHEST_POSE_M:  # NaN too
         raise UserError(f"{name}: has numbers that are not finite or beyond {FARTHEST_POSE_M:g} m; check the poses")
-    rotation = pose[:3, :3]
-    rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
-    if not rigid or not np.array_equal(pose[3], [0, 0, 0, 1]):
+    if not is_rigid(pose):
         raise UserError(
             f"{name}: is not rigid; expected a rotation in [:3, :3], metres in [:3, 3] and the last row 0, 0, 0, 1"
         )

@@ -81,14 +81,11 @@ def make_run(
     from iscc_lidar.trainer.pretrain.learner import PretrainLearner, pretrain
     from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
     from iscc_lidar.trainer.run.dry_run import dry_run
-    from iscc_lidar.trainer.run.folder import RECIPE_FILE
     from iscc_lidar.trainer.run.stop_signal import StoppedError
 
     if isinstance(recipes, str | Path):
         recipes = [recipes]
-    bases = find_recipes(map(str, recipes))
-    if not bases and resume and (out / RECIPE_FILE).exists():
-        bases = [out / RECIPE_FILE]  # the run's own options need not be repeated
+    bases = find_recipes(map(str, recipes), out if resume else None)
     config = resolve_pretrain(bases, as_items(options))
     if dry:
         print(dry_run(PretrainLearner(Cache(cache), config), out, resume=resume, overwrite=overwrite))

@@ -18,9 +18,9 @@ from iscc_lidar.preprocess.odometry.prepare import prepare, settle
 from iscc_lidar.preprocess.plan.left_out import blank_sweep, find_broken
 from iscc_lidar.preprocess.plan.plausibility import describe_error
 from iscc_lidar.preprocess.plan.select import find_dataset, select_sequences
-from iscc_lidar.preprocess.write.block import quantise
+from iscc_lidar.preprocess.write.block import quantise, quantise_intensity
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.cache.block import metres
+from iscc_lidar.shared.cache.block import metres, unit_intensity
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, SweepField
 
 
@@ -86,7 +86,7 @@ class DatasetSweeps:
             index=index,
             name=sweep.name,
             xyz=metres(quantise(sweep.xyz)),
-            intensity=np.rint(sweep.intensity * 255).astype(np.float32) / np.float32(255),
+            intensity=unit_intensity(quantise_intensity(sweep.intensity)),
             label=np.full(len(sweep), NOISE, np.int32),
             semantic=None,
             world_SE3_sensor=sweep.world_SE3_sensor,
