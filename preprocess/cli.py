@@ -17,6 +17,7 @@ import typer
 from iscc_lidar.shared.base.cli import Command, Sets, ShowConfig, exit_if_shown, new_program, report_user_errors
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.layouts.layout import find_layout
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def run(
         if split or sequences:
             raise UserError("--part: --split and --sequences are options of init, not of its parts")
         done = process_part(source, store, config, executor, _part(part), on_error)
-        print(f"part {part} of {store.url}: {done} sequences; after all parts run: iscc-preprocess finalise {dataset}")
+        then = f"after all parts run: iscc-preprocess finalise {dataset}"
+        print(f"part {part} of {store.url}: {counted(done, 'sequence')}; {then}")
         return
     chosen = select_sequences(source, _names(sequences), split)
     _note_splits(source, chosen, split or sequences)
@@ -179,7 +181,8 @@ def init(
     source = prepare(source, poses, store.url, chosen)
     config = resolve(PreprocessConfig, recipe, overrides or ())
     plan = init_cache(source, store, config, chosen, on_error, accept_content)
-    print(f"initialised: {store.url} ({len(plan.jobs)} sequences); now: iscc-preprocess run {dataset} ... --part 1/2")
+    then = f"now: iscc-preprocess run {dataset} ... --part 1/2"
+    print(f"initialised: {store.url} ({counted(len(plan.jobs), 'sequence')}); {then}")
 
 
 @app.command()
@@ -293,7 +296,8 @@ def odometry(
     source = settle(_dataset(dataset, root, data))
     chosen = select_sequences(source, _names(sequences))
     compute_poses(source, out, chosen)
-    print(f"poses: {out} ({len(chosen)} sequences); to use them: iscc-preprocess run {dataset} --poses {out}")
+    then = f"to use them: iscc-preprocess run {dataset} --poses {out}"
+    print(f"poses: {out} ({counted(len(chosen), 'sequence')}); {then}")
 
 
 @app.command(cls=Command)
@@ -320,7 +324,8 @@ def synth(
     config = resolve(SynthCommand, recipe, overrides or ())
     exit_if_shown(show_config, config)
     generate(out, config.synth, workers=_cores() if workers is None else workers)
-    print(f"synthetic data: {out} ({config.synth.sequences} sequences of {config.synth.sweeps} sweeps)")
+    made = counted(config.synth.sequences, "sequence")
+    print(f"synthetic data: {out} ({made} of {counted(config.synth.sweeps, 'sweep')})")
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 
 from iscc_lidar.shared.base.cli import new_program, report_user_errors
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import counted
 
 if TYPE_CHECKING:
     from iscc_lidar.shared.cache.reader import Cache
@@ -35,7 +36,7 @@ def info(path: CachePath) -> None:
 
     cache = Cache(path)
     size = sum(max(0, size) for name, size in cache.store.files("").items() if not name.startswith("."))
-    print(f"{path}: {cache.manifest.dataset}, {len(cache.sequence_names)} sequences, {size / 1e6:.1f} MB")
+    print(f"{path}: {cache.manifest.dataset}, {counted(len(cache.sequence_names), 'sequence')}, {size / 1e6:.1f} MB")
     print(
         f"{'sequence':<12}{'sweeps':>8}{'windows':>9}{'points':>13}{'grouped':>9}{'ground':>8}{'noise':>7}"
         f"{'groups':>8}{'moving':>8}{'queries':>11}"
@@ -132,13 +133,16 @@ def export(
 
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
     """
+    from iscc_lidar.shared.base.own import own_folder
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.layouts.layout import all_layouts
 
     exports = {layout.name: layout.export_labels for layout in all_layouts() if layout.export_labels}
     if to not in exports:
         raise UserError(f"--to {to}: expected one of {', '.join(exports)}")
-    print(f"{to}: {exports[to](Cache(path), out, root)} label files below {out}")
+    cache = Cache(path)
+    folder = own_folder(out, "labels", f"a cache with settings {cache.manifest.config_key}")
+    print(f"{to}: {counted(exports[to](cache, folder, root), 'label file')} below {out}")
 
 
 @app.command()
@@ -174,7 +178,7 @@ def fractions(
         file = f"labels_{share:g}.txt"
         comment = f"{share:g} % of the labelled sweeps of {path} ({cache.manifest.dataset}), seed {seed}"
         folder.write(file, list_text(sweeps, comment).encode())
-        print(f"{out / file}: {len(sweeps)} sweeps")
+        print(f"{out / file}: {counted(len(sweeps), 'sweep')}")
 
 
 def _sequence_line(cache: Cache, name: str) -> str:

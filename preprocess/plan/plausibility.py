@@ -20,6 +20,7 @@ from iscc_lidar.preprocess.datasets._points.layouts import other_layout
 from iscc_lidar.preprocess.datasets.registry import Dataset, HasRawLabels, HasWarnings
 from iscc_lidar.preprocess.plan.alignment import Motions, judge_motions, try_motions
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import counted
 
 Level = Literal["unreadable", "error", "empty", "warning"]
 
@@ -184,9 +185,9 @@ def _gaps(sequence: str, names: Sequence[str]) -> Iterator[str]:
         lost = int(np.sum(np.round(steps[wide] / usual) - 1))
         first = int(wide[0])
         yield (
-            f"sequence {sequence}: about {lost} sweeps are missing in {len(wide)} places, the first between "
-            f"{names[first]} and {names[first + 1]}. Windows stack across them: objects that move appear twice there. "
-            "Fetch the missing ones, or split the sequence there"
+            f"sequence {sequence}: lacks about {counted(lost, 'sweep')} in {counted(len(wide), 'place')}, the first "
+            f"between {names[first]} and {names[first + 1]}. Windows stack across them: objects that "
+            "move appear twice there. Fetch the missing ones, or split the sequence there"
         )
 
 

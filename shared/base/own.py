@@ -1,7 +1,8 @@
 """What may be written into: folders and files that are missing, empty or recognisably of this program.
 
-A folder of results is marked by a file ``.iscc-lidar.json``, which is written first; caches, runs and exports have
-files of their own by which they are recognised. A single file is recognised by a few bytes at its start.
+A folder of results is marked by a file ``.iscc-lidar.json``, which is written first and names what the results were
+made of, so that results of two networks or caches never mix; caches, runs and exports have files of their own by which
+they are recognised. A single file is recognised by a few bytes at its start.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ class OwnFolder:
     Attributes:
         path: where it lies; created with the first file.
         content: what it contains, in one word.
+        of: what the content is made of, such as a network and its digest; None if any may be.
     """
 
     path: Path
     content: str
+    of: str | None = None
 
     def write(self, name: str, data: bytes) -> None:
         """Write or replace a file in one step, by its path in the folder. Raises UserError if it would lie outside."""
@@ -42,27 +45,32 @@ class OwnFolder:
     def mark(self) -> None:
         """Mark the folder as this program's, where it is not yet."""
         if not (self.path / MARK_FILE).exists():
-            mark = {"program": "iscc-lidar", "content": self.content}
+            mark = {"program": "iscc-lidar", "content": self.content, **({"of": self.of} if self.of else {})}
             files.write_text(self.path / MARK_FILE, json.dumps(mark) + "\n")
 
 
-def own_folder(path: Path, content: str) -> OwnFolder:
+def own_folder(path: Path, content: str, of: str | None = None) -> OwnFolder:
     """Open a folder to write results into; nothing is written yet.
 
-    Raises UserError unless it is missing, empty, or marked as containing such results.
+    Raises UserError unless it is missing, empty, or marked as containing such results, made of ``of`` if that is given.
     """
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file, expected a folder; choose another one")
     names = sorted(found.name for found in path.iterdir() if not files.is_torn(found)) if path.is_dir() else []
     if MARK_FILE in names:
-        found = _marked(path / MARK_FILE)
+        found, made_of = _marked(path / MARK_FILE)
         if found != content:
             raise UserError(f"{path}: contains {one_line(found)}, not {content}; choose another folder")
+        if of is not None and made_of != of:
+            raise UserError(
+                f"{path}: contains {content} of {one_line(made_of)}, not of {of}, and they must not mix; choose "
+                "another folder, or remove it"
+            )
     elif names:
         raise UserError(
             f"{path}: contains {one_line(names[0])}, which this program did not write; choose an empty or new folder"
         )
-    return OwnFolder(path, content)
+    return OwnFolder(path, content, of)
 
 
 def write_own_file(path: Path, data: bytes, mark: bytes) -> None:
@@ -85,7 +93,9 @@ def refuse_foreign_file(path: Path, mark: bytes) -> None:
         raise UserError(f"{path}: exists, and this program did not write it; choose another name, or remove it")
 
 
-def _marked(path: Path) -> str:
-    """Return what a mark says that its folder contains."""
+def _marked(path: Path) -> tuple[str, str]:
+    """Return what a mark says that its folder contains, and what that is made of."""
     found = files.read_json(path)
-    return str(found.get("content")) if found.get("program") == "iscc-lidar" else "files of another program"
+    if found.get("program") != "iscc-lidar":
+        return "files of another program", ""
+    return f"{found.get('content')!s:.200}", f"{found.get('of', 'something that is not recorded')!s:.200}"

@@ -20,6 +20,11 @@ def one_line(text: object) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what is counted: ``1 sweep``, ``2 sweeps``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def markdown(text: object) -> str:
     """Return a value as one line of Markdown that is neither HTML nor a link, a picture, code or a table's cell."""
     line = html.escape(printable(str(text)).replace("\n", " ").replace("\t", " "), quote=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from iscc_lidar.data_schemas.boxes import Camera
@@ -20,6 +20,9 @@ class SweepSource(Protocol):
     @property
     def manifest(self) -> Manifest:
         """Its dataset and class names."""
+
+    def sweep_names(self, sequence: str) -> Sequence[str]:
+        """Return the names of a sequence's sweeps, by index."""
 
     def sweep(self, sequence: str, index: int, without: Collection[SweepField] = ()) -> CachedSweep:
         """Read one sweep, or all but some fields of it."""

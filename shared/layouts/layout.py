@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import iscc_lidar.shared.layouts as package
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.own import own_folder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
 WritePrediction: TypeAlias = "Callable[[CachedSweep, NDArray[np.integer]], None]"
 """Takes a sweep and the class index of each of its points [N], in the raw file's order; 0 for no prediction."""
+OpenPredictions: TypeAlias = "Callable[[SweepSource, OwnFolder, Path | None], AbstractContextManager[WritePrediction]]"
+"""Takes sweeps, a folder to write into, and the folder of the dataset."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ class Layout:
         ground_classes: classes that are in no group, so that pre-training on groups learns nothing of them.
         absent_iou: IoU in the mean of a class without a point, in truth or prediction; None leaves the class out.
         box_rules: for those of its box classes that no other dataset has.
-        open_predictions: starts to write predictions for sweeps into a folder; the last path is the dataset's. Without
-            it they are written as labels of own recordings.
+        open_predictions: starts to write predictions for sweeps into a folder. Without it they are
+            written as labels of own recordings.
+        unscored: finds the sweeps, by sequence and name, of which its benchmark wants no prediction, from the dataset's
+            folder; without it there are none.
         export_labels: writes the group labels of a cache as instances into a folder. Returns the number of files.
     """
 
@@ -73,8 +77,11 @@ class Layout:
     ground_classes: frozenset[str] = frozenset()
     absent_iou: float | None = None
     box_rules: tuple[BoxRule, ...] = ()
-    open_predictions: Callable[[SweepSource, Path, Path | None], AbstractContextManager[WritePrediction]] | None = None
-    export_labels: Callable[[Cache, Path, Path | None], int] | None = None
+    open_predictions: (
+        Callable[[SweepSource, OwnFolder, Path | None], AbstractContextManager[WritePrediction]] | None
+    ) = None
+    unscored: Callable[[Path], Set[tuple[str, str]]] | None = None
+    export_labels: Callable[[Cache, OwnFolder, Path | None], int] | None = None
 
 
 def all_layouts() -> tuple[Layout, ...]:
@@ -92,11 +99,11 @@ def find_layout(dataset: str) -> Layout:
 
 @contextmanager
 def open_predictions(
-    source: SweepSource, out: Path, class_names: Sequence[str], root: Path | None = None
+    source: SweepSource, folder: OwnFolder, class_names: Sequence[str], root: Path | None = None
 ) -> Generator[WritePrediction]:
     """Start to write predicted classes as the benchmark of the sweeps' dataset expects them; each file in one step.
 
-        with open_predictions(source, out, class_names) as write:
+        with open_predictions(source, folder, class_names) as write:
             for sweep in sweeps:
                 write(sweep, predict(sweep))
 
@@ -105,7 +112,7 @@ def open_predictions(
 
     Args:
         source: its sweeps are predicted.
-        out: folder to write into.
+        folder: folder to write into.
         class_names: of the predictions, by index.
         root: folder of the dataset; needed for nuScenes (tokens) and Waymo (shapes of the range images).
 
@@ -115,14 +122,14 @@ def open_predictions(
     layout = find_layout(source.manifest.dataset)
     starts: AbstractContextManager[WritePrediction]
     if layout.open_predictions is None:
-        starts = _open_label_files(out, class_names)
+        starts = _open_label_files(folder, class_names)
     elif layout.class_names != tuple(class_names):
         raise UserError(
             f"{source.path}: predictions of {', '.join(class_names):.200} do not fit {layout.name}, whose benchmark "
             f"has {', '.join(layout.class_names)}"
         )
     else:
-        starts = layout.open_predictions(source, out, root)
+        starts = layout.open_predictions(source, folder, root)
     with starts as write:
 
         def write_checked(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
@@ -135,9 +142,8 @@ def open_predictions(
 
 
 @contextmanager
-def _open_label_files(out: Path, class_names: Sequence[str]) -> Generator[WritePrediction]:
+def _open_label_files(folder: OwnFolder, class_names: Sequence[str]) -> Generator[WritePrediction]:
     """Write ``classes.txt``, one name per line, and ``SEQUENCE/NAME.label``, uint32, one file per sweep."""
-    folder = own_folder(out, "predictions")
     listed = False
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:

@@ -5,8 +5,9 @@ Sources: eval/lidarseg/utils.py and utils/splits.py of the nuScenes development 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, damaged, lidar_rows, versions
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
+    from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
@@ -105,14 +106,14 @@ def _scenes(ranges: str) -> set[str]:
 
 
 @contextmanager
-def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iterator[WritePrediction]:
+def _open_predictions(source: SweepSource, folder: OwnFolder, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``lidarseg/SPLIT/TOKEN_lidarseg.bin``, uint8, as the development kit reads them, for key frames only.
 
     ``SPLIT/submission.json``, which lists what a method makes use of, must be written by the submitter. Reading the
     tokens takes 20 s.
     """
     root = require_root(root, "writing predictions for nuscenes")
-    folder, files = own_folder(out, "predictions"), _prediction_files(root)
+    files = _prediction_files(root)
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
         if (sweep.sequence, sweep.name) not in files:
@@ -128,6 +129,12 @@ def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iter
     yield write
 
 
+def _unscored(root: Path) -> Set[tuple[str, str]]:
+    """Return the sweeps between key frames."""
+    return {sweep for sweep, file in _prediction_files(root).items() if file is None}
+
+
+@lru_cache(maxsize=1)
 def _prediction_files(root: Path) -> dict[tuple[str, str], str | None]:
     """Return the file of each sweep, by scene and timestamp; None for a sweep that is no key frame."""
     files: dict[tuple[str, str], str | None] = {}
@@ -165,4 +172,5 @@ LAYOUT: Final = Layout(
     colors=tuple(_COLOR_OF_CLASS.values()),
     ground_classes=frozenset({"driveable_surface", "other_flat", "sidewalk", "terrain"}),
     open_predictions=_open_predictions,
+    unscored=_unscored,
 )

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction
 
 if TYPE_CHECKING:
+    from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -68,9 +68,9 @@ _MAX_INSTANCE: Final = 2**16 - 1
 
 
 @contextmanager
-def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iterator[WritePrediction]:
+def _open_predictions(source: SweepSource, folder: OwnFolder, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``sequences/NN/predictions/NAME.label``, uint32 raw ids, one file per sweep."""
-    raw_of_class, folder = np.array(RAW_OF_CLASS, dtype="<u4"), own_folder(out, "predictions")
+    raw_of_class = np.array(RAW_OF_CLASS, dtype="<u4")
 
     def write(sweep: CachedSweep, predicted: NDArray[np.integer]) -> None:
         name = f"sequences/{sweep.sequence}/predictions/{sweep.name}.label"
@@ -79,13 +79,13 @@ def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iter
     yield write
 
 
-def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
-    """Write ``out/sequences/NN/labels/NAME.label``: instance (high 16 bits) = group, class (low 16 bits) = 0.
+def _export_labels(cache: Cache, folder: OwnFolder, root: Path | None) -> int:
+    """Write ``sequences/NN/labels/NAME.label``: instance (high 16 bits) = group, class (low 16 bits) = 0.
 
     Instance 0 is noise, ground and ignored points. Group ids are renumbered from 1 in each sequence; ``groups.csv``
     next to the labels lists instance and group id. Raises UserError for more groups than 16 bits can name.
     """
-    files, folder = 0, own_folder(out, "labels")
+    files = 0
     for entry in cache.manifest.sequences:
         ids = [block.group_rows["group"].to_numpy() for block in cache.blocks(entry.name)]
         groups = np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int32)

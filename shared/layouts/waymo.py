@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.layouts.layout import BoxRule, Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
+    from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -26,7 +26,7 @@ BOX_CLASS_OF_TYPE: Final = {1: "Vehicle", 2: "Pedestrian", 3: "Sign", 4: "Cyclis
 
 
 @contextmanager
-def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iterator[WritePrediction]:
+def _open_predictions(source: SweepSource, folder: OwnFolder, root: Path | None) -> Iterator[WritePrediction]:
     """Write ``SPLIT/lidar_segmentation/CONTEXT.parquet``, each when the next context begins; instances are 0.
 
     The sweeps of a context must come one after the other.
@@ -34,7 +34,6 @@ def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iter
     from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
 
     root = require_root(root, "writing predictions for waymo")
-    folder = own_folder(out, "predictions")
     current: tuple[str, ContextLabels] | None = None
     finished: set[str] = set()
 
@@ -58,8 +57,8 @@ def _open_predictions(source: SweepSource, out: Path, root: Path | None) -> Iter
     finish()
 
 
-def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
-    """Write ``out/SPLIT/lidar_segmentation/CONTEXT.parquet``: one row for each frame and laser.
+def _export_labels(cache: Cache, folder: OwnFolder, root: Path | None) -> int:
+    """Write ``SPLIT/lidar_segmentation/CONTEXT.parquet``: one row for each frame and laser.
 
     Range images are H x W x 2: instance = group id + 1, or 0 for noise, ground, ignored points and pixels without a
     return; class = 0 (undefined), because groups have none. Group ids are those of the cache, stable within the
@@ -71,7 +70,6 @@ def _export_labels(cache: Cache, out: Path, root: Path | None) -> int:
     from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
 
     root = require_root(root, "--to waymo")
-    folder = own_folder(out, "labels")
     for entry in cache.manifest.sequences:
         if any(cache.sweep(entry.name, block.start).pixel is None for block in entry.blocks):
             raise UserError(

@@ -57,7 +57,7 @@ def pose(**changes: float) -> Any:
 @pytest.mark.parametrize(
     ("poses", "words"),
     [
-        ([pose()], "poses: has 1 poses for 2 sweeps"),
+        ([pose()], "poses: has 1 pose for 2 sweeps"),
         (None, "poses: is a NoneType"),
         ([pose(), pose(p00=2.0)], r"poses\[1\]: is not rigid"),
         ([pose(), pose(p00=-1.0)], r"poses\[1\]: is not rigid"),

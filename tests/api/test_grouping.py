@@ -56,7 +56,7 @@ def test_wrong_arguments_are_one_line() -> None:
         ("sweeps: is a ndarray, expected a list", points, [np.eye(4)], {}),
         ("sweeps: the list is empty", [], [], {}),
         (r"sweeps\[0\]: its shape is", [points[:, :3]], [np.eye(4)], {}),
-        ("poses: has 2 poses for 1 sweeps", [points], [np.eye(4)] * 2, {}),
+        ("poses: has 2 poses for 1 sweep,", [points], [np.eye(4)] * 2, {}),
         ("its pose is 1000 km from that of sweep 0", [points, points], [np.eye(4), far], {}),
         ("unknown option window.sweep; the nearest is window.sweeps", [points], [np.eye(4)], {"window.sweep": 3}),
         ("window.sweeps must be int, not 'many'", [points], [np.eye(4)], {"window.sweeps": "many"}),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import iscc_lidar
@@ -62,6 +65,25 @@ def test_a_folder_of_sweeps_gives_the_same_files_without_labels(
     assert predict(user_folder / "runs/tuned", streets, tmp_path / "one", *words)[0] == 0
     assert len(written(tmp_path / "one")) == 7
     assert predict(user_folder / "runs/tuned", streets, tmp_path / "one", *words)[0] == 0  # it is ours
+
+
+def test_predictions_of_two_networks_never_mix(user_folder: Path, segmented: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(user_folder / "runs/tuned", other)
+    with safe_open(other / "segmentation.safetensors", "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+        next(tensor for tensor in weights.values() if tensor.is_floating_point()).mul_(1.5)
+        save_file(weights, other / "segmentation.safetensors", file.metadata())
+    before = written(segmented)
+    status, output = predict(other, user_folder / "cache/kitti", segmented)
+    assert status == 1
+    assert f"{segmented}: contains predictions of a network with SHA-256 " in output
+    assert written(segmented) == before
+    words = ("--train-cache", user_folder / "cache/kitti", "--out", tmp_path / "new", "--predictions", segmented)
+    done = CliRunner().invoke(app, ["finetune", "semseg", *map(str, words)])
+    assert done.exit_code == 1
+    assert "not of a network that is still to be trained" in done.output
+    assert not (tmp_path / "new").exists()
 
 
 def test_boxes_are_written_as_kitti_does(user_folder: Path, tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_a_missing_package_names_the_extra() -> None:
     ):
         script = code.replace("PACKAGE", package).replace("CALL", call)
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        assert f"is not installed; it comes with the extra {extra}: in the folder" in done.stdout, package
+        needed = f"needs the package {package}, which is not installed; in the folder of this program run: pip install"
+        assert f'{needed} ".[{extra}]"' in done.stdout, package
 
 
 def test_examples_of_the_docstrings_run(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_synth_writes_streets_and_says_where(tmp_path: Path) -> None:
     ]
     done = command("synth", tmp_path / "streets", "--workers", "0", *sizes)
     assert done.exit_code == 0, done.output
-    assert f"{tmp_path / 'streets'} (1 sequences of 2 sweeps)" in done.output
+    assert f"{tmp_path / 'streets'} (1 sequence of 2 sweeps)" in done.output
     assert len(list((tmp_path / "streets/sequences/00/velodyne").glob("*.bin"))) == 2
 
 

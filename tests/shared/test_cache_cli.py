@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from iscc_lidar.shared.base.own import MARK_FILE
 from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
 
@@ -60,6 +61,12 @@ def test_export_gives_instances_that_map_back_to_groups(tiny_cache: Path, tmp_pa
         assert (raw & 0xFFFF == 0).all()
         groups = [group_of.get(instance, -1) for instance in (raw >> 16).tolist()]
         np.testing.assert_array_equal(groups, np.where(label >= 0, label, -1))
+    mark = tmp_path / "out" / MARK_FILE
+    key = Cache(tiny_cache).manifest.config_key
+    mark.write_text(mark.read_text().replace(key, "0" * 64))  # as if another cache had been exported
+    done = command("export", tiny_cache, tmp_path / "out", "--to", "semantickitti")
+    assert done.returncode == 1
+    assert f"of a cache with settings {'0' * 64}, not of a cache with settings {key}" in done.stderr
 
 
 def test_fractions_are_nested_lists_of_the_cached_sweeps(tiny_cache: Path, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from iscc_lidar.preprocess.cli import app as preprocess_app
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.verify import verify_cache
 from iscc_lidar.shared.cache_cli import app as cache_app
-from iscc_lidar.shared.layouts.layout import open_predictions
 from iscc_lidar.trainer.cli import app as train_app
 
 SET = ("--set", "window.sweeps=3", "--set", "window.stride=1", "--set", "window.block_sweeps=2", "--workers", "0")
@@ -173,9 +173,8 @@ def test_exports_do_not_replace_a_datasets_labels(tiny_cache: Path, own_streets:
     words = "contains sequences, which this program did not write"
     assert is_refused(own_streets, cache_app, "export", tiny_cache, own_streets, words=words)
     assert is_refused(own_streets, cache_app, "fractions", tiny_cache, own_streets, words=words)
-    cache = Cache(tiny_cache)
-    with pytest.raises(UserError, match=words), open_predictions(cache, own_streets, cache.manifest.class_names):
-        pass
+    with pytest.raises(UserError, match=words):
+        own_folder(own_streets, "predictions")
 
 
 def test_an_export_may_be_repeated_but_not_mixed(tiny_cache: Path, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def _mutate_once(root: Path, rng: Rng) -> str:
         with suppress(OSError):  # the name is taken by an earlier damage
             damage_name(path, rng)
         return f"{where}: {damage_name.__name__}"
+    content = path.read_bytes()  # a failed write of a table removes its file
     try:
         return f"{where}: {change_fields(path, rng)}"
     except (
@@ -70,7 +71,7 @@ def _mutate_once(root: Path, rng: Rng) -> str:
         OSError,
         struct.error,
     ) as error:
-        path.write_bytes(flip_bits(path.read_bytes(), rng))  # damaged before, or this damage does not fit it
+        path.write_bytes(flip_bits(content, rng))  # damaged before, or this damage does not fit it
         return f"{where}: flip_bits ({type(error).__name__})"
 
 

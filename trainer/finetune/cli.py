@@ -75,7 +75,7 @@ def finetune(
         --val-cache cache/kitti --out runs/scratch --predictions runs/scratch/results
     """
     from iscc_lidar.trainer.finetune.encoder import find_encoder
-    from iscc_lidar.trainer.finetune.score import score_run
+    from iscc_lidar.trainer.finetune.score import name_network, score_run
     from iscc_lidar.trainer.finetune.tasks import TASKS
     from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.run.dry_run import dry_run as dry
@@ -92,7 +92,9 @@ def finetune(
     if root is not None and task == "detection":
         raise UserError("--root: boxes are written without the dataset; leave it out")
     if predictions is not None:
-        own_folder(predictions, "predictions")  # refused before hours of training, not after
+        trained = out / about.learner.network_file if resume and out is not None else None  # if all is done
+        name = name_network(trained) if trained and trained.exists() else "a network that is still to be trained"
+        own_folder(predictions, "predictions", name)  # refused before hours of training, not after
     start = find_encoder(encoder) if encoder else None
     if start and is_first_process() and (changes := start.describe_changes(config.model)):
         typer.echo(changes, err=True)

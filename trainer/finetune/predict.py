@@ -14,6 +14,7 @@ from tqdm import tqdm
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.source import SweepSource
+from iscc_lidar.shared.layouts.layout import find_layout
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.finetune.score import Predicting, Task, TunedNetwork, load_tuned
 from iscc_lidar.trainer.finetune.tasks import TASKS
@@ -56,24 +57,36 @@ def predict_run(
 ) -> Predicted:
     """Predict sweeps with a fine-tuned network, and write the results in the layout of their dataset.
 
-    A sweep of which no point is valid is left out. Each file is written in one step, and replaces one that is there.
+    A sweep of which no point is valid is left out, and so are those that the dataset's benchmark does not score.
+    Each file is written in one step, and replaces one that is there.
 
     Args:
         task: of the run.
         tuned: its network.
         source: reads the sweeps.
         places: which ones; those of a sequence one after the other.
-        out: folder to write into; missing, empty or with predictions of this program.
+        out: folder to write into; missing, empty or with predictions of this network.
         root: folder of the dataset, for layouts that need it.
 
     Raises:
-        UserError: other classes, no sweep, or ``out`` has other files.
+        UserError: other classes, no sweep, or ``out`` has other files or predictions of another network.
     """
-    own_folder(out, "predictions")
+    folder = own_folder(out, "predictions", tuned.name)
+    places = _scored(source, places, root)
     if not places:
         raise UserError(f"{source.path}: has no sweep to predict")
     task.refuse_other(tuned.run, source)
     start = time.monotonic()
-    to = Predicting(source, tqdm(places, desc="predict", unit="sweep"), out, root)
+    to = Predicting(source, tqdm(places, desc="predict", unit="sweep"), folder, root)
     task.predict(tuned, to)
     return Predicted(len(places) - len(to.skipped), time.monotonic() - start, to.skipped)
+
+
+def _scored(source: SweepSource, places: Sequence[Place], root: Path | None) -> Sequence[Place]:
+    """Leave out sweeps that no prediction would be written for; the folder of the dataset tells which."""
+    unscored = find_layout(source.manifest.dataset).unscored
+    if unscored is None or root is None:
+        return places
+    left_out = unscored(root)
+    names = {sequence: source.sweep_names(sequence) for sequence in {sequence for sequence, _ in places}}
+    return [(sequence, index) for sequence, index in places if (sequence, names[sequence][index]) not in left_out]

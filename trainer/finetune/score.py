@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from iscc_lidar.shared.base import files
+from iscc_lidar.shared.base.own import OwnFolder, own_folder
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
@@ -42,7 +43,7 @@ class Scoring:
     network: Any
     config: Any
     device: torch.device
-    predictions: Path | None
+    predictions: OwnFolder | None
     root: Path | None
     pictures: Path | None
 
@@ -58,9 +59,13 @@ class Scoring:
 
 @dataclass(frozen=True)
 class TunedNetwork:
-    """The network of a fine-tuned run, in evaluation mode on ``device``; ``config`` are the run's options."""
+    """The network of a fine-tuned run, in evaluation mode on ``device``; ``config`` are the run's options.
+
+    ``name`` tells it from other networks, see ``name_network``.
+    """
 
     run: Run
+    name: str
     network: Any
     config: Any
     device: torch.device
@@ -73,14 +78,14 @@ class Predicting:
     Attributes:
         source: reads the sweeps.
         places: which ones.
-        out: folder for the predictions.
+        folder: for the predictions.
         root: folder of the dataset, for layouts that need it.
         skipped: those that were left out so far, by place, and their names: no point of them is valid.
     """
 
     source: SweepSource
     places: Iterable[Place]
-    out: Path
+    folder: OwnFolder
     root: Path | None
     skipped: dict[Place, str] = field(default_factory=dict)
 
@@ -129,9 +134,15 @@ def load_tuned(task: Task, run: Run, compute: Compute | None = None) -> TunedNet
     """
     config = run.config(task.config)
     compute = compute or compute_of(config.train)
-    network = task.new_network(run, config, compute)
-    load_weights(run.folder, network, task.learner.network_file)
-    return TunedNetwork(run, network.to(compute.device).eval(), config, compute.device)
+    network, weights = task.new_network(run, config, compute), task.learner.network_file
+    load_weights(run.folder, network, weights)
+    name = name_network(run.folder / weights)
+    return TunedNetwork(run, name, network.to(compute.device).eval(), config, compute.device)
+
+
+def name_network(weights: Path) -> str:
+    """Name a network by the digest of its file, as the mark of a folder of predictions does."""
+    return f"a network with SHA-256 {files.sha256(weights)}"
 
 
 @torch.no_grad()
@@ -151,8 +162,9 @@ def score_run(
     cache, run = Cache(cache_path), open_run(folder, task.learner.task)
     task.refuse_other(run, cache)
     tuned = load_tuned(task, run)
+    out = None if predictions is None else own_folder(predictions, "predictions", tuned.name)
     places = listed_places(cache, listed) if listed is not None else task.learner.labelled_sweeps(cache)
     pictures = folder if importlib.util.find_spec("matplotlib") else None
-    content = task.score(Scoring(cache, places, tuned.network, tuned.config, tuned.device, predictions, root, pictures))
+    content = task.score(Scoring(cache, places, tuned.network, tuned.config, tuned.device, out, root, pictures))
     files.write_text(folder / task.score_file, json.dumps(content, indent=1) + "\n")
     return content

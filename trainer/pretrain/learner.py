@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
@@ -53,7 +54,7 @@ class PretrainLearner(Learner):
         """See ``Learner``."""
         name, sequences = self.cache.manifest.dataset, len(self.cache.sequence_names)
         partner = " with a partner" if self.config.data.partner == "window" else ""
-        data = f"{name}, {sequences} sequences, {len(self.dataset.places)} sweeps{partner}"
+        data = f"{name}, {counted(sequences, 'sequence')}, {counted(len(self.dataset.places), 'sweep')}{partner}"
         inputs, weights = [cache_input(self.cache)], (ENCODER_FILE, HEADS_FILE)
         command = ("pretrain", "--cache", self.cache.path)
         return RunPlan("pretrain", self.config, self.steps, inputs, {"dataset": name}, weights, data, command=command)

@@ -18,6 +18,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import png
 from iscc_lidar.shared.base.provenance import processor, versions
+from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.reproduce.config import ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import STANDARD
@@ -119,4 +120,4 @@ def _content(path: Path | str, chosen: Path | None = None) -> str:
     cache = Cache(path)
     sweeps = sum(entry.sweeps for entry in cache.manifest.sequences)
     which = f"those listed in {chosen} of " if chosen else ""
-    return f"{which}{sweeps:,} sweeps in {len(cache.sequence_names)} sequences, {path}"
+    return f"{which}{sweeps:,} sweeps in {counted(len(cache.sequence_names), 'sequence')}, {path}"

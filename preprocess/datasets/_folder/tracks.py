@@ -22,7 +22,7 @@ from iscc_lidar.preprocess.datasets._files import (
 )
 from iscc_lidar.preprocess.datasets._folder.times import Times
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import read_lines
+from iscc_lidar.shared.base.files import read_lines, version
 from iscc_lidar.shared.base.geometry import inverse
 
 _MAX_GAP_NS: Final = 1_000_000_000  # between poses that are interpolated, and beyond the first and the last
@@ -111,12 +111,18 @@ def find_pose_file(folders: Sequence[Path], sequence: str) -> Path | None:
     for folder in folders:
         named = [folder / "poses.txt", *(folder / "poses" / f"{sequence}{suffix}" for suffix in (".txt", ".tum"))]
         found = [file for file in named if file.is_file()]
-        found += sorted(file for file in folder.glob("*.tum") if not file.name.startswith("."))
+        found += _tum_files(folder, version(folder))
         if len(found) > 1:
             raise UserError(f"{found[0]} and {found[1]}: two files of poses; remove one, or pass --poses FILE")
         if found:
             return found[0]
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def _tum_files(folder: Path, state: tuple[int, int, int, int]) -> list[Path]:
+    """List the visible files *.tum of a folder, once for each of its states: this is asked for with every sweep."""
+    return sorted(file for file in folder.glob("*.tum") if not file.name.startswith("."))
 
 
 def _lines(path: Path, count: int, names: Sequence[str]) -> list[int]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.data_schemas.tables import GROUPS
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache import reader
 from iscc_lidar.shared.cache.sweep import CachedSweep as StoredSweep
 from iscc_lidar.shared.cache.sweep import Queries
@@ -60,7 +61,7 @@ class Cache:
         return len(self._reader.sequence_names)
 
     def __repr__(self) -> str:
-        return f"<Cache {self.path}: {self.dataset}, {len(self)} sequences>"
+        return f"<Cache {self.path}: {self.dataset}, {counted(len(self), 'sequence')}>"
 
 
 class CachedSequence:
@@ -105,7 +106,7 @@ class CachedSequence:
         return self._entry.sweeps
 
     def __repr__(self) -> str:
-        return f"<CachedSequence {self.name}: {len(self)} sweeps>"
+        return f"<CachedSequence {self.name}: {counted(len(self), 'sweep')}>"
 
 
 class CachedSweep:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.sweep import FARTHEST_POSE_M, is_rigid
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.text import counted
 
 INTENSITY: Final = "0..1"
 """Range of the intensity that every function expects."""
@@ -78,7 +79,9 @@ def check_poses(poses: object, sweeps: int) -> list[NDArray[np.float64]]:
     if not isinstance(poses, list | tuple | np.ndarray):
         raise UserError(f"poses: is a {type(poses).__name__}, expected a list of float64 [4, 4], one per sweep")
     if len(poses) != sweeps:
-        raise UserError(f"poses: has {len(poses)} poses for {sweeps} sweeps, expected one per sweep")
+        raise UserError(
+            f"poses: has {counted(len(poses), 'pose')} for {counted(sweeps, 'sweep')}, expected one per sweep"
+        )
     return [_check_pose(pose, f"poses[{index}]") for index, pose in enumerate(poses)]
 
 

@@ -78,6 +78,10 @@ class DatasetSweeps:
         """Return sequence and index of all sweeps, in order."""
         return [(name, index) for name in self._sequences for index in range(len(self._dataset.sweep_names(name)))]
 
+    def sweep_names(self, sequence: str) -> tuple[str, ...]:
+        """Return the names of a sequence's sweeps, by index."""
+        return self._dataset.sweep_names(sequence)
+
     def sweep(self, sequence: str, index: int, without: Collection[SweepField] = ()) -> CachedSweep:
         """Read one sweep; without groups and queries. Raises UserError for damaged files, unless ``skip``."""
         sweep = self._read(sequence, index)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.errors import missing_package
 
 
 @contextmanager
@@ -17,7 +17,4 @@ def needs(extra: Literal["preprocess", "train"]) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "iscc_lidar":
             raise
-        raise UserError(
-            f"{error.name} is not installed; it comes with the extra {extra}: in the folder of the source, run "
-            f"pip install '.[{extra}]'"
-        ) from None
+        raise missing_package("this", str(error.name), extra) from None

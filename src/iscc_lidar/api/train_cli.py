@@ -10,7 +10,7 @@ import typer
 
 from iscc_lidar.shared.base.cli import report_user_errors
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.text import printable
+from iscc_lidar.shared.base.text import counted, printable
 from iscc_lidar.trainer.cli import app
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def predict(
     from iscc_lidar.trainer.finetune.predict import open_tuned, predict_run
 
     names = None if sequences is None else [name.strip() for name in sequences.split(",") if name.strip()]
-    own_folder(out, "predictions")  # refused before anything is loaded, and the run before sweeps are checked
     task, tuned = open_tuned(run, device=device)
+    own_folder(out, "predictions", tuned.name)  # refused before sweeps are checked
     if dataset is None:
         of_files = {"--data": data, "--split": split, "--accept-content": accept_content, "--poses": poses}
         for flag, given in (of_files | {"--on-error": on_error != "stop"}).items():
@@ -117,7 +117,7 @@ def _finish(
     if not found.sweeps:
         raise UserError(f"no sweep can be predicted; {skipped[0]}")
     rate = found.sweeps / max(found.seconds, 1e-9)
-    typer.echo(f"predictions: {out} ({found.sweeps} sweeps, {rate:.2g} sweeps/s)")
+    typer.echo(f"predictions: {out} ({counted(found.sweeps, 'sweep')}, {rate:.2g} sweeps/s)")
     for line in skipped[:_SHOWN_SKIPPED]:
         typer.echo(f"skipped: {printable(line)}", err=True)
     if len(skipped) > _SHOWN_SKIPPED:

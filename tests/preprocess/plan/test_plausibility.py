@@ -269,7 +269,7 @@ def test_missing_sweeps_are_a_warning(own_streets: Path) -> None:
     (own_streets / "sequences/00/velodyne/000003.bin").unlink()
     done = command("check", "semantickitti", own_streets)
     assert done.exit_code == 0, done.output
-    assert "warning: sequence 00: about 1 sweeps are missing in 1 places, the first between 000002 and" in done.output
+    assert "warning: sequence 00: lacks about 1 sweep in 1 place, the first between 000002 and" in done.output
 
 
 def test_the_frames_that_drive_0009_never_had_are_a_warning(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_the_frames_that_drive_0009_never_had_are_a_warning(tmp_path: Path) -> N
     dataset = registry.open_dataset("kitti", tmp_path)
     checked = check_data(dataset, dataset.sequences())
     assert (checked.problems, checked.spoiling) == ({}, {})
-    assert "about 4 sweeps are missing in 1 places, the first between 0000000176 and 0000000181" in checked.warnings[0]
+    assert "lacks about 4 sweeps in 1 place, the first between 0000000176 and 0000000181" in checked.warnings[0]
 
 
 def test_regular_steps_of_any_size_have_no_gap(own_streets: Path) -> None:

@@ -18,6 +18,7 @@ from iscc_lidar.preprocess.datasets.waymo import Waymo, WaymoOptions
 from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.waymo import LAYOUT
 from iscc_lidar.shared.store.local import LocalStore
@@ -56,7 +57,7 @@ def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: Preproces
 def test_exported_labels_come_back_through_the_adapter(waymo_cache: tuple[Path, Path], tmp_path: Path) -> None:
     root, path = waymo_cache
     cache = Cache(path)
-    assert LAYOUT.export_labels(cache, tmp_path / "out", root) == 1
+    assert LAYOUT.export_labels(cache, own_folder(tmp_path / "out", "labels"), root) == 1
     shutil.copytree(root, tmp_path / "labelled")
     shutil.rmtree(tmp_path / "labelled/validation/lidar_segmentation")
     shutil.copytree(tmp_path / "out", tmp_path / "labelled", dirs_exist_ok=True)
@@ -77,7 +78,7 @@ def test_schema_and_rows_are_those_of_the_component_for_every_laser(
     waymo_cache: tuple[Path, Path], tmp_path: Path
 ) -> None:
     root, path = waymo_cache
-    LAYOUT.export_labels(Cache(path), tmp_path, root)
+    LAYOUT.export_labels(Cache(path), own_folder(tmp_path, "labels"), root)
     ours = pq.read_table(tmp_path / f"validation/lidar_segmentation/{NAME}.parquet")
     official = pq.read_table(root / f"validation/lidar_segmentation/{NAME}.parquet").drop_columns(["index"])
     assert ours.schema.remove_metadata() == official.schema.remove_metadata()
@@ -95,12 +96,12 @@ def test_a_cache_without_pixels_and_a_foreign_data_set_are_named(
 ) -> None:
     root, path = waymo_cache
     with pytest.raises(UserError, match=r"contains no pixels.*synthetic.*--to semantickitti"):
-        LAYOUT.export_labels(Cache(tiny_cache), tmp_path / "out", root)
+        LAYOUT.export_labels(Cache(tiny_cache), own_folder(tmp_path / "out", "labels"), root)
     with pytest.raises(UserError, match=rf"contains no .*lidar/{NAME}\.parquet"):
-        LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path)
+        LAYOUT.export_labels(Cache(path), own_folder(tmp_path / "out", "labels"), tmp_path)
     writer.write_dataset(tmp_path / "other", writer.WaymoScene(contexts={"validation": (NAME,)}, frames=4))
     with pytest.raises(UserError, match="laser 1: the range image is 7 x 36, too small"):
-        LAYOUT.export_labels(Cache(path), tmp_path / "out", tmp_path / "other")
+        LAYOUT.export_labels(Cache(path), own_folder(tmp_path / "out", "labels"), tmp_path / "other")
     assert not (tmp_path / "out").exists()
 
 
@@ -112,4 +113,4 @@ def test_the_command_needs_the_root(waymo_cache: tuple[Path, Path], tmp_path: Pa
     assert "--to waymo needs --root" in done.stderr
     done = subprocess.run([*call, "--root", str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "waymo: 1 label files" in done.stdout
+    assert "waymo: 1 label file below" in done.stdout

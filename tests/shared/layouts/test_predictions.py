@@ -18,6 +18,7 @@ from iscc_lidar.data_schemas.manifest import Manifest
 from iscc_lidar.preprocess.datasets.semantickitti import SemanticKitti
 from iscc_lidar.preprocess.datasets.waymo import Waymo
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep, Queries
 from iscc_lidar.shared.layouts import nuscenes, semantickitti
@@ -52,7 +53,7 @@ def write_all(
     cache: Cache, out: Path, root: Path | None = None, sweeps: Sequence[tuple[CachedSweep, int]] = ()
 ) -> None:
     """Write class 0 for so many points of each sweep."""
-    with open_predictions(cache, out, cache.manifest.class_names, root) as write:
+    with open_predictions(cache, own_folder(out, "predictions"), cache.manifest.class_names, root) as write:
         for sweep, points in sweeps:
             write(sweep, np.zeros(points, np.uint8))
 
@@ -60,7 +61,7 @@ def write_all(
 def test_semantickitti_labels_come_back_for_every_class(tmp_path: Path) -> None:
     names = semantickitti.LAYOUT.class_names
     predicted = np.random.default_rng(0).permutation(np.arange(60) % 20).astype(np.uint8)
-    with open_predictions(cache_of("semantickitti", names), tmp_path, names) as write:
+    with open_predictions(cache_of("semantickitti", names), own_folder(tmp_path, "predictions"), names) as write:
         write(sweep_of("08", 3, "000007", 60), predicted)
     file = tmp_path / "sequences/08/predictions/000007.label"
     assert set(np.fromfile(file, "<u4").tolist()) == set(semantickitti.RAW_OF_CLASS)
@@ -83,7 +84,7 @@ def test_semantickitti_raw_ids_are_the_official_inverse_map() -> None:
 
 def test_every_sweep_of_a_real_cache_has_a_file_of_its_length(tiny_cache: Path, tmp_path: Path) -> None:
     cache = Cache(tiny_cache)
-    with open_predictions(cache, tmp_path, cache.manifest.class_names) as write:
+    with open_predictions(cache, own_folder(tmp_path, "predictions"), cache.manifest.class_names) as write:
         for entry in cache.manifest.sequences:
             for index in range(entry.sweeps):
                 sweep = cache.sweep(entry.name, index)
@@ -128,7 +129,7 @@ def test_nuscenes_files_are_named_by_the_token_and_lie_in_their_split(tmp_path: 
     write_nuscenes(root, "v1.0-test", {"scene-0077": [True]})
     scenes = [("scene-0001", 2), ("scene-0003", 1), ("scene-0061", 1), ("scene-0916", 1), ("scene-0077", 1)]
     names = nuscenes.LAYOUT.class_names
-    with open_predictions(cache_of("nuscenes", names), out, names, root) as write:
+    with open_predictions(cache_of("nuscenes", names), own_folder(out, "predictions"), names, root) as write:
         for scene, sweeps in scenes:
             for k in range(sweeps):
                 write(sweep_of(scene, k, str(1000 + k), 4), np.array([3, 16, 0, 16]))
@@ -162,7 +163,9 @@ def test_waymo_tables_come_back_through_the_adapter(
     root, sweeps = waymo
     predicted = [np.random.default_rng(k).integers(0, 23, len(s.xyz)).astype(np.uint8) for k, s in enumerate(sweeps)]
     names = waymo_layout.LAYOUT.class_names
-    with open_predictions(cache_of("waymo", names, sweeps), tmp_path / "out", names, root) as write:
+    with open_predictions(
+        cache_of("waymo", names, sweeps), own_folder(tmp_path / "out", "predictions"), names, root
+    ) as write:
         for number, (sweep, classes) in enumerate(zip(sweeps, predicted, strict=True)):
             # As read by who needs no pixels, or by who does.
             write(dataclasses.replace(sweep, pixel=None) if number % 2 else sweep, classes)

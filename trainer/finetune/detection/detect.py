@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import Boxes, no_boxes
-from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import Extent
 from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.layouts.kitti import refuse_without_camera, write_detections
@@ -46,7 +45,6 @@ def refuse_none(run: Run, source: SweepSource) -> None:
 def score(scoring: Scoring) -> dict[str, Any]:
     """Detect boxes in sweeps; return AP R11 and R40, percent, in 3-D and BEV, and label counts, by class and level."""
     cache, config = scoring.cache, scoring.config
-    folder = None if scoring.predictions is None else own_folder(scoring.predictions, "predictions")
     all_labels: list[Labels] = []
     all_detections: list[Detections] = []
     for number, place, pictures in scoring.sweeps():
@@ -55,8 +53,8 @@ def score(scoring: Scoring) -> dict[str, Any]:
         boxes, scores = detect(scoring.network, scene_of(sweep, truth, camera, config), config, scoring.device)
         all_labels.append(labels_of(truth, camera, number))
         all_detections.append(detections_of(boxes, scores, camera, number))
-        if folder is not None:
-            write_detections(folder, sweep.sequence, sweep.name, boxes, scores, camera)
+        if scoring.predictions is not None:
+            write_detections(scoring.predictions, sweep.sequence, sweep.name, boxes, scores, camera)
         if pictures is not None:
             grid = config.grid
             extent = Extent(grid.x_min_m, grid.x_max_m, grid.y_min_m, grid.y_max_m)
@@ -73,13 +71,12 @@ def score(scoring: Scoring) -> dict[str, Any]:
 
 def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
     """Detect boxes in sweeps, and write them as KITTI's result files."""
-    folder = own_folder(to.out, "predictions")
     for sweep in to.sweeps(NOT_READ):
         camera = to.source.camera(sweep.sequence, sweep.index)
         refuse_without_camera(sweep.sequence, sweep.name, camera)
         scene = scene_of(sweep, no_boxes(), camera, tuned.config)
         boxes, scores = detect(tuned.network, scene, tuned.config, tuned.device)
-        write_detections(folder, sweep.sequence, sweep.name, boxes, scores, camera)
+        write_detections(to.folder, sweep.sequence, sweep.name, boxes, scores, camera)
 
 
 def detect(

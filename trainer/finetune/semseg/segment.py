@@ -84,7 +84,7 @@ def score(scoring: Scoring) -> dict[str, Any]:
 
 def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
     """Segment sweeps, and write the class of every point in the layout of their dataset."""
-    with open_predictions(to.source, to.out, class_names(tuned.run), to.root) as write:
+    with open_predictions(to.source, to.folder, class_names(tuned.run), to.root) as write:
         for sweep in to.sweeps(NOT_READ):
             write(sweep, predict(tuned.network, sweep, tuned.config.model.voxel_size, tuned.device))
 
