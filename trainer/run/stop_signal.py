@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from iscc_lidar.trainer.hardware.distributed import is_first_process
+from iscc_lidar.trainer.hardware.distributed import is_first_process, world_size
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -39,7 +39,8 @@ def stop_requests() -> Iterator[Callable[[], int]]:
     """Yield a function that returns the signal that has arrived, 0 for none.
 
     A second Ctrl-C interrupts at once, unless the first has been returned: then the end is under way. Outside the main
-    thread, where Python takes no signals, it always returns 0.
+    thread, where Python takes no signals, it always returns 0. One of several processes that fails ignores SIGTERM from
+    then on: torchrun sends it to all as soon as the first has ended, and the others still have to print why they end.
     """
     arrived = [0]
 
@@ -59,6 +60,10 @@ def stop_requests() -> Iterator[Callable[[], int]]:
     before = {number: signal.signal(number, note) for number in _STOP_SIGNALS}
     try:
         yield stop_signal
+    except Exception:
+        if world_size() > 1:
+            before[signal.SIGTERM] = signal.SIG_IGN
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

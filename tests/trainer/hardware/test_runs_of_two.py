@@ -26,6 +26,14 @@ ROUNDING = (5, 1e-5)
 """Largest relative difference of a loss over the first steps, in which rounding has not yet grown."""
 GROWN = 1e-2
 """And over all sixteen; from one batch to the next losses differ by ten times that."""
+SLOW_END = """
+import sys
+if any("iscc-train" in word for word in sys.orig_argv):
+    import time
+    import torch.distributed as distributed
+    end = distributed.destroy_process_group
+    distributed.destroy_process_group = lambda *words: (time.sleep(1), end(*words))
+"""
 WEIGHTS_TOLERANCE = 1e-2
 """Of all weights together; AdamW makes much of small gradients."""
 
@@ -102,10 +110,14 @@ def assert_alike(run: Path, other: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_run_and_one_process_goes_on_with_it(
-    torchrun: Torchrun, cache_path: Path, config: PretrainConfig, of_one: Path, tmp_path: Path
+    torchrun: Torchrun, cache_path: Path, config: PretrainConfig, of_one: Path, tmp_path: Path, monkeypatch
 ):
+    """Also where the other one takes longer to end than torchrun to send it SIGTERM."""
     out = tmp_path / "run"
+    (tmp_path / "sitecustomize.py").write_text(SLOW_END)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     process = torchrun.started(out)
+    monkeypatch.undo()
     runs.wait_until(lambda: (out / "resume.pt").exists(), process)
     family = runs.family(process.pid)
     os.kill(trainers(process.pid)[1], signal.SIGKILL)

@@ -14,7 +14,7 @@ import pytest
 from iscc_lidar.shared.base.config import to_toml
 from iscc_lidar.trainer.pretrain.learner import pretrain
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
-from iscc_lidar.trainer.run import loop
+from iscc_lidar.trainer.run import loop, stop_signal
 from iscc_lidar.trainer.run.checkpoint import checkpoint_step
 from iscc_lidar.trainer.run.stop_signal import StoppedError
 
@@ -207,3 +207,16 @@ def test_a_loader_process_that_is_killed_ends_the_run_plainly(command: Command, 
     assert "train.loader_workers" in said
     assert "Traceback" not in said
     assert runs.differences(command.finished(out), whole_of_command) == []
+
+
+@pytest.mark.parametrize(("processes", "ignored"), [(1, False), (2, True)])
+def test_a_process_of_several_that_fails_still_prints_why(monkeypatch, processes: int, ignored: bool):
+    """Torchrun ends it with SIGTERM as soon as another one has ended."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(stop_signal, "world_size", lambda: processes)
+    try:
+        with pytest.raises(RuntimeError, match="why"), stop_signal.stop_requests():
+            raise RuntimeError("why")
+        assert signal.getsignal(signal.SIGTERM) == (signal.SIG_IGN if ignored else before)
+    finally:
+        signal.signal(signal.SIGTERM, before)
