@@ -35,6 +35,8 @@ _SPAN_S: Final = (0.02, 0.5)  # of the points of one revolution: 2 to 50 Hz
 _LONGEST_S: Final = 1.0  # later times are of a clock, not counted from the sweep's
 _UNITS_S: Final = {1.0: "s", 1e-3: "ms", 1e-6: "us", 1e-9: "ns"}
 _MILLIMETRES: Final = 1000.0  # a median range beyond which coordinates are not in metres
+_NEAR_M: Final = (3, 25)
+_GROUND_SHARE: Final = 0.15
 _USUAL: Final = "x,y,z"
 _CAMERA: Final = "z,-x,-y"
 _UPRIGHT: Final = {
@@ -122,19 +124,34 @@ def _find_axes(options: FolderOptions, found: str | None, notes: list[str]) -> F
 
 
 def _upright_axes(xyz: NDArray[np.float64]) -> str | None:
-    """Find the upright axis: the spread along it is less than half of the others', and the near ground lies below.
+    """Find the upright axis: points spread least along it, rays too, and most near points are on a ground below.
 
-    Returns the axes of the file that point forward, left and up; None where points do not show them.
+    A wall next to the LiDAR is as flat as a ground; but rays fan out towards it, as they do not up and down. Returns
+    the axes of the file that point forward, left and up; None where points do not show them.
     """
-    near = xyz[(np.linalg.norm(xyz, axis=1) > 3) & (np.linalg.norm(xyz, axis=1) < 25)]
+    distance = np.linalg.norm(xyz, axis=1)
+    is_near = (distance > _NEAR_M[0]) & (distance < _NEAR_M[1])
+    near = xyz[is_near]
     if len(near) < 500:
         return None
     low, high = np.percentile(near, (10, 90), axis=0)
     upright = int(np.argmin(high - low))
     others = np.delete(high - low, upright)
     middle = float(np.median(near[:, upright]))
-    sure = 2 * (high - low)[upright] < others.min() and abs(middle) > 0.3
-    return _UPRIGHT[upright, -1 if middle > 0 else 1] if sure else None
+    if 2 * (high - low)[upright] >= others.min() or abs(middle) <= 0.3:
+        return None
+    along_axes = np.sqrt(np.mean((near / distance[is_near, None]) ** 2, axis=0))
+    up = near[:, upright] * (-1 if middle > 0 else 1)
+    least = max(1.5 * _points_at_one_height(-up), _GROUND_SHARE * len(up))
+    if along_axes[upright] > 1.2 * along_axes.min() or _points_at_one_height(up) < least:
+        return None
+    return _UPRIGHT[upright, -1 if middle > 0 else 1]
+
+
+def _points_at_one_height(up: NDArray[np.float64]) -> int:
+    """Count the points in the fullest 0.4 m below the LiDAR."""
+    in_slices = np.histogram(up, bins=np.arange(-6, -0.2, 0.1))[0]
+    return int(np.convolve(in_slices, np.ones(4), "valid").max())
 
 
 def _largest_intensity(sweeps: Sequence[Columns], name: str) -> float:

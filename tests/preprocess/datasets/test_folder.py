@@ -251,6 +251,22 @@ def test_unit_axes_and_scale_of_intensity_are_found_and_named(tmp_path: Path) ->
         options(fixed, "axes=x,y,-z")
 
 
+@pytest.mark.parametrize("scene", ["a wall", "crowns of trees"])
+def test_where_no_ground_is_seen_the_axes_are_as_usual(tmp_path: Path, scene: str) -> None:
+    """A wall is as flat as a ground; what is seen only above the LiDAR is not upside down."""
+    rng = np.random.default_rng(0)
+    points = sweep(0)[:4000].copy()
+    along, across, height = rng.uniform(-20, 20, 4000), rng.uniform(-20, 20, 4000), rng.uniform(0, 1, 4000)
+    is_wall = scene == "a wall"
+    points["x"], points["y"] = along, np.where(is_wall, 4.0, across)
+    points["z"] = np.where(is_wall, -1.5 + 4 * height, 2 + 4 * height)
+    write_pcd(tmp_path / "0.pcd", points)
+    (tmp_path / "poses.txt").write_text(kitti_rows([np.eye(4)]))
+    dataset, notes = open_dataset(tmp_path).settled()
+    np.testing.assert_allclose(dataset.read(dataset.sequences()[0], 0).xyz[:, 2], points["z"], atol=1e-4)
+    assert not [note for note in notes if "axes" in note]
+
+
 def test_points_in_the_box_of_the_ego_vehicle_are_invalid(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "d", sweeps=1)
     plain, masked = (
