@@ -156,7 +156,6 @@ def test_what_is_no_file_in_a_bags_folder_is_refused_before_it_is_opened(tmp_pat
     signal.alarm(20)  # instead of a hang
     try:
         with pytest.raises(UserError, match=rf"{name}: a folder, pipe or device|looked for sweeps"):
-            dataset = open_dataset(tmp_path).settled()[0]
-            dataset.read(dataset.sequences()[0], 0)
+            open_dataset(tmp_path).settled()[0].read("bag", 0)
     finally:
         signal.alarm(0)

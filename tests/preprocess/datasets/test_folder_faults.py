@@ -177,7 +177,7 @@ def test_damage_anywhere_in_a_compressed_archive_is_named(tmp_path: Path, compre
         archive.writestr("points.npy", file.getvalue())
     content, path = buffer.getvalue(), tmp_path / "0.npz"
     rng = np.random.default_rng(0)
-    refused = 0
+    messages = []
     for place in rng.integers(0, len(content), 300).tolist():
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(8))
@@ -186,6 +186,6 @@ def test_damage_anywhere_in_a_compressed_archive_is_named(tmp_path: Path, compre
             try:
                 read(path, (), "float32")
             except UserError as error:
-                assert str(error).startswith(str(path))
-                refused += 1
-    assert refused > 250
+                messages.append(str(error))
+    assert len(messages) > 250
+    assert [message for message in messages if not message.startswith(f"{path}: ")] == []
