@@ -22,7 +22,7 @@ from iscc_lidar.shared.layouts.formats.label_files import LabelFiles
 from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.store import Store
 
-_OWN: Final = frozenset({SPREAD_FILE, "sequences", ".owner", ".aside"})
+_OWN: Final = frozenset({SPREAD_FILE, "sequences", "quality.json", "quality.png", ".owner", ".aside"})
 
 
 def spread(
@@ -115,9 +115,13 @@ def _is_part(name: str) -> bool:
 def _remove_stale(store: Store, manifest: SpreadManifest) -> None:
     """Remove parts of earlier runs that the labels no longer need."""
     needed = {part.path for sequence in manifest.sequences for part in sequence.parts}
-    for name in store.files("sequences"):
-        if _is_part(name) and f"sequences/{name}" not in needed:
+    there = [name for name in store.files("sequences") if _is_part(name)]
+    for name in there:
+        if f"sequences/{name}" not in needed:
             store.remove(f"sequences/{name}")
+    for folder in {name.partition("/")[0] for name in there} - {sequence.name for sequence in manifest.sequences}:
+        if not store.files(f"sequences/{folder}"):
+            store.remove(f"sequences/{folder}")
 
 
 def _absolute(store: Store, executor: Executor | None) -> Store:

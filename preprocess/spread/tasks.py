@@ -115,10 +115,13 @@ def _find(job: SpreadJob, path: str, stretch: tuple[int, int], key: str) -> str 
     """Return the digest of a part that is there, undamaged and made of the same; None without one."""
     try:
         content = job.store.read(path)
+    except FileNotFoundError:
+        return None
+    try:
         if _key_of(content) != key:
             return None
         read_rows(content, *stretch, job.classes)
-    except (FileNotFoundError, ValueError, pa.ArrowException):
+    except (ValueError, OSError, pa.ArrowException):  # the second for a wrong checksum
         return None
     return hashlib.sha256(content).hexdigest()
 

@@ -29,6 +29,7 @@ class SpreadLabels:
 
     def __init__(self, where: Path | str, cache: Cache) -> None:
         """Open spread labels. Raises UserError if they are missing, unreadable, or of another cache than ``cache``."""
+        self.cache = cache
         self.store = open_store(where)
         self.manifest = read_spread(self.store)
         if self.manifest.cache_digest != cache.digest:
@@ -95,14 +96,15 @@ def _read_part(store: Store, part: SpreadPart, classes: int) -> pa.Table:
     path = f"{store.url}/{part.path}"
     try:
         content = store.read(part.path)
-        if hashlib.sha256(content).hexdigest() != part.digest:
-            raise ValueError("its digest is wrong")
-        return read_rows(content, part.start, part.stop, classes)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run iscc-cache spread again") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except (ValueError, pa.ArrowException) as error:
+    try:
+        if hashlib.sha256(content).hexdigest() != part.digest:
+            raise ValueError("its digest is wrong")
+        return read_rows(content, part.start, part.stop, classes)
+    except (ValueError, OSError, pa.ArrowException) as error:
         raise UserError(one_line(f"{path}: damaged ({error}); remove it and run iscc-cache spread again")) from None
 
 
