@@ -54,7 +54,7 @@ def test_places_are_of_what_stands_and_thinned_where_they_agree() -> None:
 
 def test_cells_are_those_of_a_grid_far_from_the_origin_too() -> None:
     rng = np.random.default_rng(0)
-    xyz = rng.uniform(-40, 40, (3000, 3)) + [450_000.0, 5_400_000.0, 300.0]
+    xyz = rng.uniform(-40, 40, (3000, 3)) + np.array([450_000.0, 5_400_000.0, 300.0])
     cells = [tuple(cell) for cell in np.floor((xyz - xyz.min(axis=0)) / 2.0).astype(int).tolist()]
     keys = cell_keys(xyz, 2.0).tolist()
     assert len(set(keys)) == len(set(cells))

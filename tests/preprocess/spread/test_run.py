@@ -104,7 +104,8 @@ def test_a_killed_run_is_not_taken_for_finished_and_goes_on(tiny_cache: Path, do
     out, code = tmp_path / "out", tmp_path / "slow.py"
     code.write_text(
         "import sys, time\nfrom pathlib import Path\nfrom iscc_lidar.preprocess.spread import tasks\n"
-        "from iscc_lidar.preprocess.spread.rule import SpreadConfig\nfrom iscc_lidar.preprocess.spread.run import spread\n"
+        "from iscc_lidar.preprocess.spread.rule import SpreadConfig\n"
+        "from iscc_lidar.preprocess.spread.run import spread\n"
         "from iscc_lidar.shared.cache.reader import Cache\nfrom iscc_lidar.shared.store.local import LocalStore\n"
         "real = tasks.report_sweeps\ndef slow(sweeps):\n real(sweeps)\n time.sleep(60)\ntasks.report_sweeps = slow\n"
         f"spread(Cache(sys.argv[1]), LocalStore(Path(sys.argv[2])), {LABELLED!r}, SpreadConfig())\n"
@@ -159,9 +160,7 @@ def test_what_cannot_be_spread_is_one_line_and_touches_nothing(tiny_cache: Path,
         open_label_files(tmp_path, ())
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/classes.txt").write_text("unlabelled\ncar\n")
-    with pytest.raises(
-        UserError, match=r"its classes are unlabelled, car; those of the cache unlabelled, car, bicycle"
-    ):
+    with pytest.raises(UserError, match=r"its classes are unlabelled, car; those of the cache unlabelled, car, b"):
         open_label_files(tmp_path / "labels", cache.manifest.class_names)
     labels = open_label_files(tmp_path / "labels", ())
     with pytest.raises(UserError, match=r"000002.label: no such file; expected the labels of sweep 00/000002"):

@@ -83,7 +83,7 @@ def test_damage_is_named(copy: Path, tiny_cache: Path) -> None:
         with pytest.raises(UserError, match="its digest is wrong"):
             SpreadLabels(copy, cache).sweep("00", 0)
     part.unlink()
-    with pytest.raises(UserError, match="part_000000.parquet: missing; run iscc-cache spread again"):
+    with pytest.raises(UserError, match=r"part_000000.parquet: missing; run iscc-cache spread again"):
         SpreadLabels(copy, cache).sweep("00", 0)
     labels = SpreadLabels(copy, cache)
     for sequence, index in (("01", 0), ("00", 6), ("00", -1)):
