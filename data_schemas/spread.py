@@ -65,6 +65,7 @@ class SpreadPart:
     start: int = described("index of its first sweep")
     stop: int = described("index of its last sweep + 1")
     digest: str = described("SHA-256 of the file", SHA256)
+    points: tuple[int, ...] = described("number of points by source: nothing, label, position, group")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ def from_json(text: str) -> SpreadManifest:
     """
     manifest = from_text(text, SpreadManifest, _FORMAT, "spread")
     for sequence in manifest.sequences:
+        if any(len(part.points) != len(SOURCES) for part in sequence.parts):
+            raise DocumentError(f"a file of sequence {sequence.name} lacks the number of its points by source")
         borders = [0, *(stop for part in sequence.parts for stop in (part.start, part.stop)), sequence.sweeps]
         if any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True)):
             raise DocumentError(f"the files of sequence {sequence.name} do not contain its sweeps one after the other")

@@ -15,20 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, ROWS, SpreadPart, SpreadPoints
+from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, ROWS, SOURCES, SpreadPart, SpreadPoints
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
 from iscc_lidar.preprocess.spread.evidence import GroupVotes, Places, count_votes, gather_places
 from iscc_lidar.preprocess.spread.rule import SpreadConfig, spread_to
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.geometry import transform
+from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import read_rows
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.formats.label_files import LabelFiles
 from iscc_lidar.shared.store.store import Store
 
-STRETCH: Final = 32
+STRETCH: Final = 16
 """Sweeps of a task: its memory, and that of the part it writes, do not grow with the sequence."""
 _AROUND_M: Final = 120.0
 _MOST_LABELLED: Final = 16
@@ -102,17 +103,18 @@ def spread_task(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvid
     """Spread labels to a stretch of sweeps, and write them."""
     start, stop = stretch
     path = f"sequences/{job.sequence}/part_{start:06d}.parquet"
-    digest = _find(job, path, stretch, evidence.key)
-    if digest is None:
-        content = _encode(_spread_stretch(job, stretch, evidence), start, evidence.key)
+    content = _find(job, path, stretch, evidence.key)
+    if content is None:
+        content = _encode(_spread_stretch(job, stretch, evidence), evidence.key)
         job.store.write(path, content)
-        digest = hashlib.sha256(content).hexdigest()
     report_sweeps(stop - start)
-    return SpreadPart(path, start, stop, digest)
+    sources = read_table(pa.BufferReader(content), ["source"])["source"].to_pylist()
+    points = np.bincount(np.frombuffer(b"".join(sources), np.uint8), minlength=len(SOURCES))
+    return SpreadPart(path, start, stop, hashlib.sha256(content).hexdigest(), tuple(points.tolist()))
 
 
-def _find(job: SpreadJob, path: str, stretch: tuple[int, int], key: str) -> str | None:
-    """Return the digest of a part that is there, undamaged and made of the same; None without one."""
+def _find(job: SpreadJob, path: str, stretch: tuple[int, int], key: str) -> bytes | None:
+    """Read a part that is there, undamaged and made of the same; None without one."""
     try:
         content = job.store.read(path)
     except FileNotFoundError:
@@ -123,7 +125,7 @@ def _find(job: SpreadJob, path: str, stretch: tuple[int, int], key: str) -> str 
         read_rows(content, *stretch, job.classes)
     except (ValueError, OSError, pa.ArrowException):  # the second for a wrong checksum
         return None
-    return hashlib.sha256(content).hexdigest()
+    return content
 
 
 def _spread_stretch(
@@ -162,7 +164,7 @@ def _own(classes: NDArray[np.uint8]) -> SpreadPoints:
     return SpreadPoints(classes, (classes > 0).astype(np.float32), source)
 
 
-def _encode(sweeps: Iterator[tuple[int, SpreadPoints]], start: int, key: str) -> bytes:
+def _encode(sweeps: Iterator[tuple[int, SpreadPoints]], key: str) -> bytes:
     rows: dict[str, list[Any]] = {name: [] for name in ROWS.names}
     for index, found in sweeps:
         sure = np.rint(255 * found.confidence).astype(np.uint8)

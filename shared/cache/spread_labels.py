@@ -31,7 +31,7 @@ class SpreadLabels:
         """Open spread labels. Raises UserError if they are missing, unreadable, or of another cache than ``cache``."""
         self.cache = cache
         self.store = open_store(where)
-        self.manifest = read_spread(self.store)
+        self.manifest, self.digest = read_spread(self.store)
         if self.manifest.cache_digest != cache.digest:
             raise UserError(
                 f"{self.path}: labels of another cache than {cache.path}, or of an earlier state of it; make them "
@@ -49,6 +49,11 @@ class SpreadLabels:
         """Names of the sequences with spread labels."""
         return tuple(self._sequences)
 
+    def points(self) -> dict[str, int]:
+        """Return the number of points of all sweeps by the source of their class."""
+        parts = [part.points for entry in self.manifest.sequences for part in entry.parts]
+        return dict(zip(SOURCES, map(sum, zip(*parts, strict=True)), strict=True)) if parts else {}
+
     def labelled(self, sequence: str) -> tuple[int, ...]:
         """Return the indices of a sequence's labelled sweeps; none of a sequence without spread labels."""
         return self._sequences[sequence].labelled if sequence in self._sequences else ()
@@ -61,11 +66,12 @@ class SpreadLabels:
         raise UserError(f"{self.path}: has no labels for sweep {index} of sequence {sequence}")
 
 
-def read_spread(store: Store) -> SpreadManifest:
-    """Read the table of contents. Raises UserError if it is missing or unreadable."""
+def read_spread(store: Store) -> tuple[SpreadManifest, str]:
+    """Read the table of contents, and its SHA-256. Raises UserError if it is missing or unreadable."""
     path = f"{store.url}/{spread.SPREAD_FILE}"
     try:
-        return spread.from_json(store.read(spread.SPREAD_FILE).decode("utf-8"))
+        content = store.read(spread.SPREAD_FILE)
+        return spread.from_json(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{store.url}: no spread labels here ({spread.SPREAD_FILE} is missing); make them with: iscc-cache spread "

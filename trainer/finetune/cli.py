@@ -41,6 +41,9 @@ def finetune(
     val_cache: Annotated[str | None, typer.Option(help="cache to score the result on. Default: no score")] = None,
     labelled: Labelled = None,
     among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps from this list only")] = None,
+    spread: Annotated[
+        str | None, typer.Option(help="semseg: train on labels that iscc-cache spread carried to other sweeps")
+    ] = None,
     val_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
     predictions: Predictions = None,
     root: Root = None,
@@ -65,6 +68,9 @@ def finetune(
 
         iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --encoder runs/iscc --out runs/tuned
         --set labels.percent=1
+
+        iscc-train finetune semseg --train-cache cache/train --spread spread/train --val-cache cache/val
+        --out runs/spread
 
         iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --out runs/scratch --recipe long
 
@@ -98,7 +104,15 @@ def finetune(
     start = find_encoder(encoder) if encoder else None
     if start and is_first_process() and (changes := start.describe_changes(config.model)):
         typer.echo(changes, err=True)
-    learner = about.learner.of(train_cache, config, start, labelled, among)
+    if spread is not None:
+        if task != "semseg" or labelled is not None or among is not None:
+            raise UserError(
+                "--spread: is for semseg, and without --labelled and --among: its labelled sweeps are known"
+            )
+        scored = (val_cache, val_list) if val_cache is not None else None
+        learner = about.learner.of_spread(train_cache, config, spread, start, scored)
+    else:
+        learner = about.learner.of(train_cache, config, start, labelled, among)
     if dry_run:
         typer.echo(dry(learner, out, resume=resume, overwrite=overwrite))
         return
