@@ -89,8 +89,10 @@ def is_bag(path: Path) -> bool:
 
 
 def bag_files(path: Path) -> tuple[Path, ...]:
-    """List the files of a bag."""
-    return tuple(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else (path,)
+    """List the files of a bag. Raises UserError for a pipe or device in its folder: opening one could hang."""
+    if not path.is_dir():
+        return (files.regular(path),)
+    return tuple(files.regular(file) for file in sorted(path.iterdir()) if not file.is_dir())
 
 
 @contextmanager
@@ -101,6 +103,7 @@ def open_bag(path: Path) -> Iterator[Any]:
         from rosbags.typesys import Stores, get_typestore
     except ModuleNotFoundError:
         raise missing_package(f"{path}: a bag", "rosbags", "formats") from None
+    bag_files(path)
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as bag:
             yield bag

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -82,13 +83,10 @@ def count_npz(path: Path) -> int:
 def read_npz(path: Path, names: Sequence[str]) -> Columns:
     """Read a .npz file: columns [N] by name, or rows [N, C] named points, xyz or the like, and columns next to it."""
     with _zip(path) as archive:
-        try:
-            arrays = {
-                item.filename.removesuffix(".npy").lower(): load_array(path, archive.read(item))
-                for item in _members(path, archive)
-            }
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
-            raise damaged(path, error) from None
+        arrays = {
+            item.filename.removesuffix(".npy").lower(): load_array(path, archive.read(item))
+            for item in _members(path, archive)
+        }
     tables = [name for name, array in arrays.items() if array.ndim == 2 or array.dtype.names]
     rows = next((name for name in (*_POINTS, *tables) if name in tables), None)
     columns = {} if rows is None else _named(path, arrays[rows], names)
@@ -104,13 +102,16 @@ def _named(path: Path, array: NDArray[Any], names: Sequence[str]) -> Columns:
     return name_columns(path, array, names)
 
 
-def _zip(path: Path) -> zipfile.ZipFile:
+@contextmanager
+def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive. Raises UserError where it is damaged, also when it is read within."""
     try:
-        return zipfile.ZipFile(path)
-    except FileNotFoundError:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (FileNotFoundError, UserError, MemoryError):
         raise
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise damaged(path, error) from None
+    except Exception as error:  # of zipfile and of each way to compress, which have many
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

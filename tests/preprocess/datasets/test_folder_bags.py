@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -143,3 +145,17 @@ def test_topics_of_several_lidars_become_one_sweep(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.xyz[len(points) :], moved, atol=1e-5)
     np.testing.assert_allclose(found.origin[-1], [-4, 0, 0])
     np.testing.assert_allclose(found.world_SE3_sensor, pose(1) @ front, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["bag.mcap", "metadata.yaml", "more"])
+def test_what_is_no_file_in_a_bags_folder_is_refused_before_it_is_opened(tmp_path: Path, name: str) -> None:
+    """Opening a FIFO waits for somebody to write into it."""
+    write_bag(tmp_path / "bag")
+    (tmp_path / "bag" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "bag" / name)
+    signal.alarm(20)  # instead of a hang
+    try:
+        with pytest.raises(UserError, match=rf"{name}: a folder, pipe or device|looked for sweeps"):
+            open_dataset(tmp_path).settled()[0].read("bag", 0)
+    finally:
+        signal.alarm(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
+from iscc_lidar.preprocess.datasets._points.formats import count_points, read_points
 from iscc_lidar.preprocess.datasets.folder import open_dataset
 from iscc_lidar.preprocess.datasets.registry import open_dataset as open_by_name
 from iscc_lidar.preprocess.datasets.registry import with_options
@@ -162,3 +165,27 @@ def test_a_laz_file_that_claims_billions_of_chunks_is_named(tmp_path: Path, plac
     ):
         with pytest.raises(UserError, match=r"000000\.laz"):
             read()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_anywhere_in_a_compressed_archive_is_named(tmp_path: Path, compression: int) -> None:
+    """Each way to compress has errors of its own: zlib.error is neither an OSError nor a ValueError."""
+    points, buffer = np.stack([sweep(0)[axis] for axis in "xyz"], axis=1)[:300], io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        file = io.BytesIO()
+        np.save(file, points)
+        archive.writestr("points.npy", file.getvalue())
+    content, path = buffer.getvalue(), tmp_path / "0.npz"
+    rng = np.random.default_rng(0)
+    messages = []
+    for place in rng.integers(0, len(content), 300).tolist():
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        for read in (count_points, read_points):
+            try:
+                read(path, (), "float32")
+            except UserError as error:
+                messages.append(str(error))
+    assert len(messages) > 250
+    assert [message for message in messages if not message.startswith(f"{path}: ")] == []
