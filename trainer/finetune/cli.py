@@ -45,6 +45,10 @@ def finetune(
         str | None, typer.Option(help="semseg: train on labels that iscc-cache spread carried to other sweeps")
     ] = None,
     val_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
+    average_groups: Annotated[
+        bool,
+        typer.Option("--average-groups", help="semseg: average predictions with those of groups, score both"),
+    ] = False,
     predictions: Predictions = None,
     root: Root = None,
     recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example quick, or a TOML file")] = None,
@@ -81,7 +85,7 @@ def finetune(
         --val-cache cache/kitti --out runs/scratch --predictions runs/scratch/results
     """
     from iscc_lidar.trainer.finetune.encoder import find_encoder
-    from iscc_lidar.trainer.finetune.score import name_network, score_run
+    from iscc_lidar.trainer.finetune.score import name_network, name_predictions, score_run
     from iscc_lidar.trainer.finetune.tasks import TASKS
     from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.run.dry_run import dry_run as dry
@@ -97,9 +101,12 @@ def finetune(
     exit_if_shown(show_config, config)
     if root is not None and task == "detection":
         raise UserError("--root: boxes are written without the dataset; leave it out")
+    if average_groups and task != "semseg":
+        raise UserError("--average-groups: is for semseg")
     if predictions is not None:
         trained = out / about.learner.network_file if resume and out is not None else None  # if all is done
         name = name_network(trained) if trained and trained.exists() else "a network that is still to be trained"
+        name = name_predictions(name, average=average_groups)
         own_folder(predictions, "predictions", name)  # refused before hours of training, not after
     start = find_encoder(encoder) if encoder else None
     if start and is_first_process() and (changes := start.describe_changes(config.model)):
@@ -121,4 +128,5 @@ def finetune(
     if is_first_process():
         typer.echo(f"network: {out / learner.network_file}")
         if val_cache is not None:
-            typer.echo(about.table(score_run(about, out, val_cache, val_list, predictions, root)), nl=False)
+            found = score_run(about, out, val_cache, val_list, predictions, root, average_groups)
+            typer.echo(about.table(found), nl=False)
