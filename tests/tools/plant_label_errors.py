@@ -17,6 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.preprocess.datasets.registry import open_dataset
+from iscc_lidar.shared.base.geometry import transform
+
 ERRORS = 100
 LEAST_POINTS = 50
 CLASSES = (10, 11, 15, 18, 20, 30, 50, 51, 70, 80, 81)
@@ -48,8 +51,10 @@ def main() -> None:
     labels = [np.fromfile(file, "<u4") for file in files]
     planted = draw(labels, np.random.default_rng(given.seed))
     (target / "labels").mkdir(parents=True)
+    dataset = open_dataset("semantickitti", given.root)
     for index, (file, label) in enumerate(zip(files, labels, strict=True)):
-        xy = np.fromfile(source / "velodyne" / f"{file.stem}.bin", "<f4").reshape(-1, 4)[:, :2]
+        sweep = dataset.read(given.sequence, index)
+        xy = transform(sweep.world_SE3_sensor, sweep.xyz)[:, :2]  # so that it is the same half in all sweeps
         changed = label.copy()
         for error in planted:
             if index in error.sweeps:
@@ -98,8 +103,8 @@ def another(own: int, rng: np.random.Generator) -> int:
     return int(rng.choice([each for each in CLASSES if each != own]))
 
 
-def points_of(error: Planted, label: NDArray[np.uint32], xy: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return which points of a sweep an error changes; ``label`` are the right ones."""
+def points_of(error: Planted, label: NDArray[np.uint32], xy: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return which points of a sweep an error changes; ``label`` are the right ones, ``xy`` in the world."""
     mine = np.flatnonzero(label >> 16 == error.instance)
     if error.half is None or not len(mine):
         return mine
