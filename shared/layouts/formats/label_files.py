@@ -34,10 +34,17 @@ class LabelFiles:
     class_names: tuple[str, ...]
     own: bool
 
+    def has(self, sequence: str, name: str) -> bool:
+        """Return whether there are labels of a sweep."""
+        return any(file.is_file() for file in self._places(sequence, name))
+
+    def _places(self, sequence: str, name: str) -> list[Path]:
+        places = (f"{sequence}/{name}.label", f"{sequence}/labels/{name}.label")
+        return [self.folder / place for place in (places if self.own else (f"sequences/{places[1]}",))]
+
     def read(self, sequence: str, name: str, points: int) -> NDArray[np.uint8]:
         """Read the classes of a sweep, uint8 [N]. Raises UserError where they are missing, or not of ``points``."""
-        places = (f"{sequence}/{name}.label", f"{sequence}/labels/{name}.label")
-        files = [self.folder / place for place in (places if self.own else (f"sequences/{places[1]}",))]
+        files = self._places(sequence, name)
         file = next((file for file in files if file.is_file()), None)
         if file is None:
             raise UserError(f"{files[0]}: no such file; expected the labels of sweep {sequence}/{name}")

@@ -11,7 +11,9 @@ from iscc_lidar.api.extras import needs
 from iscc_lidar.shared.base.cli import KeySets, Recipe, ShowConfig, Workers, cores, exit_if_shown, report_user_errors
 from iscc_lidar.shared.cache_cli import CachePath, app
 
-__all__ = ["app", "spread"]
+__all__ = ["app", "audit", "spread"]
+
+_SHOWN = 20
 
 
 @app.command(no_args_is_help=True)
@@ -56,3 +58,42 @@ def spread(
 
         found = spread_list(path, out, labelled, labels, config, cores() if workers is None else workers, scheduler)
     print(report_quality(found), end="")
+
+
+@app.command(no_args_is_help=True)
+@report_user_errors
+def audit(
+    path: CachePath,
+    out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or written by audit before")],
+    labels: Annotated[
+        Path | None, typer.Option(help="folder of the labels (.label files). Default: those in the cache")
+    ] = None,
+    sequences: Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")] = None,
+    pictures: Annotated[int, typer.Option(help="of how many findings to draw a picture", min=0)] = 20,
+) -> None:
+    """List likely label errors, the worst first: where the labels and the groups of a cache disagree.
+
+    A group is of another class in some sweeps; a part of it is of another class; groups that look like it are. Writes
+    OUT/findings.csv and pictures OUT/001.png, ...; prints the first twenty.
+
+    Examples:
+
+        iscc-cache audit cache/kitti audit/kitti
+
+        iscc-cache audit cache/mine audit/mine --labels annotations --pictures 50
+    """
+    from iscc_lidar.shared.base.own import own_folder
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.layouts.formats.label_files import open_label_files
+
+    with needs("preprocess"):
+        from iscc_lidar.preprocess.audit.run import Labels, audit, describe, write_findings
+
+    folder, cache = own_folder(out, "findings"), Cache(path)
+    given = Labels(cache, None if labels is None else open_label_files(labels, cache.manifest.class_names))
+    names = cache.sequence_names if sequences is None else [name.strip() for name in sequences.split(",")]
+    found = audit(given, names)
+    write_findings(given, found, folder, pictures)
+    for rank, (sequence, finding) in enumerate(found[:_SHOWN], start=1):
+        print(f"{rank:3d} {describe(given, sequence, finding)}")
+    print(f"findings: {out / 'findings.csv'} ({len(found)})")
