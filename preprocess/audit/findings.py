@@ -71,6 +71,8 @@ def find_errors(rows: GroupSweeps, moving: NDArray[np.int32]) -> list[Finding]:
 def _of_groups(rows: GroupSweeps) -> Iterator[Finding]:
     order = np.lexsort((rows.sweep, rows.group))
     group, start = np.unique(rows.group[order], return_index=True)
+    if not len(group):
+        return
     for number, mine in zip(group.tolist(), np.split(order, start[1:]), strict=True):
         counts = rows.classes[mine, 1:]
         if counts.sum() >= 4 * _LEAST:
