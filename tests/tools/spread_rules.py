@@ -1,4 +1,4 @@
-"""Compare the rule by which labels are spread with each of its parts: shares of points with a label, and of these right.
+"""Compare the rule of spreading with each of its parts: shares of points with a label, and of these right.
 
 python tests/tools/spread_rules.py cache/pandaset 40 --labelled 26 --root ../shared/data/semantickitti_from_pandaset
 python tests/tools/spread_rules.py cache/kitti 00 --labelled 4 12 20 --noise 0.1 0.5
