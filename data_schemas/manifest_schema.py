@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, get_args, get_origin, get_type_hints
 
-from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_NAME, SHA256, Manifest
+from iscc_lidar.data_schemas.document import SHA256
+from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_NAME, Manifest
 
 
 def manifest_schema() -> dict[str, Any]:

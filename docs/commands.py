@@ -12,9 +12,9 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
+from iscc_lidar.api.cache_cli import app as cache
 from iscc_lidar.api.train_cli import app as train
 from iscc_lidar.preprocess.cli import app as preprocess
-from iscc_lidar.shared.cache_cli import app as cache
 
 PAGE: Final = Path(__file__).with_name("commands.md")
 PROGRAMS: Final = {"iscc-preprocess": preprocess, "iscc-cache": cache, "iscc-train": train}

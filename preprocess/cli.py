@@ -5,7 +5,6 @@ Each command imports what it needs when it runs, so that ``--help`` and ``datase
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -14,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli import Command, Sets, ShowConfig, exit_if_shown, new_program, report_user_errors
+from iscc_lidar.shared.base.cli import (
+    Command,
+    Recipe,
+    Sets,
+    ShowConfig,
+    Workers,
+    cores,
+    exit_if_shown,
+    new_program,
+    report_user_errors,
+)
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import counted
@@ -48,7 +57,6 @@ Poses = Annotated[
 ]
 Split = Annotated[str | None, typer.Option(help="only this official split: train, val, ...")]
 Sequences = Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")]
-Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
 CacheAt = Annotated[str | None, typer.Option("--cache", help="folder or URL of the cache. Default: cache/DATASET")]
 OnErrorOption = Annotated[
     Literal["stop", "skip"],
@@ -57,9 +65,6 @@ OnErrorOption = Annotated[
 AcceptContent = Annotated[
     bool,
     typer.Option("--accept-content", help="process data even where check calls what some sweeps contain an error"),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=0, help="worker processes; 0 = work in this one. Default: all cores")
 ]
 
 
@@ -123,7 +128,7 @@ def run(
     source, store = _open(dataset, root, data, cache)
     if slow := why_slow(config.clustering):
         print(slow, file=sys.stderr)
-    executor = Executor(_cores() if workers is None else workers, scheduler)
+    executor = Executor(cores() if workers is None else workers, scheduler)
     if part is not None:
         source = prepare(source, poses, store.url, (), quiet=True)
         if split or sequences:
@@ -323,7 +328,7 @@ def synth(
 
     config = resolve(SynthCommand, recipe, overrides or ())
     exit_if_shown(show_config, config)
-    generate(out, config.synth, workers=_cores() if workers is None else workers)
+    generate(out, config.synth, workers=cores() if workers is None else workers)
     made = counted(config.synth.sequences, "sequence")
     print(f"synthetic data: {out} ({made} of {counted(config.synth.sweeps, 'sweep')})")
 
@@ -386,7 +391,3 @@ def _part(text: str) -> tuple[int, int]:
 
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

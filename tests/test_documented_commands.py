@@ -20,11 +20,11 @@ import typer
 from typer.testing import CliRunner
 
 import iscc_lidar
+from iscc_lidar.api.cache_cli import app as cache
 from iscc_lidar.api.train_cli import app as train
 from iscc_lidar.preprocess.cli import app as preprocess
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.generate import generate
-from iscc_lidar.shared.cache_cli import app as cache
 
 from caches import TINY
 from pages import REPOSITORY, Block, Command, blocks, commands

@@ -24,7 +24,6 @@ from iscc_lidar.preprocess.datasets._folder.deskew import deskew
 from iscc_lidar.preprocess.datasets._folder.fields import coordinates, intensity_of, offsets_s, rotation_of
 from iscc_lidar.preprocess.datasets._folder.found import find_difference, find_options
 from iscc_lidar.preprocess.datasets._folder.labels import (
-    CLASSES_FILE,
     check_label_file,
     classes_of,
     is_class,
@@ -42,6 +41,7 @@ from iscc_lidar.preprocess.datasets._problems import collect_problems
 from iscc_lidar.preprocess.datasets.registry import DataProblem
 from iscc_lidar.shared.base.config import section
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.layouts.formats.label_files import CLASSES_FILE
 
 
 @dataclass(frozen=True)

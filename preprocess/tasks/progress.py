@@ -23,10 +23,10 @@ def report_sweeps(sweeps: float) -> None:
 
 
 @contextmanager
-def sweep_bar(total: int, client: Client | None) -> Iterator[None]:
+def sweep_bar(total: int, client: Client | None, title: str = "preprocess") -> Iterator[None]:
     """Show a bar with sweeps/s and the remaining time, fed by ``report_sweeps`` here or on the client's workers."""
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} sweeps [{elapsed}<{remaining}, {rate_fmt}]"
-    with tqdm(total=total, desc="preprocess", unit="sweep", bar_format=bar_format, file=sys.stderr) as bar:
+    with tqdm(total=total, desc=title, unit="sweep", bar_format=bar_format, file=sys.stderr) as bar:
 
         def advance(sweeps: float) -> None:
             bar.update(min(sweeps, total - bar.n))  # a repeated task reports twice

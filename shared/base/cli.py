@@ -10,6 +10,7 @@ import platform
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
 import typer
@@ -23,6 +24,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated")]
 KeySets = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated")]
+Recipe = Annotated[Path | None, typer.Option("--recipe", help="TOML file of options")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=0, help="worker processes; 0 = work in this one. Default: all cores")
+]
 ShowConfig = Annotated[bool, typer.Option("--show-config", help="print the resolved options as TOML, and stop")]
 _UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 """Base of what is raised for a wrong command line; typer does not export it."""
@@ -156,6 +161,11 @@ def _print_versions(wanted: bool) -> None:
     typer.echo(", ".join(f"{name} {version}" for name, version in found.items()))
     typer.echo(f"C kernels: {kernels()}")
     raise typer.Exit
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def exit_if_shown(show_config: bool, config: Any) -> None:

@@ -25,6 +25,7 @@ GROUND_POINTS: Final = "#c8a26b"
 OCCUPIED: Final = "#ff9c3d"
 FREE: Final = "#4ea3ff"
 WRONG: Final = "#ff4d4d"
+UNLABELLED: Final = "272f38"
 
 # Boxes
 BOX: Final = "#ffffff"
@@ -67,6 +68,11 @@ def prototype_colors(centres: NDArray[np.float32]) -> NDArray[np.float64]:
 def hues(turn: NDArray[np.floating], level: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return RGB [n, 3] from hues [n], in turns of the colour circle, and means of the three channels [n], 0 to 1."""
     return (level[:, None] + _SPREAD * np.cos(2 * np.pi * (turn[:, None] - np.arange(3) / 3))).clip(0, 1)
+
+
+def rgb(code: str) -> tuple[float, ...]:
+    """Return the RGB, 0 to 1, of a colour as hexadecimal digits."""
+    return tuple(value / 255 for value in bytes.fromhex(code))
 
 
 def hex_color(color: NDArray[np.float64]) -> str:

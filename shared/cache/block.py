@@ -20,8 +20,9 @@ from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas import tables
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, FREE_FAR, OCCUPIED, POSITION_QUANTUM_M
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.document import load_json
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
-from iscc_lidar.data_schemas.manifest import BlockEntry, load_json
+from iscc_lidar.data_schemas.manifest import BlockEntry
 from iscc_lidar.data_schemas.names import is_block_file
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_checked

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.document import DocumentError
 from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import one_line
@@ -123,7 +124,7 @@ def read_manifest(store: Store) -> tuple[Manifest, str]:
         ) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, manifests.ManifestError) as error:
+    except (UnicodeDecodeError, DocumentError) as error:
         raise UserError(one_line(f"{path}: {error}")) from None
 
 

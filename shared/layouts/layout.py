@@ -156,6 +156,19 @@ def _open_label_files(folder: OwnFolder, class_names: Sequence[str]) -> Generato
     yield write
 
 
+def class_colors(class_names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the RGB of each class, 0 to 1, float64 [C, 3]: its dataset's own, else hues far apart; class 0 is dark."""
+    import numpy as np
+
+    from iscc_lidar.shared.base.palettes import UNLABELLED, distinct_colors, rgb
+
+    for layout in all_layouts():
+        known = dict(zip(layout.class_names, layout.colors, strict=False))
+        if set(class_names) <= set(known):
+            return np.array([rgb(known[name]) for name in class_names])
+    return np.array([rgb(UNLABELLED), *distinct_colors(np.arange(1, len(class_names)))])
+
+
 def require_root(root: Path | None, what: str) -> Path:
     """Return the folder of the dataset. Raises UserError if it was not given; ``what`` is what needs it."""
     if root is None:

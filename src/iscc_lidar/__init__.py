@@ -25,12 +25,14 @@ _MODULES = {
     "Detector": "api.networks",
     "Encoder": "api.networks",
     "Segmenter": "api.networks",
+    "SpreadLabels": "shared.cache.spread_labels",
     "UserError": "shared.base.errors",
     "group": "api.functions",
     "load_encoder": "api.functions",
     "load_model": "api.functions",
     "open_cache": "api.functions",
     "pretrain": "api.functions",
+    "spread_labels": "api.functions",
 }
 """Where each public name is; ``__init__.pyi`` is the same for editors and type checkers."""
 

@@ -86,7 +86,7 @@ def test_a_missing_package_names_the_extra() -> None:
 
 def test_examples_of_the_docstrings_run(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(user_folder)
-    for name in ("load_encoder", "load_model", "group", "open_cache", "preprocess", "pretrain"):
+    for name in ("load_encoder", "load_model", "group", "open_cache", "preprocess", "pretrain", "spread_labels"):
         found = doctest.DocTestFinder(recurse=False).find(
             getattr(functions, name), name, globs={"iscc_lidar": iscc_lidar}
         )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from iscc_lidar.data_schemas.manifest import (
     BlockEntry,
+    DocumentError,
     Manifest,
-    ManifestError,
     SequenceEntry,
     SkippedSequence,
     Window,
@@ -65,7 +65,7 @@ def test_a_higher_minor_and_unknown_keys_are_accepted() -> None:
 @pytest.mark.parametrize("version", ["1.9", "3.0", "10.0"])
 def test_another_major_is_refused_by_both_versions_and_what_to_do(version: str) -> None:
     other = content() | {"version": version}
-    with pytest.raises(ManifestError, match=rf"{version}, this program reads 2\.x; preprocess again, or"):
+    with pytest.raises(DocumentError, match=rf"{version}, this program reads 2\.x; preprocess again, or"):
         from_json(signed(other))
     assert not VALID.is_valid(other)
 
@@ -118,7 +118,7 @@ FIRST = ["sequences", 0]
 def test_what_the_schema_refuses_the_reader_refuses(path: list[Any], value: Any) -> None:
     other = changed(path, value)
     assert not VALID.is_valid(other)
-    with pytest.raises(ManifestError):
+    with pytest.raises(DocumentError):
         from_json(signed(other))
 
 
@@ -132,7 +132,7 @@ def test_what_the_schema_refuses_the_reader_refuses(path: list[Any], value: Any)
     ],
 )
 def test_what_is_at_odds_with_itself_is_refused(path: list[Any], value: Any, says: str) -> None:
-    with pytest.raises(ManifestError, match=says):
+    with pytest.raises(DocumentError, match=says):
         from_json(signed(changed(path, value)))
 
 
@@ -141,7 +141,7 @@ def test_no_change_of_a_byte_goes_unseen(data: st.DataObject) -> None:
     text = to_json(WHOLE)
     place = data.draw(st.integers(0, len(text) - 1))
     letter = data.draw(st.characters(codec="ascii").filter(lambda letter: letter != text[place]))
-    with pytest.raises(ManifestError):
+    with pytest.raises(DocumentError):
         from_json(text[:place] + letter + text[place + 1 :])
 
 
@@ -163,7 +163,7 @@ def test_any_value_anywhere_is_read_or_a_message_and_never_more_lenient_than_the
     other = changed(path, data.draw(JSON.filter(lambda value: value is not None)))
     try:
         from_json(signed(other))
-    except ManifestError:
+    except DocumentError:
         return
     VALID.validate(other)
 
@@ -171,5 +171,5 @@ def test_any_value_anywhere_is_read_or_a_message_and_never_more_lenient_than_the
 @given(JSON | st.text())
 def test_anything_else_is_a_message(value: Any) -> None:
     for text in (json.dumps(value), str(value)):
-        with pytest.raises(ManifestError):
+        with pytest.raises(DocumentError):
             from_json(text)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.palettes import BACKGROUND, GREY, SHARE_MAP, TEXT, WRONG, distinct_colors, hex_color
+from iscc_lidar.shared.base.palettes import BACKGROUND, GREY, SHARE_MAP, TEXT, WRONG, hex_color
 from iscc_lidar.shared.base.picture import around, dots, prepare_birdseye, save, titled_figure
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.shared.layouts.layout import all_layouts
+from iscc_lidar.shared.layouts.layout import class_colors
 from iscc_lidar.trainer.evaluation.scores import semantic
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEGEND_COLUMNS: Final = 10
-_UNLABELLED: Final = "272f38"
 _WRITTEN: Final = 0.005
 """Shares below this are not written into the matrix: they would read 0."""
 
@@ -105,16 +104,3 @@ def _legend(figure: Figure, entries: list[tuple[str, NDArray[np.float64]]]) -> N
         labelcolor=TEXT,
         fontsize=11,
     )
-
-
-def class_colors(class_names: Sequence[str]) -> NDArray[np.float64]:
-    """Return the RGB of each class, 0 to 1, float64 [C, 3]: its dataset's own, else hues far apart; class 0 is dark."""
-    for layout in all_layouts():
-        known = dict(zip(layout.class_names, layout.colors, strict=False))
-        if set(class_names) <= set(known):
-            return np.array([_rgb(known[name]) for name in class_names])
-    return np.array([_rgb(_UNLABELLED), *distinct_colors(np.arange(1, len(class_names)))])
-
-
-def _rgb(code: str) -> tuple[float, ...]:
-    return tuple(value / 255 for value in bytes.fromhex(code))

@@ -41,7 +41,14 @@ def finetune(
     val_cache: Annotated[str | None, typer.Option(help="cache to score the result on. Default: no score")] = None,
     labelled: Labelled = None,
     among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps from this list only")] = None,
+    spread: Annotated[
+        str | None, typer.Option(help="semseg: train on labels that iscc-cache spread carried to other sweeps")
+    ] = None,
     val_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
+    average_groups: Annotated[
+        bool,
+        typer.Option("--average-groups", help="semseg: average predictions with those of groups, score both"),
+    ] = False,
     predictions: Predictions = None,
     root: Root = None,
     recipe: Annotated[str | None, typer.Option(help="a recipe's name, for example quick, or a TOML file")] = None,
@@ -66,6 +73,9 @@ def finetune(
         iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --encoder runs/iscc --out runs/tuned
         --set labels.percent=1
 
+        iscc-train finetune semseg --train-cache cache/train --spread spread/train --val-cache cache/val
+        --out runs/spread
+
         iscc-train finetune semseg --train-cache cache/train --val-cache cache/val --out runs/scratch --recipe long
 
         iscc-train finetune detection --train-cache cache/kitti-train --val-cache cache/kitti-val --encoder runs/iscc
@@ -75,7 +85,7 @@ def finetune(
         --val-cache cache/kitti --out runs/scratch --predictions runs/scratch/results
     """
     from iscc_lidar.trainer.finetune.encoder import find_encoder
-    from iscc_lidar.trainer.finetune.score import name_network, score_run
+    from iscc_lidar.trainer.finetune.score import name_network, name_predictions, score_run
     from iscc_lidar.trainer.finetune.tasks import TASKS
     from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.run.dry_run import dry_run as dry
@@ -91,14 +101,25 @@ def finetune(
     exit_if_shown(show_config, config)
     if root is not None and task == "detection":
         raise UserError("--root: boxes are written without the dataset; leave it out")
+    if average_groups and task != "semseg":
+        raise UserError("--average-groups: is for semseg")
     if predictions is not None:
         trained = out / about.learner.network_file if resume and out is not None else None  # if all is done
         name = name_network(trained) if trained and trained.exists() else "a network that is still to be trained"
+        name = name_predictions(name, average=average_groups)
         own_folder(predictions, "predictions", name)  # refused before hours of training, not after
     start = find_encoder(encoder) if encoder else None
     if start and is_first_process() and (changes := start.describe_changes(config.model)):
         typer.echo(changes, err=True)
-    learner = about.learner.of(train_cache, config, start, labelled, among)
+    if spread is not None:
+        if task != "semseg" or labelled is not None or among is not None:
+            raise UserError(
+                "--spread: is for semseg, and without --labelled and --among: its labelled sweeps are known"
+            )
+        scored = (val_cache, val_list) if val_cache is not None else None
+        learner = about.learner.of_spread(train_cache, config, spread, start, scored)
+    else:
+        learner = about.learner.of(train_cache, config, start, labelled, among)
     if dry_run:
         typer.echo(dry(learner, out, resume=resume, overwrite=overwrite))
         return
@@ -107,4 +128,5 @@ def finetune(
     if is_first_process():
         typer.echo(f"network: {out / learner.network_file}")
         if val_cache is not None:
-            typer.echo(about.table(score_run(about, out, val_cache, val_list, predictions, root)), nl=False)
+            found = score_run(about, out, val_cache, val_list, predictions, root, average_groups)
+            typer.echo(about.table(found), nl=False)

@@ -19,6 +19,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, names_of
 from iscc_lidar.trainer.finetune.encoder import Encoder
 from iscc_lidar.trainer.finetune.labels import choose_labelled
+from iscc_lidar.trainer.finetune.spread import SpreadTraining, open_spread
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.model.unet import SparseUNet
 from iscc_lidar.trainer.run.folder import Input, RunPlan, cache_input
@@ -38,11 +39,13 @@ class FinetuneLearner(Learner):
     """Fine-tuning; subclasses define a task, with its data, counts and losses.
 
     Attributes:
-        cache, places: sweeps for training.
+        cache, places: labelled sweeps.
         config: options, with the sections model, labels and train among others.
         encoder: pre-trained backbone; None trains from scratch.
         available: number of sweeps that have labels, in use or not.
         listed, among: lists of sweeps that were given, see ``of``.
+        spread: labels that were spread from these sweeps to others; None trains on the labelled ones alone.
+        trained_on: sweeps for training: ``places``, or all that have spread labels.
     """
 
     task: ClassVar[TaskName]
@@ -59,11 +62,14 @@ class FinetuneLearner(Learner):
         available: int | None = None,
         listed: Path | None = None,
         among: Path | None = None,
+        spread: SpreadTraining | None = None,
     ) -> None:
         self.cache, self.places, self.encoder = cache, places, encoder
         self.config = config if encoder is None else dataclasses.replace(config, model=encoder.model)
         self.available = len(places) if available is None else available
         self.listed, self.among = listed, among
+        self.spread = None if spread is None else spread.labels
+        self.trained_on = places if spread is None else spread.places
         self.steps = config.train.steps_for(len(places), self.available)
 
     @classmethod
@@ -91,6 +97,32 @@ class FinetuneLearner(Learner):
         places, available = choose_labelled(cache, config.labels, cls.labelled_sweeps, listed, among)
         return cls(cache, places, config, encoder, available, listed, among)
 
+    @classmethod
+    def of_spread(
+        cls,
+        cache_path: Path | str,
+        config: Any,
+        spread: Path | str,
+        encoder: Encoder | None = None,
+        scored: tuple[str, Path | None] | None = None,
+    ) -> FinetuneLearner:
+        """Train on labels that were spread from a few sweeps of a cache to all sweeps of their sequences.
+
+        Args:
+            cache_path: cache with the training sweeps.
+            config: the task's options.
+            spread: OUT of ``iscc-cache spread``.
+            encoder: see FinetuneLearner.
+            scored: cache and list of the sweeps on which the result will be scored: spread labels of these are not
+                used, also where they are in another cache.
+
+        Raises:
+            UserError: no cache, or no spread labels of it.
+        """
+        cache = Cache(cache_path)
+        training = open_spread(cache, spread, scored)
+        return cls(cache, training.labelled, config, encoder, training.available, spread=training)
+
     @abstractmethod
     def check_labels(self) -> None:
         """Raise UserError where the sweeps in use have no label of any class to learn; reads tables only."""
@@ -112,16 +144,32 @@ class FinetuneLearner(Learner):
         labelled = Input("list of labelled sweeps", f"{len(names)} sweeps", "labelled_sha256", digest)
         scratch = Input("encoder", "none, from scratch", "encoder_sha256", "")
         inputs = [cache_input(self.cache), labelled, self.encoder.as_input() if self.encoder else scratch]
-        facts = {"dataset": manifest.dataset, "class_names": list(manifest.class_names)}
+        facts: dict[str, Any] = {"dataset": manifest.dataset, "class_names": list(self.class_names)}
         data = f"{manifest.dataset}, {len(self.places)} labelled sweeps of {self.available}"
+        if self.spread is not None:
+            inputs.append(Input("spread labels", self.spread.path, "spread_sha256", self.spread.digest))
+            points = self.spread.points()
+            facts["spread_points"] = points
+            told = points["position"] + points["group"]
+            data += f", labels spread to {len(self.trained_on)} sweeps and {told:,} of their points"
         texts = {LABELLED_FILE: "\n".join([f"# labelled sweeps of {self.cache.path}", *names, ""])}
         return RunPlan(
             self.task, self.config, self.steps, inputs, facts, (self.network_file,), data, texts, self._command
         )
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of its labels, the first for unlabelled."""
+        return (self.cache if self.spread is None else self.spread).manifest.class_names
+
+    @property
     def _command(self) -> list[str]:
-        given = {"--labelled": self.listed, "--among": self.among, "--encoder": self.encoder and self.encoder.path}
+        given = {
+            "--labelled": self.listed,
+            "--among": self.among,
+            "--spread": None if self.spread is None else self.spread.path,
+            "--encoder": None if self.encoder is None else self.encoder.path,
+        }
         words = [word for flag, path in given.items() if path is not None for word in (flag, str(path))]
         return ["finetune", self.task, "--train-cache", self.cache.path, *words]
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.layouts.layout import find_layout
 from iscc_lidar.trainer.data.places import Place
-from iscc_lidar.trainer.finetune.score import Predicting, Task, TunedNetwork, load_tuned
+from iscc_lidar.trainer.finetune.score import Predicting, Task, TunedNetwork, load_tuned, name_predictions
 from iscc_lidar.trainer.finetune.tasks import TASKS
 from iscc_lidar.trainer.hardware.device import Compute, DeviceName
 from iscc_lidar.trainer.run.loop import compute_of
@@ -53,7 +52,13 @@ def open_tuned(
 
 @torch.no_grad()
 def predict_run(
-    task: Task, tuned: TunedNetwork, source: SweepSource, places: Sequence[Place], out: Path, root: Path | None = None
+    task: Task,
+    tuned: TunedNetwork,
+    source: SweepSource,
+    places: Sequence[Place],
+    out: Path,
+    root: Path | None = None,
+    average: bool = False,
 ) -> Predicted:
     """Predict sweeps with a fine-tuned network, and write the results in the layout of their dataset.
 
@@ -67,17 +72,18 @@ def predict_run(
         places: which ones; those of a sequence one after the other.
         out: folder to write into; missing, empty or with predictions of this network.
         root: folder of the dataset, for layouts that need it.
+        average: average predictions with those of their groups, of which ``source`` must be a cache.
 
     Raises:
         UserError: other classes, no sweep, or ``out`` has other files or predictions of another network.
     """
-    folder = own_folder(out, "predictions", tuned.name)
+    folder = own_folder(out, "predictions", name_predictions(tuned.name, average=average))
     places = _scored(source, places, root)
     if not places:
         raise UserError(f"{source.path}: has no sweep to predict")
     task.refuse_other(tuned.run, source)
     start = time.monotonic()
-    to = Predicting(source, tqdm(places, desc="predict", unit="sweep"), folder, root)
+    to = Predicting(source, places, folder, root, average)
     task.predict(tuned, to)
     return Predicted(len(places) - len(to.skipped), time.monotonic() - start, to.skipped)
 

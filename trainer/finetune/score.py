@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -25,6 +25,8 @@ from iscc_lidar.trainer.run.loop import compute_of
 from iscc_lidar.trainer.run.run import Run, open_run
 from iscc_lidar.trainer.run.weights import load_weights
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -36,6 +38,7 @@ class Scoring:
         predictions: folder for the predictions; None writes none.
         root: folder of the dataset, for layouts that need it.
         pictures: None without matplotlib, which the scores do not need.
+        average: whether predictions are also averaged with those of their groups.
     """
 
     cache: Cache
@@ -46,6 +49,7 @@ class Scoring:
     predictions: OwnFolder | None
     root: Path | None
     pictures: Path | None
+    average: bool = False
 
     def sweeps(self) -> Iterator[tuple[int, Place, Path | None]]:
         """Yield number and place of each sweep, and for the one in the middle the folder for pictures."""
@@ -80,23 +84,35 @@ class Predicting:
         places: which ones.
         folder: for the predictions.
         root: folder of the dataset, for layouts that need it.
+        average: whether predictions are averaged with those of their groups.
         skipped: those that were left out so far, by place, and their names: no point of them is valid.
     """
 
     source: SweepSource
-    places: Iterable[Place]
+    places: Sequence[Place]
     folder: OwnFolder
     root: Path | None
+    average: bool = False
     skipped: dict[Place, str] = field(default_factory=dict)
 
     def sweeps(self, without: Collection[SweepField]) -> Iterator[CachedSweep]:
         """Yield the sweeps that have a valid point, read without some fields."""
-        for place in self.places:
+        for place in self.bar(self.places):
             sweep = self.source.sweep(*place, without=without)
-            if sweep.xyz.any():
+            if self.has_points(sweep):
                 yield sweep
-            else:
-                self.skipped[place] = sweep.name
+
+    def bar(self, sweeps: Iterable[T]) -> Iterable[T]:
+        """Show the progress of something that is done for each sweep."""
+        shown: Iterable[T] = tqdm(sweeps, total=len(self.places), desc="predict", unit="sweep")
+        return shown
+
+    def has_points(self, sweep: CachedSweep) -> bool:
+        """Return whether a point of a sweep is valid, and note it where none is."""
+        if sweep.xyz.any():
+            return True
+        self.skipped[sweep.sequence, sweep.index] = sweep.name
+        return False
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,11 @@ def name_network(weights: Path) -> str:
     return f"a network with SHA-256 {files.sha256(weights)}"
 
 
+def name_predictions(network: str, *, average: bool) -> str:
+    """Name what predictions are of, for the mark of their folder."""
+    return f"{network}, averaged over groups" if average else network
+
+
 @torch.no_grad()
 def score_run(
     task: Task,
@@ -153,18 +174,25 @@ def score_run(
     listed: Path | None = None,
     predictions: Path | None = None,
     root: Path | None = None,
+    average: bool = False,
 ) -> dict[str, Any]:
     """Predict sweeps with a fine-tuned run and score them; write a JSON file and pictures into the run's folder.
 
-    The sweeps are all that have labels, or those in the list ``listed``. For ``predictions`` and ``root`` see Scoring.
+    The sweeps are all that have labels, or those in the list ``listed``. For the others see Scoring.
     Returns the content of the JSON file.
     """
     cache, run = Cache(cache_path), open_run(folder, task.learner.task)
     task.refuse_other(run, cache)
     tuned = load_tuned(task, run)
-    out = None if predictions is None else own_folder(predictions, "predictions", tuned.name)
+    out = (
+        None
+        if predictions is None
+        else own_folder(predictions, "predictions", name_predictions(tuned.name, average=average))
+    )
     places = listed_places(cache, listed) if listed is not None else task.learner.labelled_sweeps(cache)
     pictures = folder if importlib.util.find_spec("matplotlib") else None
-    content = task.score(Scoring(cache, places, tuned.network, tuned.config, tuned.device, out, root, pictures))
+    content = task.score(
+        Scoring(cache, places, tuned.network, tuned.config, tuned.device, out, root, pictures, average)
+    )
     files.write_text(folder / task.score_file, json.dumps(content, indent=1) + "\n")
     return content

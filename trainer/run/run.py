@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _TEXTS: Final = (
     *("cache", "cache_manifest_sha256", "dataset", "encoder", "encoder_sha256"),
-    *("list of labelled sweeps", "labelled_sha256"),
+    *("list of labelled sweeps", "labelled_sha256", "spread labels", "spread_sha256"),
 )
 """What config.json records as text."""
 

@@ -13,13 +13,10 @@ from iscc_lidar.preprocess.datasets._folder.fields import find_column
 from iscc_lidar.preprocess.datasets._folder.options import AUTO, FolderOptions
 from iscc_lidar.preprocess.datasets._folder.source import Source
 from iscc_lidar.preprocess.datasets._points.columns import Columns
-from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.files import read_lines, regular
-from iscc_lidar.shared.base.names import name_fault
+from iscc_lidar.shared.base.files import regular
+from iscc_lidar.shared.layouts.formats.label_files import read_class_names
 
-CLASSES_FILE: Final = "classes.txt"
 _LABEL_BYTES: Final = 4
-_MAX_CLASSES: Final = 255
 
 Labels = tuple[NDArray[np.int64] | None, NDArray[np.int32] | None]
 """Class and instance of each point [N]; None where there are none."""
@@ -66,16 +63,9 @@ def classes_of(semantic: NDArray[np.int64] | None, classes: int) -> NDArray[np.u
 def read_classes(path: Path) -> tuple[str, ...]:
     """Read names of classes, one per line; only "unlabelled" without the file."""
     try:
-        names = tuple(line.strip() for line in read_lines(path))
+        return read_class_names(path)
     except FileNotFoundError:
         return ("unlabelled",)
-    wrong = [name for name in names if name_fault(name)]
-    if wrong or len(set(names)) != len(names) or not 2 <= len(names) <= _MAX_CLASSES:
-        raise UserError(
-            f"{path}: expected 2 to {_MAX_CLASSES} different names of classes, one per line, the first for unlabelled"
-            + (f"; {wrong[0]!r:.40} is none" if wrong else "")
-        )
-    return names
 
 
 def _whole(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from iscc_lidar.api.cache import Cache
     from iscc_lidar.api.networks import Detector, Encoder, Segmenter
+    from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 
 
 def load_encoder(source: str | Path) -> Encoder:
@@ -222,3 +223,50 @@ def pretrain(
 
         make_run(cache, Path(out), recipes=recipes, options=options, resume=resume, overwrite=overwrite, dry=dry_run)
     return Path(out)
+
+
+def spread_labels(
+    cache: str | Path,
+    out: str | Path,
+    labelled: str | Path | Iterable[tuple[str, str]],
+    *,
+    labels: str | Path | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    options: Mapping[str, object] | None = None,
+) -> SpreadLabels:
+    """Carry the labels of some sweeps to all sweeps of their sequences, as ``iscc-cache spread``.
+
+    Args:
+        cache: folder or URL of the cache, whose groups and poses are used.
+        out: folder or URL to write into.
+        labelled: sweeps whose labels are used: a list file, or pairs of sequence and name.
+        labels: folder of their labels, as .label files; by default those in the cache.
+        workers: worker processes; 0 works in this one. A script that uses more must guard its start by
+            ``if __name__ == "__main__":``.
+        scheduler: address of a running Dask scheduler to use instead.
+        options: options by key, as in ``{"reach_m": 0.5}``.
+
+    Returns:
+        the labels: ``sweep(sequence, index)`` has ``classes`` uint8 [N], 0 for none, ``confidence`` float32 [N], and
+        ``source`` uint8 [N]: 0 nothing, 1 the sweep's own label, 2 position, 3 group.
+
+    Raises:
+        UserError: as the command, or packages of preprocessing are missing.
+
+    Example:
+        >>> labels = iscc_lidar.spread_labels("cache/kitti", "spread/kitti", [("00", "000002")])
+        >>> found = labels.sweep("00", 4)
+        >>> bool((found.classes > 0).mean() > 0.5), bool(found.confidence.max() <= 1)
+        (True, True)
+    """
+    with needs("preprocess"):
+        from iscc_lidar.api.commands import as_items
+        from iscc_lidar.api.spreading import spread_list
+        from iscc_lidar.preprocess.spread.rule import SpreadConfig
+        from iscc_lidar.shared.base.config import resolve
+
+        config = resolve(SpreadConfig, None, as_items(options))
+        sweeps = Path(labelled) if isinstance(labelled, str | Path) else labelled
+        where = None if labels is None else Path(labels)
+        return spread_list(cache, out, sweeps, where, config, workers, scheduler)

@@ -53,6 +53,10 @@ def predict(
     accept_content: Annotated[
         bool, typer.Option("--accept-content", help="read the dataset even where check calls its content an error")
     ] = False,
+    average_groups: Annotated[
+        bool,
+        typer.Option("--average-groups", help="of a cache: average classes with those of the groups"),
+    ] = False,
     root: Annotated[
         Path | None, typer.Option(help="folder of the dataset, where CACHE is of nuScenes or Waymo: classes need it")
     ] = None,
@@ -77,17 +81,21 @@ def predict(
     """
     from iscc_lidar.shared.base.own import own_folder
     from iscc_lidar.trainer.finetune.predict import open_tuned, predict_run
+    from iscc_lidar.trainer.finetune.score import name_predictions
 
     names = None if sequences is None else [name.strip() for name in sequences.split(",") if name.strip()]
     task, tuned = open_tuned(run, device=device)
-    own_folder(out, "predictions", tuned.name)  # refused before sweeps are checked
+    if average_groups and (dataset is not None or tuned.run.task != "semseg"):
+        raise UserError("--average-groups: needs the groups of a cache, and a run of finetune semseg")
+    name = name_predictions(tuned.name, average=average_groups)
+    own_folder(out, "predictions", name)  # refused before sweeps are checked
     if dataset is None:
         of_files = {"--data": data, "--split": split, "--accept-content": accept_content, "--poses": poses}
         for flag, given in (of_files | {"--on-error": on_error != "stop"}).items():
             if given:
                 raise UserError(f"{flag}: is for a dataset's own files; add --dataset NAME")
         sweeps, places = _of_cache(source, names)
-        _finish(predict_run(task, tuned, sweeps, places, out, root), out)
+        _finish(predict_run(task, tuned, sweeps, places, out, root, average_groups), out)
         return
     from iscc_lidar.api.dataset_sweeps import DatasetSweeps
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 PROGRAMS = {
     "iscc-preprocess": "iscc_lidar.preprocess.cli",
-    "iscc-cache": "iscc_lidar.shared.cache_cli",
+    "iscc-cache": "iscc_lidar.api.cache_cli",
     "iscc-train": "iscc_lidar.trainer.cli",
 }
 

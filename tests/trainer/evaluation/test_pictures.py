@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.layout import find_layout
-from iscc_lidar.trainer.evaluation.pictures import class_colors, draw_confusion, draw_segmentation
+from iscc_lidar.shared.layouts.layout import class_colors, find_layout
+from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.evaluation.scores import count_confusion, semantic
 
 SEMANTICKITTI_NAMES, NUSCENES_NAMES, WAYMO_NAMES = (

@@ -48,11 +48,11 @@ class SemsegLearner(FinetuneLearner):
     @cached_property
     def dataset(self) -> LabelledDataset:
         """See ``Learner``."""
-        return LabelledDataset(self.cache, self.places, self.config)
+        return LabelledDataset(self.cache, self.trained_on, self.config, self.spread)
 
     def check_labels(self) -> None:
         """See ``FinetuneLearner``."""
-        if not set(self.places) & set(all_labelled(self.cache)):
+        if self.spread is None and not set(self.places) & set(all_labelled(self.cache)):
             raise UserError(
                 f"{self.cache.path}: none of the {len(self.places)} sweeps in use has a point with a class; list "
                 "others by --labelled, or preprocess again with their label files in place"
@@ -68,12 +68,14 @@ class SemsegLearner(FinetuneLearner):
 
     def counts(self, batch: LabelledBatch) -> Mapping[str, float | Tensor]:
         """Sum the class weights of the labelled voxels, over which the cross-entropy is averaged."""
-        return {"class_weights": self._class_weights[batch.target[batch.target > 0].cpu() - 1].sum()}
+        labelled = batch.target > 0
+        each = self._class_weights[batch.target[labelled].cpu() - 1] * batch.weight[labelled].cpu()
+        return {"class_weights": each.sum()}
 
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: LabelledBatch) -> BatchResult:
         """Compute cross-entropy weighted by class, Lovász-softmax if it has a weight, and accuracy."""
         logits = network(batch.coords, batch.feats)
-        total, mass = weighted_cross_entropy(logits, batch.target, self._class_weights.to(logits.device))
+        total, mass = weighted_cross_entropy(logits, batch.target, batch.weight, self._class_weights.to(logits.device))
         terms = {"loss_cross_entropy": LossTerm(total / mass.clamp(min=1e-6), "class_weights")}
         if self.config.loss.lovasz_weight > 0:
             lovasz = lovasz_softmax(logits, batch.target)

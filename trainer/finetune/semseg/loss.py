@@ -40,10 +40,13 @@ def class_weights(counts: NDArray[np.int64], power: float) -> Tensor:
     return torch.from_numpy(weight * (counts.sum() / total if total else 1)).float()
 
 
-def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum weighted cross-entropies of logits [V, L] over labelled targets [V]; return the sum of the weights too."""
+def weighted_cross_entropy(logits: Tensor, target: Tensor, of_voxel: Tensor, of_class: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum cross-entropies of logits [V, L] over labelled targets [V], weighted by voxel [V] and by class [L].
+
+    Returns the sum of the weights too.
+    """
     labelled = target > 0
-    each = weight[target[labelled] - 1]
+    each = of_class[target[labelled] - 1] * of_voxel[labelled]
     losses = functional.cross_entropy(logits[labelled], target[labelled] - 1, reduction="none")
     return (each * losses).sum(), each.sum()
 

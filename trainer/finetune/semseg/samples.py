@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.augment import augment, rotate_groups
 from iscc_lidar.trainer.data.dataset import SweepDataset, SweepSample
@@ -34,11 +35,15 @@ _SHOWN_SWEEPS: Final = 1000
 
 @dataclass(frozen=True)
 class LabelledSample(SweepSample):
-    """One augmented sweep and its name; ``target`` uint8 [V] is the class of each voxel, 0 where unlabelled."""
+    """One augmented sweep and its name.
+
+    ``target`` uint8 [V] is the class of each voxel, 0 where unlabelled, ``weight`` float32 [V] how sure it is.
+    """
 
     name: str
     voxels: Voxels
     target: NDArray[np.uint8]
+    weight: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class LabelledBatch(TensorSet):
         coords: int32 [V, 4], (scene, x, y, z).
         feats: float32 [V, 4].
         target: int64 [V], class, 0 where unlabelled.
+        weight: float32 [V], weight of the voxel: 1, or the confidence of a spread label.
         left_out: names of sweeps with too few points, for which others were taken.
     """
 
@@ -57,6 +63,7 @@ class LabelledBatch(TensorSet):
     coords: Tensor
     feats: Tensor
     target: Tensor
+    weight: Tensor
     left_out: tuple[str, ...] = ()
 
     def describe(self) -> str:
@@ -65,32 +72,46 @@ class LabelledBatch(TensorSet):
 
 
 class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
-    """Samples as a pure function of their key."""
+    """Samples as a pure function of their key; with ``spread`` their classes are spread labels."""
 
-    def __init__(self, cache: Cache, places: Sequence[Place], config: SemsegConfig) -> None:
+    def __init__(
+        self, cache: Cache, places: Sequence[Place], config: SemsegConfig, spread: SpreadLabels | None = None
+    ) -> None:
         super().__init__(cache, places, functools.partial(cache.sweep, without=NOT_READ), config.train.keep_sweeps)
-        self.config = config
-        self.classes = len(cache.manifest.class_names)
+        self.config, self.spread = config, spread
+        self.classes = len((cache if spread is None else spread).manifest.class_names)
 
     def make(self, key: SampleKey) -> LabelledSample | None:
         """See ``SweepDataset``."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
         sweep = rotate_groups(self.read_sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
         keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
-        classes = semantic(sweep)[keep].astype(np.int32)  # augment carries any integer label along
+        classes = self._classes_and_weights(sweep)[keep]  # augment carries any integer label along
         view = augment(sweep.xyz.take(keep, axis=0), sweep.intensity[keep], classes, config.augment, rng)
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
         if not enough_to_train(voxels, len(config.model.encoder_widths)):
             return None
-        target = majority_class(view.label, voxels, self.classes)
-        return LabelledSample(f"{sweep.sequence}/{sweep.name}", voxels, target)
+        classes, weights = view.label & 0xFF, (view.label >> 8).astype(np.float32) / np.float32(255)
+        target = majority_class(classes, voxels, self.classes)
+        weight = mean_weight(classes, weights, voxels, target)
+        return LabelledSample(f"{sweep.sequence}/{sweep.name}", voxels, target, weight)
+
+    def _classes_and_weights(self, sweep: CachedSweep) -> NDArray[np.int32]:
+        """Return the class of each point + 256 x 255 x its weight, int32 [N]."""
+        if self.spread is None:
+            return semantic(sweep).astype(np.int32) + (255 << 8)
+        found = self.spread.sweep(sweep.sequence, sweep.index)
+        return found.classes.astype(np.int32) + (np.rint(255 * found.confidence).astype(np.int32) << 8)
 
     def count_classes(self) -> NDArray[np.int64]:
-        """Count the points of each class but 0 in all labelled sweeps, int64 [L]. Raises UserError where all are 0."""
+        """Count the points of each class but 0 in all sweeps in use, int64 [L]; spread labels by their confidence.
+
+        Raises UserError where all are 0.
+        """
         counts = np.zeros(self.classes, np.int64)
         silent = len(self) < _SHOWN_SWEEPS or not is_first_process()
         for sequence, index in tqdm(self.places, desc="counting classes", unit="sweep", leave=False, disable=silent):
-            found = np.bincount(self.cache.classes(sequence, index), minlength=self.classes)
+            found = self._count(sequence, index)
             if len(found) > self.classes:
                 raise UserError(f"{self.cache.path}: sequence {sequence}, sweep {index}: a class without a name")
             counts += found
@@ -100,6 +121,12 @@ class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
                 "again with their label files in place"
             )
         return counts[1:]
+
+    def _count(self, sequence: str, index: int) -> NDArray[np.int64]:
+        if self.spread is None:
+            return np.bincount(self.cache.classes(sequence, index), minlength=self.classes)
+        found = self.spread.sweep(sequence, index)
+        return np.rint(np.bincount(found.classes, found.confidence, minlength=self.classes)).astype(np.int64)
 
 
 def majority_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> NDArray[np.uint8]:
@@ -112,9 +139,21 @@ def majority_class(truth: NDArray[np.int32], voxels: Voxels, classes: int) -> ND
     return target
 
 
+def mean_weight(
+    classes: NDArray[np.int32], weights: NDArray[np.float32], voxels: Voxels, target: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Return the mean weight of the points of each voxel's class, float32 [V]; 0 where it is unlabelled."""
+    counted = (classes > 0) & (classes == target[voxels.of_point])
+    of_point = voxels.of_point[counted]
+    points = np.bincount(of_point, minlength=len(target))
+    total = np.bincount(of_point, weights[counted], minlength=len(target))
+    return (total / np.maximum(points, 1)).astype(np.float32)
+
+
 def collate(samples: list[LabelledSample]) -> LabelledBatch:
     """Join samples to a batch."""
     coords, feats = join_voxels([s.voxels for s in samples])
     target = torch.from_numpy(np.concatenate([s.target for s in samples]).astype(np.int64))
+    weight = torch.from_numpy(np.concatenate([s.weight for s in samples]))
     left_out = tuple(name for s in samples for name in s.left_out)
-    return LabelledBatch(tuple(s.name for s in samples), coords, feats, target, left_out)
+    return LabelledBatch(tuple(s.name for s in samples), coords, feats, target, weight, left_out)

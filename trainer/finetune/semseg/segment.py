@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, Final
@@ -18,10 +19,12 @@ from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.source import SweepSource
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.layout import open_predictions
+from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 from iscc_lidar.trainer.evaluation import scores
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.finetune.score import Predicting, Scoring, TunedNetwork
+from iscc_lidar.trainer.finetune.semseg.averaging import Predicted, predict_averaged
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.samples import NOT_READ
@@ -62,31 +65,59 @@ def refuse_other_classes(run: Run, source: SweepSource) -> None:
 def score(scoring: Scoring) -> dict[str, Any]:
     """Segment sweeps; return mIoU by the dataset's rule, IoU of each class, and the confusion matrix."""
     cache, names = scoring.cache, scoring.cache.manifest.class_names
-    counts = np.zeros((len(names), len(names)), np.int64)
+    counts, averaged = (np.zeros((len(names), len(names)), np.int64) for _ in range(2))
     folder = scoring.predictions
     with open_predictions(cache, folder, names, scoring.root) if folder is not None else nullcontext() as write:
-        for _, place, pictures in scoring.sweeps():
-            sweep = cache.sweep(*place, without=NOT_READ)
-            predicted = predict(scoring.network, sweep, scoring.config.model.voxel_size, scoring.device)
-            counts += scores.count_confusion(scores.semantic(sweep), predicted, len(names))
+        for (_, _, pictures), found in zip(scoring.sweeps(), _predict_all(scoring), strict=True):
+            truth, final = scores.semantic(found.sweep), found.averaged if scoring.average else found.alone
+            counts += scores.count_confusion(truth, found.alone, len(names))
+            averaged += scores.count_confusion(truth, found.averaged, len(names))
             if write is not None:
-                write(sweep, predicted)
+                write(found.sweep, final)
             if pictures is not None:
-                draw_segmentation(sweep, predicted, names, pictures / "segmentation.png")
+                draw_segmentation(found.sweep, final, names, pictures / "segmentation.png")
     if scoring.pictures is not None:
         draw_confusion(counts, names, scoring.pictures / "confusion.png")
-    return {
+    content = {
         **asdict(scores.score(counts, names, cache.manifest.dataset)),
         **scoring.facts(),
         "confusion": counts.tolist(),
     }
+    if scoring.average:
+        with_groups = asdict(scores.score(averaged, names, cache.manifest.dataset))
+        content["averaged_over_groups"] = with_groups | {"confusion": averaged.tolist()}
+    return content
+
+
+def _predict_all(scoring: Scoring) -> Iterator[Predicted]:
+    """Predict the sweeps to be scored; without averaging both results are the same."""
+    size = scoring.config.model.voxel_size
+    read = functools.partial(_read, scoring.cache)
+    if scoring.average:
+        yield from predict_averaged(scoring.network, read, scoring.places, size, scoring.device)
+        return
+    for place in scoring.places:
+        sweep = read(place)
+        found = predict(scoring.network, sweep, size, scoring.device)
+        yield Predicted(sweep, found, found)
+
+
+def _read(source: SweepSource, place: Place) -> CachedSweep:
+    return source.sweep(*place, without=NOT_READ)
 
 
 def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
     """Segment sweeps, and write the class of every point in the layout of their dataset."""
+    size = tuned.config.model.voxel_size
     with open_predictions(to.source, to.folder, class_names(tuned.run), to.root) as write:
+        if to.average:
+            read = functools.partial(_read, to.source)
+            for found in to.bar(predict_averaged(tuned.network, read, to.places, size, tuned.device)):
+                if to.has_points(found.sweep):
+                    write(found.sweep, found.averaged)
+            return
         for sweep in to.sweeps(NOT_READ):
-            write(sweep, predict(tuned.network, sweep, tuned.config.model.voxel_size, tuned.device))
+            write(sweep, predict(tuned.network, sweep, size, tuned.device))
 
 
 def table(content: Mapping[str, Any]) -> str:
@@ -97,7 +128,10 @@ def table(content: Mapping[str, Any]) -> str:
         f"{'mIoU':<20}{100 * content['miou']:6.1f}   without ground classes {100 * content['miou_objects']:.1f}, "
         f"accuracy {100 * content['accuracy']:.1f}, {content['sweeps']} sweeps of {content['cache']}"
     )
-    return "\n".join([*lines, means, ""])
+    lines.append(means)
+    if "averaged_over_groups" in content:
+        lines.append(f"{'mIoU over groups':<20}{100 * content['averaged_over_groups']['miou']:6.1f}")
+    return "\n".join([*lines, ""])
 
 
 def predict(network: nn.Module, sweep: CachedSweep, voxel_size: float, device: torch.device) -> NDArray[np.uint8]:

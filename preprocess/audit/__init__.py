@@ -1,0 +1,1 @@
+"""Where labels and groups disagree: likely label errors, the worst first."""

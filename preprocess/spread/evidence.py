@@ -1,0 +1,131 @@
+"""What labelled sweeps show: how often a group's points are of each class, and labelled points in the world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from iscc_lidar.data_schemas.labels import GROUND
+
+MIN_PURITY: Final = 0.8
+"""Share of a group's labelled points that must be of one class for the group to be of it."""
+_THINNED_M: Final = 0.1
+
+
+@dataclass(frozen=True)
+class GroupVotes:
+    """The classes of a sequence's groups, by the points of its labelled sweeps.
+
+    Attributes:
+        group: int32 [G], ascending: groups with a labelled point.
+        best: uint8 [G], the class of most of its labelled points.
+        purity: float64 [G], the share of them that is of that class.
+        carried: bool [G], whether it moves and is of one class: its label is the group's, wherever it is.
+    """
+
+    group: NDArray[np.int32]
+    best: NDArray[np.uint8]
+    purity: NDArray[np.float64]
+    carried: NDArray[np.bool_]
+
+    def find(self, label: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the row of each label's group, int64 [N]; -1 without a vote."""
+        if not len(self.group):
+            return np.full(len(label), -1, np.int64)
+        row = np.minimum(np.searchsorted(self.group, label), len(self.group) - 1)
+        found: NDArray[np.int64] = np.where(self.group[row] == label, row, -1)
+        return found
+
+    def is_carried(self, label: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Return which labels are of groups that carry their class with them, bool [N]."""
+        carried: NDArray[np.bool_] = np.append(self.carried, False)[self.find(label)]  # row -1 is the last one
+        return carried
+
+
+@dataclass(frozen=True)
+class LabelledPoints:
+    """Labelled points in the world, in a k-d tree, and their classes, uint8, by the tree's rows; no tree if none."""
+
+    tree: cKDTree | None
+    classes: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Labelled points of what stands: those of the ground, and all others."""
+
+    ground: LabelledPoints
+    solid: LabelledPoints
+
+
+def count_votes(
+    labelled: Iterable[tuple[NDArray[np.int32], NDArray[np.uint8]]], moving: NDArray[np.int32], classes: int
+) -> GroupVotes:
+    """Count the classes of groups in labelled sweeps.
+
+    Args:
+        labelled: of each labelled sweep the label and the class of its points, int32 [N] and uint8 [N], 0 for none.
+        moving: ids of the groups that move at some time of the sequence.
+        classes: number of classes, unlabelled included.
+    """
+    found: dict[int, NDArray[np.int64]] = {}
+    for label, semantic in labelled:
+        known = (label >= 0) & (semantic > 0)
+        ids, row = np.unique(label[known], return_inverse=True)
+        counts = np.bincount(row * classes + semantic[known], minlength=len(ids) * classes).reshape(-1, classes)
+        for group, count in zip(ids.tolist(), counts, strict=True):
+            found[group] = found[group] + count if group in found else count
+    group = np.array(sorted(found), np.int32)
+    votes = np.array([found[g] for g in group.tolist()], np.int64).reshape(len(group), classes)
+    purity = votes.max(axis=1, initial=0) / np.maximum(votes.sum(axis=1), 1)
+    carried = np.isin(group, moving) & (purity >= MIN_PURITY)
+    return GroupVotes(group, votes.argmax(axis=1).astype(np.uint8), purity, carried)
+
+
+def gather_places(
+    labelled: Iterable[tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8]]], votes: GroupVotes | None
+) -> Places:
+    """Gather the labelled points of what stands; of those in a cube of 0.1 m that agree one is kept.
+
+    Args:
+        labelled: of each labelled sweep the positions in the world, float64 [N, 3], labels and classes of its points.
+        votes: of the sequence; groups that carry their class with them are left out. None gathers all points as solid.
+    """
+    ground, solid = [], []
+    for xyz, label, semantic in labelled:
+        chosen = semantic > 0
+        on_ground = np.zeros(len(label), np.bool_)
+        if votes is not None:
+            chosen, on_ground = chosen & ~votes.is_carried(label), label == GROUND
+        ground.append(_thinned(xyz[chosen & on_ground], semantic[chosen & on_ground]))
+        solid.append(_thinned(xyz[chosen & ~on_ground], semantic[chosen & ~on_ground]))
+    return Places(_in_tree(ground), _in_tree(solid))
+
+
+def _in_tree(parts: Sequence[tuple[NDArray[np.float64], NDArray[np.uint8]]]) -> LabelledPoints:
+    if not sum(len(semantic) for _, semantic in parts):
+        return LabelledPoints(None, np.zeros(0, np.uint8))
+    xyz, semantic = _thinned(np.concatenate([xyz for xyz, _ in parts]), np.concatenate([found for _, found in parts]))
+    return LabelledPoints(cKDTree(xyz, balanced_tree=False, compact_nodes=False), semantic)
+
+
+def _thinned(xyz: NDArray[np.float64], semantic: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    _, first = np.unique(cell_keys(xyz, _THINNED_M) * 256 + semantic, return_index=True)
+    return xyz[first], semantic[first]
+
+
+def cell_keys(xyz: NDArray[np.float64], size_m: float) -> NDArray[np.int64]:
+    """Return the number of the cube of a grid in which each point is, int64 [N]; those of one call are comparable.
+
+    Cubes farther apart than 2**17 share numbers: at 0.1 m, points must be within 13 km.
+    """
+    if not len(xyz):
+        return np.zeros(0, np.int64)
+    cell = np.floor((xyz - xyz.min(axis=0)) / size_m).astype(np.int64) % 2**17
+    keys: NDArray[np.int64] = (cell[:, 0] << 34) | (cell[:, 1] << 17) | cell[:, 2]
+    return keys

@@ -1,0 +1,114 @@
+"""The class of every point of a sweep, by the evidence of labelled ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas.labels import GROUND
+from iscc_lidar.data_schemas.spread import FROM_GROUP, FROM_NOTHING, FROM_POSITION, SpreadPoints
+from iscc_lidar.preprocess.spread.confidence import of_group, of_place
+from iscc_lidar.preprocess.spread.evidence import MIN_PURITY, GroupVotes, LabelledPoints, Places, cell_keys
+from iscc_lidar.shared.base.config import check_ranges, option
+
+_GROUND_FROM_SOLID: Final = 0.5
+"""Share of the reach within which ground takes the class of what is no ground: kerbs are either."""
+_NEIGHBOURS: Final = 4
+_CELL_M: Final = 0.2
+
+
+@dataclass(frozen=True)
+class SpreadConfig:
+    """How labels are spread."""
+
+    rule: Literal["both", "position", "group"] = option(
+        "both", "by group for what moves and by position for what stands; or one of them alone, for comparison"
+    )
+    reach_m: float = option(0.8, "farthest labelled point that counts, metres", at_least=0.05, at_most=5)
+    min_confidence: float = option(0.5, "labels that are less sure are left out", at_least=0, at_most=1)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_ranges(self, "")
+
+
+class _Answer:
+    """The labels of a sweep's points, while they are found; what is settled stays."""
+
+    def __init__(self, points: int) -> None:
+        self.classes = np.zeros(points, np.uint8)
+        self.confidence = np.zeros(points, np.float32)
+        self.source = np.full(points, FROM_NOTHING, np.uint8)
+
+    def settle(self, where: NDArray[np.bool_], found: Found, source: int) -> None:
+        """Set the class of points that have none, of those ``where`` says, as far as one is found."""
+        at = np.flatnonzero(where)
+        at, classes, confidence = at[found[0] > 0], found[0][found[0] > 0], found[1][found[0] > 0]
+        self.classes[at], self.confidence[at], self.source[at] = classes, confidence, source
+
+
+Found = tuple[NDArray[np.uint8], NDArray[np.float64]]
+"""Classes and confidences of some points."""
+
+
+def spread_to(
+    world: NDArray[np.float64], label: NDArray[np.int32], votes: GroupVotes, places: Places, config: SpreadConfig
+) -> SpreadPoints:
+    """Find the class of a sweep's points.
+
+    A group that moves and is of one class takes it along. All else is of the class of the nearest labelled point,
+    ground of labelled ground if there is any, other points of others. A group that stands, out of reach of labelled
+    points, is of its own class.
+
+    Args:
+        world: float64 [N, 3], positions in the world; NaN for points that are not valid.
+        label: int32 [N], of the cache.
+        votes: of the sequence.
+        places: labelled points nearby.
+        config: options.
+    """
+    answer, reach = _Answer(len(label)), config.reach_m
+    valid = np.asarray(np.isfinite(world).all(axis=1))
+    on_ground = label == GROUND
+    row, carried = votes.find(label), votes.is_carried(label)
+    if config.rule == "position":
+        answer.settle(valid, _nearest(places.solid, world[valid], reach, ground=False), FROM_POSITION)
+    else:
+        if config.rule == "both":
+            where = valid & carried
+            answer.settle(where, _majority(votes, row[where], moving=True), FROM_GROUP)
+        where = valid & on_ground
+        answer.settle(where, _nearest(places.ground, world[where], reach, ground=True), FROM_POSITION)
+        where &= answer.classes == 0
+        near = _GROUND_FROM_SOLID * reach
+        answer.settle(where, _nearest(places.solid, world[where], near, ground=False), FROM_POSITION)
+        if config.rule == "both":
+            where = valid & ~carried & ~on_ground
+            answer.settle(where, _nearest(places.solid, world[where], reach, ground=False), FROM_POSITION)
+        where = valid & (answer.classes == 0) & (row >= 0)
+        answer.settle(where, _majority(votes, row[where], moving=False), FROM_GROUP)
+    unsure = answer.confidence < config.min_confidence
+    for values in (answer.classes, answer.confidence, answer.source):
+        values[unsure] = 0
+    return SpreadPoints(answer.classes, answer.confidence, answer.source)
+
+
+def _majority(votes: GroupVotes, row: NDArray[np.int64], *, moving: bool) -> Found:
+    """Return the classes of groups of one class."""
+    purity = votes.purity[row]
+    return np.where(purity >= MIN_PURITY, votes.best[row], 0).astype(np.uint8), of_group(purity, moving=moving)
+
+
+def _nearest(places: LabelledPoints, world: NDArray[np.float64], reach_m: float, *, ground: bool) -> Found:
+    """Return the class of the nearest labelled point, 0 beyond reach; the same for all points of a cell."""
+    if places.tree is None or not len(world):
+        return np.zeros(len(world), np.uint8), np.zeros(len(world))
+    _, first, cell = np.unique(cell_keys(world, _CELL_M), return_index=True, return_inverse=True)
+    distance, row = places.tree.query(world[first], _NEIGHBOURS, distance_upper_bound=reach_m)
+    found = np.append(places.classes, np.uint8(0))[row]  # a neighbour beyond reach has the row after the last
+    nearest = np.minimum(distance[:, 0], reach_m)
+    of_others = np.where((found == found[:, :1]) | (found == 0), reach_m, distance).min(axis=1)
+    return found[cell, 0], of_place(nearest, of_others - nearest, ground=ground)[cell]

@@ -1,0 +1,123 @@
+"""Read spread labels: of a sweep's points the class, its confidence, and where it comes from."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from iscc_lidar.data_schemas import spread
+from iscc_lidar.data_schemas.document import DocumentError
+from iscc_lidar.data_schemas.spread import ROWS, SOURCES, SpreadManifest, SpreadPart, SpreadPoints
+from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.parquet import read_checked
+from iscc_lidar.shared.base.text import one_line
+from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.store.open import open_store
+from iscc_lidar.shared.store.store import Store
+
+_OPEN_PARTS: Final = 8
+
+
+class SpreadLabels:
+    """Spread labels of a cache, local or at a URL; safe to pickle to worker processes."""
+
+    def __init__(self, where: Path | str, cache: Cache) -> None:
+        """Open spread labels. Raises UserError if they are missing, unreadable, or of another cache than ``cache``."""
+        self.cache = cache
+        self.store = open_store(where)
+        self.manifest, self.digest = read_spread(self.store)
+        if self.manifest.cache_digest != cache.digest:
+            raise UserError(
+                f"{self.path}: labels of another cache than {cache.path}, or of an earlier state of it; make them "
+                f"again: iscc-cache spread {cache.path} {self.path} --labelled LIST"
+            )
+        self._sequences = {entry.name: entry for entry in self.manifest.sequences}
+
+    @property
+    def path(self) -> str:
+        """Path or URL of its folder."""
+        return self.store.url
+
+    @property
+    def sequence_names(self) -> tuple[str, ...]:
+        """Names of the sequences with spread labels."""
+        return tuple(self._sequences)
+
+    def points(self) -> dict[str, int]:
+        """Return the number of points of all sweeps by the source of their class."""
+        parts = [part.points for entry in self.manifest.sequences for part in entry.parts]
+        return dict(zip(SOURCES, map(sum, zip(*parts, strict=True)), strict=True)) if parts else {}
+
+    def labelled(self, sequence: str) -> tuple[int, ...]:
+        """Return the indices of a sequence's labelled sweeps; none of a sequence without spread labels."""
+        return self._sequences[sequence].labelled if sequence in self._sequences else ()
+
+    def sweep(self, sequence: str, index: int) -> SpreadPoints:
+        """Read the spread labels of a sweep. Raises UserError for an unknown sweep or a damaged file."""
+        for part in self._sequences[sequence].parts if sequence in self._sequences else ():
+            if part.start <= index < part.stop:
+                return _points(_read_part(self.store, part, len(self.manifest.class_names)), index - part.start)
+        raise UserError(f"{self.path}: has no labels for sweep {index} of sequence {sequence}")
+
+
+def read_spread(store: Store) -> tuple[SpreadManifest, str]:
+    """Read the table of contents, and its SHA-256. Raises UserError if it is missing or unreadable."""
+    path = f"{store.url}/{spread.SPREAD_FILE}"
+    try:
+        content = store.read(spread.SPREAD_FILE)
+        return spread.from_json(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{store.url}: no spread labels here ({spread.SPREAD_FILE} is missing); make them with: iscc-cache spread "
+            f"CACHE {store.url} --labelled LIST"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, DocumentError) as error:
+        raise UserError(one_line(f"{path}: {error}")) from None
+
+
+def read_rows(content: bytes, start: int, stop: int, classes: int) -> pa.Table:
+    """Read the rows of consecutive sweeps. Raises ValueError or ArrowException where they are others, or damaged."""
+    table = read_checked(content, ROWS)
+    if table["sweep"].to_pylist() != list(range(start, stop)):
+        raise ValueError("its rows are not the sweeps of this file")
+    for row, size in enumerate(table["points"].to_pylist()):
+        for name, limit in (("classes", classes), ("confidence", 256), ("source", len(SOURCES))):
+            values = _values(table, name, row)
+            if len(values) != size or values.max(initial=0) >= limit:
+                raise ValueError(f"column {name} of row {row} has other values than {size} below {limit}")
+    return table
+
+
+@functools.lru_cache(maxsize=_OPEN_PARTS)
+def _read_part(store: Store, part: SpreadPart, classes: int) -> pa.Table:
+    """Read and check a file. Raises UserError where it is missing or damaged."""
+    path = f"{store.url}/{part.path}"
+    try:
+        content = store.read(part.path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; run iscc-cache spread again") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    try:
+        if hashlib.sha256(content).hexdigest() != part.digest:
+            raise ValueError("its digest is wrong")
+        return read_rows(content, part.start, part.stop, classes)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise UserError(one_line(f"{path}: damaged ({error}); remove it and run iscc-cache spread again")) from None
+
+
+def _points(table: pa.Table, row: int) -> SpreadPoints:
+    classes, confidence, source = (_values(table, name, row).copy() for name in ("classes", "confidence", "source"))
+    return SpreadPoints(classes, confidence.astype(np.float32) / np.float32(255), source)
+
+
+def _values(table: pa.Table, name: str, row: int) -> NDArray[np.uint8]:
+    return np.frombuffer(table[name][row].as_buffer(), np.uint8)

@@ -1,0 +1,99 @@
+"""The program ``iscc-cache``: the commands that read a cache, and those that compute with Dask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iscc_lidar.api.extras import needs
+from iscc_lidar.shared.base.cli import KeySets, Recipe, ShowConfig, Workers, cores, exit_if_shown, report_user_errors
+from iscc_lidar.shared.cache_cli import CachePath, app
+
+__all__ = ["app", "audit", "spread"]
+
+_SHOWN = 20
+
+
+@app.command(no_args_is_help=True)
+@report_user_errors
+def spread(
+    path: CachePath,
+    out: Annotated[str, typer.Argument(help="folder or URL to write into: new, empty, or written by spread before")],
+    labelled: Annotated[
+        Path, typer.Option(help="list of the labelled sweeps, SEQUENCE/NAME per line, as iscc-cache fractions writes")
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="folder of their labels (.label files). Default: those in the cache")
+    ] = None,
+    workers: Workers = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
+    recipe: Recipe = None,
+    overrides: KeySets = None,
+    show_config: ShowConfig = False,
+) -> None:
+    """Carry the labels of some sweeps to all sweeps of their sequences: a class, a confidence, a source per point.
+
+    What stands is of the class of the nearest labelled point in the world, what moves of its group's. Where the cache
+    has labels of other sweeps, the quality is printed and written to OUT/quality.json and quality.png. After an
+    interruption run the same command again.
+
+    Examples:
+
+        iscc-cache fractions cache/kitti lists --percent 1
+
+        iscc-cache spread cache/kitti spread/kitti --labelled lists/labels_1.txt
+
+        iscc-cache spread cache/mine spread/mine --labelled labelled.txt --labels annotations
+    """
+    from iscc_lidar.shared.base.config import resolve
+
+    with needs("preprocess"):
+        from iscc_lidar.preprocess.spread.rule import SpreadConfig
+
+        config = resolve(SpreadConfig, recipe, overrides or ())
+        exit_if_shown(show_config, config)
+        from iscc_lidar.api.spreading import report_quality, spread_list
+
+        found = spread_list(path, out, labelled, labels, config, cores() if workers is None else workers, scheduler)
+    print(report_quality(found), end="")
+
+
+@app.command(no_args_is_help=True)
+@report_user_errors
+def audit(
+    path: CachePath,
+    out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or written by audit before")],
+    labels: Annotated[
+        Path | None, typer.Option(help="folder of the labels (.label files). Default: those in the cache")
+    ] = None,
+    sequences: Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")] = None,
+    pictures: Annotated[int, typer.Option(help="of how many findings to draw a picture", min=0)] = 20,
+) -> None:
+    """List likely label errors, the worst first: where the labels and the groups of a cache disagree.
+
+    A group is of another class in some sweeps; a part of it is of another class; groups that look like it are. Writes
+    OUT/findings.csv and pictures OUT/001.png, ...; prints the first twenty.
+
+    Examples:
+
+        iscc-cache audit cache/kitti audit/kitti
+
+        iscc-cache audit cache/mine audit/mine --labels annotations --pictures 50
+    """
+    from iscc_lidar.shared.base.own import own_folder
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.layouts.formats.label_files import open_label_files
+
+    with needs("preprocess"):
+        from iscc_lidar.preprocess.audit.run import Labels, audit, describe, write_findings
+
+    folder, cache = own_folder(out, "findings"), Cache(path)
+    given = Labels(cache, None if labels is None else open_label_files(labels, cache.manifest.class_names))
+    names = cache.sequence_names if sequences is None else [name.strip() for name in sequences.split(",")]
+    found = audit(given, names)
+    write_findings(given, found, folder, pictures)
+    for rank, (sequence, finding) in enumerate(found[:_SHOWN], start=1):
+        print(f"{rank:3d} {describe(given, sequence, finding)}")
+    print(f"findings: {out / 'findings.csv'} ({len(found)})")

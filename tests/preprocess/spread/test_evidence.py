@@ -1,0 +1,61 @@
+"""Votes of groups and labelled points in the world."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from iscc_lidar.data_schemas.labels import GROUND, NOISE
+from iscc_lidar.preprocess.spread.evidence import cell_keys, count_votes, gather_places
+
+
+def labels(*values: int) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
+def classes(*values: int) -> np.ndarray:
+    return np.array(values, np.uint8)
+
+
+def test_groups_are_of_the_class_of_most_labelled_points_over_all_labelled_sweeps() -> None:
+    labelled = [
+        (labels(7, 7, 3, GROUND, NOISE, 3), classes(2, 0, 1, 3, 3, 1)),
+        (labels(3, 3, 3, 9), classes(1, 1, 2, 0)),
+        (labels(), classes()),
+    ]
+    votes = count_votes(labelled, labels(3, 9), 4)
+    assert votes.group.tolist() == [3, 7]  # 9 has no labelled point, 7 one
+    assert votes.best.tolist() == [1, 2]
+    assert votes.purity.tolist() == [0.8, 1.0]
+    assert votes.carried.tolist() == [True, False]
+    assert votes.find(labels(9, 7, 3, NOISE, 100)).tolist() == [-1, 1, 0, -1, -1]
+    assert votes.is_carried(labels(9, 7, 3, NOISE)).tolist() == [False, False, True, False]
+    none = count_votes([], labels(3), 4)
+    assert none.find(labels(3, NOISE)).tolist() == [-1, -1]
+    assert not none.is_carried(labels(3)).any()
+
+
+def test_a_moving_group_of_two_classes_does_not_carry_one() -> None:
+    votes = count_votes([(labels(1, 1, 1, 1), classes(1, 1, 1, 2))], labels(1), 3)
+    assert not votes.carried.any()
+
+
+def test_places_are_of_what_stands_and_thinned_where_they_agree() -> None:
+    votes = count_votes([(labels(1, 1), classes(1, 1))], labels(1), 4)
+    xyz = np.array([[5, 5, 5], [0, 0, 0], [0.01, 0, 0], [0.02, 0, 0], [9, 9, 9], [3, 3, 3]], np.float64)
+    places = gather_places([(xyz, labels(1, GROUND, GROUND, GROUND, 2, 2), classes(1, 2, 2, 3, 0, 1))], votes)
+    assert sorted(places.ground.classes.tolist()) == [2, 3]
+    assert places.solid.classes.tolist() == [1]
+    assert places.solid.tree is not None
+    assert places.solid.tree.data.tolist() == [[3, 3, 3]]
+    everything = gather_places([(xyz, labels(1, GROUND, GROUND, GROUND, 2, 2), classes(1, 2, 2, 3, 0, 1))], None)
+    assert everything.ground.tree is None
+    assert sorted(everything.solid.classes.tolist()) == [1, 1, 2, 3]
+
+
+def test_cells_are_those_of_a_grid_far_from_the_origin_too() -> None:
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(-40, 40, (3000, 3)) + np.array([450_000.0, 5_400_000.0, 300.0])
+    cells = [tuple(cell) for cell in np.floor((xyz - xyz.min(axis=0)) / 2.0).astype(int).tolist()]
+    keys = cell_keys(xyz, 2.0).tolist()
+    assert len(set(keys)) == len(set(cells))
+    assert len(set(zip(keys, cells, strict=True))) == len(set(cells))
