@@ -61,8 +61,14 @@ class LocalStore:
     def create(self, name: str, content: bytes) -> bool:
         """See ``Store``."""
         aside = self._aside()
-        with files.naming(self.root / name):
-            files.write_bytes(aside, content, aside)
+        try:
+            with files.naming(self.root / name):
+                files.write_bytes(aside, content, aside)
+            return self._link(aside, name, content)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _link(self, aside: Path, name: str, content: bytes) -> bool:
         try:
             os.link(aside, self._place(name))
         except FileExistsError:
@@ -71,8 +77,6 @@ class LocalStore:
             if error.errno not in _NO_LINKS:
                 raise
             return self._create_in_place(name, content)
-        finally:
-            aside.unlink()
         return True
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 import zarr
 
+from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.store import claims as remote_claim
+from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.owner import ClaimedError
 from iscc_lidar.shared.store.store import Store
@@ -243,3 +246,16 @@ def test_a_url_that_cannot_be_opened_is_a_message(s3: str) -> None:
     with pytest.raises(UserError, match="no-such-bucket"):
         open_store("s3://no-such-bucket/cache").write("a", b"")
     assert not open_store("s3://no-such-bucket/cache").exists("manifest.json")
+
+
+def test_a_disk_error_while_a_file_is_created_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of the folder's flush comes after the file is in place."""
+    store = LocalStore(tmp_path, aside=".")
+
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(folder))
+
+    monkeypatch.setattr(files, "_sync_folder", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.create("claim", b"mine")
+    assert list(tmp_path.iterdir()) == []
