@@ -66,11 +66,13 @@ class LocalStore:
                 files.write_bytes(aside, content, aside)
             return self._link(aside, name, content)
         finally:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):  # what failed before is the cause
+                aside.unlink()
 
     def _link(self, aside: Path, name: str, content: bytes) -> bool:
         try:
-            os.link(aside, self._place(name))
+            with files.naming(self.root / name):
+                os.link(aside, self._place(name))
         except FileExistsError:
             return False
         except OSError as error:
