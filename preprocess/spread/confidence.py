@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_GROUND: Final = (5.216, 1.384, -1.083)
-_SOLID: Final = (5.867, 1.469, -1.448)
+_GROUND: Final = (4.462, 1.335, -0.074)
+_SOLID: Final = (5.561, 1.527, -0.846)
 """Constant, factor of log(margin + 0.02 m), factor of the distance."""
-_MOVING: Final = (-0.891, -1.354)
-_STANDING: Final = (-0.688, -0.608)
+_MOVING: Final = (-0.869, -1.364)
+_STANDING: Final = (-0.447, -0.534)
 """Constant, factor of log(1.02 - purity)."""
 
 

@@ -14,6 +14,7 @@ from iscc_lidar.preprocess.spread.confidence import of_group, of_place
 from iscc_lidar.preprocess.spread.evidence import MIN_PURITY, GroupVotes, LabelledPoints, Places, cell_keys
 from iscc_lidar.shared.base.config import check_ranges, option
 
+REACH_M: Final = 0.8
 _GROUND_FROM_SOLID: Final = 0.5
 """Share of the reach within which ground takes the class of what is no ground: kerbs are either."""
 _NEIGHBOURS: Final = 4
@@ -27,7 +28,7 @@ class SpreadConfig:
     rule: Literal["both", "position", "group"] = option(
         "both", "by group for what moves and by position for what stands; or one of them alone, for comparison"
     )
-    reach_m: float = option(0.8, "farthest labelled point that counts, metres", at_least=0.05, at_most=5)
+    reach_m: float = option(REACH_M, "farthest labelled point that counts, metres", at_least=0.05, at_most=5)
     min_confidence: float = option(0.5, "labels that are less sure are left out", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
@@ -103,12 +104,23 @@ def _majority(votes: GroupVotes, row: NDArray[np.int64], *, moving: bool) -> Fou
 
 
 def _nearest(places: LabelledPoints, world: NDArray[np.float64], reach_m: float, *, ground: bool) -> Found:
-    """Return the class of the nearest labelled point, 0 beyond reach; the same for all points of a cell."""
+    """Return the class of the nearest labelled point, 0 beyond reach."""
+    classes, distance, margin = nearest_labelled(places, world, reach_m)
+    return classes, of_place(distance, margin, ground=ground)
+
+
+def nearest_labelled(
+    places: LabelledPoints, world: NDArray[np.float64], reach_m: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the nearest labelled point; points of one cell get one answer.
+
+    Returns its class, 0 beyond reach; its distance, metres; and how much farther away one of another class is.
+    """
     if places.tree is None or not len(world):
-        return np.zeros(len(world), np.uint8), np.zeros(len(world))
+        return np.zeros(len(world), np.uint8), np.full(len(world), reach_m), np.zeros(len(world))
     _, first, cell = np.unique(cell_keys(world, _CELL_M), return_index=True, return_inverse=True)
     distance, row = places.tree.query(world[first], _NEIGHBOURS, distance_upper_bound=reach_m)
     found = np.append(places.classes, np.uint8(0))[row]  # a neighbour beyond reach has the row after the last
     nearest = np.minimum(distance[:, 0], reach_m)
     of_others = np.where((found == found[:, :1]) | (found == 0), reach_m, distance).min(axis=1)
-    return found[cell, 0], of_place(nearest, of_others - nearest, ground=ground)[cell]
+    return found[cell, 0], nearest[cell], (of_others - nearest)[cell]
