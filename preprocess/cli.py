@@ -21,6 +21,7 @@ from iscc_lidar.shared.base.cli import (
     Workers,
     cores,
     exit_if_shown,
+    names_of,
     new_program,
     report_user_errors,
 )
@@ -137,7 +138,7 @@ def run(
         then = f"after all parts run: iscc-preprocess finalise {dataset}"
         print(f"part {part} of {store.url}: {counted(done, 'sequence')}; {then}")
         return
-    chosen = select_sequences(source, _names(sequences), split)
+    chosen = select_sequences(source, names_of(sequences), split)
     _note_splits(source, chosen, split or sequences)
     source = prepare(source, poses, store.url, chosen)
     if dry_run:
@@ -181,7 +182,7 @@ def init(
     from iscc_lidar.preprocess.run.pipeline import init_cache
 
     source, store = _open(dataset, root, data, cache)
-    chosen = select_sequences(source, _names(sequences), split)
+    chosen = select_sequences(source, names_of(sequences), split)
     _note_splits(source, chosen, split or sequences)
     source = prepare(source, poses, store.url, chosen)
     config = resolve(PreprocessConfig, recipe, overrides or ())
@@ -245,7 +246,7 @@ def check(
     from iscc_lidar.preprocess.plan.select import select_sequences
 
     source = _dataset(dataset, root or folder, data)
-    chosen = select_sequences(source, _names(sequences), split)
+    chosen = select_sequences(source, names_of(sequences), split)
     with TemporaryDirectory() as scratch:  # for poses where there are none; a check writes nothing else
         _check(prepare(source, poses, f"{scratch}/cache", chosen), chosen, every_sweep)
 
@@ -299,7 +300,7 @@ def odometry(
     from iscc_lidar.preprocess.plan.select import select_sequences
 
     source = settle(_dataset(dataset, root, data))
-    chosen = select_sequences(source, _names(sequences))
+    chosen = select_sequences(source, names_of(sequences))
     compute_poses(source, out, chosen)
     then = f"to use them: iscc-preprocess run {dataset} --poses {out}"
     print(f"poses: {out} ({counted(len(chosen), 'sequence')}); {then}")
@@ -387,7 +388,3 @@ def _part(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise UserError(f"--part {text}: expected K/N with K from 1 to N, as in 3/16")
     return int(part), int(parts)
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

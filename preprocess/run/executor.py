@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 from iscc_lidar.preprocess.run.cluster import Probe, check_workers, connect, futures_among, pack, unpack, wait_for
 from iscc_lidar.preprocess.run.private_cluster import local_cluster
 from iscc_lidar.preprocess.run.signals import interruptible
+from iscc_lidar.shared.store.local import LocalStore
+from iscc_lidar.shared.store.store import Store
 
 Submit = Callable[..., Any]
 """``submit(function, *arguments)``: returns a future on Dask, the result itself in this process; accepts either."""
@@ -36,6 +38,13 @@ class Executor:
 
     workers: int = 0
     scheduler: str | None = None
+
+
+def reachable_store(store: Store, executor: Executor | None) -> Store:
+    """Make a relative path absolute for the workers of a running cluster, which have other working folders."""
+    if executor is None or executor.scheduler is None or not isinstance(store, LocalStore):
+        return store
+    return replace(store, root=store.root.absolute())
 
 
 @contextmanager

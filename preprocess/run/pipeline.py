@@ -15,13 +15,12 @@ from iscc_lidar.preprocess.datasets.registry import Dataset, absolute
 from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob
 from iscc_lidar.preprocess.run.cluster import ClusterError, Probe
-from iscc_lidar.preprocess.run.executor import Executor, Submit, result_of, start_executor
+from iscc_lidar.preprocess.run.executor import Executor, Submit, reachable_store, result_of, start_executor
 from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_result, write_manifest
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
 from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.target import refuse_foreign
-from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.store import Store
 
 OnError = Literal["stop", "skip"]
@@ -144,9 +143,7 @@ def _reachable(dataset: Dataset, store: Store, executor: Executor | None) -> tup
     """Make relative paths absolute for the workers of a running cluster, which have other working folders."""
     if executor is None or executor.scheduler is None:
         return dataset, store
-    if isinstance(store, LocalStore):
-        store = replace(store, root=store.root.absolute())
-    return absolute(dataset), store
+    return absolute(dataset), reachable_store(store, executor)
 
 
 @contextmanager

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from iscc_lidar.data_schemas import spread as schema
 from iscc_lidar.data_schemas.spread import SPREAD_FILE, SpreadManifest, SpreadSequence
-from iscc_lidar.preprocess.run.executor import Executor, Submit, result_of, start_executor
+from iscc_lidar.preprocess.run.executor import Executor, Submit, reachable_store, result_of, start_executor
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.preprocess.spread.tasks import SpreadJob, count_task, spread_task
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
@@ -18,8 +17,7 @@ from iscc_lidar.shared.base.provenance import versions
 from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.label_fractions import SweepName
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.formats.label_files import LabelFiles
-from iscc_lidar.shared.store.local import LocalStore
+from iscc_lidar.shared.layouts.formats.label_files import LabelFiles, LabelSource
 from iscc_lidar.shared.store.store import Store
 
 _OWN: Final = frozenset({SPREAD_FILE, "sequences", "quality.json", "quality.png", ".owner", ".aside"})
@@ -46,9 +44,9 @@ def spread(
     Raises:
         UserError: a sweep has no label, the folder contains something else, or another process works on it.
     """
-    class_names = cache.manifest.class_names if files is None else files.class_names
+    labels, store_of_tasks = LabelSource(cache, files), reachable_store(store, executor)
     jobs = [
-        SpreadJob(cache, _absolute(store, executor), config, sequence, indices, files, len(class_names))
+        SpreadJob(labels, store_of_tasks, config, sequence, indices)
         for sequence, indices in _by_sequence(cache, labelled, files).items()
     ]
     _refuse_foreign(store)
@@ -56,7 +54,7 @@ def spread(
         store.remove(SPREAD_FILE)
         sequences = tuple(_run(jobs, executor or Executor()))
         made_by = {"config": to_dict(config), "cache": cache.path, "versions": versions()}
-        manifest = SpreadManifest(cache.digest, class_names, sequences, made_by)
+        manifest = SpreadManifest(cache.digest, labels.class_names, sequences, made_by)
         check_claim()
         store.write(SPREAD_FILE, schema.to_json(manifest).encode())
         _remove_stale(store, manifest)
@@ -87,7 +85,7 @@ def _by_sequence(cache: Cache, labelled: Sequence[SweepName], files: LabelFiles 
         for sequence, indices in found.items():
             without = sorted(set(indices) - set(cache.labelled_sweeps(sequence)))
             if without:
-                name = cache.sweep_names(sequence)[without[0]]
+                name = cache.sweep_name(sequence, without[0])
                 raise UserError(
                     f"{cache.path}: sweep {sequence}/{name} has no labels ({len(without)} of the listed ones of this "
                     "sequence have none); list labelled sweeps, or pass the folder of their labels as --labels"
@@ -122,10 +120,3 @@ def _remove_stale(store: Store, manifest: SpreadManifest) -> None:
     for folder in {name.partition("/")[0] for name in there} - {sequence.name for sequence in manifest.sequences}:
         if not store.files(f"sequences/{folder}"):
             store.remove(f"sequences/{folder}")
-
-
-def _absolute(store: Store, executor: Executor | None) -> Store:
-    """Make a relative path absolute for the workers of a running cluster, which have other working folders."""
-    if executor is None or executor.scheduler is None or not isinstance(store, LocalStore):
-        return store
-    return replace(store, root=store.root.absolute())

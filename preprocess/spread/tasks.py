@@ -26,7 +26,7 @@ from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import read_rows
 from iscc_lidar.shared.cache.sweep import CachedSweep
-from iscc_lidar.shared.layouts.formats.label_files import LabelFiles
+from iscc_lidar.shared.layouts.formats.label_files import LabelSource
 from iscc_lidar.shared.store.store import Store
 
 STRETCH: Final = 16
@@ -42,35 +42,34 @@ class SpreadJob:
     """A sequence to spread to.
 
     Attributes:
-        cache: its points, groups and poses.
+        labels: the cache with its points, groups and poses, and the labels.
         store: where the parts are written.
         config: options.
         sequence: its name.
         labelled: indices of its labelled sweeps, ascending.
-        files: where their labels are, if not in the cache.
-        classes: number of classes, unlabelled included.
     """
 
-    cache: Cache
+    labels: LabelSource
     store: Store
     config: SpreadConfig
     sequence: str
     labelled: tuple[int, ...]
-    files: LabelFiles | None
-    classes: int
+
+    @property
+    def cache(self) -> Cache:
+        """Its points, groups and poses."""
+        return self.labels.cache
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, unlabelled included."""
+        return len(self.labels.class_names)
 
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """Where each task begins and ends."""
         sweeps = self.cache.sequence(self.sequence).sweeps
         return [(start, min(start + STRETCH, sweeps)) for start in range(0, sweeps, STRETCH)]
-
-    def classes_of(self, index: int) -> NDArray[np.uint8]:
-        """Read the labels of a labelled sweep, uint8 [N]."""
-        if self.files is None:
-            return self.cache.classes(self.sequence, index)
-        points = len(self.cache.label(self.sequence, index))
-        return self.files.read(self.sequence, self.cache.sweep_names(self.sequence)[index], points)
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,11 @@ class SequenceEvidence:
 def count_task(job: SpreadJob) -> SequenceEvidence:
     """Count the classes of the groups of a sequence in its labelled sweeps."""
     cache, entry = job.cache, job.cache.sequence(job.sequence)
-    moving, sensor = [], []
+    sensor: list[NDArray[np.float64]] = []
     for block in cache.blocks(job.sequence):
-        rows = block.group_rows
-        moving.append(rows["group"].to_numpy()[rows["moving"].to_numpy(zero_copy_only=False)])
         sensor += [np.reshape(pose, (4, 4))[:3, 3] for pose in block.sweeps["world_SE3_sensor"].to_pylist()]
-    labels = [(cache.label(job.sequence, index), job.classes_of(index)) for index in job.labelled]
-    votes = count_votes(labels, np.unique(np.concatenate(moving)).astype(np.int32), job.classes)
+    labels = [(cache.label(job.sequence, index), job.labels.read(job.sequence, index)) for index in job.labelled]
+    votes = count_votes(labels, cache.moving_groups(job.sequence), job.classes)
     read = [hashlib.sha256(classes.tobytes()).hexdigest() for _, classes in labels]
     blocks = [block.digest for block in entry.blocks]
     return SequenceEvidence(
@@ -134,12 +131,12 @@ def _spread_stretch(
     places: Places | None = None
     for index in range(*stretch):
         if index in job.labelled:
-            yield index, _own(job.classes_of(index))
+            yield index, _own(job.labels.read(job.sequence, index))
             continue
         if places is None:
             votes = None if job.config.rule == "position" else evidence.votes
             near = _nearest_labelled(job, stretch, evidence.sensor)
-            places = gather_places(((*_world_and_label(job, k), job.classes_of(k)) for k in near), votes)
+            places = gather_places(((*_world_and_label(job, k), job.labels.read(job.sequence, k)) for k in near), votes)
         world, label = _world_and_label(job, index)
         yield index, spread_to(world, label, evidence.votes, places, job.config)
 
@@ -154,7 +151,7 @@ def _nearest_labelled(job: SpreadJob, stretch: tuple[int, int], sensor: NDArray[
 
 def _world_and_label(job: SpreadJob, index: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     sweep: CachedSweep = job.cache.sweep(job.sequence, index, without=("semantic", "queries", "pixel"))
-    world = transform(sweep.world_SE3_sensor, sweep.xyz.astype(np.float64))
+    world = transform(sweep.world_SE3_sensor, sweep.xyz)
     world[~sweep.xyz.any(axis=1)] = np.nan  # not valid
     return world, sweep.label
 

@@ -163,6 +163,11 @@ def _print_versions(wanted: bool) -> None:
     raise typer.Exit
 
 
+def names_of(text: str | None) -> list[str] | None:
+    """Return names that are separated by commas; None where none are given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 def cores() -> int:
     """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

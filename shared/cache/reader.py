@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
 _OPEN_BLOCKS = 64
+T = TypeVar("T")
 
 
 class Cache:
@@ -53,6 +55,20 @@ class Cache:
     def sweep_names(self, sequence: str) -> list[str]:
         """Read the dataset's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
         return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]
+
+    def sweep_name(self, sequence: str, index: int) -> str:
+        """Read the dataset's own name of one sweep. Raises UserError for an unknown sweep."""
+        return str(self._row_of(sequence, index)["name"])
+
+    def points(self, sequence: str, index: int) -> int:
+        """Read the number of a sweep's points. Raises UserError for an unknown sweep."""
+        return int(self._row_of(sequence, index)["points"])
+
+    def moving_groups(self, sequence: str) -> NDArray[np.int32]:
+        """Find the IDs of a sequence's groups that move at some time, ascending."""
+        tables = [block.group_rows for block in self.blocks(sequence)]
+        found = [rows["group"].to_numpy()[rows["moving"].to_numpy(zero_copy_only=False)] for rows in tables]
+        return np.unique(np.concatenate(found)).astype(np.int32)
 
     def labelled_sweeps(self, sequence: str) -> list[int]:
         """Find a sequence's sweeps with semantic labels, by index. Raises UserError for an unknown sequence."""
@@ -106,6 +122,11 @@ class Cache:
                 return _open_block(self.store, sequence, block, self._classes)
         raise UserError(f"{self.path}: sequence {sequence} has sweeps 0 to {entry.sweeps - 1}, not {index}")
 
+    def _row_of(self, sequence: str, index: int) -> dict[str, Any]:
+        block = self.block(sequence, index)
+        row: dict[str, Any] = block.sweeps.select(["name", "points"]).slice(index - block.entry.start, 1).to_pylist()[0]
+        return row
+
     def blocks(self, sequence: str) -> list[Block]:
         """Open all blocks of a sequence, in order."""
         return [_open_block(self.store, sequence, block, self._classes) for block in self.sequence(sequence).blocks]
@@ -113,15 +134,24 @@ class Cache:
 
 def read_manifest(store: Store) -> tuple[Manifest, str]:
     """Read a cache's manifest, and the SHA-256 of its file. Raises UserError if it is missing or unreadable."""
-    path = f"{store.url}/{manifests.MANIFEST_FILE}"
+    missing = (
+        f"no finished cache here ({manifests.MANIFEST_FILE} is missing); make one "
+        f"with: iscc-preprocess run DATASET --root ROOT --cache {store.url}"
+    )
+    return read_document(store, manifests.MANIFEST_FILE, manifests.from_json, missing)
+
+
+def read_document(store: Store, name: str, parse: Callable[[str], T], missing: str) -> tuple[T, str]:
+    """Read a table of contents, and the SHA-256 of its file.
+
+    Raises UserError if it is unreadable, or with the text ``missing`` if it is not there.
+    """
+    path = f"{store.url}/{name}"
     try:
-        content = store.read(manifests.MANIFEST_FILE)
-        return manifests.from_json(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
+        content = store.read(name)
+        return parse(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{store.url}: no finished cache here ({manifests.MANIFEST_FILE} is missing); make one "
-            f"with: iscc-preprocess run DATASET --root ROOT --cache {store.url}"
-        ) from None
+        raise UserError(f"{store.url}: {missing}") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, DocumentError) as error:

@@ -12,12 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import spread
-from iscc_lidar.data_schemas.document import DocumentError
 from iscc_lidar.data_schemas.spread import ROWS, SOURCES, SpreadManifest, SpreadPart, SpreadPoints
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_checked
 from iscc_lidar.shared.base.text import one_line
-from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.reader import Cache, read_document
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
@@ -68,19 +67,11 @@ class SpreadLabels:
 
 def read_spread(store: Store) -> tuple[SpreadManifest, str]:
     """Read the table of contents, and its SHA-256. Raises UserError if it is missing or unreadable."""
-    path = f"{store.url}/{spread.SPREAD_FILE}"
-    try:
-        content = store.read(spread.SPREAD_FILE)
-        return spread.from_json(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{store.url}: no spread labels here ({spread.SPREAD_FILE} is missing); make them with: iscc-cache spread "
-            f"CACHE {store.url} --labelled LIST"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, DocumentError) as error:
-        raise UserError(one_line(f"{path}: {error}")) from None
+    missing = (
+        f"no spread labels here ({spread.SPREAD_FILE} is missing); make them with: iscc-cache spread "
+        f"CACHE {store.url} --labelled LIST"
+    )
+    return read_document(store, spread.SPREAD_FILE, spread.from_json, missing)
 
 
 def read_rows(content: bytes, start: int, stop: int, classes: int) -> pa.Table:

@@ -49,7 +49,7 @@ def measure_quality(cache: Cache, labels: SpreadLabels) -> SpreadQuality | None:
         return None
     total: SpreadQuality | None = None
     for sequence in labels.sequence_names:
-        moving = _moving_groups(cache, sequence)
+        moving = cache.moving_groups(sequence)
         used = np.array(labels.labelled(sequence))
         for index in sorted(set(cache.labelled_sweeps(sequence)) - set(used.tolist())):
             gap = np.abs(used - index).min()
@@ -85,12 +85,6 @@ def _sums(row: NDArray[np.int64], facts: NDArray[np.int64], size: int) -> NDArra
 
 def _added(a: SpreadQuality, b: SpreadQuality) -> SpreadQuality:
     return SpreadQuality(*(getattr(a, name) + getattr(b, name) for name in SpreadQuality.__dataclass_fields__))
-
-
-def _moving_groups(cache: Cache, sequence: str) -> NDArray[np.int64]:
-    tables = [block.group_rows for block in cache.blocks(sequence)]
-    found = [rows["group"].to_numpy()[rows["moving"].to_numpy(zero_copy_only=False)] for rows in tables]
-    return np.unique(np.concatenate(found))
 
 
 def quality_content(quality: SpreadQuality, class_names: Sequence[str]) -> dict[str, Any]:

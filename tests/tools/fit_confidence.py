@@ -46,12 +46,8 @@ def main() -> None:
 def collect(cache: Cache, sequence: str) -> list[tuple[str, Sample]]:
     """Spread from the middle of a sequence to its other sweeps."""
     sweeps = [cache.sweep(sequence, k, ("queries", "pixel")) for k in range(cache.sequence(sequence).sweeps)]
-    rows = [block.group_rows for block in cache.blocks(sequence)]
-    moving = np.unique(
-        np.concatenate([r["group"].to_numpy()[r["moving"].to_numpy(zero_copy_only=False)] for r in rows])
-    )
     own = sweeps[len(sweeps) // 2]
-    votes = count_votes([(own.label, own.semantic)], moving.astype(np.int32), len(cache.manifest.class_names))
+    votes = count_votes([(own.label, own.semantic)], cache.moving_groups(sequence), len(cache.manifest.class_names))
     places = gather_places([(transform(own.world_SE3_sensor, own.xyz), own.label, own.semantic)], votes)
     found: list[tuple[str, Sample]] = []
     for sweep in sweeps:

@@ -13,6 +13,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_lines, regular
 from iscc_lidar.shared.base.names import name_fault
 from iscc_lidar.shared.base.text import one_line
+from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.semantickitti import CLASS_OF_RAW, LAYOUT
 
 CLASSES_FILE: Final = "classes.txt"
@@ -59,6 +60,37 @@ class LabelFiles:
                 f"{file}: has the class {raw.max()}; {self.folder / CLASSES_FILE} names {len(self.class_names)}, from 0"
             )
         return raw.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """The labels of a cache's sweeps.
+
+    Attributes:
+        cache: the sweeps, and the labels unless ``files`` has them.
+        files: labels that are not in the cache.
+    """
+
+    cache: Cache
+    files: LabelFiles | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by index."""
+        return self.cache.manifest.class_names if self.files is None else self.files.class_names
+
+    def sweeps(self, sequence: str) -> list[int]:
+        """Return the indices of a sequence's labelled sweeps."""
+        if self.files is None:
+            return self.cache.labelled_sweeps(sequence)
+        return [k for k, name in enumerate(self.cache.sweep_names(sequence)) if self.files.has(sequence, name)]
+
+    def read(self, sequence: str, index: int) -> NDArray[np.uint8]:
+        """Read the classes of a sweep's points, uint8 [N]. Raises UserError where they are missing or do not fit."""
+        if self.files is None:
+            return self.cache.classes(sequence, index)
+        name, points = self.cache.sweep_name(sequence, index), self.cache.points(sequence, index)
+        return self.files.read(sequence, name, points)
 
 
 def open_label_files(folder: Path, class_names: tuple[str, ...]) -> LabelFiles:

@@ -8,11 +8,23 @@ from typing import Annotated
 import typer
 
 from iscc_lidar.api.extras import needs
-from iscc_lidar.shared.base.cli import KeySets, Recipe, ShowConfig, Workers, cores, exit_if_shown, report_user_errors
+from iscc_lidar.shared.base.cli import (
+    KeySets,
+    Recipe,
+    ShowConfig,
+    Workers,
+    cores,
+    exit_if_shown,
+    names_of,
+    report_user_errors,
+)
 from iscc_lidar.shared.cache_cli import CachePath, app
 
 __all__ = ["app", "audit", "spread"]
 
+LabelFolder = Annotated[
+    Path | None, typer.Option(help="folder of the labels (.label files). Default: those in the cache")
+]
 _SHOWN = 20
 
 
@@ -24,9 +36,7 @@ def spread(
     labelled: Annotated[
         Path, typer.Option(help="list of the labelled sweeps, SEQUENCE/NAME per line, as iscc-cache fractions writes")
     ],
-    labels: Annotated[
-        Path | None, typer.Option(help="folder of their labels (.label files). Default: those in the cache")
-    ] = None,
+    labels: LabelFolder = None,
     workers: Workers = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
     recipe: Recipe = None,
@@ -65,9 +75,7 @@ def spread(
 def audit(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or written by audit before")],
-    labels: Annotated[
-        Path | None, typer.Option(help="folder of the labels (.label files). Default: those in the cache")
-    ] = None,
+    labels: LabelFolder = None,
     sequences: Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")] = None,
     pictures: Annotated[int, typer.Option(help="of how many findings to draw a picture", min=0)] = 20,
 ) -> None:
@@ -84,15 +92,15 @@ def audit(
     """
     from iscc_lidar.shared.base.own import own_folder
     from iscc_lidar.shared.cache.reader import Cache
-    from iscc_lidar.shared.layouts.formats.label_files import open_label_files
+    from iscc_lidar.shared.layouts.formats.label_files import LabelSource, open_label_files
 
     with needs("preprocess"):
-        from iscc_lidar.preprocess.audit.run import Labels, audit, describe, write_findings
+        from iscc_lidar.preprocess.audit.run import audit, describe, write_findings
 
     folder, cache = own_folder(out, "findings"), Cache(path)
-    given = Labels(cache, None if labels is None else open_label_files(labels, cache.manifest.class_names))
-    names = cache.sequence_names if sequences is None else [name.strip() for name in sequences.split(",")]
-    found = audit(given, names)
+    given = LabelSource(cache, None if labels is None else open_label_files(labels, cache.manifest.class_names))
+    chosen = names_of(sequences)
+    found = audit(given, cache.sequence_names if chosen is None else chosen)
     write_findings(given, found, folder, pictures)
     for rank, (sequence, finding) in enumerate(found[:_SHOWN], start=1):
         print(f"{rank:3d} {describe(given, sequence, finding)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from iscc_lidar.shared.base.cli import report_user_errors
+from iscc_lidar.shared.base.cli import names_of, report_user_errors
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import counted, printable
 from iscc_lidar.trainer.cli import app
@@ -83,7 +83,7 @@ def predict(
     from iscc_lidar.trainer.finetune.predict import open_tuned, predict_run
     from iscc_lidar.trainer.finetune.score import name_predictions
 
-    names = None if sequences is None else [name.strip() for name in sequences.split(",") if name.strip()]
+    names = names_of(sequences)
     task, tuned = open_tuned(run, device=device)
     if average_groups and (dataset is not None or tuned.run.task != "semseg"):
         raise UserError("--average-groups: needs the groups of a cache, and a run of finetune semseg")

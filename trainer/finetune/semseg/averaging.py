@@ -71,7 +71,7 @@ class Segmented:
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictedSweep:
     """A sweep and the class of its points, uint8 [N], from 1, by the network alone and averaged; 0 for invalid ones."""
 
     sweep: CachedSweep
@@ -85,7 +85,7 @@ def predict_averaged(
     places: Iterable[Place],
     voxel_size: float,
     device: torch.device,
-) -> Iterator[Predicted]:
+) -> Iterator[PredictedSweep]:
     """Predict sweeps, each averaged with its groups over all ``places`` of its sequence.
 
     The sweeps of a sequence are read twice; the network's output is kept in a temporary folder, about 1 MB each.
@@ -102,7 +102,7 @@ def _predict_sequence(
     voxel_size: float,
     device: torch.device,
     folder: Path,
-) -> Iterator[Predicted]:
+) -> Iterator[PredictedSweep]:
     means: GroupMeans | None = None
     for place in places:
         sweep = read(place)
@@ -121,7 +121,7 @@ def _predict_sequence(
             alone[found.valid] = found.best[found.of_point]
             mixed = means.average(sweep.label[found.valid], found.of_points())
             averaged[found.valid] = mixed.argmax(axis=1) + 1
-        yield Predicted(sweep, alone, averaged)
+        yield PredictedSweep(sweep, alone, averaged)
 
 
 def segment_voxels(network: nn.Module, sweep: CachedSweep, voxel_size: float, device: torch.device) -> Segmented:

@@ -24,7 +24,7 @@ from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 from iscc_lidar.trainer.evaluation import scores
 from iscc_lidar.trainer.evaluation.pictures import draw_confusion, draw_segmentation
 from iscc_lidar.trainer.finetune.score import Predicting, Scoring, TunedNetwork
-from iscc_lidar.trainer.finetune.semseg.averaging import Predicted, predict_averaged
+from iscc_lidar.trainer.finetune.semseg.averaging import PredictedSweep, predict_averaged
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SegmentationNetwork
 from iscc_lidar.trainer.finetune.semseg.samples import NOT_READ
@@ -69,9 +69,10 @@ def score(scoring: Scoring) -> dict[str, Any]:
     folder = scoring.predictions
     with open_predictions(cache, folder, names, scoring.root) if folder is not None else nullcontext() as write:
         for (_, _, pictures), found in zip(scoring.sweeps(), _predict_all(scoring), strict=True):
-            truth, final = scores.semantic(found.sweep), found.averaged if scoring.average else found.alone
+            truth, final = scores.semantic(found.sweep), found.averaged  # the same as alone without averaging
             counts += scores.count_confusion(truth, found.alone, len(names))
-            averaged += scores.count_confusion(truth, found.averaged, len(names))
+            if scoring.average:
+                averaged += scores.count_confusion(truth, found.averaged, len(names))
             if write is not None:
                 write(found.sweep, final)
             if pictures is not None:
@@ -89,7 +90,7 @@ def score(scoring: Scoring) -> dict[str, Any]:
     return content
 
 
-def _predict_all(scoring: Scoring) -> Iterator[Predicted]:
+def _predict_all(scoring: Scoring) -> Iterator[PredictedSweep]:
     """Predict the sweeps to be scored; without averaging both results are the same."""
     size = scoring.config.model.voxel_size
     read = functools.partial(_read, scoring.cache)
@@ -99,7 +100,7 @@ def _predict_all(scoring: Scoring) -> Iterator[Predicted]:
     for place in scoring.places:
         sweep = read(place)
         found = predict(scoring.network, sweep, size, scoring.device)
-        yield Predicted(sweep, found, found)
+        yield PredictedSweep(sweep, found, found)
 
 
 def _read(source: SweepSource, place: Place) -> CachedSweep:
