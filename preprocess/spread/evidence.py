@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -41,9 +42,9 @@ class GroupVotes:
         found: NDArray[np.int64] = np.where(self.group[row] == label, row, -1)
         return found
 
-    def is_carried(self, label: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return which labels are of groups that carry their class with them, bool [N]."""
-        carried: NDArray[np.bool_] = np.append(self.carried, False)[self.find(label)]  # row -1 is the last one
+    def is_carried(self, row: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows are of groups that carry their class with them, bool [N]."""
+        carried: NDArray[np.bool_] = np.append(self.carried, False)[row]  # row -1 is the last one
         return carried
 
 
@@ -101,7 +102,7 @@ def gather_places(
         chosen = semantic > 0
         on_ground = np.zeros(len(label), np.bool_)
         if votes is not None:
-            chosen, on_ground = chosen & ~votes.is_carried(label), label == GROUND
+            chosen, on_ground = chosen & ~votes.is_carried(votes.find(label)), label == GROUND
         ground.append(_thinned(xyz[chosen & on_ground], semantic[chosen & on_ground]))
         solid.append(_thinned(xyz[chosen & ~on_ground], semantic[chosen & ~on_ground]))
     return Places(_in_tree(ground), _in_tree(solid))
@@ -115,17 +116,25 @@ def _in_tree(parts: Sequence[tuple[NDArray[np.float64], NDArray[np.uint8]]]) -> 
 
 
 def _thinned(xyz: NDArray[np.float64], semantic: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    _, first = np.unique(cell_keys(xyz, _THINNED_M) * 256 + semantic, return_index=True)
+    first, _ = first_of_each(cell_keys(xyz, _THINNED_M) * 256 + semantic)
     return xyz[first], semantic[first]
 
 
 def cell_keys(xyz: NDArray[np.float64], size_m: float) -> NDArray[np.int64]:
-    """Return the number of the cube of a grid in which each point is, int64 [N]; those of one call are comparable.
+    """Return the number of the cube of a grid in which each point is, int64 [N].
 
     Cubes farther apart than 2**17 share numbers: at 0.1 m, points must be within 13 km.
     """
-    if not len(xyz):
-        return np.zeros(0, np.int64)
-    cell = np.floor((xyz - xyz.min(axis=0)) / size_m).astype(np.int64) % 2**17
-    keys: NDArray[np.int64] = (cell[:, 0] << 34) | (cell[:, 1] << 17) | cell[:, 2]
+    keys = np.zeros(len(xyz), np.int64)
+    for values in xyz.T if len(xyz) else ():
+        keys <<= 17
+        keys |= np.floor(values / size_m).astype(np.int64) & (2**17 - 1)
     return keys
+
+
+def first_of_each(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return where each value is met first, in order, and the number of each key's value, int32 [N]; by hashing."""
+    encoded = pa.array(keys).dictionary_encode()
+    number: NDArray[np.int32] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    highest = np.maximum.accumulate(number)  # values are numbered as they are met
+    return np.flatnonzero(np.diff(highest, prepend=-1)), number

@@ -1,4 +1,4 @@
-"""The class of every point of a sweep, by the evidence of labelled ones."""
+"""The class of every point of some sweeps, by the evidence of labelled ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.data_schemas.spread import FROM_GROUP, FROM_NOTHING, FROM_POSITION, SpreadPoints
 from iscc_lidar.preprocess.spread.confidence import of_group, of_place
-from iscc_lidar.preprocess.spread.evidence import MIN_PURITY, GroupVotes, LabelledPoints, Places, cell_keys
+from iscc_lidar.preprocess.spread.evidence import (
+    MIN_PURITY,
+    GroupVotes,
+    LabelledPoints,
+    Places,
+    cell_keys,
+    first_of_each,
+)
 from iscc_lidar.shared.base.config import check_ranges, option
 
 REACH_M: Final = 0.8
@@ -37,7 +44,7 @@ class SpreadConfig:
 
 
 class _Answer:
-    """The labels of a sweep's points, while they are found; what is settled stays."""
+    """The labels of points, while they are found; what is settled stays."""
 
     def __init__(self, points: int) -> None:
         self.classes = np.zeros(points, np.uint8)
@@ -51,14 +58,14 @@ class _Answer:
         self.classes[at], self.confidence[at], self.source[at] = classes, confidence, source
 
 
-Found = tuple[NDArray[np.uint8], NDArray[np.float64]]
+Found = tuple[NDArray[np.uint8], NDArray[np.float32]]
 """Classes and confidences of some points."""
 
 
 def spread_to(
     world: NDArray[np.float64], label: NDArray[np.int32], votes: GroupVotes, places: Places, config: SpreadConfig
 ) -> SpreadPoints:
-    """Find the class of a sweep's points.
+    """Find the class of the points of one sweep or several.
 
     A group that moves and is of one class takes it along. All else is of the class of the nearest labelled point,
     ground of labelled ground if there is any, other points of others. A group that stands, out of reach of labelled
@@ -72,9 +79,10 @@ def spread_to(
         config: options.
     """
     answer, reach = _Answer(len(label)), config.reach_m
-    valid = np.asarray(np.isfinite(world).all(axis=1))
+    valid = np.asarray(np.isfinite(world[:, 0]))
     on_ground = label == GROUND
-    row, carried = votes.find(label), votes.is_carried(label)
+    row = votes.find(label)
+    carried = votes.is_carried(row)
     if config.rule == "position":
         answer.settle(valid, _nearest(places.solid, world[valid], reach, ground=False), FROM_POSITION)
     else:
@@ -100,27 +108,32 @@ def spread_to(
 def _majority(votes: GroupVotes, row: NDArray[np.int64], *, moving: bool) -> Found:
     """Return the classes of groups of one class."""
     purity = votes.purity[row]
-    return np.where(purity >= MIN_PURITY, votes.best[row], 0).astype(np.uint8), of_group(purity, moving=moving)
+    classes = np.where(purity >= MIN_PURITY, votes.best[row], 0).astype(np.uint8)
+    return classes, of_group(purity, moving=moving).astype(np.float32)
 
 
 def _nearest(places: LabelledPoints, world: NDArray[np.float64], reach_m: float, *, ground: bool) -> Found:
-    """Return the class of the nearest labelled point, 0 beyond reach."""
-    classes, distance, margin = nearest_labelled(places, world, reach_m)
-    return classes, of_place(distance, margin, ground=ground)
+    """Return the class of the labelled point nearest to the centre of each point's cell, 0 beyond reach.
+
+    One answer per cell, whatever else is asked for: it does not depend on which sweeps are spread to together.
+    """
+    first, cell = first_of_each(cell_keys(world, _CELL_M))
+    centres = (np.floor(world[first] / _CELL_M) + 0.5) * _CELL_M
+    classes, distance, margin = nearest_labelled(places, centres, reach_m)
+    return classes[cell], of_place(distance, margin, ground=ground).astype(np.float32)[cell]
 
 
 def nearest_labelled(
     places: LabelledPoints, world: NDArray[np.float64], reach_m: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Find the nearest labelled point; points of one cell get one answer.
+    """Find the nearest labelled point.
 
     Returns its class, 0 beyond reach; its distance, metres; and how much farther away one of another class is.
     """
     if places.tree is None or not len(world):
         return np.zeros(len(world), np.uint8), np.full(len(world), reach_m), np.zeros(len(world))
-    _, first, cell = np.unique(cell_keys(world, _CELL_M), return_index=True, return_inverse=True)
-    distance, row = places.tree.query(world[first], _NEIGHBOURS, distance_upper_bound=reach_m)
+    distance, row = places.tree.query(world, _NEIGHBOURS, distance_upper_bound=reach_m)
     found = np.append(places.classes, np.uint8(0))[row]  # a neighbour beyond reach has the row after the last
     nearest = np.minimum(distance[:, 0], reach_m)
     of_others = np.where((found == found[:, :1]) | (found == 0), reach_m, distance).min(axis=1)
-    return found[cell, 0], nearest[cell], (of_others - nearest)[cell]
+    return found[:, 0], nearest, of_others - nearest

@@ -6,7 +6,8 @@ A task reads the cache and writes its part in one step. A part that is there alr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ _AROUND_M: Final = 120.0
 _MOST_LABELLED: Final = 16
 """Labelled sweeps that a stretch looks at: the nearest ones within ``_AROUND_M``."""
 _KEY: Final = b"iscc_key"
+_LAST_PLACES: Final[dict[tuple[str, tuple[int, ...]], Places]] = {}
+"""By what they are made of: the stretches of a sequence mostly look at the same labelled sweeps."""
 
 
 @dataclass(frozen=True)
@@ -128,17 +131,34 @@ def _find(job: SpreadJob, path: str, stretch: tuple[int, int], key: str) -> byte
 def _spread_stretch(
     job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
 ) -> Iterator[tuple[int, SpreadPoints]]:
-    places: Places | None = None
+    """Spread to all sweeps at once: most places are seen by several of them, and looked up once."""
+    others = [index for index in range(*stretch) if index not in job.labelled]
+    found: Iterator[SpreadPoints] = iter(())
+    if others:
+        read = [_world_and_label(job, index) for index in others]
+        world, label = (np.concatenate(parts) for parts in zip(*read, strict=True))
+        together = spread_to(world, label, evidence.votes, _places(job, stretch, evidence), job.config)
+        found = _split(together, [len(label) for _, label in read])
     for index in range(*stretch):
-        if index in job.labelled:
-            yield index, _own(job.labels.read(job.sequence, index))
-            continue
-        if places is None:
-            votes = None if job.config.rule == "position" else evidence.votes
-            near = _nearest_labelled(job, stretch, evidence.sensor)
-            places = gather_places(((*_world_and_label(job, k), job.labels.read(job.sequence, k)) for k in near), votes)
-        world, label = _world_and_label(job, index)
-        yield index, spread_to(world, label, evidence.votes, places, job.config)
+        yield index, _own(job.labels.read(job.sequence, index)) if index in job.labelled else next(found)
+
+
+def _split(points: SpreadPoints, sizes: Sequence[int]) -> Iterator[SpreadPoints]:
+    for stop, size in zip(itertools.accumulate(sizes), sizes, strict=True):
+        at = slice(stop - size, stop)
+        yield SpreadPoints(points.classes[at], points.confidence[at], points.source[at])
+
+
+def _places(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence) -> Places:
+    """Gather the labelled points near a stretch; those of the last one of this process are kept."""
+    near = _nearest_labelled(job, stretch, evidence.sensor)
+    key = evidence.key, tuple(near)
+    if key not in _LAST_PLACES:
+        votes = None if job.config.rule == "position" else evidence.votes
+        places = gather_places(((*_world_and_label(job, k), job.labels.read(job.sequence, k)) for k in near), votes)
+        _LAST_PLACES.clear()
+        _LAST_PLACES[key] = places
+    return _LAST_PLACES[key]
 
 
 def _nearest_labelled(job: SpreadJob, stretch: tuple[int, int], sensor: NDArray[np.float64]) -> list[int]:

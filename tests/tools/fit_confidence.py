@@ -55,7 +55,8 @@ def collect(cache: Cache, sequence: str) -> list[tuple[str, Sample]]:
             continue
         known = sweep.xyz.any(axis=1) & (sweep.semantic > 0)
         world, label = transform(sweep.world_SE3_sensor, sweep.xyz)[known], sweep.label[known]
-        truth, row, carried = sweep.semantic[known], votes.find(label), votes.is_carried(label)
+        truth, row = sweep.semantic[known], votes.find(label)
+        carried = votes.is_carried(row)
         for name, chosen, tree in (
             ("ground", label == GROUND, places.ground),
             ("solid", (label != GROUND) & ~carried, places.solid),

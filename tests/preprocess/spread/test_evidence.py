@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import numpy as np
+from hypothesis import given
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
-from iscc_lidar.preprocess.spread.evidence import cell_keys, count_votes, gather_places
+from iscc_lidar.preprocess.spread.evidence import cell_keys, count_votes, first_of_each, gather_places
 
 
 def labels(*values: int) -> np.ndarray:
@@ -28,10 +30,10 @@ def test_groups_are_of_the_class_of_most_labelled_points_over_all_labelled_sweep
     assert votes.purity.tolist() == [0.8, 1.0]
     assert votes.carried.tolist() == [True, False]
     assert votes.find(labels(9, 7, 3, NOISE, 100)).tolist() == [-1, 1, 0, -1, -1]
-    assert votes.is_carried(labels(9, 7, 3, NOISE)).tolist() == [False, False, True, False]
+    assert votes.is_carried(votes.find(labels(9, 7, 3, NOISE))).tolist() == [False, False, True, False]
     none = count_votes([], labels(3), 4)
     assert none.find(labels(3, NOISE)).tolist() == [-1, -1]
-    assert not none.is_carried(labels(3)).any()
+    assert not none.is_carried(none.find(labels(3))).any()
 
 
 def test_a_moving_group_of_two_classes_does_not_carry_one() -> None:
@@ -55,7 +57,17 @@ def test_places_are_of_what_stands_and_thinned_where_they_agree() -> None:
 def test_cells_are_those_of_a_grid_far_from_the_origin_too() -> None:
     rng = np.random.default_rng(0)
     xyz = rng.uniform(-40, 40, (3000, 3)) + np.array([450_000.0, 5_400_000.0, 300.0])
-    cells = [tuple(cell) for cell in np.floor((xyz - xyz.min(axis=0)) / 2.0).astype(int).tolist()]
+    cells = [tuple(cell) for cell in np.floor(xyz / 2.0).astype(int).tolist()]
     keys = cell_keys(xyz, 2.0).tolist()
+    assert cell_keys(xyz[:5], 2.0).tolist() == keys[:5]
     assert len(set(keys)) == len(set(cells))
     assert len(set(zip(keys, cells, strict=True))) == len(set(cells))
+
+
+@given(st.lists(st.integers(-(2**62), 2**62) | st.integers(-3, 3), max_size=40))
+def test_values_are_numbered_as_they_are_met(values: list[int]) -> None:
+    keys = np.array(values, np.int64)
+    first, number = first_of_each(keys)
+    assert keys[first].tolist() == list(dict.fromkeys(values))
+    assert first.tolist() == [values.index(value) for value in dict.fromkeys(values)]
+    assert keys[first][number].tolist() == values

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +28,7 @@ def scene(rng: np.random.Generator, points: int) -> tuple[np.ndarray, np.ndarray
     return xyz, label, rng.integers(0, CLASSES, points).astype(np.uint8)
 
 
-def twin(xyz: np.ndarray, label: int, labelled: list[tuple], moving: set[int], config: SpreadConfig) -> tuple[int, int]:
+def twin(xyz: np.ndarray, label: int, labelled: list[Any], moving: set[int], config: SpreadConfig) -> tuple[int, int]:
     """Source and class of one point, by loops."""
     votes: dict[int, list[int]] = {}
     for _, of, found in labelled:
@@ -42,7 +45,8 @@ def twin(xyz: np.ndarray, label: int, labelled: list[tuple], moving: set[int], c
     ground, solid = ([p for p in standing if (p[1] == GROUND) == side] for side in (True, False))
     searches = [(ground, config.reach_m), (solid, config.reach_m / 2)] if label == GROUND else [(solid, config.reach_m)]
     for pool, reach in searches:
-        near = sorted((float(np.linalg.norm(xyz - x)), int(c)) for x, _, c in pool)
+        centre = [math.floor(value / 0.2) * 0.2 + 0.1 for value in xyz.tolist()]
+        near = sorted((float(np.linalg.norm(centre - x)), int(c)) for x, _, c in pool)
         if near and near[0][0] < reach:
             return FROM_POSITION, near[0][1]
     return (FROM_GROUP, majority[label]) if label in majority else (FROM_NOTHING, 0)
@@ -58,11 +62,10 @@ def test_the_rule_is_that_of_a_slow_twin(seed: int) -> None:
     places = gather_places([labelled], votes)
     rows = list(zip(*labelled, strict=True))
     world, label, _ = scene(rng, 80)
-    for k in range(len(label)):  # one by one: points of one cell get one answer
-        found = spread_to(world[k : k + 1], label[k : k + 1], votes, places, ALL)
-        source, expected = twin(world[k], int(label[k]), rows, {1, 3}, ALL)
-        assert (found.source[0], found.classes[0]) == (source, expected)
-        assert (found.confidence[0] > 0) == (source != FROM_NOTHING)
+    found = spread_to(world, label, votes, places, ALL)
+    expected = [twin(world[k], int(label[k]), rows, {1, 3}, ALL) for k in range(len(label))]
+    assert list(zip(found.source.tolist(), found.classes.tolist(), strict=True)) == expected
+    assert ((found.confidence > 0) == (found.source != FROM_NOTHING)).all()
 
 
 def one(label: int, at: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
