@@ -6,7 +6,8 @@ import logging
 import pickle
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Probe:
     """What every worker must see as the client does.
 
     Attributes:
-        store: where the cache lies; it contains a file ``name`` with ``content``.
+        store: where the results are written; it contains a file ``name`` with ``content``.
         sizes: size in bytes of some input files, by path.
     """
 
@@ -40,6 +41,25 @@ class Probe:
     name: str
     content: bytes
     sizes: tuple[tuple[Path, int], ...]
+
+
+@contextmanager
+def written_probe(store: Store, folder: str, inputs: Sequence[Path]) -> Iterator[Probe]:
+    """Write a file by which the workers of a running cluster prove that they see the same files, and remove it.
+
+    Args:
+        store: where the results are written.
+        folder: of the file in it.
+        inputs: some files that the workers read.
+    """
+    token = uuid.uuid4().hex
+    sizes = tuple((file, file.stat().st_size) for file in inputs)
+    probe = Probe(store, f"{folder}/probe-{token}", token.encode(), sizes)
+    store.write(probe.name, probe.content)
+    try:
+        yield probe
+    finally:
+        store.remove(probe.name)
 
 
 @dataclass(frozen=True)
@@ -85,7 +105,7 @@ def check_workers(client: Client, address: str, probe: Probe | None) -> None:
         client.wait_for_workers(1, timeout=_PATIENCE_S)
     except TimeoutError:
         raise ClusterError(
-            f"--scheduler {address}: has no workers; start some that reach ROOT and CACHE: dask worker {address}"
+            f"--scheduler {address}: has no workers; start some that reach the same files: dask worker {address}"
         ) from None
     found: Mapping[str, Any] = client.run(_prove, pickle.dumps(probe), on_error="return")
     for worker, answer in found.items():
@@ -175,7 +195,7 @@ def _prove(packed_probe: bytes) -> None:
     except (OSError, UserError):
         same = False
     if not same:
-        raise _other_files(probe.store.url, "is not the cache of the client")
+        raise _other_files(probe.store.url, "is another folder there than where the command was given")
     for path, size in probe.sizes:
         if not path.is_file():
             raise _other_files(path, "cannot be seen there")
@@ -185,7 +205,7 @@ def _prove(packed_probe: bytes) -> None:
 
 def _other_files(path: object, what: str) -> ClusterError:
     return ClusterError(
-        f"host {socket.gethostname()}: {path}: {what}; all workers need the same ROOT and CACHE, under the same paths"
+        f"host {socket.gethostname()}: {path}: {what}; all workers need the same files, under the same paths"
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, absolute
 from iscc_lidar.preprocess.plan.cache_plan import Plan, load_plan, make_plan, part_of, save_plan
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob
-from iscc_lidar.preprocess.run.cluster import ClusterError, Probe
+from iscc_lidar.preprocess.run.cluster import ClusterError, Probe, written_probe
 from iscc_lidar.preprocess.run.executor import Executor, Submit, reachable_store, result_of, start_executor
 from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_result, write_manifest
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
@@ -146,21 +145,11 @@ def _reachable(dataset: Dataset, store: Store, executor: Executor | None) -> tup
     return absolute(dataset), reachable_store(store, executor)
 
 
-@contextmanager
-def _probe(jobs: Sequence[SequenceJob], executor: Executor) -> Iterator[Probe | None]:
-    """Write a file into the cache by which the workers of a running cluster prove that they see the same folders."""
+def _probe(jobs: Sequence[SequenceJob], executor: Executor) -> AbstractContextManager[Probe | None]:
     if executor.scheduler is None or not jobs:
-        yield None
-        return
-    job, token = jobs[0], uuid.uuid4().hex
-    files = job.dataset.input_files(job.sequence, job.blocks[0][0].start)
-    sizes = tuple((file, file.stat().st_size) for file in files)
-    probe = Probe(job.store, f"{STEPS_FOLDER}/probe-{token}", token.encode(), sizes)
-    job.store.write(probe.name, probe.content)
-    try:
-        yield probe
-    finally:
-        job.store.remove(probe.name)
+        return nullcontext()
+    files = jobs[0].dataset.input_files(jobs[0].sequence, jobs[0].blocks[0][0].start)
+    return written_probe(jobs[0].store, STEPS_FOLDER, files)
 
 
 def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from iscc_lidar.data_schemas import spread as schema
+from iscc_lidar.data_schemas.manifest import MANIFEST_FILE
 from iscc_lidar.data_schemas.spread import SPREAD_FILE, SpreadManifest, SpreadSequence
+from iscc_lidar.preprocess.run.cluster import Probe, written_probe
 from iscc_lidar.preprocess.run.executor import Executor, Submit, reachable_store, result_of, start_executor
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.preprocess.spread.tasks import SpreadJob, count_task, spread_task
@@ -18,9 +21,11 @@ from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.label_fractions import SweepName
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.layouts.formats.label_files import LabelFiles, LabelSource
+from iscc_lidar.shared.store.local import LocalStore
 from iscc_lidar.shared.store.store import Store
 
-_OWN: Final = frozenset({SPREAD_FILE, "sequences", "quality.json", "quality.png", ".owner", ".aside"})
+_PARTS: Final = "sequences"
+_OWN: Final = frozenset({SPREAD_FILE, _PARTS, "quality.json", "quality.png", ".owner", ".aside"})
 
 
 def spread(
@@ -44,9 +49,9 @@ def spread(
     Raises:
         UserError: a sweep has no label, the folder contains something else, or another process works on it.
     """
-    labels, store_of_tasks = LabelSource(cache, files), reachable_store(store, executor)
+    labels, store = LabelSource(cache, files), reachable_store(store, executor)
     jobs = [
-        SpreadJob(labels, store_of_tasks, config, sequence, indices)
+        SpreadJob(labels, store, config, sequence, indices)
         for sequence, indices in _by_sequence(cache, labelled, files).items()
     ]
     _refuse_foreign(store)
@@ -63,12 +68,26 @@ def spread(
 
 def _run(jobs: Sequence[SpreadJob], executor: Executor) -> Iterable[SpreadSequence]:
     total = sum(job.cache.sequence(job.sequence).sweeps for job in jobs)
-    with start_executor(executor) as (submit, client), sweep_bar(total, client, "spread"):
+    with (
+        _probe(jobs, executor) as probe,
+        start_executor(executor, probe) as (submit, client),
+        sweep_bar(total, client, "spread"),
+    ):
         submitted = [_submit(submit, job) for job in jobs] if client is not None else None
         for number, job in enumerate(jobs):
             parts = submitted[number] if submitted is not None else _submit(submit, job)
             sweeps = job.cache.sequence(job.sequence).sweeps
             yield SpreadSequence(job.sequence, sweeps, job.labelled, tuple(result_of(part) for part in parts))
+
+
+def _probe(jobs: Sequence[SpreadJob], executor: Executor) -> AbstractContextManager[Probe | None]:
+    if executor.scheduler is None or not jobs:
+        return nullcontext()
+    job, cache = jobs[0], jobs[0].cache.store
+    inputs = [cache.root / MANIFEST_FILE] if isinstance(cache, LocalStore) else []
+    if job.labels.files is not None:
+        inputs.append(job.labels.files.file(job.sequence, job.cache.sweep_name(job.sequence, job.labelled[0])))
+    return written_probe(job.store, _PARTS, inputs)
 
 
 def _submit(submit: Submit, job: SpreadJob) -> list[Any]:
@@ -98,7 +117,7 @@ def _refuse_foreign(store: Store) -> None:
     names = store.names()
     foreign = [name for name in names if name not in _OWN]
     if not foreign and SPREAD_FILE not in names:
-        foreign = [f for f in store.files("sequences") if not _is_part(f)] if "sequences" in names else []
+        foreign = [f for f in store.files(_PARTS) if not _is_part(f)] if _PARTS in names else []
     if foreign:
         raise UserError(
             f"{store.url}: contains {one_line(foreign[0])}, which is no part of spread labels; choose an empty or new "
@@ -107,16 +126,19 @@ def _refuse_foreign(store: Store) -> None:
 
 
 def _is_part(name: str) -> bool:
-    return name.count("/") == 1 and name.rpartition("/")[2].startswith("part_") and name.endswith(".parquet")
+    part = name.count("/") == 1 and name.rpartition("/")[2].startswith("part_") and name.endswith(".parquet")
+    return part or ("/" not in name and name.startswith("probe-"))
 
 
 def _remove_stale(store: Store, manifest: SpreadManifest) -> None:
     """Remove parts of earlier runs that the labels no longer need."""
     needed = {part.path for sequence in manifest.sequences for part in sequence.parts}
-    there = [name for name in store.files("sequences") if _is_part(name)]
+    there = [name for name in store.files(_PARTS) if _is_part(name)]
     for name in there:
-        if f"sequences/{name}" not in needed:
-            store.remove(f"sequences/{name}")
-    for folder in {name.partition("/")[0] for name in there} - {sequence.name for sequence in manifest.sequences}:
-        if not store.files(f"sequences/{folder}"):
-            store.remove(f"sequences/{folder}")
+        if f"{_PARTS}/{name}" not in needed:
+            store.remove(f"{_PARTS}/{name}")
+    for folder in {name.partition("/")[0] for name in there if "/" in name} - {
+        sequence.name for sequence in manifest.sequences
+    }:
+        if not store.files(f"{_PARTS}/{folder}"):
+            store.remove(f"{_PARTS}/{folder}")

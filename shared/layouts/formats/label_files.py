@@ -43,12 +43,17 @@ class LabelFiles:
         places = (f"{sequence}/{name}.label", f"{sequence}/labels/{name}.label")
         return [self.folder / place for place in (places if self.own else (f"sequences/{places[1]}",))]
 
+    def file(self, sequence: str, name: str) -> Path:
+        """Return the file with the labels of a sweep. Raises UserError where there is none."""
+        files = self._places(sequence, name)
+        for file in files:
+            if file.is_file():
+                return file
+        raise UserError(f"{files[0]}: no such file; expected the labels of sweep {sequence}/{name}")
+
     def read(self, sequence: str, name: str, points: int) -> NDArray[np.uint8]:
         """Read the classes of a sweep, uint8 [N]. Raises UserError where they are missing, or not of ``points``."""
-        files = self._places(sequence, name)
-        file = next((file for file in files if file.is_file()), None)
-        if file is None:
-            raise UserError(f"{files[0]}: no such file; expected the labels of sweep {sequence}/{name}")
+        file = self.file(sequence, name)
         if file.stat().st_size != 4 * points:
             raise UserError(f"{file}: {file.stat().st_size} bytes, expected 4 for each of the sweep's {points} points")
         raw = np.fromfile(regular(file), dtype="<u4") & 0xFFFF

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from iscc_lidar.preprocess.run.executor import Executor
+from iscc_lidar.preprocess.run.executor import Executor, reachable_store
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.preprocess.spread.run import spread
 from iscc_lidar.shared.base.errors import UserError
@@ -33,11 +33,14 @@ def spread_list(
     scheduler: str | None,
 ) -> SpreadLabels:
     """Spread the labels of listed sweeps; see ``functions.spread_labels``."""
-    opened = Cache(cache)
+    executor = Executor(workers, scheduler)
+    opened = Cache(reachable_store(open_store(cache), executor).url)
+    if labels is not None and scheduler is not None:
+        labels = labels.absolute()  # as the cache: the workers have other working folders
     known = {sequence: opened.sweep_names(sequence) for sequence in opened.sequence_names}
     names = read_list(labelled, known) if isinstance(labelled, Path) else _known(labelled, known)
     files = None if labels is None else open_label_files(labels, opened.manifest.class_names)
-    spread(opened, open_store(out), names, config, Executor(workers, scheduler), files)
+    spread(opened, open_store(out), names, config, executor, files)
     return SpreadLabels(out, opened)
 
 

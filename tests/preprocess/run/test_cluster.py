@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
@@ -14,49 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from clusters import Cluster, wait_until
 
 from iscc_lidar.shared.cache.verify import verify_cache
 from iscc_lidar.shared.store.open import open_store
 
 from caches import TINY, content
-
-DASK = [sys.executable, "-m", "dask"]
-
-
-class Cluster:
-    """A scheduler and two workers, each started as by hand on three machines."""
-
-    def __init__(self, folder: Path, stack: ExitStack, workers: int = 2) -> None:
-        self._cwd = folder / "cwd"
-        self._cwd.mkdir()
-        found = folder / "scheduler.json"
-        self._stack = stack
-        self.scheduler = self.start(
-            "scheduler", "--port", "0", "--dashboard-address", ":0", "--scheduler-file", str(found)
-        )
-        self.workers = [self.start_worker(found) for _ in range(workers)]
-        wait_until(lambda: found.exists() and found.read_text().endswith("}"))
-        self.address = json.loads(found.read_text())["address"]
-
-    def start_worker(self, scheduler_file: Path) -> subprocess.Popen[bytes]:
-        file = ("--scheduler-file", str(scheduler_file))
-        return self.start("worker", *file, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a process with a working folder of its own, as that of another machine."""
-        out = subprocess.DEVNULL
-        process = subprocess.Popen([*DASK, *arguments], stdout=out, stderr=out, cwd=self._cwd)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        return process
-
-
-def wait_until(ready) -> None:
-    for _ in range(6000):
-        if ready():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited for a minute")
 
 
 @pytest.fixture
@@ -125,7 +87,7 @@ def test_a_worker_that_sees_other_files_is_named(which: str, tiny_streets: Path,
     assert re.search(
         rf"^error: .*worker tcp://.* host \S+: /proc/self/cwd/{'data/' if which == 'root' else 'cache'}", line
     )
-    assert line.endswith("all workers need the same ROOT and CACHE, under the same paths")
+    assert line.endswith("all workers need the same files, under the same paths")
     assert not (tmp_path / "cache/manifest.json").exists()
 
 
@@ -136,7 +98,7 @@ def test_a_scheduler_without_workers_and_none_at_all(tiny_streets: Path, tmp_pat
         line = last_line(preprocess_there(address, str(tiny_streets), "cache", tmp_path))
         assert time.monotonic() - start < 60
     assert line == (
-        f"error: --scheduler {address}: has no workers; start some that reach ROOT and CACHE: dask worker {address}"
+        f"error: --scheduler {address}: has no workers; start some that reach the same files: dask worker {address}"
     )
     line = last_line(preprocess_there(address, str(tiny_streets), "cache", tmp_path))
     assert line.startswith(f"error: --scheduler {address}: no Dask scheduler answers there (")

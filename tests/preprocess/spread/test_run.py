@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clusters import Cluster
 
 from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SPREAD_FILE
 from iscc_lidar.preprocess.run.executor import Executor
@@ -175,3 +177,25 @@ def test_what_cannot_be_spread_is_one_line_and_touches_nothing(tiny_cache: Path,
         with pytest.raises(UserError, match=says):
             spread(cache, LocalStore(tmp_path / "out"), LABELLED, SpreadConfig(), files=labels)
     assert not (tmp_path / "out" / SPREAD_FILE).exists()
+
+
+def test_workers_of_a_running_cluster_see_the_same_files_under_relative_paths(
+    tiny_cache: Path, done: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").symlink_to(tiny_cache)
+    (tmp_path / "labelled.txt").write_text("".join(f"{sequence}/{name}\n" for sequence, name in LABELLED))
+    program = [sys.executable, "-c", "from iscc_lidar.api.cache_cli import app; app()"]
+    call = [*program, "spread", "cache", "out", "--labelled", "labelled.txt"]
+    with ExitStack() as stack:
+        call += ["--scheduler", Cluster(tmp_path, stack, 1).address]
+        ended = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, ended.stderr
+        assert SpreadLabels(tmp_path / "out", Cache(tiny_cache)).manifest.sequences == (
+            SpreadLabels(done, Cache(tiny_cache)).manifest.sequences
+        )
+        assert not list((tmp_path / "cwd").iterdir())
+        assert not list((tmp_path / "out/sequences").glob("probe*"))
+        call[5] = "/proc/self/cwd/elsewhere"
+        ended = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("all workers need the same files, under the same paths\n")
