@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import Boxes
 from iscc_lidar.data_schemas.described import described
 from iscc_lidar.data_schemas.document import SHA256, DocumentError, Format, from_text, to_text
 from iscc_lidar.data_schemas.manifest import PATH
@@ -30,6 +31,19 @@ FROM_GROUP: Final = 3
 """Labelled points are of the same group."""
 SOURCES: Final = ("nothing", "label", "position", "group")
 
+UNKNOWN_KIND: Final = "unknown"
+"""Class of areas where an object may be that no labelled sweep shows."""
+
+BOX_FIELDS: Final = ("x", "y", "z", "length", "width", "height", "heading")
+BOX: Final = pa.struct(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in BOX_FIELDS),
+        pa.field("source", pa.uint8(), nullable=False),
+    ]
+)
+"""Class, middle, size, metres, and heading, radians, in the sensor's frame as in the cache; where it comes from."""
+
 ROWS: Final = pa.schema(
     [
         pa.field("sweep", pa.int32(), nullable=False),
@@ -37,9 +51,13 @@ ROWS: Final = pa.schema(
         pa.field("classes", pa.binary(), nullable=False),
         pa.field("confidence", pa.binary(), nullable=False),
         pa.field("source", pa.binary(), nullable=False),
+        pa.field("boxes", pa.list_(BOX), nullable=True),
     ]
 )
-"""Index of the sweep in its sequence, number of its points; of each point a byte: class, 255 x confidence, source."""
+"""Index of the sweep in its sequence, number of its points; of each point a byte: class, 255 x confidence, source.
+
+Its boxes; the column is missing where the cache has none.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,19 @@ class SpreadPoints:
 
 
 @dataclass(frozen=True)
+class SpreadBoxes:
+    """Spread boxes of a sweep.
+
+    Attributes:
+        boxes: those of objects, and of class UNKNOWN_KIND areas of which nothing is known.
+        source: uint8 [N]; FROM_LABEL, FROM_POSITION, FROM_GROUP, and FROM_NOTHING for areas.
+    """
+
+    boxes: Boxes
+    source: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class SpreadPart:
     """Consecutive sweeps of a sequence, in one file."""
 
@@ -66,6 +97,7 @@ class SpreadPart:
     stop: int = described("index of its last sweep + 1")
     digest: str = described("SHA-256 of the file", SHA256)
     points: tuple[int, ...] = described("number of points by source: nothing, label, position, group")
+    boxes: tuple[int, ...] = described("number of boxes by source; nothing: areas that may have an object")
 
 
 @dataclass(frozen=True)
@@ -100,8 +132,8 @@ def from_json(text: str) -> SpreadManifest:
     """
     manifest = from_text(text, SpreadManifest, _FORMAT, "spread")
     for sequence in manifest.sequences:
-        if any(len(part.points) != len(SOURCES) for part in sequence.parts):
-            raise DocumentError(f"a file of sequence {sequence.name} lacks the number of its points by source")
+        if any(len(counts) != len(SOURCES) for part in sequence.parts for counts in (part.points, part.boxes)):
+            raise DocumentError(f"a file of sequence {sequence.name} lacks the number of its points or boxes by source")
         borders = [0, *(stop for part in sequence.parts for stop in (part.start, part.stop)), sequence.sweeps]
         if any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True)):
             raise DocumentError(f"the files of sequence {sequence.name} do not contain its sweeps one after the other")

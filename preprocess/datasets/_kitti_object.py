@@ -86,7 +86,7 @@ def splits(root: Path) -> dict[str, tuple[str, ...]]:
 def read(root: Path, sequence: str) -> Sweep:
     """Read a sequence's only sweep. Raises UserError for a missing or damaged file."""
     xyz, intensity = read_kitti_points(points_file(root, sequence))
-    boxes, camera = _boxes(root, sequence)
+    boxes, camera = read_boxes(root, sequence)
     return Sweep(
         sequence=sequence,
         name=points_file(root, sequence).stem,
@@ -100,7 +100,8 @@ def read(root: Path, sequence: str) -> Sweep:
     )
 
 
-def _boxes(root: Path, sequence: str) -> tuple[Boxes, Camera] | tuple[None, None]:
+def read_boxes(root: Path, sequence: str) -> tuple[Boxes, Camera] | tuple[None, None]:
+    """Read the boxes of a sequence's only sweep and its camera; None without labels. Raises UserError for bad files."""
     files = box_files(root, sequence)
     if files is None:
         return None, None
@@ -115,7 +116,7 @@ def problems(root: Path, sequence: str) -> Iterator[DataProblem]:
     if not points.exists():
         yield DataProblem(f"{points}: missing, but listed in {root / 'ImageSets'}; unpack velodyne again")
         return
-    yield from collect_problems([partial(count_rows, points, 4), partial(_boxes, root, sequence)])
+    yield from collect_problems([partial(count_rows, points, 4), partial(read_boxes, root, sequence)])
 
 
 def broken_links(root: Path) -> Iterator[str]:

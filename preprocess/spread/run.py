@@ -102,7 +102,7 @@ def _by_sequence(cache: Cache, labelled: Sequence[SweepName], files: LabelFiles 
         found.setdefault(sequence, []).append(cache.sweep_names(sequence).index(name))
     if files is None:
         for sequence, indices in found.items():
-            without = sorted(set(indices) - set(cache.labelled_sweeps(sequence)))
+            without = sorted({*indices} - {*cache.labelled_sweeps(sequence), *cache.boxed_sweeps(sequence)})
             if without:
                 name = cache.sweep_name(sequence, without[0])
                 raise UserError(

@@ -8,24 +8,31 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, ROWS, SOURCES, SpreadPart, SpreadPoints
+from iscc_lidar.data_schemas.boxes import no_boxes
+from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SpreadBoxes, SpreadPart, SpreadPoints
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
+from iscc_lidar.preprocess.spread.box_motion import SeenSweep, directions
+from iscc_lidar.preprocess.spread.boxes import (
+    BoxEvidence,
+    LabelledSweep,
+    gather_boxes,
+    spread_boxes,
+    to_sensor,
+    to_world,
+)
 from iscc_lidar.preprocess.spread.evidence import GroupVotes, Places, count_votes, gather_places
+from iscc_lidar.preprocess.spread.part import SpreadSweep, describe_part, encode, find_part
 from iscc_lidar.preprocess.spread.rule import SpreadConfig, spread_to
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.geometry import transform
-from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.cache.spread_labels import read_rows
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.formats.label_files import LabelSource
 from iscc_lidar.shared.store.store import Store
@@ -35,7 +42,6 @@ STRETCH: Final = 16
 _AROUND_M: Final = 120.0
 _MOST_LABELLED: Final = 16
 """Labelled sweeps that a stretch looks at: the nearest ones within ``_AROUND_M``."""
-_KEY: Final = b"iscc_key"
 _LAST_PLACES: Final[dict[tuple[str, tuple[int, ...]], Places]] = {}
 """By what they are made of: the stretches of a sequence mostly look at the same labelled sweeps."""
 
@@ -68,6 +74,12 @@ class SpreadJob:
         """Number of classes, unlabelled included."""
         return len(self.labels.class_names)
 
+    def classes_of(self, index: int) -> NDArray[np.uint8]:
+        """Read the classes of a labelled sweep's points, uint8 [N]; none where only its boxes are labelled."""
+        if self.labels.files is None and index not in self.cache.labelled_sweeps(self.sequence):
+            return np.zeros(self.cache.points(self.sequence, index), np.uint8)
+        return self.labels.read(self.sequence, index)
+
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """Where each task begins and ends."""
@@ -77,70 +89,107 @@ class SpreadJob:
 
 @dataclass(frozen=True)
 class SequenceEvidence:
-    """What the tasks of a sequence share: the classes of its groups, where its sensor is [S, 3], the digest of all."""
+    """What the tasks of a sequence share.
+
+    Attributes:
+        votes: the classes of its groups.
+        boxes: its labelled boxes; None where no labelled sweep has any.
+        sensor: float64 [S, 3], where the sensor is, world.
+        key: digest of all that the labels depend on.
+    """
 
     votes: GroupVotes
+    boxes: BoxEvidence | None
     sensor: NDArray[np.float64]
     key: str
 
 
 def count_task(job: SpreadJob) -> SequenceEvidence:
-    """Count the classes of the groups of a sequence in its labelled sweeps."""
+    """Count the classes of the groups of a sequence in its labelled sweeps, and find the groups of labelled boxes."""
     cache, entry = job.cache, job.cache.sequence(job.sequence)
     sensor: list[NDArray[np.float64]] = []
     for block in cache.blocks(job.sequence):
         sensor += [np.reshape(pose, (4, 4))[:3, 3] for pose in block.sweeps["world_SE3_sensor"].to_pylist()]
-    labels = [(cache.label(job.sequence, index), job.labels.read(job.sequence, index)) for index in job.labelled]
+    labels = [(cache.label(job.sequence, index), job.classes_of(index)) for index in job.labelled]
     votes = count_votes(labels, cache.moving_groups(job.sequence), job.classes)
     read = [hashlib.sha256(classes.tobytes()).hexdigest() for _, classes in labels]
     blocks = [block.digest for block in entry.blocks]
-    return SequenceEvidence(
-        votes, np.array(sensor), digest_of([to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
-    )
+    key = digest_of([to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
+    return SequenceEvidence(votes, _box_evidence(job), np.array(sensor), key)
+
+
+def _box_evidence(job: SpreadJob) -> BoxEvidence | None:
+    cache, boxed = job.cache, set(job.cache.boxed_sweeps(job.sequence))
+    if job.config.rule != "both" or boxed.isdisjoint(job.labelled):
+        return None
+    evidence = gather_boxes(_labelled_sweep(job, index) for index in job.labelled if index in boxed)
+    moving = np.intersect1d(cache.moving_groups(job.sequence), np.array(list(evidence.of_group), np.int32))
+    tables = [block.group_rows for block in cache.blocks(job.sequence)]
+    sweep, group = (np.concatenate([table[name].to_numpy() for table in tables]) for name in ("sweep", "group"))
+    rows = np.flatnonzero(np.isin(group, moving))
+    centroid = np.concatenate([np.reshape(table["centroid"].to_pylist(), (-1, 3)) for table in tables])
+    direction = {}
+    for of_group in moving.tolist():
+        at = rows[group[rows] == of_group]
+        found = directions(sweep[at].astype(np.int64), centroid[at])
+        direction[of_group] = dict(zip(sweep[at].tolist(), found.tolist(), strict=True))
+    return replace(evidence, moving=moving, direction=direction)
+
+
+def _labelled_sweep(job: SpreadJob, index: int) -> LabelledSweep:
+    seen, pose = _seen(job, index)
+    boxes, camera = job.cache.boxes(job.sequence, index), job.cache.camera(job.sequence, index)
+    in_sight = np.ones(len(seen.label), np.bool_)
+    if camera is not None:
+        xyz = job.cache.sweep(job.sequence, index, without=("semantic", "queries", "pixel")).xyz
+        in_sight = camera.sees(xyz)
+    return LabelledSweep(seen, to_world(no_boxes() if boxes is None else boxes, pose), in_sight)
 
 
 def spread_task(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence) -> SpreadPart:
     """Spread labels to a stretch of sweeps, and write them."""
-    start, stop = stretch
-    path = f"sequences/{job.sequence}/part_{start:06d}.parquet"
-    content = _find(job, path, stretch, evidence.key)
+    path = f"sequences/{job.sequence}/part_{stretch[0]:06d}.parquet"
+    content = find_part(job.store, path, stretch, job.classes, evidence.key)
     if content is None:
-        content = _encode(_spread_stretch(job, stretch, evidence), evidence.key)
+        content = encode(_spread_stretch(job, stretch, evidence), evidence.key)
         job.store.write(path, content)
-    report_sweeps(stop - start)
-    sources = read_table(pa.BufferReader(content), ["source"])["source"].to_pylist()
-    points = np.bincount(np.frombuffer(b"".join(sources), np.uint8), minlength=len(SOURCES))
-    return SpreadPart(path, start, stop, hashlib.sha256(content).hexdigest(), tuple(points.tolist()))
+    report_sweeps(stretch[1] - stretch[0])
+    return describe_part(path, stretch, content)
 
 
-def _find(job: SpreadJob, path: str, stretch: tuple[int, int], key: str) -> bytes | None:
-    """Read a part that is there, undamaged and made of the same; None without one."""
-    try:
-        content = job.store.read(path)
-    except FileNotFoundError:
-        return None
-    try:
-        if _key_of(content) != key:
-            return None
-        read_rows(content, *stretch, job.classes)
-    except (ValueError, OSError, pa.ArrowException):  # the second for a wrong checksum
-        return None
-    return content
-
-
-def _spread_stretch(
-    job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
-) -> Iterator[tuple[int, SpreadPoints]]:
+def _spread_stretch(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence) -> Iterator[SpreadSweep]:
     """Spread to all sweeps at once: most places are seen by several of them, and looked up once."""
     others = [index for index in range(*stretch) if index not in job.labelled]
-    found: Iterator[SpreadPoints] = iter(())
+    found: Iterator[SpreadSweep] = iter(())
     if others:
-        read = [_world_and_label(job, index) for index in others]
-        world, label = (np.concatenate(parts) for parts in zip(*read, strict=True))
+        seen, poses = zip(*(_seen(job, index) for index in others), strict=True)
+        world, label = np.concatenate([each.xyz for each in seen]), np.concatenate([each.label for each in seen])
         together = spread_to(world, label, evidence.votes, _places(job, stretch, evidence), job.config)
-        found = _split(together, [len(label) for _, label in read])
+        points = _split(together, [len(each.label) for each in seen])
+        boxes = (_spread_boxes(job, each, pose, evidence.boxes) for each, pose in zip(seen, poses, strict=True))
+        found = map(SpreadSweep, others, points, boxes)
     for index in range(*stretch):
-        yield index, _own(job.labels.read(job.sequence, index)) if index in job.labelled else next(found)
+        yield _own(job, index, evidence.boxes) if index in job.labelled else next(found)
+
+
+def _spread_boxes(
+    job: SpreadJob, sweep: SeenSweep, world_SE3_sensor: NDArray[np.float64], evidence: BoxEvidence | None
+) -> SpreadBoxes | None:
+    if evidence is None:
+        return None
+    found = spread_boxes(sweep, job.cache.groups(job.sequence, sweep.index), evidence)
+    return replace(found, boxes=to_sensor(found.boxes, world_SE3_sensor))
+
+
+def _own(job: SpreadJob, index: int, evidence: BoxEvidence | None) -> SpreadSweep:
+    classes = job.classes_of(index)
+    source = np.where(classes > 0, FROM_LABEL, FROM_NOTHING).astype(np.uint8)
+    points = SpreadPoints(classes, (classes > 0).astype(np.float32), source)
+    if evidence is None:
+        return SpreadSweep(index, points, None)
+    boxes = job.cache.boxes(job.sequence, index) or no_boxes()
+    boxes = boxes.take(np.flatnonzero(np.isfinite(boxes.centre).all(axis=1)))
+    return SpreadSweep(index, points, SpreadBoxes(boxes, np.full(len(boxes), FROM_LABEL, np.uint8)))
 
 
 def _split(points: SpreadPoints, sizes: Sequence[int]) -> Iterator[SpreadPoints]:
@@ -155,7 +204,7 @@ def _places(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
     key = evidence.key, tuple(near)
     if key not in _LAST_PLACES:
         votes = None if job.config.rule == "position" else evidence.votes
-        places = gather_places(((*_world_and_label(job, k), job.labels.read(job.sequence, k)) for k in near), votes)
+        places = gather_places(((*_world_and_label(job, k), job.classes_of(k)) for k in near), votes)
         _LAST_PLACES.clear()
         _LAST_PLACES[key] = places
     return _LAST_PLACES[key]
@@ -170,33 +219,13 @@ def _nearest_labelled(job: SpreadJob, stretch: tuple[int, int], sensor: NDArray[
 
 
 def _world_and_label(job: SpreadJob, index: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    seen, _ = _seen(job, index)
+    return seen.xyz, seen.label
+
+
+def _seen(job: SpreadJob, index: int) -> tuple[SeenSweep, NDArray[np.float64]]:
+    """Read a sweep; returns it in the world, and its pose."""
     sweep: CachedSweep = job.cache.sweep(job.sequence, index, without=("semantic", "queries", "pixel"))
     world = transform(sweep.world_SE3_sensor, sweep.xyz)
     world[~sweep.xyz.any(axis=1)] = np.nan  # not valid
-    return world, sweep.label
-
-
-def _own(classes: NDArray[np.uint8]) -> SpreadPoints:
-    source = np.where(classes > 0, FROM_LABEL, FROM_NOTHING).astype(np.uint8)
-    return SpreadPoints(classes, (classes > 0).astype(np.float32), source)
-
-
-def _encode(sweeps: Iterator[tuple[int, SpreadPoints]], key: str) -> bytes:
-    rows: dict[str, list[Any]] = {name: [] for name in ROWS.names}
-    for index, found in sweeps:
-        sure = np.rint(255 * found.confidence).astype(np.uint8)
-        rows["sweep"].append(index)
-        rows["points"].append(len(found.classes))
-        for name, values in (("classes", found.classes), ("confidence", sure), ("source", found.source)):
-            rows[name].append(values.tobytes())
-    table = pa.table(rows, schema=ROWS.with_metadata({_KEY: key.encode()}))
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    return bytes(sink.getvalue())
-
-
-def _key_of(content: bytes) -> str:
-    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False) as file:
-        file.read(use_threads=False)
-        key: bytes = (file.schema_arrow.metadata or {}).get(_KEY, b"")
-        return key.decode("ascii", "replace")
+    return SeenSweep(index, world, sweep.label, sweep.world_SE3_sensor[:3, 3]), sweep.world_SE3_sensor

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import spread
-from iscc_lidar.data_schemas.spread import ROWS, SOURCES, SpreadManifest, SpreadPart, SpreadPoints
+from iscc_lidar.data_schemas.boxes import boxes_in_space
+from iscc_lidar.data_schemas.spread import (
+    BOX_FIELDS,
+    ROWS,
+    SOURCES,
+    SpreadBoxes,
+    SpreadManifest,
+    SpreadPart,
+    SpreadPoints,
+)
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_checked
 from iscc_lidar.shared.base.text import one_line
@@ -21,6 +31,8 @@ from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
 _OPEN_PARTS: Final = 8
+_MAX_TEXT: Final = 1000
+_FARTHEST: Final = 1e9
 
 
 class SpreadLabels:
@@ -50,8 +62,11 @@ class SpreadLabels:
 
     def points(self) -> dict[str, int]:
         """Return the number of points of all sweeps by the source of their class."""
-        parts = [part.points for entry in self.manifest.sequences for part in entry.parts]
-        return dict(zip(SOURCES, map(sum, zip(*parts, strict=True)), strict=True)) if parts else {}
+        return _totals([part.points for entry in self.manifest.sequences for part in entry.parts])
+
+    def box_counts(self) -> dict[str, int]:
+        """Return the number of boxes of all sweeps by source; of nothing: areas that may have an object."""
+        return _totals([part.boxes for entry in self.manifest.sequences for part in entry.parts])
 
     def labelled(self, sequence: str) -> tuple[int, ...]:
         """Return the indices of a sequence's labelled sweeps; none of a sequence without spread labels."""
@@ -59,10 +74,24 @@ class SpreadLabels:
 
     def sweep(self, sequence: str, index: int) -> SpreadPoints:
         """Read the spread labels of a sweep. Raises UserError for an unknown sweep or a damaged file."""
+        return _points(*self._row(sequence, index))
+
+    def boxes(self, sequence: str, index: int) -> SpreadBoxes:
+        """Read the spread boxes of a sweep, in its sensor's frame; none where the sequence has none.
+
+        Raises UserError for an unknown sweep or a damaged file.
+        """
+        return _boxes(*self._row(sequence, index))
+
+    def _row(self, sequence: str, index: int) -> tuple[pa.Table, int]:
         for part in self._sequences[sequence].parts if sequence in self._sequences else ():
             if part.start <= index < part.stop:
-                return _points(_read_part(self.store, part, len(self.manifest.class_names)), index - part.start)
+                return _read_part(self.store, part, len(self.manifest.class_names)), index - part.start
         raise UserError(f"{self.path}: has no labels for sweep {index} of sequence {sequence}")
+
+
+def _totals(counts: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    return dict(zip(SOURCES, map(sum, zip(*counts, strict=True)), strict=True)) if counts else {}
 
 
 def read_spread(store: Store) -> tuple[SpreadManifest, str]:
@@ -84,7 +113,23 @@ def read_rows(content: bytes, start: int, stop: int, classes: int) -> pa.Table:
             values = _values(table, name, row)
             if len(values) != size or values.max(initial=0) >= limit:
                 raise ValueError(f"column {name} of row {row} has other values than {size} below {limit}")
+    if "boxes" in table.column_names:
+        for row in table["boxes"].to_pylist():
+            _check_boxes(row)
     return table
+
+
+def _check_boxes(boxes: list[dict[str, Any]]) -> None:
+    """Raise ValueError for boxes that are none."""
+    numbers = _box_numbers(boxes)
+    if not (np.abs(numbers) < _FARTHEST).all() or (numbers[:, 3:6] <= 0).any():  # also NaN
+        raise ValueError("a box has no place in space, or a size that is not positive")
+    if any(len(box["kind"]) > _MAX_TEXT or box["source"] >= len(SOURCES) for box in boxes):
+        raise ValueError(f"a box has a class of more than {_MAX_TEXT} characters, or an unknown source")
+
+
+def _box_numbers(boxes: list[dict[str, Any]]) -> NDArray[np.float64]:
+    return np.array([[box[name] for name in BOX_FIELDS] for box in boxes], np.float64).reshape(-1, len(BOX_FIELDS))
 
 
 @functools.lru_cache(maxsize=_OPEN_PARTS)
@@ -108,6 +153,14 @@ def _read_part(store: Store, part: SpreadPart, classes: int) -> pa.Table:
 def _points(table: pa.Table, row: int) -> SpreadPoints:
     classes, confidence, source = (_values(table, name, row).copy() for name in ("classes", "confidence", "source"))
     return SpreadPoints(classes, confidence.astype(np.float32) / np.float32(255), source)
+
+
+def _boxes(table: pa.Table, row: int) -> SpreadBoxes:
+    found = table["boxes"][row].as_py() if "boxes" in table.column_names else []
+    numbers = _box_numbers(found)
+    kind = np.array([box["kind"] for box in found], np.str_)
+    boxes = boxes_in_space(kind, numbers[:, :3], numbers[:, 3:6], numbers[:, 6])
+    return SpreadBoxes(boxes, np.array([box["source"] for box in found], np.uint8))
 
 
 def _values(table: pa.Table, name: str, row: int) -> NDArray[np.uint8]:

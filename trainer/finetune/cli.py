@@ -42,7 +42,7 @@ def finetune(
     labelled: Labelled = None,
     among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps from this list only")] = None,
     spread: Annotated[
-        str | None, typer.Option(help="semseg: train on labels that iscc-cache spread carried to other sweeps")
+        str | None, typer.Option(help="train on labels or boxes that iscc-cache spread carried to other sweeps")
     ] = None,
     val_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
     average_groups: Annotated[
@@ -112,10 +112,8 @@ def finetune(
     if start and is_first_process() and (changes := start.describe_changes(config.model)):
         typer.echo(changes, err=True)
     if spread is not None:
-        if task != "semseg" or labelled is not None or among is not None:
-            raise UserError(
-                "--spread: is for semseg, and without --labelled and --among: its labelled sweeps are known"
-            )
+        if labelled is not None or among is not None:
+            raise UserError("--spread: is without --labelled and --among: its labelled sweeps are known")
         scored = (val_cache, val_list) if val_cache is not None else None
         learner = about.learner.of_spread(train_cache, config, spread, start, scored)
     else:

@@ -120,7 +120,7 @@ class FinetuneLearner(Learner):
             UserError: no cache, or no spread labels of it.
         """
         cache = Cache(cache_path)
-        training = open_spread(cache, spread, scored)
+        training = open_spread(cache, spread, scored, cls.labelled_sweeps)
         return cls(cache, training.labelled, config, encoder, training.available, spread=training)
 
     @abstractmethod
@@ -148,14 +148,17 @@ class FinetuneLearner(Learner):
         data = f"{manifest.dataset}, {len(self.places)} labelled sweeps of {self.available}"
         if self.spread is not None:
             inputs.append(Input("spread labels", self.spread.path, "spread_sha256", self.spread.digest))
-            points = self.spread.points()
-            facts["spread_points"] = points
-            told = points["position"] + points["group"]
-            data += f", labels spread to {len(self.trained_on)} sweeps and {told:,} of their points"
+            facts |= {"spread_points": self.spread.points(), "spread_boxes": self.spread.box_counts()}
+            data += f", labels spread to {len(self.trained_on)} sweeps: {self.spread_amount}"
         texts = {LABELLED_FILE: "\n".join([f"# labelled sweeps of {self.cache.path}", *names, ""])}
         return RunPlan(
             self.task, self.config, self.steps, inputs, facts, (self.network_file,), data, texts, self._command
         )
+
+    @property
+    @abstractmethod
+    def spread_amount(self) -> str:
+        """Number of the labels that were spread, for messages."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels
-from iscc_lidar.trainer.data.places import Place, all_labelled, listed_places
+from iscc_lidar.trainer.data.places import Place, listed_places
 
+AllLabelled = Callable[[Cache], list[Place]]
+"""Lists the sweeps with labels of a task. Raises UserError where none has."""
 Fingerprint = tuple[int, int, int]
 """Number of a sweep's points, checksums of their positions and intensities."""
 
@@ -32,14 +34,16 @@ class SpreadTraining:
     available: int
 
 
-def open_spread(cache: Cache, where: Path | str, scored: tuple[str, Path | None] | None) -> SpreadTraining:
+def open_spread(
+    cache: Cache, where: Path | str, scored: tuple[str, Path | None] | None, all_labelled: AllLabelled
+) -> SpreadTraining:
     """Open spread labels of a cache, and leave out the sweeps that are scored; see ``FinetuneLearner.of_spread``."""
     labels = SpreadLabels(where, cache)
     entries = labels.manifest.sequences
     labelled = [(entry.name, index) for entry in entries for index in entry.labelled]
     if not labelled:
         raise UserError(f"{labels.path}: has no labelled sweep; make it again: iscc-cache spread")
-    kept_out = _fingerprints(*scored) if scored is not None else set()
+    kept_out = _fingerprints(*scored, all_labelled) if scored is not None else set()
     places = []
     for entry in entries:
         prints = sweep_fingerprints(cache, entry.name)
@@ -48,12 +52,18 @@ def open_spread(cache: Cache, where: Path | str, scored: tuple[str, Path | None]
             for index in range(entry.sweeps)
             if index in entry.labelled or prints[index] not in kept_out
         ]
-    count = sum(len(cache.labelled_sweeps(sequence)) for sequence in cache.sequence_names)
-    sweeps = sum(cache.sequence(sequence).sweeps for sequence in cache.sequence_names)
-    return SpreadTraining(labels, labelled, places, count or sweeps)
+    return SpreadTraining(labels, labelled, places, _available(cache, all_labelled))
 
 
-def _fingerprints(cache_path: str, listed: Path | None) -> set[Fingerprint]:
+def _available(cache: Cache, all_labelled: AllLabelled) -> int:
+    """Count the sweeps that have labels in the cache; all sweeps where none has."""
+    try:
+        return len(all_labelled(cache))
+    except UserError:
+        return sum(cache.sequence(sequence).sweeps for sequence in cache.sequence_names)
+
+
+def _fingerprints(cache_path: str, listed: Path | None, all_labelled: AllLabelled) -> set[Fingerprint]:
     """Return the fingerprints of the sweeps that are scored: those of a list, or all that have labels."""
     cache = Cache(cache_path)
     places: Sequence[Place] = listed_places(cache, listed) if listed is not None else all_labelled(cache)

@@ -30,16 +30,23 @@ class DetectionLearner(FinetuneLearner):
     @cached_property
     def dataset(self) -> BoxDataset:
         """See ``Learner``."""
-        return BoxDataset(self.cache, self.places, all_boxed(self.cache), self.config)
+        return BoxDataset(self.cache, self.trained_on, all_boxed(self.cache), self.config, self.spread)
 
     def check_labels(self) -> None:
         """See ``FinetuneLearner``."""
         names, found = self.config.classes.names, set(self.dataset.boxes().kind.tolist())
         if not found.intersection(names):
+            path = self.cache.path if self.spread is None else self.spread.path
             raise UserError(
-                f"{self.cache.path}: the {len(self.places)} sweeps in use have no box of the classes "
+                f"{path}: the {len(self.trained_on)} sweeps in use have no box of the classes "
                 f"{', '.join(names)} (classes.names); their boxes are of: {', '.join(sorted(found)) or 'none'}"
             )
+
+    @property
+    def spread_amount(self) -> str:
+        """See ``FinetuneLearner``."""
+        boxes = {} if self.spread is None else self.spread.box_counts()
+        return f"{boxes.get('position', 0) + boxes.get('group', 0):,} boxes"
 
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""

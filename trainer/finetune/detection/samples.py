@@ -14,8 +14,10 @@ from torch import Tensor
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera, no_boxes
 from iscc_lidar.data_schemas.labels import GROUND
+from iscc_lidar.data_schemas.spread import UNKNOWN_KIND
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.trainer.data.dataset import SweepDataset, SweepSample
 from iscc_lidar.trainer.data.pack import TensorSet
@@ -68,11 +70,18 @@ class BoxBatch(TensorSet):
 
 
 class BoxDataset(SweepDataset[BoxSample, Scene]):
-    """Samples as a pure function of their key."""
+    """Samples as a pure function of their key; with ``spread`` their boxes are spread ones."""
 
-    def __init__(self, cache: Cache, places: Sequence[Place], all_places: Sequence[Place], config: DetectionConfig):
-        super().__init__(cache, places, partial(read_scene, cache, config), config.train.keep_sweeps)
-        self.config = config
+    def __init__(
+        self,
+        cache: Cache,
+        places: Sequence[Place],
+        all_places: Sequence[Place],
+        config: DetectionConfig,
+        spread: SpreadLabels | None = None,
+    ):
+        super().__init__(cache, places, partial(read_scene, cache, config, spread), config.train.keep_sweeps)
+        self.config, self.spread = config, spread
         self._pasted_from = tuple(all_places if config.paste.leak_all_labels else places)
 
     def make(self, key: SampleKey) -> BoxSample | None:
@@ -92,7 +101,7 @@ class BoxDataset(SweepDataset[BoxSample, Scene]):
 
     def boxes(self) -> Boxes:
         """Return all boxes of the training sweeps."""
-        return join([self.cache.boxes(*place) or no_boxes() for place in self.places])
+        return join([read_boxes(self.cache, self.spread, *place) for place in self.places])
 
     @cached_property
     def _bank(self) -> ObjectBank:
@@ -102,19 +111,29 @@ class BoxDataset(SweepDataset[BoxSample, Scene]):
         return cut_objects(scenes, config.classes.names, config.paste)
 
 
-def read_scene(cache: Cache, config: DetectionConfig, sequence: str, index: int) -> Scene:
+def read_scene(cache: Cache, config: DetectionConfig, spread: SpreadLabels | None, sequence: str, index: int) -> Scene:
     """Read a sweep as a scene, see ``scene_of``."""
-    sweep = cache.sweep(sequence, index, without=NOT_READ)
-    return scene_of(sweep, cache.boxes(sequence, index) or no_boxes(), cache.camera(sequence, index), config)
+    sweep, boxes = cache.sweep(sequence, index, without=NOT_READ), read_boxes(cache, spread, sequence, index)
+    return scene_of(sweep, boxes, cache.camera(sequence, index), config)
+
+
+def read_boxes(cache: Cache, spread: SpreadLabels | None, sequence: str, index: int) -> Boxes:
+    """Read the labelled boxes of a sweep, or those that were spread to it."""
+    if spread is not None:
+        return spread.boxes(sequence, index).boxes
+    return cache.boxes(sequence, index) or no_boxes()
 
 
 def scene_of(sweep: CachedSweep, boxes: Boxes, camera: Camera | None, config: DetectionConfig) -> Scene:
-    """Select the valid points in the grid and in the image, and the boxes of the detected and the ignored classes."""
+    """Select the valid points in the grid and in the image, and the boxes of the detected and the ignored classes.
+
+    Areas of spread labels of which nothing is known are ignored, too.
+    """
     keep = sweep.xyz.any(axis=1) & config.grid.contains(sweep.xyz)
     if camera is not None and config.grid.in_image:
         keep &= camera.sees(sweep.xyz)
     rows = np.flatnonzero(keep)
-    known = boxes.take(np.isin(boxes.kind, (*config.classes.names, *config.classes.ignored)))
+    known = boxes.take(np.isin(boxes.kind, (*config.classes.names, *config.classes.ignored, UNKNOWN_KIND)))
     return Scene(sweep.xyz[rows], sweep.intensity[rows], sweep.label[rows] == GROUND, known)
 
 

@@ -58,6 +58,12 @@ class SemsegLearner(FinetuneLearner):
                 "others by --labelled, or preprocess again with their label files in place"
             )
 
+    @property
+    def spread_amount(self) -> str:
+        """See ``FinetuneLearner``."""
+        points = {} if self.spread is None else self.spread.points()
+        return f"{points.get('position', 0) + points.get('group', 0):,} points"
+
     def header(self) -> Mapping[str, object]:
         """See ``FinetuneLearner``."""
         return {"model": dataclasses.asdict(self.config.model), "classes": self.dataset.classes}
