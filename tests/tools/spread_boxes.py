@@ -46,12 +46,18 @@ class BoxedCache(Cache):
 
     def boxes(self, sequence: str, index: int) -> Boxes:
         """See ``Cache``."""
-        boxes = _kitti_object.read_boxes(self._root, f"training_{index:06d}")[0]
+        boxes = self._frame(index)[0]
         return boxes.take(np.flatnonzero(np.isfinite(boxes.centre).all(axis=1)))
 
     def camera(self, sequence: str, index: int) -> Camera:
         """See ``Cache``."""
-        return _kitti_object.read_boxes(self._root, f"training_{index:06d}")[1]
+        return self._frame(index)[1]
+
+    def _frame(self, index: int) -> tuple[Boxes, Camera]:
+        boxes, camera = _kitti_object.read_boxes(self._root, f"training_{index:06d}")
+        assert boxes is not None
+        assert camera is not None
+        return boxes, camera
 
 
 def main() -> None:
@@ -81,21 +87,19 @@ def count(
     cache: Cache, labels: SpreadLabels, sequence: str, index: int, facts: dict[str, dict[str, list[bool]]]
 ) -> None:
     """Add the boxes of a sweep to the counts."""
-    spread_here, true, camera = (
-        labels.boxes(sequence, index),
-        cache.boxes(sequence, index),
-        cache.camera(sequence, index),
-    )
+    spread_here, true = labels.boxes(sequence, index), cache.boxes(sequence, index)
+    camera = cache.camera(sequence, index)
     assert true is not None
-    in_sight = np.ones(len(spread_here.boxes), bool) if camera is None else camera.sees(spread_here.boxes.centre)
-    found, source = spread_here.boxes.take(np.flatnonzero(in_sight)), spread_here.source[in_sight]
+    seen = np.arange(len(spread_here.boxes))
+    seen = seen if camera is None else np.flatnonzero(camera.sees(spread_here.boxes.centre))
+    found, source = spread_here.boxes.take(seen), spread_here.source[seen]
     right = (overlaps(found, true) > OVERLAP) & (found.kind[:, None] == true.kind[None])
     for k, kind in enumerate(found.kind.tolist()):
         if kind != UNKNOWN_KIND:
             name = {FROM_POSITION: "standing", FROM_GROUP: "moving"}[int(source[k])]
             facts[kind][name].append(bool(right[k].any()))
     areas = found.take(np.flatnonzero(found.kind == UNKNOWN_KIND))
-    unknown = overlaps(replace(areas, size=areas.size + 1.0), true).any(axis=0)
+    unknown = (overlaps(replace(areas, size=areas.size + 1.0), true) > 0).sum(axis=0)
     xyz = cache.sweep(sequence, index, without=("semantic", "queries", "pixel")).xyz
     for k, kind in enumerate(true.kind.tolist()):
         if points_in_box(xyz, true.centre[k], true.size[k], float(true.heading[k])).sum() >= LEAST_POINTS:
