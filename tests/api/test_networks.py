@@ -19,6 +19,7 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.voxelize import join_voxels, voxelize
 from iscc_lidar.trainer.finetune.detection.detect import detect
 from iscc_lidar.trainer.finetune.detection.samples import scene_of
+from iscc_lidar.trainer.finetune.semseg.averaging import predict_averaged
 from iscc_lidar.trainer.finetune.semseg.segment import predict
 
 Points = NDArray[np.float32]
@@ -141,6 +142,36 @@ def test_classes_are_those_of_the_program(user_folder: Path, points: Points) -> 
     np.testing.assert_array_equal(probabilities.argmax(axis=1), classes)
     assert model([torch.from_numpy(points)])[0].dtype == torch.uint8
     assert not model(np.zeros((3, 4), np.float32)).any()
+
+
+def test_classes_averaged_over_groups_are_those_of_the_program(user_folder: Path) -> None:
+    model = iscc_lidar.load_model(user_folder / "runs/tuned")
+    assert isinstance(model, iscc_lidar.Segmenter)
+    cache = Cache(user_folder / "cache/kitti")
+    places = [("00", index) for index in range(3)]
+    with torch.no_grad():
+        found = predict_averaged(
+            model.network, lambda place: cache.sweep(*place), places, model.voxel_size_m, torch.device("cpu")
+        )
+        expected = list(found)
+    sweeps = list(iscc_lidar.open_cache(user_folder / "cache/kitti")["00"])[:3]
+    points, labels = [sweep.points for sweep in sweeps], [sweep.label for sweep in sweeps]
+    averaged = model.average_groups(points, labels)
+    for own, program in zip(averaged, expected, strict=True):
+        assert own.dtype == np.uint8
+        # The program keeps its probabilities in half precision.
+        assert (own == program.averaged).mean() > 0.999
+    assert any((program.averaged != program.alone).any() for program in expected)
+    tensors = model.average_groups([torch.from_numpy(points[0]), points[1]], labels[:2])
+    assert torch.is_tensor(tensors[0])
+    for wrong, fault in (
+        (labels[:1], "labels: has 1 arrays for 2 sweeps"),
+        ([labels[0], labels[1][1:]], r"labels\[1\]: is int32 .* expected an array int32 "),
+        ([labels[0], labels[1].astype(np.int64)], r"labels\[1\]: is int64"),
+        ([labels[0], None], r"labels\[1\]: is a NoneType"),
+    ):
+        with pytest.raises(UserError, match=fault):
+            model.average_groups(points[:2], wrong)
 
 
 def test_boxes_are_those_of_the_program(user_folder: Path, points: Points) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import FARTHEST_POSE_M, is_rigid
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import counted
@@ -98,3 +99,20 @@ def _check_pose(pose: object, name: str) -> NDArray[np.float64]:
             f"{name}: is not rigid; expected a rotation in [:3, :3], metres in [:3, 3] and the last row 0, 0, 0, 1"
         )
     return pose
+
+
+def check_labels(labels: object, sweeps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int32]]:
+    """Return the labels of sweeps, int32 [N] each; those of invalid points are set to "not considered".
+
+    Raises UserError for another number of them, type, shape or dtype.
+    """
+    found = check_list(labels, "labels")
+    if len(found) != len(sweeps):
+        raise UserError(f"labels: has {len(found)} arrays for {counted(len(sweeps), 'sweep')}, expected one per sweep")
+    checked: list[NDArray[np.int32]] = []
+    for index, (label, points) in enumerate(zip(found, sweeps, strict=True)):
+        if not isinstance(label, np.ndarray) or label.dtype != np.int32 or label.shape != (len(points),):
+            is_ = f"{label.dtype} {list(label.shape)}" if isinstance(label, np.ndarray) else f"a {type(label).__name__}"
+            raise UserError(f"labels[{index}]: is {is_}, expected an array int32 [{len(points)}], one for each point")
+        checked.append(np.where(points[:, :3].any(axis=1), label, NOT_CONSIDERED).astype(np.int32))
+    return checked

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from iscc_lidar.api.batches import is_valid, read_batch, rows_of_points
-from iscc_lidar.api.checks import INTENSITY
+from iscc_lidar.api.checks import INTENSITY, check_labels
 from iscc_lidar.data_schemas.boxes import no_boxes
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.detection.augment import Scene
 from iscc_lidar.trainer.finetune.detection.config import DetectionConfig
 from iscc_lidar.trainer.finetune.detection.detect import detect
 from iscc_lidar.trainer.finetune.detection.network import DetectionNetwork
+from iscc_lidar.trainer.finetune.semseg.averaging import GroupMeans
 from iscc_lidar.trainer.finetune.semseg.learner import SegmentationNetwork
 from iscc_lidar.trainer.model.unet import SparseUNet
 
@@ -120,6 +121,34 @@ class Segmenter(nn.Module):
         batch = read_batch(points)
         rows = rows_of_points(softmax, batch, self.voxel_size_m, len(self.class_names), _device(self))
         return batch.give_back_rows(rows)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def average_groups(self, sweeps: Sequence[Points], labels: Sequence[NDArray[np.int32]]) -> list[Rows]:
+        """Return the class of each point, uint8 [N], averaged with its group over all given sweeps.
+
+        The probabilities of a point count half, their mean over its group the other half. Points without a group
+        keep their own. The sweeps are predicted one by one.
+
+        Args:
+            sweeps: of one sequence.
+            labels: int32 [N] each, of a cache or of ``group``; groups have the same number in all sweeps.
+
+        Raises:
+            UserError: points as in the call, or labels that do not fit them.
+        """
+        means = GroupMeans(len(self.class_names))
+        checked = check_labels(labels, read_batch(list(sweeps)).sweeps)
+        for points, label in zip(sweeps, checked, strict=True):
+            means.add(label, self._probability(points))
+        return [self._averaged(means, points, label) for points, label in zip(sweeps, checked, strict=True)]
+
+    def _probability(self, points: Points) -> NDArray[np.float32]:
+        found = self.probabilities(points)
+        return found.cpu().numpy() if isinstance(found, Tensor) else found
+
+    def _averaged(self, means: GroupMeans, points: Points, label: NDArray[np.int32]) -> Rows:
+        classes = means.average(label, self._probability(points)).argmax(axis=1).astype(np.uint8)
+        return torch.from_numpy(classes).to(points.device) if isinstance(points, Tensor) else classes
 
 
 @dataclass(frozen=True)
