@@ -29,7 +29,9 @@ FROM_POSITION: Final = 2
 """A labelled point stands there."""
 FROM_GROUP: Final = 3
 """Labelled points are of the same group."""
-SOURCES: Final = ("nothing", "label", "position", "group")
+FROM_NETWORK: Final = 4
+"""A network predicts it."""
+SOURCES: Final = ("nothing", "label", "position", "group", "network")
 
 UNKNOWN_KIND: Final = "unknown"
 """Class of areas where an object may be that no labelled sweep shows."""
@@ -67,7 +69,7 @@ class SpreadPoints:
     Attributes:
         classes: uint8 [N], class index, 0 for none.
         confidence: float32 [N], estimated probability that it is right; 0 where there is none.
-        source: uint8 [N], FROM_NOTHING, FROM_LABEL, FROM_POSITION or FROM_GROUP.
+        source: uint8 [N], FROM_NOTHING, FROM_LABEL, FROM_POSITION, FROM_GROUP or FROM_NETWORK.
     """
 
     classes: NDArray[np.uint8]
@@ -96,7 +98,7 @@ class SpreadPart:
     start: int = described("index of its first sweep")
     stop: int = described("index of its last sweep + 1")
     digest: str = described("SHA-256 of the file", SHA256)
-    points: tuple[int, ...] = described("number of points by source: nothing, label, position, group")
+    points: tuple[int, ...] = described("number of points by source: nothing, label, position, group, network")
     boxes: tuple[int, ...] = described("number of boxes by source; nothing: areas that may have an object")
 
 

@@ -18,6 +18,7 @@ from iscc_lidar.shared.base.cli import (
 )
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.trainer.finetune.cli import finetune
+from iscc_lidar.trainer.finetune.pseudo_label_cli import pseudo_label
 from iscc_lidar.trainer.reproduce.cli import reproduce
 
 app = new_program("Pre-train an encoder on a cache, fine-tune it with few labels, evaluate, report and export it.")
@@ -217,4 +218,5 @@ def export(
 
 
 app.command(name="finetune", cls=Command)(finetune)
+app.command(name="pseudo-label", no_args_is_help=True)(pseudo_label)
 app.command(name="reproduce", cls=Command)(reproduce)

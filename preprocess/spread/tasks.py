@@ -27,12 +27,13 @@ from iscc_lidar.preprocess.spread.boxes import (
     to_world,
 )
 from iscc_lidar.preprocess.spread.evidence import GroupVotes, Places, count_votes, gather_places
-from iscc_lidar.preprocess.spread.part import SpreadSweep, describe_part, encode, find_part
 from iscc_lidar.preprocess.spread.rule import SpreadConfig, spread_to
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.shared.base.config import to_dict
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.spread_folder import part_path
+from iscc_lidar.shared.cache.spread_part import SpreadSweep, describe_part, encode, find_part
 from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.layouts.formats.label_files import LabelSource
 from iscc_lidar.shared.store.store import Store
@@ -148,7 +149,7 @@ def _labelled_sweep(job: SpreadJob, index: int) -> LabelledSweep:
 
 def spread_task(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence) -> SpreadPart:
     """Spread labels to a stretch of sweeps, and write them."""
-    path = f"sequences/{job.sequence}/part_{stretch[0]:06d}.parquet"
+    path = part_path(job.sequence, stretch[0])
     content = find_part(job.store, path, stretch, job.classes, evidence.key)
     if content is None:
         content = encode(_spread_stretch(job, stretch, evidence), evidence.key)

@@ -52,7 +52,7 @@ def measure_quality(cache: Cache, labels: SpreadLabels) -> SpreadQuality | None:
         moving = cache.moving_groups(sequence)
         used = np.array(labels.labelled(sequence))
         for index in sorted(set(cache.labelled_sweeps(sequence)) - set(used.tolist())):
-            gap = np.abs(used - index).min()
+            gap = np.abs(used - index).min(initial=_GAPS[-1] - 1)  # no sweep of some sequences is labelled
             found, truth = labels.sweep(sequence, index), cache.classes(sequence, index)
             moves = np.isin(cache.label(sequence, index), moving)
             one = _one_sweep(found, truth, moves, int(gap), classes)

@@ -25,7 +25,7 @@ def write_spread(
     """
     sequences = []
     for sequence, own in labelled.items():
-        rows, points, boxes = [], np.zeros(4, np.int64), np.zeros(4, np.int64)
+        rows, points, boxes = [], np.zeros(5, np.int64), np.zeros(5, np.int64)
         for index in range(cache.sequence(sequence).sweeps):
             classes = cache.classes(sequence, index).copy()
             if index not in own:
@@ -33,12 +33,12 @@ def write_spread(
             told = classes > 0
             source = np.where(told, FROM_LABEL if index in own else FROM_POSITION, FROM_NOTHING).astype(np.uint8)
             sure = np.where(told, round(255 * (1.0 if index in own else confidence)), 0).astype(np.uint8)
-            points += np.bincount(source, minlength=4)
+            points += np.bincount(source, minlength=5)
             row: list[Any] = [index, len(classes), classes.tobytes(), sure.tobytes(), source.tobytes()]
             if index in cache.boxed_sweeps(sequence):
                 found = box_rows(cache, sequence, index, FROM_LABEL if index in own else FROM_POSITION)
                 row.append(found)
-                boxes += np.bincount([box["source"] for box in found], minlength=4)
+                boxes += np.bincount([box["source"] for box in found], minlength=5)
             rows.append(row)
         path = f"sequences/{sequence}/part_000000.parquet"
         (out / path).parent.mkdir(parents=True)

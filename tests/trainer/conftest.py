@@ -123,7 +123,7 @@ def write_block(folder: Path, sweeps: int, seed: int, few: Mapping[int, int] = N
     rng = np.random.default_rng(seed)
     boxes = street(rng)
     columns: dict[str, list[NDArray[np.generic]]] = {spec.name: [] for spec in BLOCK_ARRAYS}
-    rows, starts, query_starts = [], [0], [0]
+    rows, groups, starts, query_starts = [], [], [0], [0]
     for index in range(sweeps):
         yaw = 0.02 * index
         world_SE3_sensor = np.eye(4)
@@ -145,10 +145,12 @@ def write_block(folder: Path, sweeps: int, seed: int, few: Mapping[int, int] = N
             owners.append(np.full(60, group))
         points = np.concatenate(xyz)
         order = rng.permutation(len(points))[: few.get(index)]
+        in_use = np.concatenate(label)[order].astype(np.int32)
+        groups += group_rows(index, transform(world_SE3_sensor, points[order]), in_use)
         asked = 0 if index in few else len(boxes) * 60
         columns["xyz"].append(_planes(points[order]))
         columns["intensity"].append(rng.integers(0, 255, len(points)).astype(np.uint8)[: len(order)])
-        columns["label"].append(np.concatenate(label)[order].astype(np.int32))
+        columns["label"].append(in_use)
         columns["semantic"].append(np.concatenate(semantic)[order].astype(np.uint8))
         columns["query_xyz"].append(_planes(np.concatenate(queries)[:asked]))
         columns["query_kind"].append(np.concatenate(kinds)[:asked])
@@ -162,9 +164,9 @@ def write_block(folder: Path, sweeps: int, seed: int, few: Mapping[int, int] = N
                 "name": f"{index:06d}",
                 "timestamp_ns": index * 10**8,
                 "points": len(order),
-                "grouped": max(len(order) - 600, 0),
+                "grouped": int((in_use >= 0).sum()),
                 "noise": 0,
-                "ground": min(len(order), 600),
+                "ground": int((in_use == GROUND).sum()),
                 "not_considered": 0,
                 "labelled": len(order),
                 "queries": asked,
@@ -180,11 +182,22 @@ def write_block(folder: Path, sweeps: int, seed: int, few: Mapping[int, int] = N
         array = store.create_array(spec.name, shape=arrays[spec.name].shape, dtype=spec.dtype, fill_value=spec.fill)
         array[...] = arrays[spec.name].astype(spec.dtype)
     pq.write_table(pa.Table.from_pylist(rows, tables.SWEEPS), folder / manifests.SWEEPS_FILE)
-    pq.write_table(tables.GROUPS.empty_table(), folder / manifests.GROUPS_FILE)
+    pq.write_table(pa.Table.from_pylist(groups, tables.GROUPS), folder / manifests.GROUPS_FILE)
     written = sorted(file for file in folder.rglob("*") if file.is_file())
     content = {"key": "", "files": {file.relative_to(folder).as_posix(): sha256(file) for file in written}}
     (folder / manifests.BLOCK_FILE).write_text(json.dumps(content), encoding="utf-8")
     return sha256(folder / manifests.BLOCK_FILE)
+
+
+def group_rows(index: int, world: NDArray[np.float64], label: NDArray[np.int32]) -> list[dict[str, object]]:
+    """Rows of the table of groups: none moves."""
+    parts = [(int(group), world[label == group]) for group in np.unique(label[label >= 0])]
+    return [
+        {"sweep": index, "group": group, "points": len(part), "moving": False}
+        | {"centroid": part.mean(axis=0).tolist()}
+        | {"box_min": part.min(axis=0).tolist(), "box_max": part.max(axis=0).tolist()}
+        for group, part in parts
+    ]
 
 
 def write_cache(path: Path, sequences: int, sweeps: int, seed: int, few: Mapping[int, int] = NO_SWEEPS) -> Path:

@@ -10,13 +10,13 @@ import pytest
 
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space, points_in_box
 from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, FROM_POSITION, UNKNOWN_KIND
-from iscc_lidar.preprocess.spread import part
 from iscc_lidar.preprocess.spread.box_motion import SeenSweep
 from iscc_lidar.preprocess.spread.boxes import LabelledSweep, gather_boxes, spread_boxes, to_sensor, to_world
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.preprocess.spread.run import spread
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import euler_rotation
+from iscc_lidar.shared.cache import spread_part as part
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels, read_rows
 from iscc_lidar.shared.cache.sweep import Groups

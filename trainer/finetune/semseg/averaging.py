@@ -72,11 +72,19 @@ class Segmented:
 
 @dataclass(frozen=True)
 class PredictedSweep:
-    """A sweep and the class of its points, uint8 [N], from 1, by the network alone and averaged; 0 for invalid ones."""
+    """A sweep and the classes of its points, from 1; 0 for invalid ones.
+
+    Attributes:
+        sweep: its points.
+        alone: uint8 [N], by the network alone.
+        averaged: uint8 [N], averaged with its groups.
+        probability: float32 [N], of the averaged class; None where nothing was averaged.
+    """
 
     sweep: CachedSweep
     alone: NDArray[np.uint8]
     averaged: NDArray[np.uint8]
+    probability: NDArray[np.float32] | None = None
 
 
 def predict_averaged(
@@ -115,13 +123,15 @@ def _predict_sequence(
     for place in places:
         sweep = read(place)
         alone, averaged = (np.zeros(len(sweep.xyz), np.uint8) for _ in range(2))
+        probability = np.zeros(len(sweep.xyz), np.float32)
         if means is not None and sweep.xyz.any():
             with np.load(folder / f"{place[1]}.npz") as arrays:
                 found = Segmented(*(arrays[field.name] for field in fields(Segmented)))
             alone[found.valid] = found.best[found.of_point]
             mixed = means.average(sweep.label[found.valid], found.of_points())
             averaged[found.valid] = mixed.argmax(axis=1) + 1
-        yield PredictedSweep(sweep, alone, averaged)
+            probability[found.valid] = mixed.max(axis=1)
+        yield PredictedSweep(sweep, alone, averaged, probability)
 
 
 def segment_voxels(network: nn.Module, sweep: CachedSweep, voxel_size: float, device: torch.device) -> Segmented:

@@ -10,6 +10,7 @@ from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
 from iscc_lidar.trainer.finetune.config import FinetuneTrainConfig, check_inputs
 from iscc_lidar.trainer.finetune.labels import LabelConfig
+from iscc_lidar.trainer.finetune.semseg.lasermix import MixConfig
 from iscc_lidar.trainer.finetune.semseg.loss import SemsegLossConfig
 from iscc_lidar.trainer.model.unet import ModelConfig
 
@@ -36,6 +37,7 @@ class SemsegConfig:
     labels: LabelConfig = section(LabelConfig)
     data: SemsegDataConfig = section(SemsegDataConfig)
     augment: AugmentConfig = section(AugmentConfig)
+    mix: MixConfig = section(MixConfig)
     loss: SemsegLossConfig = section(SemsegLossConfig)
     train: FinetuneTrainConfig = section(FinetuneTrainConfig)
 

@@ -25,6 +25,7 @@ from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.data.voxelize import Voxels, considered, enough_to_train, join_voxels, voxelize
 from iscc_lidar.trainer.evaluation.scores import semantic
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
+from iscc_lidar.trainer.finetune.semseg.lasermix import Points, lasermix
 from iscc_lidar.trainer.hardware.distributed import is_first_process
 
 NOT_READ: Final = ("queries", "pixel")
@@ -84,10 +85,12 @@ class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
     def make(self, key: SampleKey) -> LabelledSample | None:
         """See ``SweepDataset``."""
         config, rng = self.config, sample_rng(self.config.train.seed, key)
-        sweep = rotate_groups(self.read_sweep(*self.places[key.place]), config.augment.rotate_groups, rng)
-        keep = np.flatnonzero(considered(sweep, config.data.max_range_m))
-        classes = self._classes_and_weights(sweep)[keep]  # augment carries any integer label along
-        view = augment(sweep.xyz.take(keep, axis=0), sweep.intensity[keep], classes, config.augment, rng)
+        sweep = self.read_sweep(*self.places[key.place])
+        points = self._points(sweep, rng)
+        if config.mix.probability > 0 and rng.random() < config.mix.probability:
+            other = self.read_sweep(*self.places[int(rng.integers(len(self.places)))])
+            points = lasermix(points, self._points(other, rng), config.mix, rng)
+        view = augment(*points, config.augment, rng)
         voxels = voxelize(view.xyz, view.intensity, config.model.voxel_size)
         if not enough_to_train(voxels, len(config.model.encoder_widths)):
             return None
@@ -95,6 +98,12 @@ class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
         target = majority_class(classes, voxels, self.classes)
         weight = mean_weight(classes, weights, voxels, target)
         return LabelledSample(f"{sweep.sequence}/{sweep.name}", voxels, target, weight)
+
+    def _points(self, sweep: CachedSweep, rng: np.random.Generator) -> Points:
+        """Select the points in range; augment carries any integer label along."""
+        sweep = rotate_groups(sweep, self.config.augment.rotate_groups, rng)
+        keep = np.flatnonzero(considered(sweep, self.config.data.max_range_m))
+        return sweep.xyz.take(keep, axis=0), sweep.intensity[keep], self._classes_and_weights(sweep)[keep]
 
     def _classes_and_weights(self, sweep: CachedSweep) -> NDArray[np.int32]:
         """Return the class of each point + 256 x 255 x its weight, int32 [N]."""
