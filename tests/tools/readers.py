@@ -16,6 +16,7 @@ from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 
 import argoverse2_writer
 import folder_writer
@@ -34,6 +35,7 @@ TINY: Final = tuple(
     )
     for text in ("--set", option)
 )
+ONE: Final = ("--workers", "0")
 SMALL_GRID: Final = tuple(
     text
     for option in (
@@ -55,7 +57,7 @@ def preprocess_cli(*arguments: str) -> int:
 
 def cache_cli(*arguments: str) -> int:
     """Run ``iscc-cache``."""
-    from iscc_lidar.shared.cache_cli import app
+    from iscc_lidar.api.cache_cli import app
 
     return _status(app, arguments)
 
@@ -241,7 +243,7 @@ def open_as_run(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
     ]
     if heavy:
         cache, copy = ("--cache", str(given.parent.parent / "cache")), output / "run"
-        shutil.copytree(given, copy, symlinks=True, ignore_dangling_symlinks=True, copy_function=_copy_regular)
+        _copy_folder(given, copy)
         sets = ("--set", "train.steps=1", "--set", "train.loader_workers=0", "--set", "train.device=cpu")
         statuses += [
             train_cli("pretrain", *cache, "--out", str(copy), "--recipe", str(copy / "config.toml"), "--resume"),
@@ -277,6 +279,52 @@ def open_as_predictable(given: Path, output: Path, rng: Rng, heavy: bool) -> lis
         train_cli("predict", run, str(given / "cache"), str(output / "from-cache"), "--device", "cpu"),
         train_cli("predict", run, str(given / "data"), str(output / "from-data"), "--device", "cpu", *words),
     ]
+
+
+def write_spread(root: Path) -> None:
+    """Labels and boxes that were spread from one of three sweeps, the labels of all as files, and a list."""
+    root.mkdir()
+    cache = root.with_name("cache")
+    write_cache(cache)
+    (root / "labelled.txt").write_text("00/000001\n")
+    assert cache_cli("spread", str(cache), str(root / "spread"), "--labelled", str(root / "labelled.txt"), *ONE) == 0
+    opened, files = Cache(cache), root / "files"
+    (files / "00").mkdir(parents=True)
+    (files / "classes.txt").write_text("".join(f"{name}\n" for name in opened.manifest.class_names))
+    for index, name in enumerate(opened.sweep_names("00")):
+        opened.classes("00", index).astype("<u4").tofile(files / "00" / f"{name}.label")
+
+
+def open_as_spread(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
+    """Read spread labels, complete them, and spread and audit labels of files."""
+    cache = given.parent.parent / "cache"
+    statuses, readable = [], False
+    with suppress(UserError):
+        labels = SpreadLabels(given / "spread", Cache(cache))
+        for index in range(3):
+            labels.sweep("00", index)
+            labels.boxes("00", index)
+        readable = True
+    statuses.append(0 if readable else 1)
+    listed = ("--labelled", str(given / "labelled.txt"), *ONE)
+    again = output / "again"
+    if (given / "spread").is_dir():
+        _copy_folder(given / "spread", again)
+    statuses += [
+        cache_cli("spread", str(cache), str(again), *listed),
+        cache_cli("spread", str(cache), str(output / "own"), *listed, "--labels", str(given / "files")),
+        cache_cli("audit", str(cache), str(output / "audit"), "--labels", str(given / "files"), "--pictures", "0"),
+    ]
+    if heavy:
+        task = ("semseg", "detection")[int(rng.integers(2))]
+        options = ("--recipe", "quick", *TINY, "--set", "train.steps=1", *(SMALL_GRID if task == "detection" else ()))
+        words = ("finetune", task, "--train-cache", str(cache), "--spread", str(given / "spread"))
+        statuses.append(train_cli(*words, "--out", str(output / "tuned"), *options))
+    return statuses
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True, copy_function=_copy_regular)
 
 
 def _copy_regular(source: str, target: str) -> str:
@@ -342,4 +390,5 @@ READERS: Final = {
     "predict": Reader(write_predictable, open_as_predictable),
     "list": Reader(write_list, open_as_list),
     "objects": Reader(write_objects, open_as_objects),
+    "spread": Reader(write_spread, open_as_spread),
 }
