@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jobs import Job, run_all, sets
 
 SEEDS = (0, 1, 2)
 PRETRAININGS = 2
@@ -29,16 +25,6 @@ STARTS = ("scratch", "iscc")
 LABELS = ("few", "position", "both")
 """The labelled sweeps alone; spread by position alone; spread by groups, too."""
 SCHEDULES = ("quick", "quick_long", "flat")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A command of iscc-train or iscc-cache, the file that it makes, and jobs that must be done before."""
-
-    name: str
-    words: tuple[str, ...]
-    product: Path
-    needs: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -80,53 +66,22 @@ def plan(
             for start, kind in arms:
                 name = f"{start}_{kind}_{percent}_{schedule}_{seed}"
                 needs = [f"lists_{seed}"]
-                words = ["finetune", "semseg", "--train-cache", train, "--val-cache", test, "--average-groups"]
-                words += ["--out", str(work / name), "--resume", "--recipe", schedule]
+                tuning = ["finetune", "semseg", "--train-cache", train, "--val-cache", test, "--average-groups"]
+                tuning += ["--out", str(work / name), "--resume", "--recipe", schedule]
                 if kind == "few":
-                    words += ["--labelled", str(listed)]
+                    tuning += ["--labelled", str(listed)]
                 else:
                     out = work / f"spread_{kind}_{percent}_{seed}"
                     spread = ("spread", train, str(out), "--labelled", str(listed), "--workers", "0")
                     yield Job(out.name, (*spread, "--set", f"rule={kind}"), out / "spread.json", (f"lists_{seed}",))
-                    words += ["--spread", str(out)]
+                    tuning += ["--spread", str(out)]
                     needs.append(out.name)
                 if start == "iscc":
                     encoder = f"iscc_{seed % PRETRAININGS}"
-                    words += ["--encoder", str(work / encoder / "encoder.safetensors")]
+                    tuning += ["--encoder", str(work / encoder / "encoder.safetensors")]
                     needs.append(encoder)
-                words += sets((f"train.seed={seed}", "train.loader_workers=0", "train.keep_sweeps=64"))
-                yield Job(name, tuple(words), work / name / "segmentation.json", tuple(needs))
-
-
-def sets(options: Sequence[str]) -> list[str]:
-    """Return options as words of a command."""
-    return [word for option in options for word in ("--set", option)]
-
-
-def run_all(jobs: list[Job], work: Path, parallel: int) -> None:
-    """Run the jobs whose products are missing. Raises SystemExit where one fails."""
-    waiting = [job for job in jobs if not job.product.exists()]
-    running: dict[str, tuple[Job, subprocess.Popen[bytes]]] = {}
-    began, total = time.monotonic(), len(waiting)
-    while waiting or running:
-        for name, (job, process) in list(running.items()):
-            if process.poll() is not None:
-                del running[name]
-                if process.returncode != 0:
-                    raise SystemExit(f"{name} failed, see {work / name}.log")
-                if job.product.name == "finished":
-                    job.product.touch()
-                print(f"{name} done, {total - len(waiting) - len(running)} of {total}, "
-                      f"{(time.monotonic() - began) / 60:.0f} min", file=sys.stderr, flush=True)  # fmt: skip
-        open_names = {job.name for job in waiting} | set(running)
-        for job in [j for j in waiting if not open_names & set(j.needs)][: parallel - len(running)]:
-            waiting.remove(job)
-            program = "iscc-cache" if job.words[0] in ("fractions", "spread") else "iscc-train"
-            with (work / f"{job.name}.log").open("ab") as log:
-                environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_MININTERVAL": "30"}
-                command = [str(Path(sys.executable).with_name(program)), *job.words]
-                running[job.name] = job, subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        time.sleep(0.5)
+                tuning += sets((f"train.seed={seed}", "train.loader_workers=0", "train.keep_sweeps=64"))
+                yield Job(name, tuple(tuning), work / name / "segmentation.json", tuple(needs))
 
 
 def table(
