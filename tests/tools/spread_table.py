@@ -23,7 +23,8 @@ PRETRAININGS = 2
 PRETRAINING = ("train.steps=7000", "train.learning_rate=4e-3", "train.loader_workers=0", "train.keep_sweeps=640")
 STARTS = ("scratch", "iscc")
 LABELS = ("few", "position", "both")
-"""The labelled sweeps alone; spread by position alone; spread by groups, too."""
+"""The labelled sweeps alone; spread by position alone; spread by groups, too. ``teacher``: labels of the network that
+was trained on the last, for all other sweeps, too, and LaserMix."""
 SCHEDULES = ("quick", "quick_long", "flat")
 
 
@@ -70,6 +71,13 @@ def plan(
                 tuning += ["--out", str(work / name), "--resume", "--recipe", schedule]
                 if kind == "few":
                     tuning += ["--labelled", str(listed)]
+                elif kind == "teacher":
+                    teacher, out = f"{start}_both_{percent}_{schedule}_{seed}", work / f"labels_{name}"
+                    spread_to = str(work / f"spread_both_{percent}_{seed}")
+                    label = ("pseudo-label", str(work / teacher), train, str(out), "--spread", spread_to)
+                    yield Job(out.name, label, out / "spread.json", (teacher,))
+                    tuning += ["--spread", str(out), "--set", "mix.probability=0.5"]
+                    needs.append(out.name)
                 else:
                     out = work / f"spread_{kind}_{percent}_{seed}"
                     spread = ("spread", train, str(out), "--labelled", str(listed), "--workers", "0")
