@@ -144,7 +144,7 @@ class Segmenter(nn.Module):
 
     def _probability(self, points: Points) -> NDArray[np.float32]:
         found = self.probabilities(points)
-        return found.cpu().numpy() if isinstance(found, Tensor) else found
+        return np.asarray(found.cpu() if isinstance(found, Tensor) else found, np.float32)
 
     def _averaged(self, means: GroupMeans, points: Points, label: NDArray[np.int32]) -> Rows:
         classes = means.average(label, self._probability(points)).argmax(axis=1).astype(np.uint8)
