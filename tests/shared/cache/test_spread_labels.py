@@ -61,7 +61,7 @@ def test_a_forged_table_is_named(copy: Path, tiny_cache: Path) -> None:
         replaced(table, "sweep", [1, 0, 2, 3, 4, 5]),
         replaced(table, "points", [1] * 6),
         replaced(table, "classes", [b"\xff" * len(value) for value in classes]),
-        replaced(table, "source", [b"\x04" * len(value) for value in source]),
+        replaced(table, "source", [b"\x05" * len(value) for value in source]),
         replaced(table, "classes", [value[:-1] for value in classes]),
         replaced(table, "classes", [value.decode("latin-1") for value in classes], pa.string()),
         table.drop_columns(["confidence"]),
