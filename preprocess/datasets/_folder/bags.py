@@ -95,6 +95,17 @@ def bag_files(path: Path) -> tuple[Path, ...]:
     return tuple(files.regular(file) for file in sorted(path.iterdir()) if not file.is_dir())
 
 
+def _version(path: Path) -> tuple[int, ...]:
+    """Return what differs after a bag was changed. Raises UserError for a file that is a link to nothing."""
+    found: list[int] = []
+    for file in bag_files(path):
+        try:
+            found += files.version(file)
+        except OSError as error:
+            raise UserError(f"{file}: {error.strerror}; fetch it again, or remove the link") from None
+    return tuple(found)
+
+
 @contextmanager
 def open_bag(path: Path) -> Iterator[Any]:
     """Open a bag by rosbags. Raises UserError where it is damaged, also within, or rosbags is missing."""
@@ -115,8 +126,7 @@ def open_bag(path: Path) -> Iterator[Any]:
 
 def open_topic(name: str, path: Path, topic: str) -> BagSource:
     """Open the point clouds of a topic. Raises UserError without one, or where several could be meant."""
-    version = tuple(number for file in bag_files(path) for number in files.version(file))
-    return _open_topic(name, path, topic, version)
+    return _open_topic(name, path, topic, _version(path))
 
 
 @functools.lru_cache(maxsize=16)
@@ -151,7 +161,7 @@ def _cached_transforms(path: Path, _version: tuple[int, ...]) -> Transforms:
 
 def transforms_of(path: Path) -> Transforms:
     """Return the transforms in a bag."""
-    return _cached_transforms(path, tuple(number for file in bag_files(path) for number in files.version(file)))
+    return _cached_transforms(path, _version(path))
 
 
 def _stamp_ns(raw: bytes, ros2: bool) -> int:

@@ -53,8 +53,8 @@ def test_scores_equal_those_by_sets(
         here = labelled & (sweep == k)
         one_by_one += [(t, *v) for t, v in by_hand(group[here].tolist(), counted[here].tolist()).items()]
     found = zip(parts.object_id.tolist(), parts.association.tolist(), parts.best_iou.tolist(), strict=True)
-    ordered = [np.array(sorted(rows)).reshape(-1, 3) for rows in (found, one_by_one)]
-    np.testing.assert_allclose(*ordered)
+    actual, expected_parts = (np.array(sorted(rows)).reshape(-1, 3) for rows in (found, one_by_one))
+    np.testing.assert_allclose(actual, expected_parts)
 
 
 def test_hand_computed_cases() -> None:

@@ -147,6 +147,15 @@ def test_topics_of_several_lidars_become_one_sweep(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.world_SE3_sensor, pose(1) @ front, atol=1e-9)
 
 
+@pytest.mark.parametrize("target", ["gone.mcap", "bag.mcap"])
+def test_a_link_to_nothing_or_to_itself_in_a_bags_folder_is_named(tmp_path: Path, target: str) -> None:
+    write_bag(tmp_path / "bag")
+    (tmp_path / "bag/bag.mcap").unlink()
+    (tmp_path / "bag/bag.mcap").symlink_to(target)
+    with pytest.raises(UserError, match=r"bag\.mcap: (No such file|Too many levels)"):
+        open_dataset(tmp_path).settled()[0].read("bag", 0)
+
+
 @pytest.mark.parametrize("name", ["bag.mcap", "metadata.yaml", "more"])
 def test_what_is_no_file_in_a_bags_folder_is_refused_before_it_is_opened(tmp_path: Path, name: str) -> None:
     """Opening a FIFO waits for somebody to write into it."""
