@@ -52,6 +52,39 @@ def preprocess(
 
 @app.command()
 @report_user_errors
+def groups(
+    cache: Annotated[Path, typer.Argument(help="a cache made by iscc-preprocess")],
+    root: Annotated[Path, typer.Argument(help="its dataset: instance-labelled, SemanticKITTI layout")],
+    out: Out,
+    sequences: Annotated[str | None, typer.Option(help="only these, separated by commas")] = None,
+    sweeps: Annotated[str, typer.Option(help="only these of each sequence: FIRST:END, from 0")] = ":",
+) -> None:
+    """Score the groups of a cache against labelled instances: every labelled point of an object counts.
+
+    Example:
+
+        python tests/benchmarks groups cache/pandaset data/pandaset --out runs/bench --sweeps 0:25
+    """
+    from iscc_lidar.preprocess.datasets.registry import open_dataset
+    from iscc_lidar.shared.base.cli import names_of
+    from iscc_lidar.shared.cache.reader import Cache
+
+    from benchmarks.bench_file import add_figures
+    from benchmarks.preprocess.label_scores import read_labelled, read_motion, score_labels, score_table
+
+    reader, dataset, rows = Cache(cache), open_dataset("semantickitti", root), {}
+    for sequence in names_of(sequences) or reader.sequence_names:
+        chosen = range(len(dataset.sweep_names(sequence)))[_slice(sweeps)]
+        points = read_labelled(reader, dataset, sequence, chosen)
+        motion = read_motion(root / "sequences" / sequence)
+        rows[sequence] = score_labels(points, dataset.class_names, motion)
+        add_figures(out, f"labels.{root.name}.{sequence}", rows[sequence].figures)
+    typer.echo(score_table(rows))
+    typer.echo(f"\nfigures: {out / BENCH_FILE}")
+
+
+@app.command()
+@report_user_errors
 def train(
     cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
     out: Out,
@@ -101,6 +134,13 @@ def engines(
     agree = bench_engines(out, config, cache, pick_device(device))
     typer.echo(f"\nfigures: {out / BENCH_FILE}")
     raise typer.Exit(0 if agree else 1)
+
+
+def _slice(text: str) -> slice:
+    first, _, end = text.partition(":")
+    if not all(number == "" or number.isdecimal() for number in (first, end)):
+        raise UserError(f"--sweeps {text}: expected FIRST:END, for example 0:25")
+    return slice(int(first or 0), int(end) if end else None)
 
 
 def _adapter(text: str) -> tuple[str, Path]:
