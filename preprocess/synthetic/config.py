@@ -17,11 +17,12 @@ class SynthConfig:
     )
     sweeps: int = option(16, "successive sweeps per sequence; a window of 12 and its stride of 4", at_least=1)
     seed: int = option(0, "all random numbers follow from it and the numbers of sequence and sweep", at_least=0)
-    district: Literal["mixed", "old_town", "suburb", "centre"] = option(
+    district: Literal["mixed", "old_town", "suburb", "centre", "crowd"] = option(
         "mixed",
         "style of the scenes: mixed varies everything; old_town has narrow, winding roads between rows of tall houses, "
         "suburb wide roads between detached houses behind deep yards, centre straight, wide roads between closed rows "
-        "of taller, larger houses; each beyond the range of mixed",
+        "of taller, larger houses; each beyond the range of mixed; crowd has rows of parked two-wheelers, riders, "
+        "people in groups and cars door to door",
     )
     beams: int = option(64, "laser beams, spread over the elevations of an HDL-64E", at_least=1, at_most=4096)
     columns: int = option(1024, "firings per revolution; a real HDL-64E has about 2000", at_least=8, at_most=65_536)

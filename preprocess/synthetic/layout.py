@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
 from iscc_lidar.preprocess.synthetic import people, plants, structures, vehicles
+from iscc_lidar.preprocess.synthetic.crowd import dense_side, door_to_door, riders
 from iscc_lidar.preprocess.synthetic.ground import Ground, Side
+from iscc_lidar.preprocess.synthetic.placed import Placed, clear_of_crossing, scatter
 from iscc_lidar.preprocess.synthetic.solids import Solid, footprint
 from iscc_lidar.preprocess.synthetic.style import SideStyle, Style
 
 Maker = Callable[[Generator], list[Solid]]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An object on the street.
-
-    Attributes:
-        parts: its primitives, in its own frame.
-        s, d: street coordinates of its origin at time 0, m.
-        yaw: heading relative to the street's, radians.
-        v_s, v_d: velocity in street coordinates, m/s.
-        tilts: whether it tilts with the ground (vehicles) or stands upright (all other objects).
-    """
-
-    parts: list[Solid]
-    s: float
-    d: float
-    yaw: float
-    v_s: float = 0.0
-    v_d: float = 0.0
-    tilts: bool = False
 
 
 def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> list[Placed]:
@@ -42,15 +22,27 @@ def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: flo
     placed = [*_traffic(rng, style, s_min, s_max, ego_d), *_median(rng, style.ground, s_min, s_max)]
     for sign, side, furnishing in ((1, style.ground.left, style.left), (-1, style.ground.right, style.right)):
         kerb = style.ground.half_road + side.parking
-        placed += _parked(rng, style.ground, side, furnishing, sign, s_min, s_max)
-        placed += _kerbside(rng, style.ground, furnishing, side, sign * kerb, s_min, s_max)
-        placed += _walkers(rng, style.ground, furnishing, side, sign * kerb, s_min, s_max)
+        if style.crowded:
+            placed += _crowded(rng, style, side, furnishing, sign, s_min, s_max, ego_d)
+        else:
+            placed += _parked(rng, style.ground, side, furnishing, sign, s_min, s_max)
+            placed += _kerbside(rng, style.ground, furnishing, side, sign * kerb, s_min, s_max)
+            placed += _walkers(rng, style.ground, furnishing, side, sign * kerb, s_min, s_max)
         placed += _fronts(rng, style.ground, furnishing, sign * (kerb + side.sidewalk), s_min, s_max)
     return placed
 
 
-def _clear_of_crossing(ground: Ground, s: float, half_length: float) -> bool:
-    return ground.cross_half == 0 or abs(s - ground.cross_s) > ground.cross_half + half_length
+def _crowded(
+    rng: Generator, style: Style, side: Side, furnishing: SideStyle, sign: int, s_min: float, s_max: float, ego_d: float
+) -> Iterator[Placed]:
+    yield from riders(rng, style, sign, s_min, s_max, ego_d)
+    if rng.random() < 0.4:
+        yield from door_to_door(rng, style, sign, s_min, s_max)
+        return
+    kerb = sign * (style.ground.half_road + side.parking)
+    standing = list(_kerbside(rng, style.ground, furnishing, side, kerb, s_min, s_max))
+    yield from standing
+    yield from dense_side(rng, style, sign, s_min, s_max, standing)
 
 
 def _traffic(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> Iterator[Placed]:
@@ -82,8 +74,8 @@ def _median(rng: Generator, ground: Ground, s_min: float, s_max: float) -> Itera
     if ground.median_half == 0:
         return
     for maker, per_100_m in ((structures.sign, 3.0), (structures.pole, 3.0), (plants.tree, 2.0), (plants.bush, 3.0)):
-        for s in _scatter(rng, per_100_m, s_min, s_max):
-            if _clear_of_crossing(ground, s, 1.5):
+        for s in scatter(rng, per_100_m, s_min, s_max):
+            if clear_of_crossing(ground, s, 1.5):
                 yield Placed(maker(rng), s, 0.0, rng.choice([0, np.pi]))
 
 
@@ -129,14 +121,10 @@ def _parked(
         x_min, x_max, _, _ = footprint(parts)
         s += x_max - x_min + (rng.uniform(0.4, 1.1) if rng.random() < style.parked else rng.uniform(3, 40))
         middle = s - x_max
-        if not _clear_of_crossing(ground, middle, (x_max - x_min) / 2 + 5.0):
+        if not clear_of_crossing(ground, middle, (x_max - x_min) / 2 + 5.0):
             continue
         d = ground.half_road + side.parking / 2 + rng.normal(0, 0.12)
         yield Placed(parts, middle, sign * d, rng.choice([0, np.pi]) + rng.normal(0, 0.03), tilts=True)
-
-
-def _scatter(rng: Generator, per_100_m: float, s_min: float, s_max: float) -> list[float]:
-    return [float(s) for s in rng.uniform(s_min, s_max, rng.poisson(per_100_m * (s_max - s_min) / 100))]
 
 
 def _kerbside(
@@ -154,9 +142,9 @@ def _kerbside(
     ]
     taken: list[float] = []
     for maker, density, any_way in makers:
-        for s in _scatter(rng, density, s_min, s_max):
+        for s in scatter(rng, density, s_min, s_max):
             # A minimum distance, also between the objects of different makers.
-            if not _clear_of_crossing(ground, s, 1.0) or any(abs(s - other) < 0.7 for other in taken):
+            if not clear_of_crossing(ground, s, 1.0) or any(abs(s - other) < 0.7 for other in taken):
                 continue
             taken.append(s)
             d = kerb + sign * (rng.uniform(0.35, max(0.5, min(1.2, side.sidewalk - 0.2))))
@@ -168,7 +156,7 @@ def _walkers(
     rng: Generator, ground: Ground, style: SideStyle, side: Side, kerb: float, s_min: float, s_max: float
 ) -> Iterator[Placed]:
     sign = np.sign(kerb)
-    for s in _scatter(rng, style.persons, s_min, s_max):
+    for s in scatter(rng, style.persons, s_min, s_max):
         place = rng.choice(["walks", "stands", "wall", "crosses", "rides"], p=[0.45, 0.2, 0.18, 0.09, 0.08])
         if place == "rides":
             rider = people.bicyclist if rng.random() < 0.7 else people.motorcyclist
@@ -211,14 +199,14 @@ def _fronts(
     while s < s_max:
         length = float(np.clip(rng.normal(style.house, style.house * 0.3), 4, 40))
         middle = s + length / 2
-        if _clear_of_crossing(ground, middle, length / 2 + 2.0):
+        if clear_of_crossing(ground, middle, length / 2 + 2.0):
             yield from _house_or_thicket(rng, style, border, middle, length, away)
             yield from _borders(rng, style, border, middle, length, away)
             yield from _yard(rng, style, border, middle, length)
         s += length + (rng.uniform(0.0, 1.0) if rng.random() < style.built else rng.uniform(2, 18))
-    for s in _scatter(rng, 16.0, s_min, s_max):  # visible between and behind the houses
+    for s in scatter(rng, 16.0, s_min, s_max):  # visible between and behind the houses
         far = border + sign * (style.setback + rng.uniform(12, 45))
-        if _clear_of_crossing(ground, s, 11.0) and abs(far * ground.curvature) < 0.8:
+        if clear_of_crossing(ground, s, 11.0) and abs(far * ground.curvature) < 0.8:
             yield Placed(_backdrop(rng), s, far, away + rng.uniform(-0.5, 0.5))
 
 
@@ -241,7 +229,7 @@ def _house_or_thicket(
         house = structures.shed(rng) if small else structures.building(rng, length, storeys)
         yield Placed(house, s, border + sign * style.setback, away)
     else:  # plants in a gap between the houses
-        for x in _scatter(rng, rng.uniform(10, 70), s - length / 2, s + length / 2):
+        for x in scatter(rng, rng.uniform(10, 70), s - length / 2, s + length / 2):
             maker = plants.bush if rng.random() < 0.6 else plants.tree
             yield Placed(maker(rng), x, border + sign * (style.setback + rng.uniform(1, 12)), rng.uniform(0, 2 * np.pi))
 
@@ -271,7 +259,7 @@ def _yard(rng: Generator, style: SideStyle, border: float, s: float, length: flo
         (people.person, 1.5),
         (structures.furniture, style.clutter),
     ):
-        for x in _scatter(rng, per_100_m, s - length / 2, s + length / 2):
+        for x in scatter(rng, per_100_m, s - length / 2, s + length / 2):
             yield Placed(maker(rng), x, border + sign * rng.uniform(1.0, depth - 0.5), rng.uniform(0, 2 * np.pi))
     if depth > 6 and rng.random() < 0.5:
         maker = vehicles.car if rng.random() < 0.75 else vehicles.other_vehicle

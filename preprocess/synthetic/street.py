@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
 from iscc_lidar.preprocess.synthetic.ground import Ground
-from iscc_lidar.preprocess.synthetic.layout import Placed, lay_out
+from iscc_lidar.preprocess.synthetic.layout import lay_out
+from iscc_lidar.preprocess.synthetic.placed import Placed
 from iscc_lidar.preprocess.synthetic.raycast import Solids
 from iscc_lidar.preprocess.synthetic.semantics import MOVING, THINGS
 from iscc_lidar.preprocess.synthetic.solids import extent

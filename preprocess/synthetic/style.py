@@ -49,6 +49,7 @@ class Style:
         lane_gap: mean gap between moving vehicles of a lane, m.
         lane_speed: speed of the oncoming traffic, m/s. ego_speed: speed of the ego vehicle and its lane, m/s.
         vehicle_mix: probabilities of car, truck, other vehicle, bicyclist, motorcyclist in traffic.
+        crowded: whether it has what ``crowd`` places.
     """
 
     ground: Ground
@@ -58,6 +59,7 @@ class Style:
     lane_speed: float
     ego_speed: float
     vehicle_mix: NDArray[np.float64]
+    crowded: bool = False
 
 
 Range = tuple[float, float]
@@ -73,6 +75,7 @@ class District:
         built: share of the front with buildings, one of three. yard: depth of a yard, m.
         house: front length, m. storeys: number.
         green, people: factors on plants, and on persons and two-wheelers.
+        crowded: whether rows of two-wheelers, groups of people, riders and cars door to door are added.
     """
 
     half_road: Range
@@ -86,22 +89,24 @@ class District:
     storeys: Range
     green: float
     people: float
+    crowded: bool
 
 
-_NAMES: Final = ("mixed", "old_town", "centre", "suburb")
+_NAMES: Final = ("mixed", "old_town", "centre", "suburb", "crowd")
 _VALUES: Final[dict[str, tuple[Any, ...]]] = {
     # of each district, in the order of _NAMES
-    "half_road": ((2.8, 6.8), (2.4, 4.2), (3.5, 9.0), (4.0, 8.0)),
-    "curvature": (1 / 160, 1 / 70, 1 / 250, 1 / 110),
-    "kerb": ((0.02, 0.17), (0.0, 0.1), (0.05, 0.2), (0.05, 0.2)),
-    "sidewalk": ((1.2, 4.0), (0.8, 2.4), (2.0, 6.0), (1.5, 5.0)),
-    "parking": (0.5, 0.4, 0.6, 0.7),
-    "built": ((0.1, 0.5, 0.85), (0.6, 0.85, 0.95), (0.7, 0.9, 1.0), (0.1, 0.3, 0.6)),
-    "yard": ((0.0, 14.0), (0.0, 3.0), (0.0, 2.0), (4.0, 20.0)),
-    "house": ((8, 26), (5, 14), (12, 40), (10, 32)),
-    "storeys": ((1, 5), (2.5, 6), (3.5, 7), (1, 2.5)),
-    "green": (1.0, 0.6, 0.5, 1.5),
-    "people": (1.0, 1.6, 2.0, 0.8),
+    "half_road": ((2.8, 6.8), (2.4, 4.2), (3.5, 9.0), (4.0, 8.0), (4.0, 6.5)),
+    "curvature": (1 / 160, 1 / 70, 1 / 250, 1 / 110, 1 / 160),
+    "kerb": ((0.02, 0.17), (0.0, 0.1), (0.05, 0.2), (0.05, 0.2), (0.02, 0.17)),
+    "sidewalk": ((1.2, 4.0), (0.8, 2.4), (2.0, 6.0), (1.5, 5.0), (3.5, 6.5)),
+    "parking": (0.5, 0.4, 0.6, 0.7, 0.0),
+    "built": ((0.1, 0.5, 0.85), (0.6, 0.85, 0.95), (0.7, 0.9, 1.0), (0.1, 0.3, 0.6), (0.6, 0.85, 1.0)),
+    "yard": ((0.0, 14.0), (0.0, 3.0), (0.0, 2.0), (4.0, 20.0), (0.0, 3.0)),
+    "house": ((8, 26), (5, 14), (12, 40), (10, 32), (8, 26)),
+    "storeys": ((1, 5), (2.5, 6), (3.5, 7), (1, 2.5), (2, 6)),
+    "green": (1.0, 0.6, 0.5, 1.5, 0.5),
+    "people": (1.0, 1.6, 2.0, 0.8, 1.5),
+    "crowded": (False, False, False, False, True),
 }
 DISTRICTS: Final = {
     name: District(**dict(zip(_VALUES, column, strict=True)))
@@ -120,6 +125,7 @@ def draw_style(rng: Generator, ego_speed_range: Range, district: District = DIST
         lane_speed=float(rng.uniform(3, 13)),
         ego_speed=float(rng.uniform(*ego_speed_range)),
         vehicle_mix=rng.dirichlet([6, 1.3, 1.2, 2.4, 1.5]),
+        crowded=district.crowded,
     )
 
 

@@ -1,0 +1,54 @@
+"""Dense streets: what stands at arm's length there does not elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from iscc_lidar.preprocess.synthetic.config import SynthConfig
+from iscc_lidar.preprocess.synthetic.semantics import BICYCLE, BICYCLIST, CAR, MOTORCYCLE, MOTORCYCLIST, PERSON
+from iscc_lidar.preprocess.synthetic.street import Street, build_street
+
+STREETS = range(4)
+
+
+@pytest.fixture(scope="module")
+def crowded() -> list[Street]:
+    return [build_street(SynthConfig(district="crowd", seed=3), index) for index in STREETS]
+
+
+def gaps(street: Street, *raw: int) -> np.ndarray:
+    """Distance of each standing thing of some classes to the next one, metres."""
+    rows = street.things.row[np.isin(street.things.raw, raw)]
+    place = street.origin[rows]
+    xy = place[~place[:, 3:].any(axis=1), :2]
+    apart = np.linalg.norm(xy[:, None] - xy[None], axis=2) + 1e9 * np.eye(len(xy))
+    return np.asarray(apart.min(axis=1, initial=1e9))
+
+
+def test_two_wheelers_and_people_stand_at_arms_length(crowded: list[Street]) -> None:
+    bikes = np.concatenate([gaps(street, BICYCLE, MOTORCYCLE) for street in crowded])
+    assert len(bikes) > 100
+    assert 0.4 < np.median(bikes) < 0.9
+    people = np.concatenate([gaps(street, PERSON) for street in crowded])
+    assert len(people) > 40
+    assert np.mean(people < 1.0) > 0.7
+    elsewhere = [build_street(SynthConfig(seed=3), index) for index in STREETS]
+    assert np.median(np.concatenate([gaps(street, BICYCLE, MOTORCYCLE) for street in elsewhere])) > 1.0
+
+
+def test_cars_stand_door_to_door_on_some_sides_and_riders_move_on_all(crowded: list[Street]) -> None:
+    close = [np.sum(gaps(street, CAR) < 2.8) for street in crowded]
+    assert max(close) > 40  # across the sidewalk: a car's width and what a door needs
+    for street in crowded:
+        riders = street.things.row[np.isin(street.things.raw, [BICYCLIST, MOTORCYCLIST])]
+        assert np.sum(np.abs(street.origin[riders, 3]) > 2.0) >= 5
+
+
+def test_nothing_of_it_stands_in_the_ego_vehicles_way(crowded: list[Street]) -> None:
+    for street in crowded:
+        rows = street.things.row[~np.isin(street.things.raw, [CAR])]
+        s, d, _, v_s, v_d = street.origin[rows].T
+        in_lane = (np.abs(d - street.ego_d) < 0.8) & (v_s == 0) & (v_d == 0) & (s > -5) & (s < 60)
+        two_wheelers = np.isin(street.things.raw[~np.isin(street.things.raw, [CAR])], [BICYCLE, MOTORCYCLE, PERSON])
+        assert not (in_lane & two_wheelers).any()
