@@ -24,7 +24,12 @@ class SynthConfig:
         "of taller, larger houses; each beyond the range of mixed; crowd has rows of parked two-wheelers, riders, "
         "people in groups and cars door to door",
     )
-    beams: int = option(64, "laser beams, spread over the elevations of an HDL-64E", at_least=1, at_most=4096)
+    sensor: Literal["hdl64", "pandar64", "vlp16", "hdl32", "os128", "solid_state"] = option(
+        "hdl64",
+        "elevations of the beams: HDL-64E, Pandar64 (dense in the middle), VLP-16, HDL-32E, 128 beams evenly over 45 "
+        "degrees, or a solid-state sensor that sees 120 degrees ahead",
+    )
+    beams: int = option(0, "laser beams, spread over the sensor's; 0: as many as it has", at_least=0, at_most=4096)
     columns: int = option(1024, "firings per revolution; a real HDL-64E has about 2000", at_least=8, at_most=65_536)
     sweep_rate_hz: float = option(10.0, "sweeps per second, as in KITTI", above=0, at_most=1000)
     ego_speed_min_mps: float = option(4.0, "lowest ego speed of a sequence, m/s", above=0)

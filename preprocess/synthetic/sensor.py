@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.random import Generator
@@ -16,6 +17,29 @@ from iscc_lidar.preprocess.synthetic.street import Street, solids_in_sensor, wor
 from iscc_lidar.shared.base.geometry import inverse
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """Elevation of each beam, degrees, descending; and how wide it sees ahead, degrees."""
+
+    elevation_deg: Array
+    view_deg: float = 360.0
+
+
+SENSORS: Final = {
+    # Data sheet: +2 to -24.8 degrees, the upper half denser.
+    "hdl64": Sensor(np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.33, 32)])),
+    # Data sheet: 1 degree apart above +2, 0.167 between +2 and -6, 1 below, 5 at the ends.
+    "pandar64": Sensor(
+        np.concatenate([[15, 11, 8, 5, 3], np.linspace(2.0, -6.0, 49), np.linspace(-7, -13, 7), [-14, -19, -25]])
+    ),
+    "vlp16": Sensor(np.linspace(15.0, -15.0, 16)),
+    "hdl32": Sensor(np.linspace(10.67, -30.67, 32)),
+    "os128": Sensor(np.linspace(22.5, -22.5, 128)),
+    "solid_state": Sensor(np.linspace(12.5, -12.5, 128), view_deg=120.0),
+}
+"""By the values of SynthConfig.sensor."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +73,7 @@ def sweep(street: Street, config: SynthConfig, index: int, number: int) -> Synth
     raw = np.where(part >= 0, street.raw[part], ground_raw)
     instance = np.where(part >= 0, street.instance[part], 0)
     albedo = np.where(part >= 0, street.reflectance[part], _ground_albedo(config, index)[raw % 256])
-    kept = _kept(config, rng, reach, part >= 0, albedo)
+    kept = _kept(config, rng, reach, part >= 0, albedo) & _in_view(config, direction)
     intensity = _intensity(config, rng, albedo, reach)[kept]
     measured = (reach + _range_error(config, rng, reach, raw))[kept]
     points = np.concatenate([direction[kept] * measured[:, None], intensity[:, None]], axis=1)
@@ -57,10 +81,10 @@ def sweep(street: Street, config: SynthConfig, index: int, number: int) -> Synth
 
 
 def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
-    """Compute the rays: elevations of an HDL-64E, whose upper half is denser (data sheet: +2 to -24.8 degrees)."""
+    """Compute the rays of a revolution; a sensor that does not see all around loses some later."""
     elevation = elevations(config)
     # Beams have different azimuth offsets, and each revolution starts at a different angle.
-    shift = np.random.default_rng([config.seed, 2]).uniform(-0.4, 0.4, config.beams) + rng.uniform(-0.1, 0.1)
+    shift = np.random.default_rng([config.seed, 2]).uniform(-0.4, 0.4, len(elevation)) + rng.uniform(-0.1, 0.1)
     column = np.arange(config.columns) + 0.5 + shift[:, None]
     azimuth = -np.pi + column * 2 * np.pi / config.columns
     flat = np.cos(elevation)[:, None]
@@ -70,8 +94,14 @@ def ray_grid(config: SynthConfig, rng: Generator) -> RayGrid:
 
 def elevations(config: SynthConfig) -> Array:
     """Return the elevation of each beam, radians, descending."""
-    hdl64 = np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.33, 32)])
-    return np.asarray(np.radians(np.interp(np.linspace(0, 63, config.beams), np.arange(64), hdl64)))
+    own = SENSORS[config.sensor].elevation_deg
+    beams = config.beams or len(own)
+    return np.asarray(np.radians(np.interp(np.linspace(0, len(own) - 1, beams), np.arange(len(own)), own)))
+
+
+def _in_view(config: SynthConfig, direction: Array) -> NDArray[np.bool_]:
+    half = np.radians(SENSORS[config.sensor].view_deg / 2)
+    return np.asarray(np.abs(np.arctan2(direction[:, 1], direction[:, 0])) <= half)
 
 
 def _ground_albedo(config: SynthConfig, index: int) -> Array:

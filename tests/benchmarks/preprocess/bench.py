@@ -15,7 +15,7 @@ from iscc_lidar.preprocess.estimate.costs import peak_bytes
 from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.sensor import sweep
+from iscc_lidar.preprocess.synthetic.sensor import elevations, sweep
 from iscc_lidar.preprocess.synthetic.street import build_street
 from iscc_lidar.shared.base.errors import UserError
 
@@ -76,7 +76,7 @@ def bench_synth(out: Path) -> None:
     for number in range(1, 1 + _TIMED_SWEEPS):
         sweep(street, config, 0, number)
     seconds = (time.process_time() - start) / _TIMED_SWEEPS
-    print(f"simulated sweep of {config.beams} x {config.columns}: {seconds:.3f} CPU s")
+    print(f"simulated sweep of {len(elevations(config))} x {config.columns}: {seconds:.3f} CPU s")
     add_figures(out, "synth", {"cpu_s_per_sweep": seconds})
 
 
