@@ -13,6 +13,13 @@ from iscc_lidar.shared.base.errors import UserError, missing_package
 from iscc_lidar.shared.base.files import open_regular, regular
 
 _USED: Final = ("intensity", "gps_time", "classification")
+_HEADER_BYTES: Final = 247
+_MINOR_AT: Final = 25
+_RECORDS_AT: Final = 100
+_RECORD_BYTES: Final = 54
+_LATER_RECORDS_AT: Final = 243
+_LATER_RECORD_BYTES: Final = 60
+"""Places in the header of LAS 1.0 to 1.4, and sizes of a record without its data."""
 
 
 def count_points(path: Path) -> int:
@@ -40,6 +47,7 @@ def _open(path: Path) -> Any:
         import laspy
     except ModuleNotFoundError:
         raise missing_package(f"{path}: a LAS file", "laspy with lazrs", "formats") from None
+    _check_records(path)
     try:
         return laspy.open(regular(path), laz_backend=laspy.LazBackend.Lazrs)  # without threads of its own
     except FileNotFoundError:
@@ -48,6 +56,18 @@ def _open(path: Path) -> Any:
         raise missing_package(f"{path}: a LAZ file", "lazrs", "formats") from None
     except Exception as error:  # of laspy and lazrs, which have many
         raise damaged(path, f"{type(error).__name__}: {error}") from None
+
+
+def _check_records(path: Path) -> None:
+    """Raise UserError where a header claims more records than the file has room for: laspy would look for each."""
+    with open_regular(path) as file:
+        header = file.read(_HEADER_BYTES)
+    counts = {at: int.from_bytes(header[at : at + 4], "little") for at in (_RECORDS_AT, _LATER_RECORDS_AT)}
+    needed = counts[_RECORDS_AT] * _RECORD_BYTES
+    if header[_MINOR_AT : _MINOR_AT + 1] >= b"\x04":
+        needed = max(needed, counts[_LATER_RECORDS_AT] * _LATER_RECORD_BYTES)
+    if needed > path.stat().st_size:
+        raise damaged(path, f"claims variable length records of {needed} bytes")
 
 
 def _count(path: Path, file: Any) -> int:

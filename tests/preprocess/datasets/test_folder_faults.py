@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,27 @@ def test_a_laz_file_that_claims_billions_of_chunks_is_named(tmp_path: Path, plac
     ):
         with pytest.raises(UserError, match=r"000000\.laz"):
             read()
+
+
+@pytest.mark.parametrize(("minor", "at"), [(2, 100), (4, 100), (4, 243)])
+def test_a_las_file_that_claims_billions_of_records_is_named(tmp_path: Path, minor: int, at: int) -> None:
+    """Which laspy would look for, one by one, for hours beyond the end of the file."""
+    laspy = pytest.importorskip("laspy")
+    file = tmp_path / "d" / "000000.las"
+    file.parent.mkdir()
+    content = laspy.LasData(laspy.LasHeader(version=f"1.{minor}", point_format=0 if minor < 4 else 6))
+    content.x = content.y = content.z = np.arange(9.0)
+    content.write(file)
+    data = bytearray(file.read_bytes())
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    file.write_bytes(bytes(data))
+    signal.alarm(20)  # instead of a hang
+    try:
+        for read in (read_points, count_points):
+            with pytest.raises(UserError, match=r"000000\.las: .*records"):
+                read(file, (), "float32")
+    finally:
+        signal.alarm(0)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
