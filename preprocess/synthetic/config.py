@@ -17,12 +17,13 @@ class SynthConfig:
     )
     sweeps: int = option(16, "successive sweeps per sequence; a window of 12 and its stride of 4", at_least=1)
     seed: int = option(0, "all random numbers follow from it and the numbers of sequence and sweep", at_least=0)
-    district: Literal["mixed", "old_town", "suburb", "centre", "crowd"] = option(
+    district: Literal["mixed", "old_town", "suburb", "centre", "crowd", "field", "walled"] = option(
         "mixed",
         "style of the scenes: mixed varies everything; old_town has narrow, winding roads between rows of tall houses, "
         "suburb wide roads between detached houses behind deep yards, centre straight, wide roads between closed rows "
         "of taller, larger houses; each beyond the range of mixed; crowd has rows of parked two-wheelers, riders, "
-        "people in groups and cars door to door",
+        "people in groups and cars door to door; field one thing now and then, on slopes; walled walls close to the "
+        "road, some with a roof",
     )
     sensor: Literal["hdl64", "pandar64", "vlp16", "hdl32", "os128", "solid_state"] = option(
         "hdl64",

@@ -10,6 +10,7 @@ from numpy.random import Generator
 from iscc_lidar.preprocess.synthetic import people, plants, structures, vehicles
 from iscc_lidar.preprocess.synthetic.crowd import dense_side, door_to_door, riders
 from iscc_lidar.preprocess.synthetic.ground import Ground, Side
+from iscc_lidar.preprocess.synthetic.lone import field, walled
 from iscc_lidar.preprocess.synthetic.placed import Placed, clear_of_crossing, scatter
 from iscc_lidar.preprocess.synthetic.solids import Solid, footprint
 from iscc_lidar.preprocess.synthetic.style import SideStyle, Style
@@ -19,10 +20,14 @@ Maker = Callable[[Generator], list[Solid]]
 
 def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> list[Placed]:
     """Fill a street between two values of s; the ego vehicle is at s = 0, d = ego_d at time 0."""
+    if style.scene == "field":
+        return list(field(rng, style.ground, s_min, s_max))
     placed = [*_traffic(rng, style, s_min, s_max, ego_d), *_median(rng, style.ground, s_min, s_max)]
+    if style.scene == "walled":
+        return [*placed, *walled(rng, style.ground, s_min, s_max)]
     for sign, side, furnishing in ((1, style.ground.left, style.left), (-1, style.ground.right, style.right)):
         kerb = style.ground.half_road + side.parking
-        if style.crowded:
+        if style.scene == "crowd":
             placed += _crowded(rng, style, side, furnishing, sign, s_min, s_max, ego_d)
         else:
             placed += _parked(rng, style.ground, side, furnishing, sign, s_min, s_max)

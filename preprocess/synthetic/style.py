@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.synthetic.ground import Ground, Side
+
+Scene = Literal["street", "crowd", "field", "walled"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Style:
         lane_gap: mean gap between moving vehicles of a lane, m.
         lane_speed: speed of the oncoming traffic, m/s. ego_speed: speed of the ego vehicle and its lane, m/s.
         vehicle_mix: probabilities of car, truck, other vehicle, bicyclist, motorcyclist in traffic.
-        crowded: whether it has what ``crowd`` places.
+        scene: what is beside the road.
     """
 
     ground: Ground
@@ -59,7 +61,7 @@ class Style:
     lane_speed: float
     ego_speed: float
     vehicle_mix: NDArray[np.float64]
-    crowded: bool = False
+    scene: Scene = "street"
 
 
 Range = tuple[float, float]
@@ -75,7 +77,9 @@ class District:
         built: share of the front with buildings, one of three. yard: depth of a yard, m.
         house: front length, m. storeys: number.
         green, people: factors on plants, and on persons and two-wheelers.
-        crowded: whether rows of two-wheelers, groups of people, riders and cars door to door are added.
+        scene: a street; one with rows of two-wheelers, groups of people, riders and cars door to door; a field with
+            one thing now and then; or a road between walls.
+        grade: standard deviation of the slope along the road.
     """
 
     half_road: Range
@@ -89,24 +93,34 @@ class District:
     storeys: Range
     green: float
     people: float
-    crowded: bool
+    scene: Scene
+    grade: float
 
 
-_NAMES: Final = ("mixed", "old_town", "centre", "suburb", "crowd")
+_NAMES: Final = ("mixed", "old_town", "centre", "suburb", "crowd", "field", "walled")
 _VALUES: Final[dict[str, tuple[Any, ...]]] = {
     # of each district, in the order of _NAMES
-    "half_road": ((2.8, 6.8), (2.4, 4.2), (3.5, 9.0), (4.0, 8.0), (4.0, 6.5)),
-    "curvature": (1 / 160, 1 / 70, 1 / 250, 1 / 110, 1 / 160),
-    "kerb": ((0.02, 0.17), (0.0, 0.1), (0.05, 0.2), (0.05, 0.2), (0.02, 0.17)),
-    "sidewalk": ((1.2, 4.0), (0.8, 2.4), (2.0, 6.0), (1.5, 5.0), (3.5, 6.5)),
-    "parking": (0.5, 0.4, 0.6, 0.7, 0.0),
-    "built": ((0.1, 0.5, 0.85), (0.6, 0.85, 0.95), (0.7, 0.9, 1.0), (0.1, 0.3, 0.6), (0.6, 0.85, 1.0)),
-    "yard": ((0.0, 14.0), (0.0, 3.0), (0.0, 2.0), (4.0, 20.0), (0.0, 3.0)),
-    "house": ((8, 26), (5, 14), (12, 40), (10, 32), (8, 26)),
-    "storeys": ((1, 5), (2.5, 6), (3.5, 7), (1, 2.5), (2, 6)),
-    "green": (1.0, 0.6, 0.5, 1.5, 0.5),
-    "people": (1.0, 1.6, 2.0, 0.8, 1.5),
-    "crowded": (False, False, False, False, True),
+    "half_road": ((2.8, 6.8), (2.4, 4.2), (3.5, 9.0), (4.0, 8.0), (4.0, 6.5), (2.8, 5.0), (3.0, 4.5)),
+    "curvature": (1 / 160, 1 / 70, 1 / 250, 1 / 110, 1 / 160, 1 / 160, 1 / 160),
+    "kerb": ((0.02, 0.17), (0.0, 0.1), (0.05, 0.2), (0.05, 0.2), (0.02, 0.17), (0.0, 0.02), (0.0, 0.05)),
+    "sidewalk": ((1.2, 4.0), (0.8, 2.4), (2.0, 6.0), (1.5, 5.0), (3.5, 6.5), (0.5, 1.0), (0.3, 0.5)),
+    "parking": (0.5, 0.4, 0.6, 0.7, 0.0, 0.0, 0.0),
+    "built": (
+        (0.1, 0.5, 0.85),
+        (0.6, 0.85, 0.95),
+        (0.7, 0.9, 1.0),
+        (0.1, 0.3, 0.6),
+        (0.6, 0.85, 1.0),
+        (0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0),
+    ),
+    "yard": ((0.0, 14.0), (0.0, 3.0), (0.0, 2.0), (4.0, 20.0), (0.0, 3.0), (5.0, 20.0), (0.0, 1.0)),
+    "house": ((8, 26), (5, 14), (12, 40), (10, 32), (8, 26), (8, 26), (8, 26)),
+    "storeys": ((1, 5), (2.5, 6), (3.5, 7), (1, 2.5), (2, 6), (1, 2), (1, 2)),
+    "green": (1.0, 0.6, 0.5, 1.5, 0.5, 0.0, 0.0),
+    "people": (1.0, 1.6, 2.0, 0.8, 1.5, 0.0, 0.0),
+    "scene": ("street", "street", "street", "street", "crowd", "field", "walled"),
+    "grade": (0.03, 0.03, 0.03, 0.03, 0.03, 0.1, 0.05),
 }
 DISTRICTS: Final = {
     name: District(**dict(zip(_VALUES, column, strict=True)))
@@ -125,7 +139,7 @@ def draw_style(rng: Generator, ego_speed_range: Range, district: District = DIST
         lane_speed=float(rng.uniform(3, 13)),
         ego_speed=float(rng.uniform(*ego_speed_range)),
         vehicle_mix=rng.dirichlet([6, 1.3, 1.2, 2.4, 1.5]),
-        crowded=district.crowded,
+        scene=district.scene,
     )
 
 
@@ -141,7 +155,7 @@ def _ground(rng: Generator, district: District) -> Ground:
         curvature=float(rng.choice([-1, 1]) * rng.uniform(1e-5, district.curvature)),
         half_road=half_road,
         median_half=float(rng.uniform(0.5, 1.3)) if median else 0.0,
-        grade=float(rng.normal(0, 0.03)),
+        grade=float(rng.normal(0, district.grade)),
         waves=waves,
         camber=float(rng.uniform(0.0, 0.03)),
         kerb=float(rng.uniform(*district.kerb)),
