@@ -51,7 +51,8 @@ def _crowded(
 
 
 def _traffic(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> Iterator[Placed]:
-    makers: list[Maker] = [vehicles.car, vehicles.truck, vehicles.other_vehicle, people.bicyclist, people.motorcyclist]
+    truck = vehicles.truck_with_trailer if style.scene == "crowd" else vehicles.truck
+    makers: list[Maker] = [vehicles.car, truck, vehicles.other_vehicle, people.bicyclist, people.motorcyclist]
     for lane, heading, speed in ((ego_d, 1, style.ego_speed), (-ego_d, -1, style.lane_speed)):
         queue = heading < 0 and rng.random() < 0.25  # a traffic jam in the other direction
         s = s_min

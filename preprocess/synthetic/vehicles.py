@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from numpy.random import Generator
 
 from iscc_lidar.preprocess.synthetic.semantics import CAR, OTHER_VEHICLE, TRUCK
-from iscc_lidar.preprocess.synthetic.solids import Solid, bar, box
+from iscc_lidar.preprocess.synthetic.solids import Solid, bar, box, extent
 from iscc_lidar.shared.base.geometry import euler_rotation
 
 # length, width, height (m), share of the height that is body, cabin length and its centre (share of length)
@@ -66,6 +69,26 @@ def truck(rng: Generator) -> list[Solid]:
     for x in (bed_x - 0.3 * bed_l, bed_x - 0.3 * bed_l + 1.1 * scale)[: 1 + int(rng.random() < 0.5)]:
         parts += _wheels(x, width, 0.46 * scale, 1, TRUCK)
     return parts
+
+
+def truck_with_trailer(rng: Generator) -> list[Solid]:
+    """Make a truck that draws a trailer: one object in two parts, held together by a bar."""
+    drawn = truck(rng)
+    low, high = extent(drawn)
+    length, width, height = rng.uniform(4.0, 8.0), 0.95 * float(high[1] - low[1]), rng.uniform(1.8, 2.7)
+    gap, bed = rng.uniform(0.8, 1.6), rng.uniform(0.8, 1.1)
+    x = float(low[0]) - gap - length / 2
+    return [
+        *drawn,
+        bar((float(low[0]) + 0.3, 0, 0.6), (x + length / 2 - 0.1, 0, 0.6), 0.08, TRUCK),
+        box((x, 0, bed + height / 2), (length, width, height), TRUCK),
+        box((x, 0, bed - 0.1), (length, 0.6 * width, 0.2), TRUCK),
+        *_shifted(_wheels(length * 0.3, width, 0.45, 2, TRUCK), x),
+    ]
+
+
+def _shifted(parts: list[Solid], x: float) -> list[Solid]:
+    return [replace(part, centre=part.centre + np.array([x, 0.0, 0.0])) for part in parts]
 
 
 def _cargo(rng: Generator, x: float, length: float, z: float, width: float, scale: float) -> list[Solid]:

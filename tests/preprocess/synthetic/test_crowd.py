@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iscc_lidar.preprocess.synthetic.config import SynthConfig
-from iscc_lidar.preprocess.synthetic.semantics import BICYCLE, BICYCLIST, CAR, MOTORCYCLE, MOTORCYCLIST, PERSON
+from iscc_lidar.preprocess.synthetic.semantics import BICYCLE, BICYCLIST, CAR, MOTORCYCLE, MOTORCYCLIST, PERSON, TRUCK
 from iscc_lidar.preprocess.synthetic.street import Street, build_street
 
 STREETS = range(4)
@@ -43,6 +43,11 @@ def test_cars_stand_door_to_door_on_some_sides_and_riders_move_on_all(crowded: l
     for street in crowded:
         riders = street.things.row[np.isin(street.things.raw, [BICYCLIST, MOTORCYCLIST])]
         assert np.sum(np.abs(street.origin[riders, 3]) > 2.0) >= 5
+
+
+def test_trucks_draw_trailers(crowded: list[Street]) -> None:
+    things = [(street.things.high - street.things.low)[street.things.raw == TRUCK, 0] for street in crowded]
+    assert np.concatenate(things).max() > 9.0
 
 
 def test_nothing_of_it_stands_in_the_ego_vehicles_way(crowded: list[Street]) -> None:
