@@ -37,7 +37,7 @@ def _rows(
     sign = float(np.sign(kerb))
     for start in scatter(rng, ROWS_PER_100_M, s_min, s_max):
         maker = people.bicycle if rng.random() < 0.6 else people.motorcycle
-        gap, s = rng.uniform(0.45, 0.8), start
+        gap, s = rng.uniform(0.4, 0.65), start
         lean, depth = rng.normal(0, 0.25), rng.uniform(0.95, 1.2)
         for _ in range(int(rng.integers(4, 15))):
             if clear_of_crossing(style.ground, s, 1.0) and (np.abs(taken - s) > 0.6).all():
