@@ -77,7 +77,7 @@ class SpreadJob:
 
     def classes_of(self, index: int) -> NDArray[np.uint8]:
         """Read the classes of a labelled sweep's points, uint8 [N]; none where only its boxes are labelled."""
-        if self.labels.files is None and index not in self.cache.labelled_sweeps(self.sequence):
+        if self.labels.files is None and "semantic" not in self.cache.block(self.sequence, index).array_names:
             return np.zeros(self.cache.points(self.sequence, index), np.uint8)
         return self.labels.read(self.sequence, index)
 
@@ -138,13 +138,10 @@ def _box_evidence(job: SpreadJob) -> BoxEvidence | None:
 
 
 def _labelled_sweep(job: SpreadJob, index: int) -> LabelledSweep:
-    seen, pose = _seen(job, index)
-    boxes, camera = job.cache.boxes(job.sequence, index), job.cache.camera(job.sequence, index)
-    in_sight = np.ones(len(seen.label), np.bool_)
-    if camera is not None:
-        xyz = job.cache.sweep(job.sequence, index, without=("semantic", "queries", "pixel")).xyz
-        in_sight = camera.sees(xyz)
-    return LabelledSweep(seen, to_world(no_boxes() if boxes is None else boxes, pose), in_sight)
+    seen, sweep = _seen(job, index)
+    boxes, camera = job.cache.boxes(job.sequence, index) or no_boxes(), job.cache.camera(job.sequence, index)
+    in_sight = np.ones(len(seen.label), np.bool_) if camera is None else camera.sees(sweep.xyz)
+    return LabelledSweep(seen, to_world(boxes, sweep.world_SE3_sensor), in_sight)
 
 
 def spread_task(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence) -> SpreadPart:
@@ -163,7 +160,8 @@ def _spread_stretch(job: SpreadJob, stretch: tuple[int, int], evidence: Sequence
     others = [index for index in range(*stretch) if index not in job.labelled]
     found: Iterator[SpreadSweep] = iter(())
     if others:
-        seen, poses = zip(*(_seen(job, index) for index in others), strict=True)
+        seen, sweeps = zip(*(_seen(job, index) for index in others), strict=True)
+        poses = [sweep.world_SE3_sensor for sweep in sweeps]
         world, label = np.concatenate([each.xyz for each in seen]), np.concatenate([each.label for each in seen])
         together = spread_to(world, label, evidence.votes, _places(job, stretch, evidence), job.config)
         points = _split(together, [len(each.label) for each in seen])
@@ -224,9 +222,9 @@ def _world_and_label(job: SpreadJob, index: int) -> tuple[NDArray[np.float64], N
     return seen.xyz, seen.label
 
 
-def _seen(job: SpreadJob, index: int) -> tuple[SeenSweep, NDArray[np.float64]]:
-    """Read a sweep; returns it in the world, and its pose."""
-    sweep: CachedSweep = job.cache.sweep(job.sequence, index, without=("semantic", "queries", "pixel"))
+def _seen(job: SpreadJob, index: int) -> tuple[SeenSweep, CachedSweep]:
+    """Read a sweep; returns it in the world, and as it is."""
+    sweep = job.cache.sweep(job.sequence, index, without=("semantic", "queries", "pixel"))
     world = transform(sweep.world_SE3_sensor, sweep.xyz)
     world[~sweep.xyz.any(axis=1)] = np.nan  # not valid
-    return SeenSweep(index, world, sweep.label, sweep.world_SE3_sensor[:3, 3]), sweep.world_SE3_sensor
+    return SeenSweep(index, world, sweep.label, sweep.world_SE3_sensor[:3, 3]), sweep

@@ -40,14 +40,14 @@ def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: flo
 def _crowded(
     rng: Generator, style: Style, side: Side, furnishing: SideStyle, sign: int, s_min: float, s_max: float, ego_d: float
 ) -> Iterator[Placed]:
-    yield from riders(rng, style, sign, s_min, s_max, ego_d)
+    yield from riders(rng, style.ground, sign, s_min, s_max, ego_d)
     if rng.random() < 0.4:
-        yield from door_to_door(rng, style, sign, s_min, s_max)
+        yield from door_to_door(rng, style.ground, sign, s_min, s_max)
         return
     kerb = sign * (style.ground.half_road + side.parking)
     standing = list(_kerbside(rng, style.ground, furnishing, side, kerb, s_min, s_max))
     yield from standing
-    yield from dense_side(rng, style, sign, s_min, s_max, standing)
+    yield from dense_side(rng, style.ground, kerb, side.sidewalk, s_min, s_max, standing)
 
 
 def _traffic(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: float) -> Iterator[Placed]:

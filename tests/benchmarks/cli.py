@@ -70,7 +70,8 @@ def groups(
     from iscc_lidar.shared.cache.reader import Cache
 
     from benchmarks.bench_file import add_figures
-    from benchmarks.preprocess.label_scores import read_labelled, read_motion, score_labels, score_table
+    from benchmarks.preprocess.label_scores import read_labelled, score_labels, score_table
+    from benchmarks.preprocess.object_metrics import read_motion
 
     reader, dataset, rows = Cache(cache), open_dataset("semantickitti", root), {}
     for sequence in names_of(sequences) or reader.sequence_names:

@@ -17,10 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import Boxes, Camera, footprints, points_in_box
+from iscc_lidar.data_schemas.boxes import Boxes, Camera, points_in_box
 from iscc_lidar.data_schemas.spread import FROM_GROUP, FROM_POSITION, UNKNOWN_KIND
 from iscc_lidar.preprocess.datasets import _kitti_object
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
@@ -28,6 +27,8 @@ from iscc_lidar.preprocess.spread.run import spread
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 from iscc_lidar.shared.store.local import LocalStore
+from iscc_lidar.trainer.evaluation.detection.objects import upright
+from iscc_lidar.trainer.evaluation.detection.overlap import ground_iou
 
 LEAST_POINTS = 5
 OVERLAP = 0.5
@@ -109,11 +110,8 @@ def count(
 
 def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Return the overlap of boxes seen from above, intersection over union, [A, B]."""
-    one, other = (shapely.polygons(footprints(x.centre[:, :2], x.size[:, :2], x.heading)) for x in (a, b))
-    shared = shapely.area(shapely.intersection(one[:, None], other[None]))
-    total = shapely.area(one)[:, None] + shapely.area(other)[None] - shared
-    result: NDArray[np.float64] = shared / total
-    return result
+    rows, columns = np.divmod(np.arange(len(a) * len(b)), max(len(b), 1))
+    return ground_iou(upright(a.take(rows)), upright(b.take(columns))).reshape(len(a), len(b))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ those points; see ``object_metrics``. Instance labels serve for scoring only.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
 from iscc_lidar.preprocess.segment.windows import WindowConfig, plan_windows
 from iscc_lidar.shared.base.geometry import transform
 
-from benchmarks.preprocess.object_metrics import ObjectScores, object_scores, width_shares
+from benchmarks.preprocess.object_metrics import MOVED_M, ObjectScores, mean, object_scores, read_motion, width_shares
 from benchmarks.preprocess.opponents import connected_components, plain_hdbscan
 
 _METHODS = ("ours", "components_0.45", "components_0.3", "plain_hdbscan")
@@ -105,7 +104,7 @@ def bench_group_quality(
             f"{name}.sequence.{key}": value for key, value in _score_sequence(points, sweeps, methods[name]).items()
         }
     figures |= _score_motion(
-        points, fitting, length, methods["ours"], dataset.input_files(sequence, 0)[0].parents[1] / "instances.json"
+        points, fitting, length, methods["ours"], read_motion(dataset.input_files(sequence, 0)[0].parents[1])
     )
     progress.close()
     return figures, _table(figures)
@@ -138,9 +137,9 @@ def _score_window(window: Points, method: Method) -> tuple[ObjectScores, dict[st
     return scores, {
         "cpu_s": spent,
         "objects": len(scores.points),
-        "coverage": _mean(scores.best_iou),
-        "recall_0.5": _mean(scores.best_iou >= 0.5),
-        "link": _mean(scores.link),
+        "coverage": mean(scores.best_iou),
+        "recall_0.5": mean(scores.best_iou >= 0.5),
+        "link": mean(scores.link),
         "share_wide": wide,
         "share_object_size": narrow,
         "groups": float(group.max(initial=-1) + 1),
@@ -188,9 +187,9 @@ def _score_sequence(points: Points, sweeps: int, method: Method) -> dict[str, fl
     return {
         "cpu_s_per_sweep": spent / sweeps,
         "objects": float(len(scores.points)),
-        "coverage": _mean(scores.best_iou),
-        "recall_0.5": _mean(scores.best_iou >= 0.5),
-        "link": _mean(scores.link),
+        "coverage": mean(scores.best_iou),
+        "recall_0.5": mean(scores.best_iou >= 0.5),
+        "link": mean(scores.link),
         "id_switches": float(scores.switches.sum()),
         "objects_with_a_switch": float((scores.switches > 0).sum()),
     }
@@ -201,12 +200,11 @@ def _score_motion(
     starts: Sequence[int],
     length: int,
     method: Method,
-    truth_file: Path,
+    moved_m: dict[int, float] | None,
 ) -> dict[str, float]:
     """Score the motion test on objects found at IoU 0.5; an object that moved over 1 m in the sequence is moving."""
-    if not truth_file.exists():
+    if moved_m is None:
         return {}
-    moved_m = {int(k): float(v["moved_m"]) for k, v in json.loads(truth_file.read_text(encoding="utf-8")).items()}
     hits = called = real = others = 0
     for start in starts:
         window = points.part(start, start + length)
@@ -214,7 +212,7 @@ def _score_motion(
         moving = moving_groups(window.xyz, window.sweep, group, MotionConfig())
         scores = object_scores(group, window.truth, window.sweep)
         found = scores.best_iou >= 0.5
-        truth = np.array([moved_m.get(int(i), 0.0) > 1.0 for i in scores.object_id[found]], dtype=np.bool_)
+        truth = np.array([moved_m.get(int(i), 0.0) > MOVED_M for i in scores.object_id[found]], dtype=np.bool_)
         called_moving = moving[scores.main_group[found]]
         hits, called = hits + int((truth & called_moving).sum()), called + int(called_moving.sum())
         real += int(truth.sum())
@@ -225,10 +223,6 @@ def _score_motion(
         "motion.objects_moving": float(real),
         "motion.other_groups_called_moving_per_window": others / max(len(starts), 1),
     }
-
-
-def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _table(figures: dict[str, float]) -> str:

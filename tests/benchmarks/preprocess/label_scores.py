@@ -7,11 +7,9 @@ S_temp, IoU* and S_assoc as UNIT counts them, and not in the rest.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,12 +22,11 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
 
 from benchmarks.preprocess.missed import Reason, why_missed
-from benchmarks.preprocess.object_metrics import ObjectScores, object_scores
+from benchmarks.preprocess.object_metrics import MOVED_M, ObjectScores, mean, object_scores
 from benchmarks.preprocess.tube_metrics import associate_sweeps, associate_tubes
 
 LEAST_POINTS: Final = 50
 _LEAST_IN_SWEEP: Final = 10
-_MOVED_M: Final = 1.0
 FOUND_IOU: Final = 0.5
 ROAD: Final = "road"
 
@@ -99,9 +96,9 @@ def score_labels(points: LabelledPoints, class_names: Sequence[str], moved_m: di
     found = scores.best_iou >= FOUND_IOU
     figures = {
         "objects": float(len(found)),
-        "coverage": _mean(scores.best_iou),
-        "found": _mean(found),
-        "link": _mean(scores.link),
+        "coverage": mean(scores.best_iou),
+        "found": mean(found),
+        "link": mean(scores.link),
         "id_switches": float(scores.switches.sum()),
         "most_road_points_in_a_group": _most_of_class(points, class_names),
     }
@@ -118,9 +115,9 @@ def _associations(points: LabelledPoints) -> dict[str, float]:
         given = points.label, points.truth, points.sweep, known, more_than
         tubes, parts = associate_tubes(*given), associate_sweeps(*given)
         figures |= {
-            f"S_temp{suffix}": _mean(tubes.association),
-            f"IoU_star{suffix}": _mean(tubes.best_iou),
-            f"S_assoc{suffix}": _mean(parts.association),
+            f"S_temp{suffix}": mean(tubes.association),
+            f"IoU_star{suffix}": mean(tubes.best_iou),
+            f"S_assoc{suffix}": mean(parts.association),
         }
     return figures
 
@@ -128,11 +125,11 @@ def _associations(points: LabelledPoints) -> dict[str, float]:
 def _by_motion(scores: ObjectScores, moved_m: dict[int, float] | None) -> dict[str, float]:
     if moved_m is None:
         return {}
-    moves = np.array([moved_m.get(int(k), 0.0) > _MOVED_M for k in scores.object_id], np.bool_)
+    moves = np.array([moved_m.get(int(k), 0.0) > MOVED_M for k in scores.object_id], np.bool_)
     figures: dict[str, float] = {}
     for name, chosen in (("moving", moves), ("standing", ~moves)):
-        figures |= {f"{name}.objects": float(chosen.sum()), f"{name}.coverage": _mean(scores.best_iou[chosen])}
-        figures[f"{name}.found"] = _mean(scores.best_iou[chosen] >= FOUND_IOU)
+        figures |= {f"{name}.objects": float(chosen.sum()), f"{name}.coverage": mean(scores.best_iou[chosen])}
+        figures[f"{name}.found"] = mean(scores.best_iou[chosen] >= FOUND_IOU)
     return figures
 
 
@@ -144,8 +141,8 @@ def _by_class(
     return {
         class_names[kind]: (
             int((kinds == kind).sum()),
-            _mean(scores.best_iou[kinds == kind]),
-            _mean(scores.best_iou[kinds == kind] >= FOUND_IOU),
+            mean(scores.best_iou[kinds == kind]),
+            mean(scores.best_iou[kinds == kind] >= FOUND_IOU),
         )
         for kind in np.unique(kinds).tolist()
     }
@@ -158,18 +155,6 @@ def _most_of_class(points: LabelledPoints, class_names: Sequence[str], name: str
     of_class = (points.semantic == list(class_names).index(name)) & (points.label >= 0)
     pairs = points.label[of_class].astype(np.int64) * (int(points.sweep.max()) + 1) + points.sweep[of_class]
     return float(np.unique(pairs, return_counts=True)[1].max(initial=0))
-
-
-def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
-
-
-def read_motion(folder: Path) -> dict[int, float] | None:
-    """Read how far each object of a sequence moves, from its ``instances.json``; None without one."""
-    file = folder / "instances.json"
-    if not file.is_file():
-        return None
-    return {int(k): float(v["moved_m"]) for k, v in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def score_table(rows: dict[str, LabelScores]) -> str:

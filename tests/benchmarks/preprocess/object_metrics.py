@@ -6,10 +6,16 @@ the index of the sweep that a point comes from; all [N], in the same order.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+MOVED_M: Final = 1.0
+"""An object that moves farther in its sequence is a moving one."""
 
 Ids = NDArray[np.int32] | NDArray[np.int64]
 
@@ -126,3 +132,16 @@ def width_shares(xyz: NDArray[np.floating], group: Ids, limit_m: float = 20.0) -
     inside = group >= 0
     wide = group_widths(xyz, group)[group[inside]] > limit_m
     return float(wide.sum() / len(group)), float((~wide).sum() / len(group))
+
+
+def mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def read_motion(folder: Path) -> dict[int, float] | None:
+    """Read how far each object of a sequence moves, from its ``instances.json``; None without one."""
+    file = folder / "instances.json"
+    if not file.is_file():
+        return None
+    return {int(k): float(v["moved_m"]) for k, v in json.loads(file.read_text(encoding="utf-8")).items()}

@@ -101,7 +101,7 @@ def labels_of(boxes: Boxes, camera: Camera | None, frame: int) -> Labels:
     if camera is None:
         zero = np.zeros(len(boxes))
         image = np.tile(_WHOLE_IMAGE, (len(boxes), 1))
-        return Labels(number, boxes.kind, _in_sensor(boxes), image, zero, zero.astype(np.int64))
+        return Labels(number, boxes.kind, upright(boxes), image, zero, zero.astype(np.int64))
     found = to_camera(boxes, camera)
     return Labels(
         number, boxes.kind, _in_camera(found), found.image_box, found.truncation, found.occlusion.astype(np.int64)
@@ -122,7 +122,8 @@ def _in_camera(objects: KittiObjects) -> UprightBoxes:
     )
 
 
-def _in_sensor(boxes: Boxes) -> UprightBoxes:
+def upright(boxes: Boxes) -> UprightBoxes:
+    """Convert boxes, in the frame of the sensor."""
     half = boxes.size[:, 2] / 2
     return UprightBoxes(
         boxes.centre[:, :2], boxes.size[:, :2], boxes.heading, boxes.centre[:, 2] - half, boxes.centre[:, 2] + half

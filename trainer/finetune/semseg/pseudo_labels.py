@@ -29,13 +29,11 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_folder import part_path, refuse_foreign, write_manifest
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 from iscc_lidar.shared.cache.spread_part import SpreadSweep, describe_part, encode
-from iscc_lidar.shared.cache.sweep import CachedSweep
 from iscc_lidar.shared.store.store import Store
 from iscc_lidar.trainer.data.places import Place
 from iscc_lidar.trainer.finetune.score import TunedNetwork
 from iscc_lidar.trainer.finetune.semseg.averaging import PredictedSweep, predict_averaged
-from iscc_lidar.trainer.finetune.semseg.samples import NOT_READ
-from iscc_lidar.trainer.finetune.semseg.segment import refuse_other_classes
+from iscc_lidar.trainer.finetune.semseg.segment import read_sweep, refuse_other_classes
 
 _SWEEPS: Final = 16
 """Sweeps of a file."""
@@ -85,7 +83,7 @@ def _label_sequence(teacher: Teacher, sequence: str, store: Store, bar: tqdm[Non
     cache, tuned = teacher.cache, teacher.tuned
     sweeps = cache.sequence(sequence).sweeps
     places = [(sequence, index) for index in range(sweeps)]
-    read = functools.partial(_read, cache)
+    read = functools.partial(read_sweep, cache)
     found = predict_averaged(tuned.network, read, places, tuned.config.model.voxel_size, tuned.device)
     labelled = _with_labels(teacher, found)
     parts: list[SpreadPart] = []
@@ -97,10 +95,6 @@ def _label_sequence(teacher: Teacher, sequence: str, store: Store, bar: tqdm[Non
         bar.update(stretch[1] - start)
     own = tuple(index for name, index in teacher.labelled if name == sequence)
     return SpreadSequence(sequence, sweeps, tuple(sorted(own)), tuple(parts))
-
-
-def _read(cache: Cache, place: Place) -> CachedSweep:
-    return cache.sweep(*place, without=NOT_READ)
 
 
 def _with_labels(teacher: Teacher, predicted: Iterator[PredictedSweep]) -> Iterator[SpreadSweep]:

@@ -93,7 +93,7 @@ def score(scoring: Scoring) -> dict[str, Any]:
 def _predict_all(scoring: Scoring) -> Iterator[PredictedSweep]:
     """Predict the sweeps to be scored; without averaging both results are the same."""
     size = scoring.config.model.voxel_size
-    read = functools.partial(_read, scoring.cache)
+    read = functools.partial(read_sweep, scoring.cache)
     if scoring.average:
         yield from predict_averaged(scoring.network, read, scoring.places, size, scoring.device)
         return
@@ -103,7 +103,8 @@ def _predict_all(scoring: Scoring) -> Iterator[PredictedSweep]:
         yield PredictedSweep(sweep, found, found)
 
 
-def _read(source: SweepSource, place: Place) -> CachedSweep:
+def read_sweep(source: SweepSource, place: Place) -> CachedSweep:
+    """Read what segmentation uses of a sweep."""
     return source.sweep(*place, without=NOT_READ)
 
 
@@ -112,7 +113,7 @@ def write_predictions(tuned: TunedNetwork, to: Predicting) -> None:
     size = tuned.config.model.voxel_size
     with open_predictions(to.source, to.folder, class_names(tuned.run), to.root) as write:
         if to.average:
-            read = functools.partial(_read, to.source)
+            read = functools.partial(read_sweep, to.source)
             for found in to.bar(predict_averaged(tuned.network, read, to.places, size, tuned.device)):
                 if to.has_points(found.sweep):
                     write(found.sweep, found.averaged)
