@@ -21,7 +21,7 @@ MAY_BE_ZERO = {
     "clustering.max_width_m", "clustering.attach_m", "clustering.trail_cell_m", "linking.min_iou", "motion.min_shift_m",
     "motion.edge_quantile", "motion.max_width_m", "motion.min_rigidity", "queries.per_point", "queries.per_group_max",
     "queries.group_points_min", "queries.group_width_max_m", "queries.box_margin_m", "queries.ray_tolerance_m",
-    "synth.seed", "synth.range_noise_m", "synth.dropout", "synth.intensity_noise",
+    "synth.seed", "synth.beams", "synth.range_noise_m", "synth.dropout", "synth.intensity_noise",
 }  # fmt: skip
 
 
