@@ -2,6 +2,7 @@
 
 python tests/tools/score_weights.py --run build/small/run --samples ../shared/data --work build/small/scores
 
+Without ``--run`` the weights of the package are fine-tuned, and the probes, which need a run, are left out.
 SemanticKITTI 00, sweeps 0 to 24: three of sweeps 0 to 9 are labelled, 15 to 24 are scored. PandaSet: three sweeps of
 scene 002 are labelled, the four of scene 001 are scored. Each seed draws other sweeps. What is in ``--work`` is kept.
 """
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from make_weights import call
+from make_weights import WEIGHTS, call
 
 LABELLED = 3
 SEEDS = (0, 1, 2)
@@ -46,7 +47,8 @@ STREETS = {
 def main() -> None:
     """Score, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--run", "--samples", "--work"):
+    parser.add_argument("--run", type=Path, help="that made the weights; without it no probes")
+    for name in ("--samples", "--work"):
         parser.add_argument(name, type=Path, required=True)
     arguments = parser.parse_args()
     for street, parts in STREETS.items():
@@ -54,12 +56,13 @@ def main() -> None:
         learn = make_cache(arguments.samples, parts.learn, work / "learn")
         score = make_cache(arguments.samples, parts.score, work / "score")
         lists = [draw(parts.learn, seed, work / f"labelled_{seed}.txt") for seed in SEEDS]
-        probes = [probe(arguments.run, learn, score, chosen, work) for chosen in lists]
+        with_run = [arguments.run] if arguments.run else []
+        probes = [probe(run, learn, score, chosen, work) for run in with_run for chosen in lists]
         print(f"\n{street}, mIoU of the classes that occur, in percent; seeds {SEEDS}\n")
-        for name in probes[0]:
+        for name in probes[0] if probes else ():
             print(f"| {name} | {figures([each[name] for each in probes])} |")
         for schedule, steps in SCHEDULES.items():
-            for start, encoder in (("scratch", None), ("small", arguments.run)):
+            for start, encoder in (("scratch", None), ("small", arguments.run or WEIGHTS / "small.safetensors")):
                 tuned = [
                     finetune(encoder, learn, score, chosen, work / f"{start}_{schedule}", seed, steps)
                     for seed, chosen in zip(SEEDS, lists, strict=True)

@@ -31,6 +31,7 @@ def test_figures_are_printed_and_written_flat(tiny_cache: Path, tmp_path: Path) 
     assert figures["average_precision.space_s"] > 0
 
 
+@pytest.mark.slow
 def test_a_method_without_a_teacher_has_no_time_for_one(tiny_cache: Path, tmp_path: Path) -> None:
     small = ("model.stem_width=4", "model.encoder_widths=[4]", "model.decoder_widths=[4]", "contrast.matches=50")
     config = resolve_pretrain((), ["method.name=pointcontrast", *small, "train.loader_workers=0"])

@@ -350,7 +350,7 @@ class Many:
         return self.dataset.read("00", index)
 
 
-@pytest.mark.parametrize(("sequences", "reads"), [(1, 4), (10, 40), (200, 120)])
+@pytest.mark.parametrize(("sequences", "reads"), [(1, 4), pytest.param(10, 40, marks=pytest.mark.slow), (200, 120)])
 def test_few_sweeps_are_read_however_many_there_are(tiny_streets: Path, sequences: int, reads: int) -> None:
     dataset = Many(registry.open_dataset("synthetic", tiny_streets))
     names = [f"{number:04d}" for number in range(sequences)]

@@ -91,6 +91,7 @@ def test_a_worker_that_sees_other_files_is_named(which: str, tiny_streets: Path,
     assert not (tmp_path / "cache/manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers_and_none_at_all(tiny_streets: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
         address = Cluster(tmp_path, stack, 0).address
@@ -104,7 +105,7 @@ def test_a_scheduler_without_workers_and_none_at_all(tiny_streets: Path, tmp_pat
     assert line.startswith(f"error: --scheduler {address}: no Dask scheduler answers there (")
 
 
-@pytest.mark.parametrize("lost", ["scheduler", "workers"])
+@pytest.mark.parametrize("lost", ["scheduler", pytest.param("workers", marks=pytest.mark.slow)])
 def test_a_scheduler_or_all_workers_are_lost_at_work(lost: str, tiny_streets: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
         cluster = Cluster(tmp_path, stack)

@@ -106,7 +106,7 @@ def sweep(stage: Stage, cache: Path, whole: Path, fault: str, points: range) -> 
 
 
 @pytest.mark.parametrize(
-    "fault", [name if name != "input/output error" else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
+    "fault", [name if name in ("kill", "no space") else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
 )
 def test_a_fault_at_some_operations_leaves_no_trace(
     stage: Stage, whole: Path, operations: list[str], tmp_path: Path, fault: str

@@ -21,8 +21,6 @@ from faulty_disk import Ended, Forks
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
 STAGE = ("iscc_lidar.preprocess.run.pipeline", "iscc_lidar.preprocess.datasets.synthetic")
 LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", "s3fs", *STAGE)
-EVERY = 47
-"""Of the operations every so many are tried where not all are."""
 
 
 class Stage:
@@ -76,10 +74,6 @@ def stage(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     stage = Stage(s3, tmp_path_factory.mktemp("stage"))
     yield stage
     stage.forks.stop()
-
-
-def test_a_kill_at_some_operations_leaves_no_trace(stage: Stage) -> None:
-    assert stage.sweep(range(2, len(stage.operations) + 1, EVERY)) == {}
 
 
 @pytest.mark.slow
