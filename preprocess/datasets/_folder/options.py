@@ -26,7 +26,9 @@ class FolderOptions:
     columns: str = option(
         AUTO, "names of the columns of .bin, .npy, .npz, as in x,y,z,intensity,ring,time; _ leaves one out"
     )
-    number_type: Literal["auto", "float32", "float64", "float16"] = option("auto", "type of the numbers in .bin files")
+    number_type: Literal["auto", "float32", "float64", "float16", "big_endian_float32"] = option(
+        "auto", "type of the numbers in .bin files"
+    )
     axes: str = option(
         AUTO, "axes of the file that point forward, left and up: x,y,z, or z,-x,-y for those of a camera"
     )

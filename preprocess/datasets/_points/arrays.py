@@ -17,6 +17,7 @@ from iscc_lidar.preprocess.datasets._points.columns import (
     Columns,
     check_points,
     damaged,
+    NUMBER_TYPES,
     from_records,
     read_rest,
 )
@@ -28,7 +29,7 @@ _POINTS: Final = ("points", "xyz", "xyzi", "pointcloud", "point_cloud", "pc", "a
 
 def count_rows(path: Path, names: Sequence[str], dtype: str) -> int:
     """Count the points of a .bin file by its size. Raises UserError where the last row is cut."""
-    size, each = path.stat().st_size, np.dtype(dtype).itemsize * len(names)
+    size, each = path.stat().st_size, np.dtype(NUMBER_TYPES[dtype]).itemsize * len(names)
     if size % each:
         raise UserError(
             f"{path}: {size} bytes are no multiple of the {each} of a point ({len(names)} columns of {dtype}); the "
@@ -40,7 +41,7 @@ def count_rows(path: Path, names: Sequence[str], dtype: str) -> int:
 def read_rows(path: Path, names: Sequence[str], dtype: str) -> Columns:
     """Read the rows of a .bin file, whose columns have ``names``."""
     rows = count_rows(path, names, dtype)
-    return name_columns(path, np.frombuffer(read_rest(path, 0), dtype).reshape(rows, len(names)), names)
+    return name_columns(path, np.frombuffer(read_rest(path, 0), NUMBER_TYPES[dtype]).reshape(rows, len(names)), names)
 
 
 def name_columns(path: Path, rows: NDArray[Any], names: Sequence[str] = ()) -> Columns:

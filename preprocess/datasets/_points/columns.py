@@ -15,6 +15,8 @@ from iscc_lidar.shared.base.text import one_line
 
 Columns = dict[str, NDArray[Any]]
 """Columns [N] of a sweep, by lower-case name."""
+NUMBER_TYPES: Final = {"float32": "<f4", "float64": "<f8", "float16": "<f2", "big_endian_float32": ">f4"}
+"""Types of the numbers in .bin files, by the name that a user gives."""
 MAX_POINTS: Final = 2**25
 """Points of a file: ten times what one revolution of any LiDAR gives."""
 MAX_BYTES: Final = 2**31

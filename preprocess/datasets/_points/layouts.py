@@ -9,10 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.datasets._points.columns import read_start
+from iscc_lidar.preprocess.datasets._points.columns import NUMBER_TYPES, read_start
 
 _READ_BYTES: Final = 1_440_000  # a multiple of every row's size below, so that each layout begins with complete rows
-_TYPES: Final = {"float32": "<f4", "float64": "<f8", "float16": "<f2", "big-endian float32": ">f4"}
 _COLUMNS: Final = (3, 4, 5, 6, 8)
 _ADVICE: Final = "Convert the data again, as the dataset defines them"
 
@@ -23,8 +22,8 @@ def other_layout(path: Path | str) -> str:
         if data.startswith((b"\x93NUMPY", b"# .PCD", b"ply", b"VERSION")):
             return "The file has the header of another format; write bare rows of float32 numbers instead"
         own = 5 if str(path).endswith(".pcd.bin") else 4  # nuScenes, KITTI
-        for name, columns in [("float32", own), *itertools.product(_TYPES, _COLUMNS)]:
-            if _is_plausible(data, _TYPES[name], columns):
+        for name, columns in [("float32", own), *itertools.product(NUMBER_TYPES, _COLUMNS)]:
+            if _is_plausible(data, NUMBER_TYPES[name], columns):
                 found = f"Read as {columns} columns of {name} it looks like a sweep. "
                 return (found if (name, columns) != ("float32", own) else "") + _ADVICE
     return _ADVICE
@@ -37,8 +36,8 @@ def fitting_layouts(path: Path) -> list[tuple[str, int]]:
     row by itself looks like a sweep, as rows of half the true length do not.
     """
     data, size, found = read_start(path, _READ_BYTES), path.stat().st_size, list[tuple[str, int]]()
-    for name, columns in itertools.product(_TYPES, range(3, 17)):
-        dtype = _TYPES[name]
+    for name, columns in itertools.product(NUMBER_TYPES, range(3, 17)):
+        dtype = NUMBER_TYPES[name]
         if size % (np.dtype(dtype).itemsize * columns) or any(n == name and columns % c == 0 for n, c in found):
             continue
         rows = _rows(data, dtype, columns)

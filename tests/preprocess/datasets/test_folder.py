@@ -220,6 +220,12 @@ def test_columns_of_bin_files_are_guessed_where_one_reading_fits(tmp_path: Path)
         dataset, notes = open_dataset(folder).settled()
         assert f"rows of {count} numbers of float32" in notes[0]
         np.testing.assert_array_equal(dataset.read(f"c{count}", 0).xyz[:, 0], points["x"])
+    (tmp_path / "big").mkdir()
+    np.fromfile(tmp_path / "c4/0.bin", "<f4").astype(">f4").tofile(tmp_path / "big/0.bin")
+    (tmp_path / "big/poses.txt").write_text(kitti_rows([pose(0)]))
+    dataset, notes = open_dataset(tmp_path / "big").settled()
+    assert "rows of 4 numbers of big_endian_float32" in notes[0]
+    np.testing.assert_array_equal(dataset.read("big", 0).xyz[:, 0], points["x"])
     (tmp_path / "random").mkdir()
     (tmp_path / "random" / "0.bin").write_bytes(np.random.default_rng(0).bytes(16_000))
     with pytest.raises(UserError, match=r"columns cannot be guessed \(what fits: none.*--data columns"):
