@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.synthetic import people, vehicles
 from iscc_lidar.preprocess.synthetic.ground import Ground
-from iscc_lidar.preprocess.synthetic.placed import Placed, clear_of_crossing, scatter
+from iscc_lidar.preprocess.synthetic.placed import Placed, clear_of_crossing, keep_apart, scatter
 from iscc_lidar.preprocess.synthetic.solids import footprint
 
 ROWS_PER_100_M = 5.0
@@ -23,8 +23,10 @@ def dense_side(
     rng: Generator, ground: Ground, kerb: float, sidewalk: float, s_min: float, s_max: float, standing: Sequence[Placed]
 ) -> Iterator[Placed]:
     """Fill the sidewalk of one side; ``standing`` are the objects at its kerb, which keep their places."""
-    yield from _rows(rng, ground, kerb, s_min, s_max, np.array([each.s for each in standing]))
-    yield from _people_together(rng, kerb, sidewalk, s_min, s_max)
+    rows = list(_rows(rng, ground, kerb, s_min, s_max, np.array([each.s for each in standing])))
+    yield from rows
+    people_there = _people_together(rng, kerb, sidewalk, s_min, s_max)
+    yield from keep_apart(people_there, [*standing, *rows], 0.05, each_other=False)
 
 
 def _rows(
@@ -50,7 +52,7 @@ def _people_together(rng: Generator, kerb: float, sidewalk: float, s_min: float,
     for middle in scatter(rng, GATHERINGS_PER_100_M, s_min, s_max):
         walks, heading = rng.random() < 0.5, float(rng.choice([-1, 1]))
         v_s = heading * rng.uniform(0.7, 1.6) if walks else 0.0
-        across = kerb + sign * rng.uniform(0.8, max(1.0, sidewalk - 0.4))
+        across = kerb + sign * rng.uniform(2.2, max(2.4, sidewalk - 0.4))  # behind the rows
         taken: list[tuple[float, float]] = []
         for _ in range(int(rng.integers(3, 8))):
             s, d = middle + rng.normal(0, 0.7), across + rng.normal(0, 0.45)
@@ -61,8 +63,14 @@ def _people_together(rng: Generator, kerb: float, sidewalk: float, s_min: float,
             yield Placed(people.person(rng), s, d, float(yaw), v_s=float(v_s))
 
 
-def riders(rng: Generator, ground: Ground, sign: int, s_min: float, s_max: float, ego_d: float) -> Iterator[Placed]:
+def riders(
+    rng: Generator, ground: Ground, sign: int, s_min: float, s_max: float, ego_d: float, traffic: Sequence[Placed]
+) -> list[Placed]:
     """Let cyclists and motorcyclists ride along the road's edge, some in pairs; the ego lane's go with it."""
+    return keep_apart(_riders(rng, ground, sign, s_min, s_max, ego_d), traffic, 0.2)
+
+
+def _riders(rng: Generator, ground: Ground, sign: int, s_min: float, s_max: float, ego_d: float) -> Iterator[Placed]:
     heading = 1.0 if sign * ego_d > 0 else -1.0
     edge = sign * (ground.half_road - 0.6)
     for s in scatter(rng, RIDERS_PER_100_M, s_min, s_max):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -28,7 +28,7 @@ def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: flo
     for sign, side, furnishing in ((1, style.ground.left, style.left), (-1, style.ground.right, style.right)):
         kerb = style.ground.half_road + side.parking
         if style.scene == "crowd":
-            placed += _crowded(rng, style, side, furnishing, sign, s_min, s_max, ego_d)
+            placed += _crowded(rng, style, side, furnishing, sign, s_min, s_max, ego_d, placed)
         else:
             placed += _parked(rng, style.ground, side, furnishing, sign, s_min, s_max)
             placed += _kerbside(rng, style.ground, furnishing, side, sign * kerb, s_min, s_max)
@@ -38,9 +38,17 @@ def lay_out(rng: Generator, style: Style, s_min: float, s_max: float, ego_d: flo
 
 
 def _crowded(
-    rng: Generator, style: Style, side: Side, furnishing: SideStyle, sign: int, s_min: float, s_max: float, ego_d: float
+    rng: Generator,
+    style: Style,
+    side: Side,
+    furnishing: SideStyle,
+    sign: int,
+    s_min: float,
+    s_max: float,
+    ego_d: float,
+    placed: Sequence[Placed],
 ) -> Iterator[Placed]:
-    yield from riders(rng, style.ground, sign, s_min, s_max, ego_d)
+    yield from riders(rng, style.ground, sign, s_min, s_max, ego_d, list(placed))
     if rng.random() < 0.4:
         yield from door_to_door(rng, style.ground, sign, s_min, s_max)
         return

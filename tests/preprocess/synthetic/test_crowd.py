@@ -57,3 +57,22 @@ def test_nothing_of_it_stands_in_the_ego_vehicles_way(crowded: list[Street]) -> 
         in_lane = (np.abs(d - street.ego_d) < 0.8) & (v_s == 0) & (v_d == 0) & (s > -5) & (s < 60)
         two_wheelers = np.isin(street.things.raw[~np.isin(street.things.raw, [CAR])], [BICYCLE, MOTORCYCLE, PERSON])
         assert not (in_lane & two_wheelers).any()
+
+
+def test_riders_run_into_nothing_and_people_stand_in_no_row(crowded: list[Street]) -> None:
+    for street in crowded:
+        things = street.things
+        s, d, yaw, v_s, v_d = street.origin[things.row].T
+        half, middle = (things.high - things.low)[:, :2] / 2, (things.high + things.low)[:, :2] / 2
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        place = np.stack([s + cos * middle[:, 0] - sin * middle[:, 1], d + sin * middle[:, 0] + cos * middle[:, 1]])
+        reach = np.stack([abs(cos) * half[:, 0] + abs(sin) * half[:, 1], abs(sin) * half[:, 0] + abs(cos) * half[:, 1]])
+        moves = (v_s != 0) | (v_d != 0)
+        rides = np.isin(things.raw, [BICYCLIST, MOTORCYCLIST]) & moves & (np.abs(d) < street.ground.half_road)
+        in_row = np.isin(things.raw, [BICYCLE, MOTORCYCLE])
+        for time in np.linspace(0, 4, 9):
+            at = place + time * np.stack([v_s, v_d])
+            apart = np.abs(at[:, :, None] - at[:, None]) - reach[:, :, None] - reach[:, None]
+            apart = apart.max(axis=0) + 1e9 * np.eye(len(s))
+            assert (apart[np.ix_(rides, rides | np.isin(things.raw, [CAR, TRUCK]))] > 0).all()
+            assert (apart[np.ix_(things.raw == PERSON, in_row)] > 0).all()
