@@ -81,7 +81,7 @@ def _check_size(metadata: pq.FileMetaData, size: int) -> None:
 def _plain(column: pa.ChunkedArray, wanted: pa.Field) -> Any:
     """Return a column in one piece, texts as texts. Raises ValueError where values are missing, or texts are long."""
     array = column.combine_chunks()
-    if not wanted.nullable and _missing(array, wanted.type):
+    if not wanted.nullable and lacks_values(array, wanted.type):
         raise ValueError(f"column {wanted.name} lacks values")
     if pa.types.is_dictionary(array.type):
         if any(text is None or len(text) > _MAX_TEXT for text in array.dictionary.to_pylist()):
@@ -90,10 +90,11 @@ def _plain(column: pa.ChunkedArray, wanted: pa.Field) -> Any:
     return array
 
 
-def _missing(array: Any, wanted: pa.DataType) -> bool:
+def lacks_values(array: Any, wanted: pa.DataType) -> bool:
+    """Return whether a column lacks a value that its type requires, in lists and their items too."""
     if array.null_count:
         return True
     if pa.types.is_struct(wanted):
-        return any(not field.nullable and _missing(array.field(field.name), field.type) for field in wanted)
+        return any(not field.nullable and lacks_values(array.field(field.name), field.type) for field in wanted)
     is_list = pa.types.is_list(wanted) or pa.types.is_fixed_size_list(wanted)
-    return bool(is_list and array.flatten().null_count)
+    return bool(is_list and lacks_values(array.flatten(), wanted.value_type))

@@ -24,7 +24,7 @@ from iscc_lidar.data_schemas.spread import (
     SpreadPoints,
 )
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.parquet import read_checked
+from iscc_lidar.shared.base.parquet import lacks_values, read_checked
 from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.reader import Cache, read_document
 from iscc_lidar.shared.store.open import open_store
@@ -114,6 +114,8 @@ def read_rows(content: bytes, start: int, stop: int, classes: int) -> pa.Table:
             if len(values) != size or values.max(initial=0) >= limit:
                 raise ValueError(f"column {name} of row {row} has other values than {size} below {limit}")
     if "boxes" in table.column_names:
+        if lacks_values(table["boxes"].combine_chunks(), ROWS.field("boxes").type):
+            raise ValueError("column boxes lacks values")
         for row in table["boxes"].to_pylist():
             _check_boxes(row)
     return table

@@ -54,9 +54,18 @@ def replaced(table: pa.Table, name: str, values: list[object], data_type: pa.Dat
     return table.set_column(column, name, pa.array(values, data_type or table.schema.field(name).type))
 
 
+BOX = {"kind": "car", **dict.fromkeys(schema.BOX_FIELDS, 1.0), "source": 1}
+
+
+def with_boxes(table: pa.Table, boxes: object, box_type: pa.DataType = schema.BOX) -> pa.Table:
+    """Give the first sweep boxes, the others none."""
+    return replaced(table, "boxes", [boxes, *[[]] * (len(table) - 1)], pa.list_(box_type))
+
+
 def test_a_forged_table_is_named(copy: Path, tiny_cache: Path) -> None:
     table, cache = table_of(copy), Cache(tiny_cache)
     classes, source = table["classes"].to_pylist(), table["source"].to_pylist()
+    nullable = pa.struct([field.with_nullable(True) for field in schema.BOX])
     for forged in (
         replaced(table, "sweep", [1, 0, 2, 3, 4, 5]),
         replaced(table, "points", [1] * 6),
@@ -65,11 +74,17 @@ def test_a_forged_table_is_named(copy: Path, tiny_cache: Path) -> None:
         replaced(table, "classes", [value[:-1] for value in classes]),
         replaced(table, "classes", [value.decode("latin-1") for value in classes], pa.string()),
         table.drop_columns(["confidence"]),
+        with_boxes(table, None),
+        with_boxes(table, [None]),
+        *(with_boxes(table, [{**BOX, name: None}], nullable) for name in ("kind", "x", "source")),
+        with_boxes(table, [{**BOX, "width": 0.0}]),
         table.slice(0, 5),
     ):
         forge(copy, forged)
         with pytest.raises(UserError, match=r"part_000000.parquet: damaged \(.*; remove it and run iscc-cache spread"):
             SpreadLabels(copy, cache).sweep("00", 0)
+    forge(copy, with_boxes(table, [BOX]))
+    assert SpreadLabels(copy, cache).boxes("00", 0).boxes.kind.tolist() == ["car"]
     forge(copy, table)
     assert len(SpreadLabels(copy, cache).sweep("00", 0).classes) == len(cache.label("00", 0))
 
