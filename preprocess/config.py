@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from iscc_lidar.preprocess.describe.queries import QuerySamplingConfig
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig
-from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig
+from iscc_lidar.preprocess.segment.ground import GroundConfig
 from iscc_lidar.preprocess.segment.linking import LinkingConfig
 from iscc_lidar.preprocess.segment.motion import MotionConfig
 from iscc_lidar.preprocess.segment.sweeps import RangeConfig
@@ -21,7 +21,7 @@ class PreprocessConfig:
     seed: int = option(0, "seed of the query sampling, the only random step", at_least=0)
     window: WindowConfig = section(WindowConfig)
     range: RangeConfig = section(RangeConfig)
-    ground: GroundRemovalConfig = section(GroundRemovalConfig)
+    ground: GroundConfig = section(GroundConfig)
     clustering: ClusteringConfig = section(ClusteringConfig)
     linking: LinkingConfig = section(LinkingConfig)
     motion: MotionConfig = section(MotionConfig)

@@ -90,8 +90,8 @@ def test_the_lock_has_the_versions_of_the_constraints_and_hashes_of_all() -> Non
 @pytest.mark.parametrize(
     ("module", "blocked"),
     [
-        ("iscc_lidar.trainer.cli", ["dask", "distributed", "hdbscan", "pypatchworkpp"]),
-        ("iscc_lidar.api.train_cli", ["dask", "distributed", "hdbscan", "pypatchworkpp"]),
+        ("iscc_lidar.trainer.cli", ["dask", "distributed", "hdbscan"]),
+        ("iscc_lidar.api.train_cli", ["dask", "distributed", "hdbscan"]),
         ("iscc_lidar.preprocess.cli", ["torch", "safetensors"]),
         ("iscc_lidar.shared.cache_cli", ["torch", "dask", "distributed", "hdbscan", "scipy", "matplotlib"]),
     ],

@@ -17,7 +17,6 @@ HEAVY = (
         "hdbscan",
         "matplotlib",
         "numba",
-        "pypatchworkpp",
         "sklearn",
         "threadpoolctl",
     ),

@@ -12,7 +12,7 @@ from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import Dataset, data_options
 from iscc_lidar.preprocess.plan.left_out import find_broken
 from iscc_lidar.preprocess.plan.sequence_job import STEPS_FOLDER, SequenceJob, config_key, plan_sequence
-from iscc_lidar.preprocess.segment import clustering, ground
+from iscc_lidar.preprocess.segment import clustering
 from iscc_lidar.shared.base.config import differences, to_dict
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import read_manifest
@@ -37,9 +37,7 @@ class Plan:
 
 def resolve_auto(config: PreprocessConfig) -> PreprocessConfig:
     """Replace every "auto" by what it means on this machine: the cache records what was done."""
-    return replace(
-        config, ground=ground.resolve_auto(config.ground), clustering=clustering.resolve_auto(config.clustering)
-    )
+    return replace(config, clustering=clustering.resolve_auto(config.clustering))
 
 
 def make_plan(

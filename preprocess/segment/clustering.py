@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.segment.density_tree import ClusterTree, SpanningTree, cluster_tree, select_clusters
 from iscc_lidar.preprocess.segment.native import library
-from iscc_lidar.preprocess.segment.split_trails import split_trails
+from iscc_lidar.preprocess.segment.voxels import voxelize
 from iscc_lidar.shared.base.config import check_ranges, option
 
 
@@ -26,13 +26,13 @@ class ClusteringConfig:
     """Options of clustering."""
 
     voxel_size_m: float = option(
-        0.15, "edge of a voxel, m; at 0.2 poles and far objects suffer", at_least=0.02, at_most=10
+        0.1, "edge of a voxel, m; coarser ones join what stands close together", at_least=0.02, at_most=10
     )
     min_cluster_size: int = option(
-        15, "HDBSCAN: voxels of the smallest cluster; a person has about 100, a far one 20", at_least=2
+        20, "HDBSCAN: voxels of the smallest cluster; a person has about 200, a far one 20", at_least=2
     )
     min_samples: int = option(
-        9, "HDBSCAN: neighbours for the density; fewer than TARL's 20, as voxels are fewer", at_least=1, at_most=10_000
+        5, "HDBSCAN: neighbours for the density; fewer than TARL's 20, as voxels are fewer", at_least=1, at_most=10_000
     )
     spanning_tree: Literal["auto", "c", "hdbscan"] = option(
         "auto",
@@ -47,19 +47,12 @@ class ClusteringConfig:
     attach_m: float = option(
         0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise", at_least=0, at_most=1000
     )
-    trail_cell_m: float = option(
-        0.7,
-        "parts of a moving group that never touch from sweep to sweep, in cells this wide, m, become separate groups; "
-        "0 = do not split",
-        at_least=0,
-        at_most=1000,
-    )
+    split_moving: bool = option(True, "separate what moves differently: riders from the cars whose trails they cross")
+    split_touching: bool = option(True, "separate people and two-wheelers that stand close together")
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option out of its range."""
         check_ranges(self, "clustering")
-        if 0 < self.trail_cell_m < 0.05:
-            raise ValueError(f"clustering.trail_cell_m must be 0 or at least 0.05, not {self.trail_cell_m}")
 
 
 def cluster_window(
@@ -78,15 +71,19 @@ def cluster_window(
     if len(xyz) == 0:
         return np.zeros(0, dtype=np.int32)
     voxel_xyz, voxel = voxelize(xyz, config.voxel_size_m)
-    method: SpanningTree = "hdbscan" if resolve_auto(config).spanning_tree == "hdbscan" else "c"
+    method = spanning_tree(config)
     tree = cluster_tree(voxel_xyz, config.min_cluster_size, config.min_samples, method)
     if len(tree.parent) == 0:
         return np.full(len(xyz), NOISE, dtype=np.int32)
     limit = config.max_width_m if config.max_width_m > 0 else np.inf
     allowed = widths_in_one_sweep(xyz, sweep, voxel, tree) <= limit
     label = select_clusters(tree, allowed)[tree.owner]
-    group = _dense(_attach(voxel_xyz, label, config.attach_m))[voxel]
-    return split_trails(xyz, sweep, group, config.trail_cell_m) if config.trail_cell_m > 0 else group
+    return _dense(_attach(voxel_xyz, label, config.attach_m))[voxel]
+
+
+def spanning_tree(config: ClusteringConfig) -> SpanningTree:
+    """Return what computes the spanning tree on this machine."""
+    return "hdbscan" if resolve_auto(config).spanning_tree == "hdbscan" else "c"
 
 
 def resolve_auto(config: ClusteringConfig) -> ClusteringConfig:
@@ -101,18 +98,6 @@ def why_slow(config: ClusteringConfig) -> str:
     if config.spanning_tree != "auto" or library.available():
         return ""
     return f"preprocessing takes about twice as long here, by the package hdbscan: {library.why_not_available()}"
-
-
-def voxelize(xyz: NDArray[np.floating], voxel_size_m: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the mean point of each occupied voxel, float64 [V, 3], and each point's voxel, int64 [N]."""
-    key = np.zeros(len(xyz), dtype=np.int64)
-    for axis in range(3):  # one by one: numpy is slow on rows of three
-        cell = np.floor(xyz[:, axis] / voxel_size_m).astype(np.int64)
-        low = cell.min()
-        key = key * (cell.max() - low + 1) + (cell - low)
-    _, voxel, count = np.unique(key, return_inverse=True, return_counts=True)
-    total = np.stack([np.bincount(voxel, weights=xyz[:, axis]) for axis in range(3)], axis=1)
-    return total / count[:, None], voxel
 
 
 def widths_in_one_sweep(

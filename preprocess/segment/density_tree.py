@@ -29,11 +29,14 @@ class ClusterTree:
         stability: float64 [clusters], excess of mass: the sum over its points of the range of 1/distance in which they
             belong to it.
         owner: int64 [N], the innermost cluster of each point; -1 if there is no cluster.
+        gap: float64 [clusters], the distance at which a cluster joins the other one of its parent; infinite for
+            cluster 0.
     """
 
     parent: NDArray[np.int64]
     stability: NDArray[np.float64]
     owner: NDArray[np.int64]
+    gap: NDArray[np.float64]
 
 
 def cluster_tree(
@@ -52,7 +55,7 @@ def cluster_tree(
     """
     if len(xyz) < max(min_cluster_size, min_samples + 1, 2):
         none = np.zeros(0, dtype=np.int64)
-        return ClusterTree(none, np.zeros(0), np.full(len(xyz), -1, dtype=np.int64))
+        return ClusterTree(none, np.zeros(0), np.full(len(xyz), -1, dtype=np.int64), np.zeros(0))
     if method == "c":
         first, second, distance = library.spanning_tree(xyz, min_samples)
         children, size = library.join(first, second)
@@ -130,7 +133,9 @@ def _condense(
     birth[0] = 0.0
     fallen = np.bincount(owner, weights=density[leaves_at] - birth[owner], minlength=len(start))
     handed_on = np.bincount(parent[1:], weights=size[start[1:]] * (birth[1:] - birth[parent[1:]]), minlength=len(start))
-    return ClusterTree(parent, (fallen + handed_on).astype(np.float64), owner)
+    gap = np.concatenate([np.zeros(n), distance])[up[start]]
+    gap[0] = np.inf
+    return ClusterTree(parent, (fallen + handed_on).astype(np.float64), owner, gap)
 
 
 def _follow(pointer: NDArray[np.int64]) -> NDArray[np.int64]:

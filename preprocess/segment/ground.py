@@ -1,18 +1,13 @@
-"""Ground removal: which returns of one sweep lie on the ground.
+"""Ground of a window: which of its stacked points lie on the ground, and how high the others stand above it.
 
-Patchwork++ (Lee et al., IROS 2022; package pypatchworkpp) fits planes to concentric patches. The grid method needs only
-numpy: it takes the lowest return of each grid cell, and the highest surface of limited slope below these minima.
+All sweeps of the window show the ground together: where one sweep sees a ring of it every few metres, twelve from a
+moving vehicle see most of it, and far objects are no longer taken for ground. First a surface: the highest one of
+limited slope below the lowest point of each grid cell. Then, around each cell, a plane through what touches that
+surface: a cell's lowest point is lower than the ground by the noise of the sensor, and on a slope by its own width.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import importlib.util
-import os
-import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -20,184 +15,214 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import check_ranges, option
-from iscc_lidar.shared.base.errors import UserError
 
-_DEFAULT_HEIGHT_M: Final = 1.73
+_CONTACT_M: Final = 0.08
+_PLANE_CELLS: Final = 3
+_MAX_TILT: Final = 0.3
+_RIDGE_M2: Final = 0.02
+"""Added to the variances of a plane's points: where they lie on one line, the plane is level across it."""
 _NEAR_M: Final = (3.0, 15.0)
-_MIN_CELLS_FOR_HEIGHT: Final = 20
+_MIN_NEAR_CELLS: Final = 20
+_PIT_DEPTH_M: Final = 0.4
 _BLOCK_CELLS: Final = 8
 _MIN_BLOCK_CELLS: Final = 5
-_PIT_DEPTH_M: Final = 0.4
-_stdout_lock = threading.Lock()
+_TOUCH_M: Final = 0.2
+_TOUCH_CELLS: Final = 9
+_MIN_TOUCHING: Final = 0.15
+_MAX_CELLS: Final = 2**21
+"""Cells of the grid at most, 700 m on each side: a window of points spread over more has coarser ones."""
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class GroundRemovalConfig:
+class GroundConfig:
     """Options of ground removal."""
 
-    method: Literal["auto", "patchwork", "grid", "none"] = option(
-        "auto",
-        "patchwork = Patchwork++; grid = slope-limited surface below cell minima, needs only numpy; auto = patchwork "
-        "if pypatchworkpp is installed, else grid, and the cache records which; none = keep the ground, for ablations",
-    )
-    sensor_height_m: float = option(
-        0.0, "sensor above ground, m; 0 = estimate it in every sweep (KITTI: 1.73)", at_least=0, at_most=100
-    )
-    max_range_m: float = option(80.0, "returns further away horizontally are never ground, m", above=0, at_most=1000)
-    plane_distance_m: float = option(
-        0.08,
-        "patchwork: half thickness of a patch's plane, m; its default of 0.125 removes more of the objects' feet",
-        above=0,
-        at_most=10,
+    method: Literal["surface", "none"] = option(
+        "surface", "surface = the ground below a window's points; none = keep the ground, for ablations"
     )
     cell_m: float = option(
         0.5,
-        "grid: edge of a cell, m; finer than a wheel base, coarser than the ring spacing",
+        "edge of a grid cell, m; finer than a wheel base, coarser than the ring spacing",
         at_least=0.05,
         at_most=100,
     )
     max_slope: float = option(
-        0.2, "grid: steepest ground relative to the sensor's own plane, rise over run", at_least=0, at_most=10
+        0.2, "steepest ground relative to the sensor's own plane, rise over run", at_least=0, at_most=10
     )
-    grid_distance_m: float = option(
-        0.12, "grid: returns up to this far above the surface are ground, m", at_least=0, at_most=10
+    distance_m: float = option(
+        0.08, "points up to this far above the plane of the ground around them are ground, m", at_least=0, at_most=10
+    )
+    feet_m: float = option(
+        0.2,
+        "points up to this far above it are in a group only if the group stands over them: feet, kerbs, grass, m",
+        at_least=0,
+        at_most=10,
     )
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option out of its range."""
         check_ranges(self, "ground")
+        if self.feet_m < self.distance_m:
+            raise ValueError(f"ground.feet_m must be at least ground.distance_m, {self.distance_m}, not {self.feet_m}")
 
 
-def ground_mask(
-    xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundRemovalConfig
-) -> NDArray[np.bool_]:
-    """Mark the returns of one sweep that lie on the ground.
-
-    The result depends on this sweep alone: Patchwork++ adapts its thresholds from call to call, so each sweep gets a
-    new instance.
+def heights(xyz: NDArray[np.floating], config: GroundConfig) -> Array:
+    """Compute how high each point of a window stands above the ground around it.
 
     Args:
-        xyz: float32 [N, 3], metres, sensor frame (z up), finite.
-        intensity: float32 [N], 0..1; Patchwork++ uses it to detect reflections from below the ground.
+        xyz: float [N, 3], metres, finite, of all sweeps of the window, z up like in one of its sensors.
         config: options.
 
     Returns:
-        bool [N], true on the ground.
-
-    Raises:
-        UserError: the method is patchwork, which is not installed.
+        float64 [N], metres; infinite where no ground is near, or the method is none. Points below the ground, such as
+        reflections, are below 0 by as much.
     """
-    if config.method == "none":
-        return np.zeros(len(xyz), np.bool_)
-    if resolve_auto(config).method == "patchwork":
-        return _patchwork_mask(xyz, intensity, config)
-    return _grid_mask(xyz, config)
+    if len(xyz) == 0 or config.method == "none":
+        return np.full(len(xyz), np.inf)
+    x, y, z = (np.ascontiguousarray(xyz[:, axis], dtype=np.float64) for axis in range(3))
+    grid = _Grid.around(x, y, config.cell_m)
+    cell = grid.cell(x, y)
+    lowest = _lowest(z, cell, grid)
+    possible = z >= _floor(lowest, grid, config.max_slope).ravel()[cell]
+    if not possible.all():
+        lowest = _lowest(z[possible], cell[possible], grid)
+    above = z - _surface(lowest.reshape(grid.rows, grid.columns), config.max_slope * grid.cell_m).ravel()[cell]
+    touching = np.flatnonzero((above >= 0) & (above <= _CONTACT_M))
+    for reach in (_CONTACT_M / 2, 0.0):
+        planes = _fit_planes(x[touching], y[touching], z[touching], cell[touching], grid)
+        if reach > 0:  # once more, through what is nearer to the first planes
+            touching = touching[np.abs(planes.below(x, y, cell, touching) - z[touching]) <= reach]
+    height = z - planes.below(x, y, cell, slice(None))
+    return np.where(above > _TOUCH_M, np.maximum(height, above), height)
 
 
-def resolve_auto(config: GroundRemovalConfig) -> GroundRemovalConfig:
-    """Replace "auto" by the method that it means on this machine."""
-    if config.method != "auto":
-        return config
-    installed = importlib.util.find_spec("pypatchworkpp") is not None
-    return dataclasses.replace(config, method="patchwork" if installed else "grid")
+@dataclass(frozen=True)
+class _Grid:
+    """Square cells from a corner on: ``rows`` along x, ``columns`` along y."""
+
+    corner: tuple[float, float]
+    cell_m: float
+    rows: int
+    columns: int
+
+    @classmethod
+    def around(cls, x: Array, y: Array, cell_m: float) -> _Grid:
+        extent = (x.max() - x.min()) * (y.max() - y.min())
+        cell_m = max(cell_m, float(np.sqrt(extent / _MAX_CELLS)))
+        corner = tuple(float(np.floor(values.min() / cell_m) * cell_m) for values in (x, y))
+        rows, columns = (int((values.max() - low) / cell_m) + 1 for values, low in zip((x, y), corner, strict=True))
+        return cls((corner[0], corner[1]), cell_m, rows, columns)
+
+    def cell(self, x: Array, y: Array) -> NDArray[np.int64]:
+        row, column = (
+            ((values - low) / self.cell_m).astype(np.int64) for values, low in zip((x, y), self.corner, strict=True)
+        )
+        return row * self.columns + column
 
 
-def sensor_height(xyz: NDArray[np.float32], config: GroundRemovalConfig) -> float:
-    """Estimate the height of the sensor above the ground around it, metres.
+@dataclass(frozen=True)
+class _Planes:
+    """A plane for each cell: z of its middle point, and slopes; z is infinite below where nothing is known."""
 
-    The median of the slope-limited surface at ranges of 3 to 15 m; 1.73 m (KITTI) if too little ground is seen.
+    x: Array
+    y: Array
+    z: Array
+    slope_x: Array
+    slope_y: Array
+
+    def below(self, x: Array, y: Array, cell: NDArray[np.int64], points: NDArray[np.int64] | slice) -> Array:
+        """Return the height of the plane at some points of x and y."""
+        at = cell[points]
+        across = self.slope_x[at] * (x[points] - self.x[at]) + self.slope_y[at] * (y[points] - self.y[at])
+        found: Array = self.z[at] + across
+        return found
+
+
+def _fit_planes(x: Array, y: Array, z: Array, cell: NDArray[np.int64], grid: _Grid) -> _Planes:
+    """Fit a plane to the mean points of each cell and those around it, by least squares."""
+    from scipy.ndimage import uniform_filter
+
+    cells = grid.rows * grid.columns
+    count = np.bincount(cell, minlength=cells)
+    some = count > 0
+    mean = [np.bincount(cell, weights=values, minlength=cells) / np.maximum(count, 1) for values in (x, y, z)]
+
+    def around(values: Array) -> Array:
+        """Average over the cells around each one; divided by the share of those that have points."""
+        total: Array = uniform_filter(values.reshape(grid.rows, grid.columns), _PLANE_CELLS, mode="constant").ravel()
+        return total
+
+    share = around(some.astype(np.float64))
+    known = share > 0.5 / _PLANE_CELLS**2
+    scale = 1 / np.maximum(share, 1e-9)
+    mx, my, mz = (around(values) * scale for values in mean)
+    (sx, sy), (xx, xy, yy, xz, yz) = (
+        (mx, my),
+        (around(mean[a] * mean[b]) * scale for a, b in ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2))),
+    )
+    var_x, var_y, cov = xx - sx * sx + _RIDGE_M2, yy - sy * sy + _RIDGE_M2, xy - sx * sy
+    cov_xz, cov_yz = xz - sx * mz, yz - sy * mz
+    determinant = var_x * var_y - cov * cov
+    slope_x = np.clip((var_y * cov_xz - cov * cov_yz) / determinant, -_MAX_TILT, _MAX_TILT)
+    slope_y = np.clip((var_x * cov_yz - cov * cov_xz) / determinant, -_MAX_TILT, _MAX_TILT)
+    return _Planes(mx, my, np.where(known, mz, -np.inf), slope_x, slope_y)
+
+
+def _lowest(z: Array, cell: NDArray[np.int64], grid: _Grid) -> Array:
+    lowest = np.full(grid.rows * grid.columns, np.inf)
+    np.minimum.at(lowest, cell, z)
+    return lowest
+
+
+def _floor(lowest: Array, grid: _Grid, max_slope: float) -> Array:
+    """Return the lowest height at which the ground can be in each cell, [rows, columns]: what is lower is a reflection.
+
+    It falls from that of the ground around the sensor, the lower quartile of the cells' lowest points there.
     """
-    range_m = np.hypot(xyz[:, 0], xyz[:, 1])
-    near = xyz[(range_m > _NEAR_M[0]) & (range_m < _NEAR_M[1])]
-    if len(near) == 0:
-        return _DEFAULT_HEIGHT_M
-    cell, shape = _cells(near, config.cell_m)
-    occupied = np.unique(cell)
-    if len(occupied) < _MIN_CELLS_FOR_HEIGHT:
-        return _DEFAULT_HEIGHT_M
-    height = -float(np.median(_surface(near[:, 2], cell, shape, config).ravel()[occupied]))
-    return height if height > 0.1 else _DEFAULT_HEIGHT_M
+    x, y = (
+        low + grid.cell_m * (np.arange(cells) + 0.5)
+        for low, cells in zip(grid.corner, (grid.rows, grid.columns), strict=True)
+    )
+    distance = np.hypot(x[:, None], y[None])
+    around = lowest.reshape(distance.shape)[(distance > _NEAR_M[0]) & (distance < _NEAR_M[1])]
+    around = around[np.isfinite(around)]
+    if len(around) < _MIN_NEAR_CELLS:
+        return np.full(distance.shape, -np.inf)
+    floor: Array = np.quantile(around, 0.25) - _PIT_DEPTH_M - max_slope * distance
+    return floor
 
 
-def _patchwork_mask(
-    xyz: NDArray[np.float32], intensity: NDArray[np.float32], config: GroundRemovalConfig
-) -> NDArray[np.bool_]:
-    try:
-        import pypatchworkpp
-    except ImportError:
-        raise UserError(
-            "ground.method=patchwork needs the package pypatchworkpp, which is not installed: "
-            "pip install pypatchworkpp, or set ground.method=grid"
-        ) from None
-    mask = np.zeros(len(xyz), dtype=np.bool_)
-    if len(xyz) == 0:
-        return mask
-    parameters = pypatchworkpp.Parameters()
-    parameters.verbose = False
-    parameters.sensor_height = config.sensor_height_m or sensor_height(xyz, config)
-    parameters.max_range = config.max_range_m
-    parameters.th_dist = config.plane_distance_m
-    parameters.intensity_thr = 0.0  # which the package leaves uninitialised
-    with _silent_stdout():
-        estimator = pypatchworkpp.patchworkpp(parameters)
-    estimator.estimateGround(np.column_stack([xyz, intensity]).astype(np.float32))
-    mask[np.asarray(estimator.getGroundIndices(), dtype=np.int64)] = True
-    return mask
+def _surface(lowest: Array, rise: float) -> Array:
+    """Compute the highest surface of limited slope below the cells' lowest points: [rows, columns], metres.
+
+    A cell far below the ground, a reflection, would pull the surface down for metres around it. Where it does, it is
+    almost the only one there to touch the surface: such cells are left out, and the surface is computed again.
+    """
+    from scipy.ndimage import uniform_filter
+
+    lowest = _without_pits(lowest)
+    seen = np.isfinite(lowest)
+    for _ in range(2):
+        surface = _limit_slope(_limit_slope(lowest, rise).T, rise).T
+        touches = seen & (lowest - surface <= _TOUCH_M)
+        touching, of = (
+            uniform_filter(values.astype(np.float32), _TOUCH_CELLS, mode="constant") for values in (touches, seen)
+        )
+        alone = touches & (touching < _MIN_TOUCHING * of)
+        if not alone.any():
+            return surface
+        lowest = np.where(alone, np.inf, lowest)
+        seen &= ~alone
+    return _limit_slope(_limit_slope(lowest, rise).T, rise).T
 
 
-@contextlib.contextmanager
-def _silent_stdout() -> Iterator[None]:
-    # The constructor prints a line despite ``verbose``, and not through sys.stdout.
-    with _stdout_lock:
-        sys.stdout.flush()
-        saved = os.dup(1)
-        try:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.close(null)
-            yield
-        finally:
-            os.dup2(saved, 1)
-            os.close(saved)
+def _without_pits(lowest: Array) -> Array:
+    """Leave out cells far below most of their neighbourhood: reflections seen below the street.
 
-
-def _grid_mask(xyz: NDArray[np.float32], config: GroundRemovalConfig) -> NDArray[np.bool_]:
-    mask = np.zeros(len(xyz), dtype=np.bool_)
-    inside = np.flatnonzero(np.hypot(xyz[:, 0], xyz[:, 1]) <= config.max_range_m)
-    if len(inside) == 0:
-        return mask
-    points = xyz[inside]
-    cell, shape = _cells(points, config.cell_m)
-    floor = -(config.sensor_height_m or sensor_height(xyz, config)) - _PIT_DEPTH_M
-    possible = points[:, 2] >= floor - config.max_slope * np.hypot(points[:, 0], points[:, 1])
-    surface = _surface(points[possible, 2], cell[possible], shape, config).ravel()[cell]
-    mask[inside] = possible & (points[:, 2] - surface <= config.grid_distance_m)
-    return mask
-
-
-def _cells(xyz: NDArray[np.float32], cell_m: float) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    index = np.floor(xyz[:, :2] / cell_m).astype(np.int64)
-    index -= index.min(axis=0)
-    rows, columns = (int(n) for n in index.max(axis=0) + 1)
-    return index[:, 0] * columns + index[:, 1], (rows, columns)
-
-
-def _surface(
-    z: NDArray[np.float32], cell: NDArray[np.int64], shape: tuple[int, int], config: GroundRemovalConfig
-) -> NDArray[np.float64]:
-    """Compute the highest surface of limited slope below the cells' lowest returns: [rows, columns], metres."""
-    lowest = np.full(shape[0] * shape[1], np.inf)
-    np.minimum.at(lowest, cell, z.astype(np.float64))
-    surface = _without_pits(lowest.reshape(shape))
-    rise = config.max_slope * config.cell_m
-    return _limit_slope(_limit_slope(surface, rise).T, rise).T
-
-
-def _without_pits(lowest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Remove minima far below most of their neighbourhood: reflections seen below the street.
-
-    One such cell would pull the surface down for metres around it. A neighbourhood is a block of cells; its reference
-    is the lower quintile of the minima, which a car or a wall in the block does not affect.
+    A neighbourhood is a block of cells; its reference is the lower quintile of their lowest points, which a car or a
+    wall in the block does not affect.
     """
     row, column = np.nonzero(np.isfinite(lowest))
     z = lowest[row, column]
@@ -212,10 +237,10 @@ def _without_pits(lowest: NDArray[np.float64]) -> NDArray[np.float64]:
     return kept
 
 
-def _limit_slope(surface: NDArray[np.float64], rise: float) -> NDArray[np.float64]:
+def _limit_slope(surface: Array, rise: float) -> Array:
     """Lower a surface until it changes by at most ``rise`` from row to row."""
     ramp = rise * np.arange(len(surface))[:, None]
     upward = np.minimum.accumulate(surface - ramp, axis=0) + ramp
     downward = np.minimum.accumulate((surface + ramp)[::-1], axis=0)[::-1] - ramp
-    limited: NDArray[np.float64] = np.minimum(upward, downward)
+    limited: Array = np.minimum(upward, downward)
     return limited

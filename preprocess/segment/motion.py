@@ -102,6 +102,41 @@ def moving_groups(
     return moves
 
 
+def drifts(
+    xyz: NDArray[np.floating], sweep: NDArray[np.integer], group: NDArray[np.int32], config: MotionConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure how each group shifts or spreads during a window, and how wide it is in any one sweep.
+
+    Arguments as of ``moving_groups``.
+
+    Returns:
+        metres, both [groups]: how far its centroid shifts, or its standard deviation grows or shrinks, as it does
+        where two things meet; 0 where fewer than ``min_sweeps`` sweeps have ``min_points`` of the group. Its width.
+    """
+    groups, sweeps = int(group.max(initial=-1)) + 1, int(sweep.max(initial=-1)) + 1
+    inside = np.flatnonzero(group >= 0)
+    cell = group[inside].astype(np.int64) * sweeps + sweep[inside]
+    count = np.bincount(cell, minlength=groups * sweeps)
+    enough = np.flatnonzero(count >= config.min_points)
+    owner, time = np.divmod(enough, max(sweeps, 1))
+    shift, spread, width = np.zeros(groups), np.zeros(groups), np.zeros(groups)
+    for axis in range(2):
+        values = np.ascontiguousarray(xyz[inside, axis], dtype=np.float64)
+        low = np.full(groups, np.inf)
+        np.minimum.at(low, group[inside], values)
+        own = values - low[group[inside]]  # small numbers have exact squares
+        centre, square = (
+            np.bincount(cell, weights=power, minlength=groups * sweeps)[enough] / count[enough]
+            for power in (own, own * own)
+        )
+        deviation = np.sqrt(np.maximum(square - centre * centre, 0.0))
+        shift = np.hypot(shift, _shift(centre, owner, time, groups))
+        spread = np.hypot(spread, _shift(deviation, owner, time, groups))
+        np.maximum.at(width, owner, _spans(values, cell, groups * sweeps)[enough])
+    seen = np.bincount(owner, minlength=groups)
+    return np.where(seen >= config.min_sweeps, np.maximum(shift, spread), 0.0), width
+
+
 def _shift(
     position: NDArray[np.float64], owner: NDArray[np.int64], time: NDArray[np.int64], groups: int
 ) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Segmentation pass over a block: stack the sweeps of each window, cluster them, link each window to the next.
+"""Segmentation pass over a block: segment each window, and link it to the next.
 
 Its result is one intermediate file per block: for each window the labels of the sweeps that it owns, with ids that
 count within the window; the links between successive windows; and all labels of the first and the last window, by which
@@ -8,28 +8,26 @@ neighbouring blocks are linked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.manifest import Window
-from iscc_lidar.data_schemas.sweep import Sweep, SweepError
-from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig
+from iscc_lidar.preprocess.segment.ground import GroundConfig
 from iscc_lidar.preprocess.segment.linking import LinkingConfig, SweepLabels, assign_sequence_ids, link_shared_sweeps
-from iscc_lidar.preprocess.segment.sweeps import GroundedSweep, WindowBuffer
-from iscc_lidar.shared.base.geometry import transform
-
-FARTHEST_IN_WINDOW_M: Final = 10_000.0
-"""Largest difference of two poses of a window along an axis: voxels are counted by 64-bit keys."""
+from iscc_lidar.preprocess.segment.segment_window import segment_window
+from iscc_lidar.preprocess.segment.sweeps import ConsideredSweep, WindowBuffer
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def segment_block(
-    sweeps: WindowBuffer[GroundedSweep],
+    sweeps: WindowBuffer[ConsideredSweep],
     windows: tuple[Window, ...],
+    ground: GroundConfig,
     clustering: ClusteringConfig,
     linking: LinkingConfig,
 ) -> dict[str, NDArray[Any]]:
@@ -48,7 +46,7 @@ def segment_block(
     labels: SweepLabels = {}
     for window in windows:
         before = labels
-        labels = segment_window(sweeps.take(window), window.start, clustering)
+        labels = segment_window(sweeps.take(window), window.start, ground, clustering)
         counts.append(1 + max((int(label.max(initial=NOISE)) for label in labels.values()), default=NOISE))
         if before:
             links.append(link_shared_sweeps(before, labels, linking))
@@ -59,38 +57,6 @@ def segment_block(
     for name, of_sweeps in (("own", own), ("first", first), ("last", labels)):
         arrays |= {f"{name}_{index}": label for index, label in of_sweeps.items()}
     return arrays
-
-
-def segment_window(sweeps: list[GroundedSweep], start: int, config: ClusteringConfig) -> SweepLabels:
-    """Cluster the points above ground of stacked sweeps; returns the labels of all points by sweep index.
-
-    The stack is in the world frame, moved to the window's first sensor: float32 is too coarse far from the origin.
-    """
-    origin = sweeps[0].sweep.world_SE3_sensor[:3, 3]
-    for grounded in sweeps:
-        _refuse_jump(sweeps[0].sweep, grounded.sweep)
-    above = [grounded.label == NOISE for grounded in sweeps]
-    stacked = [
-        transform(grounded.sweep.world_SE3_sensor, grounded.sweep.xyz[mask]) - origin
-        for grounded, mask in zip(sweeps, above, strict=True)
-    ]
-    sizes = [len(xyz) for xyz in stacked]
-    groups = cluster_window(np.concatenate(stacked), np.repeat(np.arange(len(sizes)), sizes), config)
-    labels: SweepLabels = {}
-    for offset, (grounded, mask) in enumerate(zip(sweeps, above, strict=True)):
-        labels[start + offset] = grounded.label.copy()
-        labels[start + offset][mask] = groups[sum(sizes[:offset]) : sum(sizes[: offset + 1])]
-    return labels
-
-
-def _refuse_jump(first: Sweep, sweep: Sweep) -> None:
-    moved = float(np.abs(sweep.world_SE3_sensor[:3, 3] - first.world_SE3_sensor[:3, 3]).max())
-    if moved > FARTHEST_IN_WINDOW_M:
-        raise SweepError(
-            f"sequence {sweep.sequence}, sweep {sweep.name}: its pose is {moved / 1000:.0f} km from that of sweep "
-            f"{first.name}, with which it is stacked; check the poses",
-            len(sweep),
-        )
 
 
 def link_sequence(segmented: Iterable[Arrays], config: LinkingConfig) -> list[NDArray[np.int32]]:

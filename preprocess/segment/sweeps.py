@@ -1,4 +1,4 @@
-"""Read the sweeps of a window, and label each point as ignored, ground, or a candidate for a group."""
+"""Read the sweeps of a window, and find the points that count: valid and in range."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
-from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig, ground_mask
 from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.shared.base.geometry import squared_lengths
 
@@ -36,11 +34,16 @@ class RangeConfig:
 
 
 @dataclass(frozen=True)
-class GroundedSweep:
-    """A sweep with an initial label for every point: NOT_CONSIDERED, GROUND, or NOISE until it is in a group."""
+class ConsideredSweep:
+    """A sweep, and which of its points count: bool [N]; the others are not considered."""
 
     sweep: Sweep
-    label: NDArray[np.int32]
+    considered: NDArray[np.bool_]
+
+
+def consider(sweep: Sweep, config: RangeConfig) -> ConsideredSweep:
+    """Find the points of a sweep that count."""
+    return ConsideredSweep(sweep, considered_mask(sweep, config))
 
 
 def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
@@ -54,15 +57,6 @@ def considered_mask(sweep: Sweep, config: RangeConfig) -> NDArray[np.bool_]:
         in_range = np.isfinite(squared) & (squared >= config.min_m**2) & (squared <= config.max_m**2)
     considered: NDArray[np.bool_] = in_range & ((x != 0) | (y != 0) | (z != 0))
     return considered
-
-
-def remove_ground(sweep: Sweep, ranges: RangeConfig, ground: GroundRemovalConfig) -> GroundedSweep:
-    """Give every point of a sweep its initial label."""
-    considered = considered_mask(sweep, ranges)
-    label = np.full(len(sweep), NOT_CONSIDERED, dtype=np.int32)
-    is_ground = ground_mask(sweep.xyz[considered], sweep.intensity[considered], ground)
-    label[considered] = np.where(is_ground, GROUND, NOISE)
-    return GroundedSweep(sweep, label)
 
 
 class WindowBuffer(Generic[T]):

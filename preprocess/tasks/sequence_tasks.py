@@ -20,7 +20,7 @@ from iscc_lidar.preprocess.plan.left_out import LeftOut, find_left_out, read_swe
 from iscc_lidar.preprocess.plan.sequence_job import SequenceJob, block_key, ids_key, segment_key
 from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
 from iscc_lidar.preprocess.segment.segment_block import labels_of, link_sequence, segment_block
-from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, remove_ground
+from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, consider
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.preprocess.tasks.step_files import has_step, read_step, write_step
 from iscc_lidar.preprocess.write.block import find_block, write_block
@@ -54,9 +54,9 @@ def segment_task(job: SequenceJob, block: int) -> Segmented:
     name = job.segmented_file(block, key)
     if not has_step(job.store, name, key):
         config = job.config
-        sweeps = WindowBuffer(lambda i: remove_ground(read_sweep(job, block, i, left_out), config.range, config.ground))
+        sweeps = WindowBuffer(lambda i: consider(read_sweep(job, block, i, left_out), config.range))
         with unchanged(job, block, inputs):
-            arrays = segment_block(sweeps, job.blocks[block], config.clustering, config.linking)
+            arrays = segment_block(sweeps, job.blocks[block], config.ground, config.clustering, config.linking)
         write_step(job.store, name, key, arrays)
     report_sweeps(SEGMENT_SHARE * job.own_sweeps(block))
     return Segmented(key, inputs, left_out)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import iscc_lidar
 
-_PACKAGES = ("numpy", "pyarrow", "zarr", "dask", "hdbscan", "pypatchworkpp", "scipy", "torch")
+_PACKAGES = ("numpy", "pyarrow", "zarr", "dask", "hdbscan", "scipy", "torch")
 
 
 def versions() -> dict[str, str]:

@@ -68,6 +68,7 @@ def groups(
     from iscc_lidar.preprocess.datasets.registry import open_dataset
     from iscc_lidar.shared.base.cli import names_of
     from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.layouts.semantickitti import LAYOUT
 
     from benchmarks.bench_file import add_figures
     from benchmarks.preprocess.label_scores import read_labelled, score_labels, score_table
@@ -78,7 +79,7 @@ def groups(
         chosen = range(len(dataset.sweep_names(sequence)))[_slice(sweeps)]
         points = read_labelled(reader, dataset, sequence, chosen)
         motion = read_motion(root / "sequences" / sequence)
-        rows[sequence] = score_labels(points, dataset.class_names, motion)
+        rows[sequence] = score_labels(points, dataset.class_names, motion, LAYOUT.ground_classes)
         add_figures(out, f"labels.{root.name}.{sequence}", rows[sequence].figures)
     typer.echo(score_table(rows))
     typer.echo(f"\nfigures: {out / BENCH_FILE}")

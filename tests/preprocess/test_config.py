@@ -17,8 +17,8 @@ from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 
 MAY_BE_ZERO = {
-    "seed", "range.min_m", "ground.sensor_height_m", "ground.max_slope", "ground.grid_distance_m",
-    "clustering.max_width_m", "clustering.attach_m", "clustering.trail_cell_m", "linking.min_iou", "motion.min_shift_m",
+    "seed", "range.min_m", "ground.max_slope", "ground.distance_m", "ground.feet_m",
+    "clustering.max_width_m", "clustering.attach_m", "linking.min_iou", "motion.min_shift_m",
     "motion.edge_quantile", "motion.max_width_m", "motion.min_rigidity", "queries.per_point", "queries.per_group_max",
     "queries.group_points_min", "queries.group_width_max_m", "queries.box_margin_m", "queries.ray_tolerance_m",
     "synth.seed", "synth.beams", "synth.range_noise_m", "synth.dropout", "synth.intensity_noise",
@@ -32,7 +32,7 @@ def numbers(config: Any, prefix: str = "") -> list[tuple[str, float]]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             found += numbers(value, f"{prefix}{field.name}.")
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             found.append((prefix + field.name, value))
     return found
 
@@ -56,7 +56,7 @@ def test_options_that_exclude_each_other() -> None:
     for items, key in (
         (["window.stride=13"], r"window\.stride must be"),
         (["range.min_m=90"], r"range\.min_m must be below range\.max_m"),
-        (["clustering.trail_cell_m=1e-300"], r"clustering\.trail_cell_m must be 0 or"),
+        (["ground.feet_m=0.05"], r"ground\.feet_m must be at least ground\.distance_m"),
     ):
         with pytest.raises(UserError, match=key):
             resolve(PreprocessConfig, None, items)

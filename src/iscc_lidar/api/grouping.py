@@ -14,7 +14,7 @@ from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.segment.linking import SweepLabels, sequence_labels
 from iscc_lidar.preprocess.segment.segment_block import labels_of, link_sequence, segment_block
-from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, remove_ground
+from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, consider
 from iscc_lidar.preprocess.segment.windows import plan_blocks, plan_windows
 from iscc_lidar.shared.base.errors import UserError
 
@@ -40,10 +40,10 @@ def group_sweeps(sweeps: object, poses: object, config: PreprocessConfig, progre
 
 def _label(read: Callable[[int], Sweep], sweeps: int, config: PreprocessConfig, bar: tqdm[None]) -> SweepLabels:
     windows = plan_windows(sweeps, config.window)
-    buffer = WindowBuffer(lambda index: remove_ground(read(index), config.range, config.ground))
+    buffer = WindowBuffer(lambda index: consider(read(index), config.range))
     segmented = []
     for block in plan_blocks(windows, config.window):
-        segmented.append(segment_block(buffer, block, config.clustering, config.linking))
+        segmented.append(segment_block(buffer, block, config.ground, config.clustering, config.linking))
         bar.update(block[-1].own_stop - block[0].own_start)
     ids = link_sequence(segmented, config.linking)
     ids_of_sweep = {

@@ -1,7 +1,8 @@
 """Quality and cost of the groups on instance-labelled sweeps in SemanticKITTI's layout, and of other methods'.
 
-Every method gets the same points: above ground and in range. Scores are over true objects of 50 or more of
-those points; see ``object_metrics``. Instance labels serve for scoring only.
+Every method gets the same points: above the ground of the window, as this package finds it. Scores are over true
+objects of 50 or more points in range, those that were called ground among them; see ``object_metrics``. Points
+that nobody labelled do not count. Instance labels serve for scoring only.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from tqdm import tqdm
 from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.preprocess.datasets.registry import Dataset, open_dataset
-from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
-from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig
+from iscc_lidar.preprocess.segment.clustering import ClusteringConfig
+from iscc_lidar.preprocess.segment.ground import GroundConfig, heights
 from iscc_lidar.preprocess.segment.linking import (
     LinkingConfig,
     SweepLabels,
@@ -29,39 +30,51 @@ from iscc_lidar.preprocess.segment.linking import (
     sequence_labels,
 )
 from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
-from iscc_lidar.preprocess.segment.sweeps import RangeConfig, remove_ground
+from iscc_lidar.preprocess.segment.segment_window import segment_stack
+from iscc_lidar.preprocess.segment.sweeps import RangeConfig, considered_mask
 from iscc_lidar.preprocess.segment.windows import WindowConfig, plan_windows
-from iscc_lidar.shared.base.geometry import transform
+from iscc_lidar.shared.base.geometry import inverse, transform
 
 from benchmarks.preprocess.object_metrics import MOVED_M, ObjectScores, mean, object_scores, read_motion, width_shares
 from benchmarks.preprocess.opponents import connected_components, plain_hdbscan
 
 _METHODS = ("ours", "components_0.45", "components_0.3", "plain_hdbscan")
-Method = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points above ground of successive sweeps, in one frame: [N, 3], [N], [N], [N]."""
+    """Points in range of successive sweeps.
+
+    Attributes:
+        xyz: float64 [N, 3], metres, in the world frame; of a window in that of its middle sweep's sensor.
+        range_m: float64 [N], from where the ray began.
+        sweep: int64 [N], index of the sweep.
+        truth: int32 [N], true object, 0 for none.
+        semantic: uint8 [N], class, 0 where nobody labelled the point.
+        world_SE3_sensor: float64 [sweeps, 4, 4].
+    """
 
     xyz: NDArray[np.float64]
+    range_m: NDArray[np.float64]
     sweep: NDArray[np.int64]
     truth: NDArray[np.int32]
     semantic: NDArray[np.uint8]
+    world_SE3_sensor: NDArray[np.float64]
 
-    def part(self, start: int, stop: int) -> Points:
+    def window(self, start: int, stop: int) -> Points:
         """Return sweeps ``start`` up to ``stop``, counted from 0 again."""
         rows = slice(*np.searchsorted(self.sweep, [start, stop]))
-        return Points(self.xyz[rows], self.sweep[rows] - start, self.truth[rows], self.semantic[rows])
+        poses = self.world_SE3_sensor[start:stop]
+        xyz = transform(inverse(poses[len(poses) // 2]), self.xyz[rows])
+        return Points(xyz, self.range_m[rows], self.sweep[rows] - start, self.truth[rows], self.semantic[rows], poses)
+
+
+Method = Callable[[Points], NDArray[np.int32]]
+"""Groups of the points of a window: int32 [N], negative for none."""
 
 
 def bench_group_quality(
-    root: Path,
-    sequence: str,
-    starts: Sequence[int] = (0, 8, 20, 32, 40),
-    plain_starts: Sequence[int] = (0, 20),
-    clustering: ClusteringConfig | None = None,
-    ground: GroundRemovalConfig | None = None,
+    root: Path, sequence: str, starts: Sequence[int] = (0, 8, 20, 32, 40), plain_starts: Sequence[int] = (0, 20)
 ) -> tuple[dict[str, float], str]:
     """Score this package's groups and other methods' on one sequence.
 
@@ -70,30 +83,27 @@ def bench_group_quality(
         sequence: its name below ``sequences/``.
         starts: first sweeps of the windows to score; those that do not fit are left out.
         plain_starts: those of them on which plain ``hdbscan`` runs too, minutes each.
-        clustering: options; None for the defaults.
-        ground: options; None for the defaults.
 
     Returns:
         figures by name (``ours.w20.coverage``), and the same as a table to print.
     """
-    config = clustering or ClusteringConfig()
     dataset = open_dataset("semantickitti", root)
-    points, ground_s = _read(dataset, sequence, ground or GroundRemovalConfig())
-    sweeps = len(dataset.sweep_names(sequence))
+    points = read_points(dataset, sequence)
+    sweeps = len(points.world_SE3_sensor)
     methods: dict[str, Method] = {
-        "ours": lambda xyz, sweep: cluster_window(xyz, sweep, config),
-        "components_0.45": lambda xyz, sweep: connected_components(xyz, 0.3),
-        "components_0.3": lambda xyz, sweep: connected_components(xyz, 0.2),
-        "plain_hdbscan": lambda xyz, sweep: plain_hdbscan(xyz),
+        "ours": segment,
+        "components_0.45": _above_ground(lambda xyz: connected_components(xyz, 0.3)),
+        "components_0.3": _above_ground(lambda xyz: connected_components(xyz, 0.2)),
+        "plain_hdbscan": _above_ground(plain_hdbscan),
     }
     progress = tqdm(desc=f"scoring {sequence}", unit="window", leave=False)
     length = WindowConfig().sweeps
     fitting = [s for s in starts if s == 0 or s + length <= sweeps]
-    figures: dict[str, float] = {"ground.cpu_s_per_sweep": ground_s}
+    figures: dict[str, float] = {}
     for name, method in methods.items():
         pooled: list[tuple[Points, ObjectScores]] = []
         for start in fitting if name != "plain_hdbscan" else [s for s in fitting if s in plain_starts]:
-            window = points.part(start, min(start + length, sweeps))
+            window = points.window(start, min(start + length, sweeps))
             scores, values = _score_window(window, method)
             figures |= {f"{name}.w{start}.{key}": value for key, value in values.items()}
             pooled.append((window, scores))
@@ -103,36 +113,53 @@ def bench_group_quality(
         figures |= {
             f"{name}.sequence.{key}": value for key, value in _score_sequence(points, sweeps, methods[name]).items()
         }
-    figures |= _score_motion(
-        points, fitting, length, methods["ours"], read_motion(dataset.input_files(sequence, 0)[0].parents[1])
-    )
+    figures |= _score_motion(points, fitting, length, read_motion(dataset.input_files(sequence, 0)[0].parents[1]))
     progress.close()
     return figures, _table(figures)
 
 
-def _read(dataset: Dataset, sequence: str, ground: GroundRemovalConfig) -> tuple[Points, float]:
-    """Read a sequence's points above ground; return them and the CPU seconds per sweep of the ground removal."""
-    xyz, truth, semantic, sizes, spent = [], [], [], [], 0.0
+def segment(window: Points) -> NDArray[np.int32]:
+    return segment_stack(window.xyz, window.sweep, window.range_m, GroundConfig(), ClusteringConfig())
+
+
+def _above_ground(cluster: Callable[[NDArray[np.float64]], NDArray[np.int32]]) -> Method:
+    """Let a method cluster the points above the ground; the ground is not its own work, and costs it no time."""
+
+    def label(window: Points) -> NDArray[np.int32]:
+        above = heights(window.xyz, GroundConfig()) > GroundConfig().distance_m
+        groups = np.full(len(window.xyz), NOISE, dtype=np.int32)
+        groups[above] = cluster(window.xyz[above])
+        return groups
+
+    return label
+
+
+def read_points(dataset: Dataset, sequence: str) -> Points:
+    """Read the points in range of a sequence."""
+    parts = []
     for index in range(len(dataset.sweep_names(sequence))):
         sweep = dataset.read(sequence, index)
-        begin = time.process_time()
-        above = remove_ground(sweep, RangeConfig(), ground).label == NOISE
-        spent += time.process_time() - begin
-        xyz.append(transform(sweep.world_SE3_sensor, sweep.xyz[above]))
-        sizes.append(int(above.sum()))
-        truth.append(sweep.instance[above] if sweep.instance is not None else np.zeros(sizes[-1], np.int32))
-        semantic.append(sweep.semantic[above] if sweep.semantic is not None else np.zeros(sizes[-1], np.uint8))
-    points = Points(
-        np.concatenate(xyz), np.repeat(np.arange(len(sizes)), sizes), np.concatenate(truth), np.concatenate(semantic)
-    )
-    return points, spent / len(sizes)
+        seen = considered_mask(sweep, RangeConfig())
+        nothing = np.zeros(len(sweep), np.int32)
+        truth, semantic = (nothing if values is None else values for values in (sweep.instance, sweep.semantic))
+        parts.append(
+            (
+                transform(sweep.world_SE3_sensor, sweep.xyz[seen]),
+                np.linalg.norm((sweep.xyz - sweep.origin)[seen], axis=1).astype(np.float64),
+                np.full(int(seen.sum()), index),
+                truth[seen].astype(np.int32),
+                semantic[seen].astype(np.uint8),
+                sweep.world_SE3_sensor[None],
+            )
+        )
+    return Points(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _score_window(window: Points, method: Method) -> tuple[ObjectScores, dict[str, float]]:
     begin = time.process_time()
-    group = method(window.xyz, window.sweep)
+    group = np.maximum(method(window), NOISE)
     spent = time.process_time() - begin
-    scores = object_scores(group, window.truth, window.sweep)
+    scores = _objects(window, group)
     wide, narrow = width_shares(window.xyz, group)
     return scores, {
         "cpu_s": spent,
@@ -144,6 +171,11 @@ def _score_window(window: Points, method: Method) -> tuple[ObjectScores, dict[st
         "share_object_size": narrow,
         "groups": float(group.max(initial=-1) + 1),
     }
+
+
+def _objects(points: Points, group: NDArray[np.int32], min_sweep_points: int = 1) -> ObjectScores:
+    known = points.semantic > 0
+    return object_scores(group[known], points.truth[known], points.sweep[known], 50, min_sweep_points)
 
 
 def _by_class(pooled: list[tuple[Points, ObjectScores]], class_names: Sequence[str]) -> dict[str, float]:
@@ -174,16 +206,16 @@ def label_sequence(points: Points, sweeps: int, method: Method) -> NDArray[np.in
 
 
 def _label_window(points: Points, window: Window, method: Method) -> SweepLabels:
-    part = points.part(window.start, window.stop)
+    part = points.window(window.start, window.stop)
     ends = np.searchsorted(part.sweep, np.arange(1, window.stop - window.start))
-    return dict(enumerate(np.split(method(part.xyz, part.sweep), ends), window.start))
+    return dict(enumerate(np.split(method(part), ends), window.start))
 
 
 def _score_sequence(points: Points, sweeps: int, method: Method) -> dict[str, float]:
     begin = time.process_time()
     labels = label_sequence(points, sweeps, method)
     spent = time.process_time() - begin
-    scores = object_scores(labels, points.truth, points.sweep, min_sweep_points=10)
+    scores = _objects(points, np.maximum(labels, NOISE), min_sweep_points=10)
     return {
         "cpu_s_per_sweep": spent / sweeps,
         "objects": float(len(scores.points)),
@@ -199,7 +231,6 @@ def _score_motion(
     points: Points,
     starts: Sequence[int],
     length: int,
-    method: Method,
     moved_m: dict[int, float] | None,
 ) -> dict[str, float]:
     """Score the motion test on objects found at IoU 0.5; an object that moved over 1 m in the sequence is moving."""
@@ -207,10 +238,10 @@ def _score_motion(
         return {}
     hits = called = real = others = 0
     for start in starts:
-        window = points.part(start, start + length)
-        group = method(window.xyz, window.sweep)
+        window = points.window(start, start + length)
+        group = np.maximum(segment(window), NOISE)
         moving = moving_groups(window.xyz, window.sweep, group, MotionConfig())
-        scores = object_scores(group, window.truth, window.sweep)
+        scores = _objects(window, group)
         found = scores.best_iou >= 0.5
         truth = np.array([moved_m.get(int(i), 0.0) > MOVED_M for i in scores.object_id[found]], dtype=np.bool_)
         called_moving = moving[scores.main_group[found]]
@@ -243,7 +274,7 @@ def _table(figures: dict[str, float]) -> str:
     for name in names:
         cells = [_class_cell(figures, f"{m}.class.{name}") for m in methods]
         classes.append(f"{name:28}" + "".join(f"{cell:>18}" for cell in cells))
-    rest = [f"{k:44}{v:10.3f}" for k, v in figures.items() if k.startswith(("ground.", "motion."))]
+    rest = [f"{k:44}{v:10.3f}" for k, v in figures.items() if k.startswith("motion.")]
     return "\n".join([*windows, "", *classes, "", *sequence, "", *rest])
 
 

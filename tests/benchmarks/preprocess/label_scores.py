@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.data_schemas.labels import GROUND, NOT_CONSIDERED
 from iscc_lidar.preprocess.datasets.registry import Dataset
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
@@ -82,13 +82,19 @@ def read_labelled(cache: Cache, dataset: Dataset, sequence: str, sweeps: Sequenc
     return LabelledPoints(label, truth, semantic, sweep_of)
 
 
-def score_labels(points: LabelledPoints, class_names: Sequence[str], moved_m: dict[int, float] | None) -> LabelScores:
+def score_labels(
+    points: LabelledPoints,
+    class_names: Sequence[str],
+    moved_m: dict[int, float] | None,
+    ground_classes: frozenset[str] = frozenset(),
+) -> LabelScores:
     """Score groups.
 
     Args:
         points: of the labelled sweeps.
         class_names: names of the classes by index, the first for unlabelled.
         moved_m: how far each object moves, metres; None where nobody knows.
+        ground_classes: names of the classes that are ground.
     """
     known = (points.semantic > 0) & (points.label != NOT_CONSIDERED)
     group, truth, sweep = np.maximum(points.label, -1)[known], points.truth[known], points.sweep[known]
@@ -102,7 +108,7 @@ def score_labels(points: LabelledPoints, class_names: Sequence[str], moved_m: di
         "id_switches": float(scores.switches.sum()),
         "most_road_points_in_a_group": _most_of_class(points, class_names),
     }
-    figures |= _associations(points) | _by_motion(scores, moved_m)
+    figures |= _associations(points) | _by_motion(scores, moved_m) | _ground(points, class_names, ground_classes)
     labels = points.label[known]
     missed = Counter(why_missed(labels, truth, sweep, int(k)) for k in scores.object_id[~found])
     return LabelScores(figures, _by_class(scores, truth, points.semantic[known], class_names), missed)
@@ -131,6 +137,20 @@ def _by_motion(scores: ObjectScores, moved_m: dict[int, float] | None) -> dict[s
         figures |= {f"{name}.objects": float(chosen.sum()), f"{name}.coverage": mean(scores.best_iou[chosen])}
         figures[f"{name}.found"] = mean(scores.best_iou[chosen] >= FOUND_IOU)
     return figures
+
+
+def _ground(points: LabelledPoints, class_names: Sequence[str], ground_classes: frozenset[str]) -> dict[str, float]:
+    """Compare what is labelled ground with the ground classes, over labelled points in range."""
+    if not ground_classes:
+        return {}
+    known = (points.semantic > 0) & (points.label != NOT_CONSIDERED)
+    true = np.isin(points.semantic[known], [k for k, name in enumerate(class_names) if name in ground_classes])
+    found = points.label[known] == GROUND
+    return {
+        "ground.iou": mean(true[true | found] & found[true | found]),
+        "ground.called_otherwise": mean(~found[true]),
+        "ground.others_called_ground": mean(found[~true]),
+    }
 
 
 def _by_class(

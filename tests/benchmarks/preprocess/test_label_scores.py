@@ -35,6 +35,14 @@ def test_points_called_ground_count_and_unlabelled_ones_do_not() -> None:
     assert found.figures["S_temp"] == 60 / 100 * 60 / 120
 
 
+def test_ground_is_compared_with_the_ground_classes() -> None:
+    rows = ((60, GROUND, 0, 2, 0), (20, 3, 0, 2, 0), (20, GROUND, 1, 1, 0), (60, 3, 1, 1, 0), (9, GROUND, 0, 0, 0))
+    found = score_labels(points(*rows), NAMES, None, frozenset({"road"})).figures
+    assert found["ground.iou"] == 0.6
+    assert found["ground.called_otherwise"] == 0.25
+    assert found["ground.others_called_ground"] == 0.25
+
+
 def test_points_out_of_range_count_only_as_unit_counts_them() -> None:
     found = score_labels(points((60, 3, 1, 1, 0), (40, NOT_CONSIDERED, 1, 1, 0)), NAMES, None)
     assert found.figures["coverage"] == 1

@@ -15,8 +15,6 @@ from iscc_lidar.preprocess.datasets.registry import open_dataset as open_by_name
 from iscc_lidar.preprocess.odometry.prepare import prepare
 from iscc_lidar.preprocess.plan.alignment import measure_alignment
 from iscc_lidar.preprocess.run.pipeline import preprocess
-from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window
-from iscc_lidar.preprocess.segment.ground import GroundRemovalConfig
 from iscc_lidar.preprocess.segment.windows import WindowConfig
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.reader import Cache
@@ -24,7 +22,7 @@ from iscc_lidar.shared.store.local import LocalStore
 
 import folder_writer
 from bag_writer import START_NS, BagWriter
-from benchmarks.preprocess.group_quality import _read, label_sequence
+from benchmarks.preprocess.group_quality import label_sequence, read_points, segment
 from benchmarks.preprocess.object_metrics import object_scores
 from folder_writer import FORMATS, NEEDS, Records, cast, kitti_rows, write_las
 
@@ -39,11 +37,10 @@ def relative(dataset: Dataset, sequence: str, count: int) -> NDArray[np.float64]
 
 def coverage(dataset: Dataset, truth: NDArray[np.int32] | None, sweeps: int) -> tuple[float, NDArray[np.int32]]:
     """Mean over true objects of the best IoU with any group of the sequence, as the benchmark of groups measures it."""
-    points, _ = _read(dataset, "00", GroundRemovalConfig())
+    points = read_points(dataset, "00")
     assert len(points.truth) == len(points.xyz)
     truth = points.truth if truth is None else truth
-    config = ClusteringConfig()
-    labels = label_sequence(points, sweeps, lambda xyz, sweep: cluster_window(xyz, sweep, config))
+    labels = np.maximum(label_sequence(points, sweeps, segment), -1)
     return float(object_scores(labels, truth, points.sweep, min_sweep_points=10).best_iou.mean()), truth
 
 

@@ -48,7 +48,7 @@ MISTAKES: dict[str, tuple[Callable[[Points], np.ndarray | bytes], str]] = {
     "float64": (lambda p: p.astype("<f8"), "Read as 4 columns of float64 it looks like a sweep"),
     "float64, computed": (lambda p: p * np.float64(1.0001), "Read as 4 columns of float64 it looks like a sweep"),
     "float16": (lambda p: p.astype("<f2"), "Read as 4 columns of float16 it looks like a sweep"),
-    "big-endian": (lambda p: p.astype(">f4"), "4 columns of big-endian float32"),
+    "big-endian": (lambda p: p.astype(">f4"), "4 columns of big_endian_float32"),
     "integers": (lambda p: (1000 * p).astype("<i4"), "finite and not zero"),
     "three columns": (lambda p: p[:, :3].copy(), "Read as 3 columns of float32 it looks like a sweep"),
     "five columns": (with_ring, "Read as 5 columns of float32 it looks like a sweep"),

@@ -21,7 +21,7 @@ from faulty_disk import NEEDS_SPACE, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
 STAGE = ("iscc_lidar.preprocess.run.pipeline", "iscc_lidar.preprocess.datasets.synthetic")
-LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", *STAGE)
+LATE = ("hdbscan", "scipy.spatial", *STAGE)
 FAULTS = {
     "kill": ("kill", 0),
     "torn": ("torn", 0),

@@ -20,7 +20,7 @@ from faulty_disk import Ended, Forks
 
 SET = ["--set", "window.sweeps=2", "--set", "window.stride=1", "--set", "window.block_sweeps=1"]
 STAGE = ("iscc_lidar.preprocess.run.pipeline", "iscc_lidar.preprocess.datasets.synthetic")
-LATE = ("hdbscan", "pypatchworkpp", "scipy.spatial", "s3fs", *STAGE)
+LATE = ("hdbscan", "scipy.spatial", "s3fs", *STAGE)
 
 
 class Stage:

@@ -177,8 +177,8 @@ def test_empty_sweeps_nan_points_and_sweeps_without_objects(
 ) -> None:
     folder = own_streets / "sequences" / "00"
     rewrite(folder, "000001", np.empty((0, 4)))
-    x, y = np.meshgrid(np.linspace(-30, 30, 200), np.linspace(-30, 30, 200))
-    rewrite(folder, "000002", np.stack([x.ravel(), y.ravel(), np.full(x.size, -1.73), np.ones(x.size)], axis=1))
+    road = np.fromfile(folder / "labels/000002.label", "<u4") & 0xFFFF == 40
+    rewrite(folder, "000002", np.fromfile(folder / "velodyne/000002.bin", np.float32).reshape(-1, 4)[road])
     points = np.fromfile(folder / "velodyne/000003.bin", np.float32).reshape(-1, 4)
     points[::7, :3] = np.nan
     points[1::7, 0] = np.inf
