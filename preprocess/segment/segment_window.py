@@ -62,7 +62,8 @@ def segment_stack(
         xyz: float64 [N, 3], metres, one frame for all sweeps, z up, near its origin; points in range.
         sweep: int64 [N], index of each point's sweep within the window, from 0.
         range_m: float64 [N], metres from where its ray began.
-        ground, clustering: options.
+        ground: options of ground removal.
+        clustering: options of clustering.
 
     Returns:
         int32 [N]: a group, from 0, NOISE or GROUND.

@@ -8,6 +8,7 @@ things that move together are apart. What does not fit is voted on again, and at
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,7 +104,7 @@ def _candidates(xyz: Array, sweep: NDArray[np.integer], group: NDArray[np.int32]
 
 
 def _layers(xy: Array, time: NDArray[np.integer]) -> tuple[NDArray[np.int64], Array]:
-    """Assign each point to a displacement per sweep, metres: the first one, of what stands, is 0; [n] and [layers, 2]."""
+    """Assign each point to a displacement per sweep, [n]; and these, [layers, 2] metres. The first one is 0."""
     layer, steps = np.zeros(len(xy), dtype=np.int64), [np.zeros(2)]
     rest = np.arange(len(xy))
     while len(steps) <= _LAYERS and len(rest) >= _LEAST_POINTS:
@@ -157,7 +158,7 @@ def _vote(xy: Array, time: NDArray[np.integer]) -> Array:
     """Return the displacement per sweep with most votes, metres [2]: coarse by few sweeps apart, fine by many."""
     cell = np.unique(np.column_stack([time, np.floor(xy / _CELL_M).astype(np.int64)]), axis=0)
     bounds = np.searchsorted(cell[:, 0], np.arange(cell[0, 0], cell[-1, 0] + 2))
-    by_sweep = [cell[a:b, 1:][:: 1 + (b - a) // _VOTERS] for a, b in zip(bounds, bounds[1:], strict=False)]
+    by_sweep = [cell[a:b, 1:][:: 1 + (b - a) // _VOTERS] for a, b in itertools.pairwise(bounds)]
     step = _most_voted(by_sweep, _LAG, np.zeros(2), _FASTEST_M)
     for lag in (_LAG * 2, _LAG * 3):
         if lag < len(by_sweep):
@@ -243,7 +244,7 @@ def _parts(
 
 
 def _components(xyz: Array, apart_m: float) -> NDArray[np.int64]:
-    """Number the parts between which there are gaps wider than ``apart_m``, [n]."""
+    """Find the parts between which there are gaps wider than ``apart_m``, [n]."""
     from scipy.sparse import coo_matrix, csgraph
     from scipy.spatial import cKDTree
 

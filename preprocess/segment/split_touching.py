@@ -105,7 +105,7 @@ def _candidates(xyz: Array, height: Array, range_m: Array, group: NDArray[np.int
 
 
 def _parts(xyz: Array, height: Array, owner: Ids, method: SpanningTree) -> Ids:
-    """Number the parts of all groups together: int64 [V]."""
+    """Find the parts of all groups, counted together: int64 [V]."""
     tree = cluster_tree(xyz, _LEAST_VOXELS, _NEIGHBOURS, method)
     if len(tree.parent) == 0:
         return np.zeros(len(xyz), dtype=np.int64)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.datasets._points.columns import (
     MAX_BYTES,
+    NUMBER_TYPES,
     Columns,
     check_points,
     damaged,
-    NUMBER_TYPES,
     from_records,
     read_rest,
 )

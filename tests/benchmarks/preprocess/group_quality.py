@@ -119,6 +119,7 @@ def bench_group_quality(
 
 
 def segment(window: Points) -> NDArray[np.int32]:
+    """Label the points of a window as preprocessing does: int32 [N]."""
     return segment_stack(window.xyz, window.sweep, window.range_m, GroundConfig(), ClusteringConfig())
 
 
