@@ -19,8 +19,10 @@ from iscc_lidar.preprocess.segment.motion import MotionConfig, drifts
 from iscc_lidar.preprocess.segment.voxels import voxelize
 
 _CELL_M: Final = 0.25
+_PLACE_M: Final = 0.08
 _LAG: Final = 3
 """Sweeps between the two cells of a vote; a displacement is known to a cell, a third of it from sweep to sweep."""
+_LEAST_VOTERS: Final = 0.1
 _FASTEST_M: Final = 3.5
 """Per sweep; 35 m/s at ten sweeps per second."""
 _VOTERS: Final = 100
@@ -82,10 +84,11 @@ def split_moving(xyz: Array, sweep: NDArray[np.integer], range_m: Array, group: 
     time = sweep - (int(sweep.max(initial=0)) + 1) // 2
     for one in _candidates(xyz, sweep, group).tolist():
         members = order[starts[one] : starts[one + 1]]
-        layer, steps = _layers(xyz[members, :2], time[members])
+        places, when, row = _places(xyz[members], time[members])
+        layer, steps = _layers(places, when)
         if len(steps) == 1:
             continue
-        part, moves = _parts(xyz[members], time[members], range_m[members], layer, steps)
+        part, moves = _parts(xyz[members], time[members], range_m[members], layer[row], steps)
         largest = int(np.bincount(part).argmax())
         used = sum(len(rows) for rows in velocity)
         ids = np.where(np.arange(len(moves)) > largest, -1, 0) + used + np.arange(len(moves))
@@ -101,6 +104,18 @@ def _candidates(xyz: Array, sweep: NDArray[np.integer], group: NDArray[np.int32]
     drift, width = drifts(xyz, sweep, group, MotionConfig())
     size = np.bincount(group[group >= 0], minlength=len(drift))
     return np.flatnonzero((drift >= _LEAST_DRIFT_M) & (width <= _WIDEST_M) & (size >= 2 * _LEAST_POINTS))
+
+
+def _places(xyz: Array, time: NDArray[np.integer]) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the small cells that each sweep sees from above: their middles, their sweeps, and the row of each point."""
+    cell = np.floor(xyz[:, :2] / _PLACE_M).astype(np.int64)
+    low = cell.min(axis=0)
+    rows, columns = (cell.max(axis=0) - low + 1).tolist()
+    first = int(time.min())
+    key = ((time - first) * rows + cell[:, 0] - low[0]) * columns + cell[:, 1] - low[1]
+    found, row = np.unique(key, return_inverse=True)
+    when, at = np.divmod(found, rows * columns)
+    return (np.stack(np.divmod(at, columns), axis=1) + low + 0.5) * _PLACE_M, when + first, row
 
 
 def _layers(xy: Array, time: NDArray[np.integer]) -> tuple[NDArray[np.int64], Array]:
@@ -124,7 +139,9 @@ def _layers(xy: Array, time: NDArray[np.integer]) -> tuple[NDArray[np.int64], Ar
 def _step(xy: Array, time: NDArray[np.integer]) -> Array:
     """Return how most of what does not stand moves from sweep to sweep, metres [2]; 0 if it hardly does."""
     voters = _sweeps_seen(xy, time, around=False) < _STANDS * len(np.unique(time))
-    step = _vote(xy[voters], time[voters]) if voters.any() else np.zeros(2)
+    if np.count_nonzero(voters) < _LEAST_VOTERS * len(voters):
+        return np.zeros(2)
+    step = _vote(xy[voters], time[voters])
     length = float(np.hypot(*step))
     return step if length >= _LEAST_STEP_M and length * np.ptp(time) >= _LEAST_SHIFT_M else np.zeros(2)
 
