@@ -107,7 +107,7 @@ def _candidates(xyz: Array, sweep: NDArray[np.integer], group: NDArray[np.int32]
 
 
 def _places(xyz: Array, time: NDArray[np.integer]) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the small cells that each sweep sees from above: their middles, their sweeps, and the row of each point."""
+    """Return the small cells that each sweep sees from above: their middles, their sweeps, and each point's row."""
     cell = np.floor(xyz[:, :2] / _PLACE_M).astype(np.int64)
     low = cell.min(axis=0)
     rows, columns = (cell.max(axis=0) - low + 1).tolist()
