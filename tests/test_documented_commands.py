@@ -98,6 +98,7 @@ def click_command(words: list[str]) -> Any:
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 60
+    assert any(c.text.startswith("iscc-cache spread ") for c in COMMANDS)  # in a list, indented
     assert {Path(c.page).name for c in COMMANDS} >= {"README.md", "tutorial.md", "labels-only.md", "scale.md"}
 
 

@@ -17,7 +17,7 @@ PAGES = tuple(
     if "_build" not in page.parts and page.name not in ("commands.md", "CHANGELOG.md")
 )
 """commands.md is generated, and its examples are those of ``--help``, which the pages repeat."""
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ {0,3}```(\w*)\n(.*?)^ {0,3}```$", re.MULTILINE | re.DOTALL)  # also in lists
 _INDENTED = re.compile(r"(?:^    \S[^\n]*\n)(?:^(?:    [^\n]*)?\n)*", re.MULTILINE)
 _STARTS = re.compile(r"(iscc-\w+|make|python3?|pip|source|dask|sbatch|torchrun|git|sed|sudo|[A-Z_]+=\S+) ")
 
@@ -51,7 +51,10 @@ def commands() -> list[Command]:
 def blocks() -> list[Block]:
     """Return all Python blocks of all pages, in order."""
     return [
-        Block(name, code) for name, text in _texts() for language, code in _FENCE.findall(text) if language == "python"
+        Block(name, textwrap.dedent(code))
+        for name, text in _texts()
+        for language, code in _FENCE.findall(text)
+        if language == "python"
     ]
 
 
@@ -61,9 +64,9 @@ def _texts() -> Iterator[tuple[str, str]]:
 
 def _shell(text: str) -> Iterator[str]:
     for found in re.finditer(f"{_FENCE.pattern}|{_INDENTED.pattern}", text, _FENCE.flags):
-        if found[0].startswith("```"):
+        if found[0].lstrip().startswith("```"):
             if found[1] == "sh":
-                yield found[2]
+                yield textwrap.dedent(found[2])
         elif _STARTS.match(inside := textwrap.dedent(found[0])):
             yield inside
 
