@@ -90,11 +90,11 @@ def heights(xyz: NDArray[np.floating], config: GroundConfig) -> Array:
         lowest = _lowest(z[possible], cell[possible], grid)
     above = z - _surface(lowest.reshape(grid.rows, grid.columns), config.max_slope * grid.cell_m).ravel()[cell]
     touching = np.flatnonzero((above >= 0) & (above <= _CONTACT_M))
-    for reach in (_CONTACT_M / 2, 0.0):
-        planes = _fit_planes(x[touching], y[touching], z[touching], cell[touching], grid)
-        if reach > 0:  # once more, through what is nearer to the first planes
-            touching = touching[np.abs(planes.below(x, y, cell, touching) - z[touching]) <= reach]
-    height = z - planes.below(x, y, cell, slice(None))
+    at = x[touching], y[touching], cell[touching]
+    off = z[touching] - _fit_planes(*at, z[touching], grid).below(*at)
+    touching = touching[np.abs(off) <= _CONTACT_M / 2]  # once more, through what is nearer to the first planes
+    planes = _fit_planes(x[touching], y[touching], cell[touching], z[touching], grid)
+    height = z - planes.below(x, y, cell)
     return np.where(above > _TOUCH_M, np.maximum(height, above), height)
 
 
@@ -132,38 +132,33 @@ class _Planes:
     slope_x: Array
     slope_y: Array
 
-    def below(self, x: Array, y: Array, cell: NDArray[np.int64], points: NDArray[np.int64] | slice) -> Array:
-        """Return the height of the plane at some points of x and y."""
-        at = cell[points]
-        across = self.slope_x[at] * (x[points] - self.x[at]) + self.slope_y[at] * (y[points] - self.y[at])
-        found: Array = self.z[at] + across
+    def below(self, x: Array, y: Array, cell: NDArray[np.int64]) -> Array:
+        """Return the height of the planes of some cells at places in them, [N]."""
+        found: Array = self.z[cell] + (
+            self.slope_x[cell] * (x - self.x[cell]) + self.slope_y[cell] * (y - self.y[cell])
+        )
         return found
 
 
-def _fit_planes(x: Array, y: Array, z: Array, cell: NDArray[np.int64], grid: _Grid) -> _Planes:
+def _fit_planes(x: Array, y: Array, cell: NDArray[np.int64], z: Array, grid: _Grid) -> _Planes:
     """Fit a plane to the mean points of each cell and those around it, by least squares."""
     from scipy.ndimage import uniform_filter
 
     cells = grid.rows * grid.columns
     count = np.bincount(cell, minlength=cells)
-    some = count > 0
     mean = [np.bincount(cell, weights=values, minlength=cells) / np.maximum(count, 1) for values in (x, y, z)]
 
     def around(values: Array) -> Array:
-        """Average over the cells around each one; divided by the share of those that have points."""
-        total: Array = uniform_filter(values.reshape(grid.rows, grid.columns), _PLANE_CELLS, mode="constant").ravel()
-        return total
+        average: Array = uniform_filter(values.reshape(grid.rows, grid.columns), _PLANE_CELLS, mode="constant").ravel()
+        return average
 
-    share = around(some.astype(np.float64))
+    share = around((count > 0).astype(np.float64))
     known = share > 0.5 / _PLANE_CELLS**2
     scale = 1 / np.maximum(share, 1e-9)
     mx, my, mz = (around(values) * scale for values in mean)
-    (sx, sy), (xx, xy, yy, xz, yz) = (
-        (mx, my),
-        (around(mean[a] * mean[b]) * scale for a, b in ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2))),
-    )
-    var_x, var_y, cov = xx - sx * sx + _RIDGE_M2, yy - sy * sy + _RIDGE_M2, xy - sx * sy
-    cov_xz, cov_yz = xz - sx * mz, yz - sy * mz
+    xx, xy, yy, xz, yz = (around(mean[a] * mean[b]) * scale for a, b in ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2)))
+    var_x, var_y, cov = xx - mx * mx + _RIDGE_M2, yy - my * my + _RIDGE_M2, xy - mx * my
+    cov_xz, cov_yz = xz - mx * mz, yz - my * mz
     determinant = var_x * var_y - cov * cov
     slope_x = np.clip((var_y * cov_xz - cov * cov_yz) / determinant, -_MAX_TILT, _MAX_TILT)
     slope_y = np.clip((var_x * cov_yz - cov * cov_xz) / determinant, -_MAX_TILT, _MAX_TILT)

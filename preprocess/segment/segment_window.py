@@ -12,7 +12,7 @@ from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window, spanning_tree
 from iscc_lidar.preprocess.segment.ground import GroundConfig, heights
 from iscc_lidar.preprocess.segment.linking import SweepLabels
-from iscc_lidar.preprocess.segment.split_moving import split_moving
+from iscc_lidar.preprocess.segment.split_moving import moved_back, split_moving
 from iscc_lidar.preprocess.segment.split_touching import split_touching
 from iscc_lidar.preprocess.segment.sweeps import ConsideredSweep
 from iscc_lidar.preprocess.segment.voxels import voxelize
@@ -46,10 +46,9 @@ def segment_window(
         np.concatenate(stacked), np.repeat(np.arange(len(sizes)), sizes), _ranges(sweeps), ground, clustering
     )
     labels: SweepLabels = {}
-    for offset, each in enumerate(sweeps):
-        label = np.full(len(each.sweep), NOT_CONSIDERED, dtype=np.int32)
-        label[each.considered] = found[sum(sizes[:offset]) : sum(sizes[: offset + 1])]
-        labels[start + offset] = label
+    for index, (each, own) in enumerate(zip(sweeps, np.split(found, np.cumsum(sizes)[:-1]), strict=True), start):
+        labels[index] = np.full(len(each.sweep), NOT_CONSIDERED, dtype=np.int32)
+        labels[index][each.considered] = own
     return labels
 
 
@@ -85,15 +84,11 @@ def _group(
     group = cluster_window(xyz, sweep, config)
     if len(group) == 0:
         return group
-    still = xyz
     if config.split_moving:
-        moving = split_moving(xyz, sweep, range_m, group)
-        group = moving.group
-        if len(moving.velocity):
-            still = xyz.copy()
-            still[:, :2] -= (sweep - int(sweep.max() + 1) // 2)[:, None] * moving.velocity[group]
+        split = split_moving(xyz, sweep, range_m, group)
+        group, xyz = split.group, moved_back(xyz, sweep, split)
     if config.split_touching:
-        group = split_touching(still, height, range_m, group, spanning_tree(config))
+        group = split_touching(xyz, height, range_m, group, spanning_tree(config))
     return group
 
 

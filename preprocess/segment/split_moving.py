@@ -64,6 +64,19 @@ class MovingSplit:
     velocity: Array
 
 
+def moved_back(xyz: Array, sweep: NDArray[np.integer], split: MovingSplit) -> Array:
+    """Move the points of each group to where they are in the middle of the window, float64 [N, 3], metres."""
+    if len(split.velocity) == 0:
+        return xyz
+    back = xyz.copy()
+    back[:, :2] -= _from_middle(sweep)[:, None] * split.velocity[split.group]
+    return back
+
+
+def _from_middle(sweep: NDArray[np.integer]) -> NDArray[np.integer]:
+    return sweep - (int(sweep.max(initial=0)) + 1) // 2
+
+
 def split_moving(xyz: Array, sweep: NDArray[np.integer], range_m: Array, group: NDArray[np.int32]) -> MovingSplit:
     """Split groups into what moves alike.
 
@@ -81,7 +94,7 @@ def split_moving(xyz: Array, sweep: NDArray[np.integer], range_m: Array, group: 
     found = group.copy()
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(groups + 1))
-    time = sweep - (int(sweep.max(initial=0)) + 1) // 2
+    time = _from_middle(sweep)
     for one in _candidates(xyz, sweep, group).tolist():
         members = order[starts[one] : starts[one + 1]]
         places, when, row = _places(xyz[members], time[members])
@@ -125,13 +138,17 @@ def _layers(xy: Array, time: NDArray[np.integer]) -> tuple[NDArray[np.int64], Ar
     while len(steps) <= _LAYERS and len(rest) >= _LEAST_POINTS:
         here, when = xy[rest], time[rest]
         step = _step(here, when)
+        if not step.any():
+            break
         fits = _sweeps_seen(here - when[:, None] * step, when) > _sweeps_seen(here, when)
-        if not step.any() or np.count_nonzero(fits) < _LEAST_POINTS:
+        if np.count_nonzero(fits) < _LEAST_POINTS:
             break
         if np.count_nonzero(~fits) < max(_LEAST_POINTS, 0.1 * len(rest)):
             fits[:] = True
-        layer[rest[fits]] = _alike(step, steps)
-        steps += [step] if _alike(step, steps) == len(steps) else []
+        number = _alike(step, steps)
+        layer[rest[fits]] = number
+        if number == len(steps):
+            steps.append(step)
         rest = rest[~fits]
     return _fewest(xy, time, layer, np.array(steps))
 
@@ -179,7 +196,7 @@ def _vote(xy: Array, time: NDArray[np.integer]) -> Array:
     step = _most_voted(by_sweep, _LAG, np.zeros(2), _FASTEST_M)
     for lag in (_LAG * 2, _LAG * 3):
         if lag < len(by_sweep):
-            step = _most_voted(by_sweep, lag, step, 1.5 * _CELL_M / lag * (lag / _LAG))
+            step = _most_voted(by_sweep, lag, step, 1.5 * _CELL_M / _LAG)
     return step
 
 
@@ -208,10 +225,8 @@ def _most_voted(by_sweep: list[NDArray[np.int64]], lag: int, about: Array, reach
 
 def _sweeps_seen(xy: Array, time: NDArray[np.integer], around: bool = True) -> NDArray[np.int64]:
     """Count the sweeps that see something in each point's cell, or also in the eight around it, [n]."""
-    cell = np.floor(xy / _CELL_M).astype(np.int64)
-    cell -= cell.min(axis=0) - 1
-    width = int(cell[:, 1].max()) + 2
-    key, row = np.unique(cell[:, 0] * width + cell[:, 1], return_inverse=True)
+    cell, width = _cells(xy)
+    key, row = np.unique(cell, return_inverse=True)
     sweeps, when = np.unique(time, return_inverse=True)
     seen = np.zeros((len(key), len(sweeps)), dtype=np.bool_)
     seen[row, when] = True
@@ -225,11 +240,15 @@ def _sweeps_seen(xy: Array, time: NDArray[np.integer], around: bool = True) -> N
 
 
 def _cells_filled(xy: Array) -> int:
-    if len(xy) == 0:
-        return 0
+    return len(np.unique(_cells(xy)[0])) if len(xy) else 0
+
+
+def _cells(xy: Array) -> tuple[NDArray[np.int64], int]:
+    """Return the key of each cell, [n], and its growth from row to row, so large that rows do not touch."""
     cell = np.floor(xy / _CELL_M).astype(np.int64)
-    cell -= cell.min(axis=0)
-    return len(np.unique(cell[:, 0] * (int(cell[:, 1].max()) + 1) + cell[:, 1]))
+    cell -= cell.min(axis=0) - 1
+    width = int(cell[:, 1].max()) + 2
+    return cell[:, 0] * width + cell[:, 1], width
 
 
 def _parts(

@@ -126,9 +126,7 @@ def _parts(xyz: Array, height: Array, owner: Ids, method: SpanningTree) -> Ids:
         elif not sides[tree.parent[cluster]]:
             sides[tree.parent[cluster]] = inner
         else:
-            sides[tree.parent[cluster]] = _join(
-                sides[tree.parent[cluster]], inner, tree.gap[cluster], xyz, bounds, forks
-            )
+            sides[tree.parent[cluster]] = _join(sides[tree.parent[cluster]], inner, tree.gap[cluster], xyz, forks)
     part = _judge_again(sides[0], forks, xyz)
     return _join_stacked(xyz, np.unique(part * (int(owner.max()) + 1) + owner, return_inverse=True)[1])
 
@@ -147,17 +145,15 @@ def _add(sides: list[_Side], voxels: Ids, xyz: Array, bounds: Array) -> list[_Si
         return [_merged(sides[0], _side(voxels, bounds))]
     from scipy.spatial import cKDTree
 
-    which = np.repeat(np.arange(len(sides)), [len(side.voxels) for side in sides])
-    nearest = which[cKDTree(xyz[np.concatenate([side.voxels for side in sides])]).query(xyz[voxels])[1]]
+    inside, which = _voxels_of(sides)
+    nearest = which[cKDTree(xyz[inside]).query(xyz[voxels])[1]]
     return [
         _merged(side, _side(voxels[nearest == number], bounds)) if (nearest == number).any() else side
         for number, side in enumerate(sides)
     ]
 
 
-def _join(
-    a: list[_Side], b: list[_Side], gap_m: float, xyz: Array, bounds: Array, forks: list[tuple[int, int]]
-) -> list[_Side]:
+def _join(a: list[_Side], b: list[_Side], gap_m: float, xyz: Array, forks: list[tuple[int, int]]) -> list[_Side]:
     """Join the two sides of a fork that are nearest to each other, unless they are things of their own.
 
     Then a voxel of each is added to ``forks``.
@@ -190,11 +186,16 @@ def _judge_again(sides: list[_Side], forks: list[tuple[int, int]], xyz: Array) -
 def _nearest(a: list[_Side], b: list[_Side], xyz: Array) -> tuple[int, int]:
     from scipy.spatial import cKDTree
 
-    voxels = [np.concatenate([side.voxels for side in sides]) for sides in (a, b)]
-    which = [np.repeat(np.arange(len(sides)), [len(side.voxels) for side in sides]) for sides in (a, b)]
-    distance, at = cKDTree(xyz[voxels[0]]).query(xyz[voxels[1]])
+    (of_a, which_a), (of_b, which_b) = _voxels_of(a), _voxels_of(b)
+    distance, at = cKDTree(xyz[of_a]).query(xyz[of_b])
     nearest = int(distance.argmin())
-    return int(which[0][at[nearest]]), int(which[1][nearest])
+    return int(which_a[at[nearest]]), int(which_b[nearest])
+
+
+def _voxels_of(sides: list[_Side]) -> tuple[Ids, Ids]:
+    """Return the voxels of all sides, and the number of the side that each is of."""
+    sizes = [len(side.voxels) for side in sides]
+    return np.concatenate([side.voxels for side in sides]), np.repeat(np.arange(len(sides)), sizes)
 
 
 def _are_two(a: _Side, b: _Side, xyz: Array) -> bool:

@@ -56,8 +56,7 @@ def main() -> None:
         learn = make_cache(arguments.samples, parts.learn, work / "learn")
         score = make_cache(arguments.samples, parts.score, work / "score")
         lists = [draw(parts.learn, seed, work / f"labelled_{seed}.txt") for seed in SEEDS]
-        with_run = [arguments.run] if arguments.run else []
-        probes = [probe(run, learn, score, chosen, work) for run in with_run for chosen in lists]
+        probes = [probe(arguments.run, learn, score, chosen, work) for chosen in lists] if arguments.run else []
         print(f"\n{street}, mIoU of the classes that occur, in percent; seeds {SEEDS}\n")
         for name in probes[0] if probes else ():
             print(f"| {name} | {figures([each[name] for each in probes])} |")
