@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from iscc_lidar.shared.base.config import check_ranges, option
 
 _CONTACT_M: Final = 0.08
+_ROUNDING_M: Final = 1e-6
+"""A cell's lowest point may lie below the surface by the rounding of the surface."""
 _PLANE_CELLS: Final = 3
 _MAX_TILT: Final = 0.3
 _RIDGE_M2: Final = 0.02
@@ -89,7 +91,7 @@ def heights(xyz: NDArray[np.floating], config: GroundConfig) -> Array:
     if not possible.all():
         lowest = _lowest(z[possible], cell[possible], grid)
     above = z - _surface(lowest.reshape(grid.rows, grid.columns), config.max_slope * grid.cell_m).ravel()[cell]
-    touching = np.flatnonzero((above >= 0) & (above <= _CONTACT_M))
+    touching = np.flatnonzero((above >= -_ROUNDING_M) & (above <= _CONTACT_M))
     at = x[touching], y[touching], cell[touching]
     off = z[touching] - _fit_planes(*at, z[touching], grid).below(*at)
     touching = touching[np.abs(off) <= _CONTACT_M / 2]  # once more, through what is nearer to the first planes

@@ -37,10 +37,7 @@ def segment_window(
     """
     for each in sweeps:
         _refuse_jump(sweeps[0].sweep, each.sweep)
-    sensor_SE3_world = inverse(sweeps[len(sweeps) // 2].sweep.world_SE3_sensor)
-    stacked = [
-        transform(sensor_SE3_world @ each.sweep.world_SE3_sensor, each.sweep.xyz[each.considered]) for each in sweeps
-    ]
+    stacked = [transform(_middle_SE3_sensor(sweeps, each), each.sweep.xyz[each.considered]) for each in sweeps]
     sizes = [len(xyz) for xyz in stacked]
     found = segment_stack(
         np.concatenate(stacked), np.repeat(np.arange(len(sizes)), sizes), _ranges(sweeps), ground, clustering
@@ -108,6 +105,17 @@ def _label_feet(
     labels = np.full(len(feet_xyz), GROUND, dtype=np.int32)
     labels[found] = of[nearest[found]]
     return labels[feet_voxel]
+
+
+def _middle_SE3_sensor(sweeps: list[ConsideredSweep], each: ConsideredSweep) -> Array:
+    """Return the pose of a sweep's sensor in the frame of the middle one's; exactly 1 for itself.
+
+    Coordinates in whole millimetres lie on the borders of cells: there the last bit of a product would decide.
+    """
+    middle = sweeps[len(sweeps) // 2]
+    if each is middle:
+        return np.eye(4)
+    return inverse(middle.sweep.world_SE3_sensor) @ each.sweep.world_SE3_sensor
 
 
 def _ranges(sweeps: list[ConsideredSweep]) -> Array:

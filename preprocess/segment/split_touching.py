@@ -87,7 +87,10 @@ def split_touching(
 
 
 def _candidates(xyz: Array, height: Array, range_m: Array, group: NDArray[np.int32]) -> tuple[Ids, Array]:
-    """Return the points of groups that may be several people or two-wheelers, and the middle of each such group."""
+    """Return the points of groups that may be several people or two-wheelers, and the middle of each such group.
+
+    In whole metres, so that equal distances stay equal when it is subtracted.
+    """
     groups = int(group.max(initial=-1)) + 1
     inside = np.flatnonzero(group >= 0)
     of = group[inside]
@@ -101,7 +104,7 @@ def _candidates(xyz: Array, height: Array, range_m: Array, group: NDArray[np.int
     wide = (high - low).max(axis=1, initial=0.0)
     chosen = (top <= _HIGHEST_M) & (near <= _FARTHEST_M) & (wide >= _NARROWEST_M) & (wide < _SPREAD_M / 2)
     chosen &= np.bincount(of, minlength=groups) >= 2 * _LEAST_VOXELS
-    return inside[chosen[of]], ((low + high) / 2)[chosen]
+    return inside[chosen[of]], np.round((low + high) / 2)[chosen]
 
 
 def _parts(xyz: Array, height: Array, owner: Ids, method: SpanningTree) -> Ids:
