@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.data_schemas.sweep import Sweep, SweepError
 from iscc_lidar.preprocess.segment.clustering import ClusteringConfig, cluster_window, spanning_tree
+from iscc_lidar.preprocess.segment.displacement import moved_back
 from iscc_lidar.preprocess.segment.ground import GroundConfig, heights
+from iscc_lidar.preprocess.segment.join_trails import join_trails
 from iscc_lidar.preprocess.segment.linking import SweepLabels
-from iscc_lidar.preprocess.segment.split_moving import moved_back, split_moving
+from iscc_lidar.preprocess.segment.split_moving import split_moving
 from iscc_lidar.preprocess.segment.split_touching import split_touching
 from iscc_lidar.preprocess.segment.sweeps import ConsideredSweep
 from iscc_lidar.preprocess.segment.voxels import voxelize
@@ -82,8 +84,8 @@ def _group(
     if len(group) == 0:
         return group
     if config.split_moving:
-        split = split_moving(xyz, sweep, range_m, group)
-        group, xyz = split.group, moved_back(xyz, sweep, split)
+        moving = join_trails(xyz, sweep, range_m, split_moving(xyz, sweep, range_m, group))
+        group, xyz = moving.group, moved_back(xyz, sweep, moving)
     if config.split_touching:
         group = split_touching(xyz, height, range_m, group, spanning_tree(config))
     return group

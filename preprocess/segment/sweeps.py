@@ -23,7 +23,7 @@ class RangeConfig:
 
     min_m: float = option(2.0, "metres from the ray's origin; nearer returns are the ego vehicle", at_least=0)
     max_m: float = option(
-        80.0, "metres from the ray's origin; beyond, surfaces are too sparse to group", above=0, at_most=1000
+        120.0, "metres from the ray's origin; beyond, surfaces are too sparse to group", above=0, at_most=1000
     )
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ def sweep_of(xyz: list[list[float]], origin: tuple[float, float, float] = (0, 0,
 
 def test_points_that_do_not_exist_or_are_out_of_range_are_not_considered() -> None:
     nan, inf = float("nan"), float("inf")
-    sweep = sweep_of([[0, 0, 0], [nan, 5, 0], [inf, 5, 0], [1, 0, 0], [5, 0, 0], [90, 0, 0], [80, 0, 0]])
+    sweep = sweep_of([[0, 0, 0], [nan, 5, 0], [inf, 5, 0], [1, 0, 0], [5, 0, 0], [130, 0, 0], [120, 0, 0]])
     assert considered_mask(sweep, RangeConfig()).tolist() == [False, False, False, False, True, False, True]
     assert considered_mask(sweep, RangeConfig(max_m=1000.0)).tolist() == [False, False, False, False, True, True, True]
 
