@@ -55,7 +55,7 @@ def test_every_number_has_a_range(config: type[Any], key: str, default: float) -
 def test_options_that_exclude_each_other() -> None:
     for items, key in (
         (["window.stride=13"], r"window\.stride must be"),
-        (["range.min_m=90"], r"range\.min_m must be below range\.max_m"),
+        (["range.min_m=130"], r"range\.min_m must be below range\.max_m"),
         (["ground.feet_m=0.05"], r"ground\.feet_m must be at least ground\.distance_m"),
     ):
         with pytest.raises(UserError, match=key):
