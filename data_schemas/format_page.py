@@ -11,13 +11,13 @@ import pyarrow as pa
 from iscc_lidar.data_schemas import manifest
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS, ArraySpec
 from iscc_lidar.data_schemas.labels import FILL
-from iscc_lidar.data_schemas.tables import BOXES, CHECKSUMS, GROUPS, SWEEPS
+from iscc_lidar.data_schemas.tables import BOXES, CHECKSUMS, GROUPS, SWEEPS, TRACKS
 
 
 def format_page() -> str:
     """Generate the specification as Markdown: FORMAT.template.md with names, versions and tables filled in."""
     template = resources.files("iscc_lidar.data_schemas") / "FORMAT.template.md"
-    tables = {"SWEEPS": SWEEPS, "GROUPS": GROUPS, "BOXES": BOXES}
+    tables = {"SWEEPS": SWEEPS, "GROUPS": GROUPS, "BOXES": BOXES, "TRACKS": TRACKS}
     return Template(template.read_text(encoding="utf-8")).substitute(
         {name: str(value) for name, value in vars(manifest).items() if name.isupper()},
         ARRAYS=_table(("array", "dtype, shape", "fill", "meaning"), map(_array_row, BLOCK_ARRAYS)),
@@ -58,4 +58,5 @@ def _type_name(data_type: pa.DataType) -> str:
         return "struct of " + ", ".join(f"`{field.name}` {_type_name(field.type)}" for field in data_type)
     if pa.types.is_list(data_type):
         return f"list of {_type_name(data_type.value_type)}"
-    return "float64" if pa.types.is_float64(data_type) else str(data_type)  # as the arrays' dtypes; Arrow's is "double"
+    floats = {pa.float64(): "float64", pa.float32(): "float32"}  # as the arrays' dtypes; Arrow has other names
+    return floats.get(data_type, str(data_type))

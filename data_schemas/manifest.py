@@ -12,7 +12,7 @@ from iscc_lidar.data_schemas.names import PLAIN
 
 FORMAT_NAME: Final = "iscc-lidar-cache"
 FORMAT_MAJOR: Final = 2
-FORMAT_MINOR: Final = 0
+FORMAT_MINOR: Final = 1
 
 MANIFEST_FILE: Final = "manifest.json"
 BLOCK_FILE: Final = "block.json"
@@ -20,6 +20,7 @@ ARRAYS_FOLDER: Final = "arrays.zarr"
 SWEEPS_FILE: Final = "sweeps.parquet"
 GROUPS_FILE: Final = "groups.parquet"
 BOXES_FILE: Final = "boxes.parquet"
+TRACKS_FILE: Final = "tracks.parquet"
 
 _PART: Final = PLAIN.replace("$", "(/|$)")
 PATH: Final = f"{_PART}(/{_PART})*"
@@ -59,6 +60,10 @@ class SequenceEntry:
     sweeps: int = described("number of its sweeps")
     windows: tuple[Window, ...] = described("windows in order; every sweep is owned by one window")
     blocks: tuple[BlockEntry, ...] = described("blocks in order; every sweep is in one block")
+    tracks: tuple[BlockEntry, ...] = described(
+        "folders with the boxes of the groups, one for each block, of the same sweeps; since 2.1, empty without",
+        default=(),
+    )
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,11 @@ def from_json(text: str) -> Manifest:
     _check_class_names(manifest.class_names)
     for sequence in manifest.sequences:
         _check_blocks(sequence)
+        _check_tracks(sequence)
         _check_windows(sequence)
     _refuse_twice([sequence.name for sequence in manifest.sequences], "a sequence")
-    _refuse_twice([block.path for sequence in manifest.sequences for block in sequence.blocks], "a block's folder")
+    folders = [block.path for sequence in manifest.sequences for block in sequence.blocks + sequence.tracks]
+    _refuse_twice(folders, "a block's folder")
     return manifest
 
 
@@ -108,6 +115,12 @@ def _check_blocks(sequence: SequenceEntry) -> None:
     gaps = any(a != b for a, b in zip(borders[::2], borders[1::2], strict=True))
     if gaps or any(block.start >= block.stop for block in sequence.blocks):
         raise DocumentError(f"the blocks of sequence {sequence.name} do not contain its sweeps one after the other")
+
+
+def _check_tracks(sequence: SequenceEntry) -> None:
+    of_blocks, of_tracks = ([(b.start, b.stop) for b in entries] for entries in (sequence.blocks, sequence.tracks))
+    if of_tracks not in ([], of_blocks):
+        raise DocumentError(f"the tracks of sequence {sequence.name} are not of the sweeps of its blocks")
 
 
 def _check_windows(sequence: SequenceEntry) -> None:

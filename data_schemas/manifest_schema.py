@@ -36,6 +36,7 @@ def _schema(cls: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(cls):
         hints = get_type_hints(cls)
         properties = {}
+        required = [item.name for item in dataclasses.fields(cls) if item.default is dataclasses.MISSING]
         for item in dataclasses.fields(cls):
             pattern = item.metadata.get("pattern")
             properties[item.name] = {
@@ -43,6 +44,6 @@ def _schema(cls: Any) -> dict[str, Any]:
                 **({"pattern": f"^{pattern}$"} if pattern else {}),
                 "description": item.metadata["meaning"],
             }
-        return {"type": "object", "properties": properties, "required": list(properties)}
+        return {"type": "object", "properties": properties, "required": required}
     plain: dict[Any, dict[str, Any]] = {str: {"type": "string"}, int: {"type": "integer", "minimum": 0}}
     return plain.get(cls, {"type": "object"})

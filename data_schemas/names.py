@@ -10,7 +10,7 @@ PLAIN: Final = r"(?!\.\.?$)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}"
 
 _PART: Final = PLAIN.replace("$", "(/|$)")
 _BLOCK_FILE: Final = re.compile(
-    r"block\.json|(sweeps|groups|boxes)\.parquet|arrays\.zarr/(zarr\.json|[a-z][a-z0-9_]*/(zarr\.json|c(/[0-9]+)*))"
+    r"block\.json|(sweeps|groups|boxes|tracks)\.parquet|arrays\.zarr/(zarr\.json|[a-z][a-z0-9_]*/(zarr\.json|c(/[0-9]+)*))"
 )
 _CACHE_FILE: Final = re.compile(rf"manifest\.json|sequences/{_PART}/{_PART}/({_BLOCK_FILE.pattern})")
 _WORK_FILE: Final = re.compile(

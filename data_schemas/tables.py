@@ -1,4 +1,4 @@
-"""The Parquet tables of a block: one row per sweep, per group of a sweep, per labelled box of a sweep.
+"""The Parquet tables: one row per sweep, per group of a sweep, per labelled box of a sweep, per box of a group.
 
 Each column's meaning, unit and frame are stored in the files.
 """
@@ -12,7 +12,7 @@ import pyarrow as pa
 from iscc_lidar.data_schemas.arrays import BLOCK_ARRAYS
 
 BOX_QUANTUM_M: Final = 2.0**-10
-"""Positions of groups are multiples of this, in metres: an error of at most half a millimetre."""
+"""Positions and sizes of groups are multiples of this, in metres: an error of at most half a millimetre."""
 
 
 def _field(
@@ -95,3 +95,26 @@ BOXES: Final = pa.schema(
     ]
 )
 """Rows in order of ``sweep``, then in the order of the dataset's file. A block MAY lack this table."""
+
+TRACKS: Final = pa.schema(
+    [
+        _field("sweep", pa.int32(), "index within the sequence"),
+        _field("group", pa.int32(), "group id"),
+        _field("centre", pa.list_(pa.float64(), 3), "middle of its box, to 1/1024 m", "m", "sensor"),
+        _field(
+            "size",
+            pa.list_(pa.float64(), 3),
+            "length along the heading, width, height, to 1/1024 m; the same in all sweeps of a group",
+            "m",
+        ),
+        _field(
+            "heading",
+            pa.float64(),
+            "about up, from x to y: where a moving group goes, else along its longer side, either way",
+            "rad",
+            "sensor",
+        ),
+        _field("confidence", pa.float32(), "0 to 1: how sure it is that the group is one object, and this its box"),
+    ]
+)
+"""Rows as those of ``GROUPS`` for the same sweeps."""

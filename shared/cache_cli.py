@@ -98,6 +98,8 @@ def show(
 ) -> None:
     """Draw a sweep from above: raw with labelled boxes, ground, groups in colours that persist over time, queries.
 
+    Boxes of the groups, found without labels, are drawn where their confidence is 0.5 or more.
+
     Example:
 
         iscc-cache show cache/synthetic 00 5 --out sweep.png
@@ -111,7 +113,7 @@ def show(
     name = cache.sequence_names[0] if sequence is None else sequence
     index = cache.sequence(name).sweeps // 2 if sweep is None else sweep
     target = out or Path(f"{name}_{index:06d}.png")
-    draw_sweep(cache.sweep(name, index), target, reach, cache.boxes(name, index))
+    draw_sweep(cache.sweep(name, index), target, reach, cache.boxes(name, index), cache.group_boxes(name, index))
     print(f"picture: {target}")
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from iscc_lidar.data_schemas.boxes import Boxes, Camera
+from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.data_schemas.tables import BOXES, SWEEPS
 from iscc_lidar.preprocess.datasets._folder.options import FolderOptions
@@ -25,8 +26,14 @@ from make_golden import GOLDEN
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("data_schemas/*.md")]
-ARROW = {"int32": pa.int32(), "int64": pa.int64(), "uint32": pa.uint32(), "float64": pa.float64()}
-ARROW |= {"string": pa.string(), "bool": pa.bool_()}
+ARROW = {
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "uint32": pa.uint32(),
+    "float64": pa.float64(),
+    "float32": pa.float32(),
+}
+ARROW |= {"float32": pa.float32(), "string": pa.string(), "bool": pa.bool_()}
 
 
 def text(name: str) -> str:
@@ -50,9 +57,9 @@ def stated_types(table: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| (.+?) \| ", section, re.MULTILINE))
 
 
-@pytest.mark.parametrize("table", ["sweeps.parquet", "groups.parquet"])
+@pytest.mark.parametrize("table", ["sweeps.parquet", "groups.parquet", "tracks.parquet"])
 def test_the_types_on_the_page_are_those_in_the_files_of_the_golden_cache(table: str) -> None:
-    (version,) = (path for path in GOLDEN.iterdir() if path.is_dir())
+    version = GOLDEN / f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
     written = pq.read_schema(next(version.glob(f"sequences/*/*/{table}")))
     stated = stated_types(table)
     assert set(stated) == set(written.names)

@@ -17,7 +17,7 @@ from iscc_lidar.preprocess.run.cluster import ClusterError, Probe, written_probe
 from iscc_lidar.preprocess.run.executor import Executor, Submit, reachable_store, result_of, start_executor
 from iscc_lidar.preprocess.run.results import SequenceResult, load_result, save_result, write_manifest
 from iscc_lidar.preprocess.tasks.progress import sweep_bar
-from iscc_lidar.preprocess.tasks.sequence_tasks import Finished, finish_task, link_task, segment_task
+from iscc_lidar.preprocess.tasks.sequence_tasks import finish_task, link_task, segment_task, track_task
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.target import refuse_foreign
 from iscc_lidar.shared.store.store import Store
@@ -153,16 +153,19 @@ def _probe(jobs: Sequence[SequenceJob], executor: Executor) -> AbstractContextMa
 
 
 def _submit(submit: Submit, job: SequenceJob) -> Iterator[Any]:
-    """Submit the tasks of a sequence; yields the last task of each block."""
+    """Submit the tasks of a sequence; yields the last task of each block, then that of its boxes."""
     segmented = [submit(segment_task, job, block) for block in range(len(job.blocks))]
     ids = submit(link_task, job, segmented)
+    finished = []
     for block in range(len(job.blocks)):
-        yield submit(finish_task, job, block, segmented, ids)
+        finished.append(submit(finish_task, job, block, segmented, ids))
+        yield finished[-1]
+    yield submit(track_task, job, finished)
 
 
 def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> SequenceResult:
     try:
-        finished: list[Finished] = [result_of(item) for item in submitted]
+        *finished, tracks = [result_of(item) for item in submitted]
     except (OSError, ClusterError):  # of the disk, the network or the workers that all sequences share
         raise
     except Exception as error:
@@ -177,7 +180,7 @@ def _collect(job: SequenceJob, submitted: Iterable[Any], on_error: OnError) -> S
     if len(left_out) == job.sweeps:
         return SequenceResult(SkippedSequence(job.sequence, f"no sweep can be used; {left_out[0].reason}"))
     blocks = tuple(block.entry for block in finished)
-    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks), tuple(steps), left_out)
+    return SequenceResult(SequenceEntry(job.sequence, job.sweeps, job.windows, blocks, tracks), tuple(steps), left_out)
 
 
 def _listed(job: SequenceJob, reasons: Mapping[int, str]) -> tuple[SkippedSequence, ...]:

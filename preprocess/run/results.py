@@ -57,8 +57,8 @@ def load_result(job: SequenceJob) -> SequenceResult | None:
         content = json.loads(job.store.read(job.result_file))
         if "skipped" in content:
             return SequenceResult(SkippedSequence(**content["skipped"]))
-        blocks = tuple(BlockEntry(**block) for block in content["entry"]["blocks"])
-        entry = SequenceEntry(job.sequence, job.sweeps, job.windows, blocks)
+        blocks, tracks = (tuple(BlockEntry(**one) for one in content["entry"][name]) for name in ("blocks", "tracks"))
+        entry = SequenceEntry(job.sequence, job.sweeps, job.windows, blocks, tracks)
         left_out = tuple(SkippedSequence(**sweep) for sweep in content["left_out"])
         return SequenceResult(entry, tuple(content["steps"]), left_out)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -81,7 +81,7 @@ def write_manifest(plan: Plan, store: Store, results: Sequence[SequenceResult]) 
     )
     store.write(MANIFEST_FILE, to_json(manifest).encode())
     # Only now: until here readers of the previous manifest could read its blocks.
-    blocks = {block.path for entry in entries for block in entry.blocks}
+    blocks = {block.path for entry in entries for block in entry.blocks + entry.tracks}
     steps = {step for result in results for step in result.steps}
     _remove_stale(store, blocks, steps)
     return manifest

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.manifest import BlockEntry
+from iscc_lidar.data_schemas.manifest import BlockEntry, SequenceEntry
 from iscc_lidar.preprocess.describe.finish_block import FinishedSweep, finish_sweeps
 from iscc_lidar.preprocess.plan.inputs import Inputs, read_inputs, refuse_different, unchanged
 from iscc_lidar.preprocess.plan.left_out import LeftOut, find_left_out, read_sweep
@@ -23,10 +23,12 @@ from iscc_lidar.preprocess.segment.segment_block import labels_of, link_sequence
 from iscc_lidar.preprocess.segment.sweeps import WindowBuffer, consider
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.preprocess.tasks.step_files import has_step, read_step, write_step
+from iscc_lidar.preprocess.track.sequence import track_sequence
 from iscc_lidar.preprocess.write.block import find_block, write_block
 
-SEGMENT_SHARE = 0.55
-"""Share of a sweep's work in the segmentation pass, for the progress bar."""
+SEGMENT_SHARE = 0.6
+TRACK_SHARE = 0.1
+"""Shares of a sweep's work in the segmentation pass, and in that over the boxes, for the progress bar."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,24 @@ def finish_task(job: SequenceJob, block: int, segmented: list[Segmented], ids: s
             lambda i: read_sweep(job, block, i, left_out), windows, labels, config.motion, config.queries, config.seed
         )
         digest = write_block(job.store, folder, _unchanged(job, block, inputs, finished), key)
-    report_sweeps((1 - SEGMENT_SHARE) * job.own_sweeps(block))
+    report_sweeps((1 - SEGMENT_SHARE - TRACK_SHARE) * job.own_sweeps(block))
     entry = BlockEntry(folder, windows[0].own_start, windows[-1].own_stop, digest)
     steps = (job.segmented_file(block, segmented[block].key), job.ids_file(ids))
     return Finished(entry, steps, {i: why for i, why in left_out.items() if entry.start <= i < entry.stop})
+
+
+def track_task(job: SequenceJob, finished: list[Finished]) -> tuple[BlockEntry, ...]:
+    """Put boxes around the groups after all blocks of a sequence are finished; returns their entries."""
+    entry = SequenceEntry(job.sequence, job.sweeps, job.windows, tuple(block.entry for block in finished))
+    left = [TRACK_SHARE * job.sweeps]
+
+    def report(sweeps: float) -> None:
+        left[0] -= TRACK_SHARE * sweeps
+        report_sweeps(TRACK_SHARE * sweeps)
+
+    tracks = track_sequence(job.store, entry, report)
+    report_sweeps(left[0])
+    return tracks
 
 
 def _segment_key(job: SequenceJob, block: int, inputs: Inputs) -> tuple[str, dict[int, LeftOut]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,15 +50,24 @@ def write_block(store: Store, folder: str, sweeps: Iterable[FinishedSweep], key:
     """Write a block with the key of what it was made from; returns the SHA-256 of its block file."""
     stored = [_stored(sweep) for sweep in sweeps]
     _equalise_arrays(stored)
+
+    def write(staging: Path) -> None:
+        _write_arrays(staging / ARRAYS_FOLDER, stored)
+        rows = [_row_with_checksums(s) for s in stored]
+        write_table(staging / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
+        write_table(staging / GROUPS_FILE, _rows_table(tables.GROUPS, [(s.row["sweep"], s.groups) for s in stored]))
+        if boxes := [(s.row["sweep"], s.boxes) for s in stored if s.boxes is not None]:
+            write_table(staging / BOXES_FILE, _rows_table(tables.BOXES, boxes))
+
+    return write_folder(store, folder, key, write)
+
+
+def write_folder(store: Store, folder: str, key: str, write: Callable[[Path], None]) -> str:
+    """Let ``write`` fill a folder of a cache, then add its block file; returns the SHA-256 of that."""
     if left := remove_block(store, folder):
         raise UserError(f"{store.url}/{left[0]}: is in the place of a block, but is a link or foreign; move it away")
     with store.new_folder(folder, last=BLOCK_FILE) as staging:
-        _write_arrays(staging / ARRAYS_FOLDER, stored)
-        rows = [_row_with_checksums(s) for s in stored]
-        _write_table(staging / SWEEPS_FILE, pa.Table.from_pylist(rows, tables.SWEEPS))
-        _write_table(staging / GROUPS_FILE, _rows_table(tables.GROUPS, [(s.row["sweep"], s.groups) for s in stored]))
-        if boxes := [(s.row["sweep"], s.boxes) for s in stored if s.boxes is not None]:
-            _write_table(staging / BOXES_FILE, _rows_table(tables.BOXES, boxes))
+        write(staging)
         files = sorted(f for f in staging.rglob("*") if f.is_file())
         content = {"key": key, "files": {f.relative_to(staging).as_posix(): sha256(f) for f in files}}
         text = json.dumps(content, indent=1) + "\n"
@@ -212,6 +221,7 @@ def _column(values: NDArray[Any]) -> pa.Array:
     return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table, compressed, with checksums of its pages."""
     with path.open("wb") as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)

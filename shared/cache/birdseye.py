@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from iscc_lidar.data_schemas.arrays import OCCUPIED as IS_OCCUPIED
-from iscc_lidar.data_schemas.boxes import Boxes
+from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
 from iscc_lidar.shared.base.palettes import BOX, FREE, GREY, GROUND_POINTS, HEIGHT_MAP, OCCUPIED, distinct_colors
 from iscc_lidar.shared.base.picture import around, dots, outlines, prepare_birdseye, save, titled_figure
-from iscc_lidar.shared.cache.sweep import CachedSweep
+from iscc_lidar.shared.cache.sweep import CachedSweep, GroupBoxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_SURE: Final = 0.5
 
-def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Boxes | None = None) -> None:
+
+def draw_sweep(
+    sweep: CachedSweep,
+    path: Path,
+    reach_m: float = 40.0,
+    boxes: Boxes | None = None,
+    group_boxes: GroupBoxes | None = None,
+) -> None:
     """Write a PNG of a sweep seen from above, ``reach_m`` metres to each side of the sensor, x to the right.
 
-    Labelled ``boxes`` are drawn over the raw points. Raises UserError if matplotlib is not installed.
+    Labelled ``boxes`` are drawn over the raw points, ``group_boxes`` of some confidence over the groups. Raises
+    UserError if matplotlib is not installed.
     """
     figure = titled_figure(20, 5.6, f"sequence {sweep.sequence}, sweep {sweep.name}")
     panels = figure.subplots(1, 4)
@@ -30,6 +39,11 @@ def draw_sweep(sweep: CachedSweep, path: Path, reach_m: float = 40.0, boxes: Box
         draw(panel, sweep)
     if boxes is not None:
         outlines(panels[0], boxes, BOX)
+    if group_boxes is not None:
+        sure = group_boxes.confidence >= _SURE
+        kind = np.full(np.count_nonzero(sure), "group")
+        found = boxes_in_space(kind, group_boxes.centre[sure], group_boxes.size[sure], group_boxes.heading[sure])
+        outlines(panels[2], found, BOX)
     save(figure, path)
 
 

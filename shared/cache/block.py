@@ -27,8 +27,8 @@ from iscc_lidar.data_schemas.names import is_block_file
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_checked
 from iscc_lidar.shared.base.text import one_line
-from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, Groups, Queries, SweepField
-from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps
+from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, GroupBoxes, Groups, Queries, SweepField
+from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps, check_tracks
 from iscc_lidar.shared.store.store import Store
 
 if TYPE_CHECKING:
@@ -122,6 +122,18 @@ class Block:
             rows["truncation"].to_numpy(),
             rows["occlusion"].to_numpy(),
             lists["image_box"].reshape(-1, 4),
+        )
+
+    @cached_property
+    def _track_rows(self) -> pa.Table:
+        return self._table(manifests.TRACKS_FILE, tables.TRACKS, lambda table: check_tracks(table, self.entry))
+
+    def group_boxes(self, index: int) -> GroupBoxes:
+        """Read the boxes of a sweep's groups; only of a folder that the manifest names under ``tracks``."""
+        rows = _rows_of(self._track_rows, index)
+        centre, size = (np.array(rows[n].to_pylist(), np.float64).reshape(-1, 3) for n in ("centre", "size"))
+        return GroupBoxes(
+            rows["group"].to_numpy(), centre, size, rows["heading"].to_numpy(), rows["confidence"].to_numpy()
         )
 
     def camera(self, index: int) -> Camera | None:

@@ -18,7 +18,7 @@ from iscc_lidar.data_schemas.manifest import BlockEntry, Manifest, SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.block import Block
-from iscc_lidar.shared.cache.sweep import CachedSweep, Groups, Queries, SweepField
+from iscc_lidar.shared.cache.sweep import CachedSweep, GroupBoxes, Groups, Queries, SweepField
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
@@ -101,6 +101,17 @@ class Cache:
     def groups(self, sequence: str, index: int) -> Groups:
         """Read the description of a sweep's groups."""
         return self.block(sequence, index).groups(index)
+
+    def group_boxes(self, sequence: str, index: int) -> GroupBoxes | None:
+        """Read the boxes of a sweep's groups, found without labels; None where the cache has none, before 2.1."""
+        block = self.block(sequence, index)
+        for tracks in self.sequence(sequence).tracks:
+            if tracks.start <= index < tracks.stop:
+                boxes = _open_block(self.store, sequence, tracks, self._classes).group_boxes(index)
+                if not np.array_equal(boxes.group, block.groups(index).group):
+                    raise UserError(f"{self.path}/{tracks.path}: its groups are not those of {block.entry.path}")
+                return boxes
+        return None
 
     def queries(self, sequence: str, index: int) -> Queries:
         """Read only a sweep's occupancy queries."""

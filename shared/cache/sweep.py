@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 SweepField = Literal["semantic", "queries", "pixel"]
 """Fields of a sweep that need not be read."""
+OUTSIDE_M: Final = 0.1
+OUTSIDE: Final = 0.7
+"""Confidence of a point beyond its group's box relative to those in it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,46 @@ class Groups:
     centroid: NDArray[np.float64]
     box_min: NDArray[np.float64]
     box_max: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GroupBoxes:
+    """Upright boxes around the groups with points in a sweep, found without labels, ascending by id; sensor frame.
+
+    Attributes:
+        group: int32 [G], id, the same through the sequence.
+        centre: float64 [G, 3], metres.
+        size: float64 [G, 3], length along the heading, width, height, metres; the same in all sweeps of a group.
+        heading: float64 [G], radians about z, from x to y: where a moving group goes, else along its longer side.
+        confidence: float32 [G], 0..1, how sure it is that the group is one object, and this its box.
+    """
+
+    group: NDArray[np.int32]
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    heading: NDArray[np.float64]
+    confidence: NDArray[np.float32]
+
+
+def point_confidence(xyz: NDArray[np.float32], label: NDArray[np.int32], boxes: GroupBoxes) -> NDArray[np.float32]:
+    """Return how sure it is that each point is of one object with the rest of its group: float32 [N], 0..1.
+
+    Its group's confidence; times ``OUTSIDE`` for a point more than ``OUTSIDE_M`` beyond the box. 0 in no group.
+
+    Args:
+        xyz: float32 [N, 3], metres, sensor frame.
+        label: int32 [N], groups or codes.
+        boxes: of all groups of the sweep.
+    """
+    confidence = np.zeros(len(label), dtype=np.float32)
+    inside = np.flatnonzero(label >= 0)
+    of = np.searchsorted(boxes.group, label[inside])
+    away = xyz[inside] - boxes.centre[of]
+    cos, sin = np.cos(boxes.heading)[of], np.sin(boxes.heading)[of]
+    along, across = cos * away[:, 0] + sin * away[:, 1], -sin * away[:, 0] + cos * away[:, 1]
+    beyond = (np.abs(np.column_stack([along, across, away[:, 2]])) - boxes.size[of] / 2).max(axis=1, initial=-np.inf)
+    confidence[inside] = boxes.confidence[of] * np.where(beyond > OUTSIDE_M, np.float32(OUTSIDE), np.float32(1))
+    return confidence
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,21 @@ def check_groups(table: pa.Table, sweeps: pa.Table) -> None:
         raise ValueError("a position is not finite")
 
 
+def check_tracks(table: pa.Table, entry: BlockEntry) -> None:
+    """Check the table of the groups' boxes. Raises ValueError with what is wrong."""
+    sweep, group = (_numbers(table, name) for name in ("sweep", "group"))
+    if len(sweep) and (sweep.min() < entry.start or sweep.max() >= entry.stop or group.min() < 0):
+        raise ValueError("a row is of a sweep that the block lacks, or of a negative group")
+    if (np.diff(sweep * 2**32 + group) <= 0).any():
+        raise ValueError("its rows are not in order of sweep and group, each once")
+    centre, size = (_lists(table[name], 3) for name in ("centre", "size"))
+    heading, confidence = (table[name].to_numpy() for name in ("heading", "confidence"))
+    if not (np.isfinite(centre).all() and np.isfinite(size).all() and np.isfinite(heading).all()):
+        raise ValueError("a number is not finite")
+    if (size <= 0).any() or not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ValueError("a size is not positive, or a confidence not from 0 to 1")
+
+
 def check_boxes(table: pa.Table, entry: BlockEntry) -> None:
     """Check the table of boxes. Raises ValueError with what is wrong."""
     sweep, occlusion = _numbers(table, "sweep"), _numbers(table, "occlusion")

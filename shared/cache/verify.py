@@ -37,7 +37,11 @@ def verify_cache(cache: Path | str, threads: int = 8, show_progress: bool = Fals
     Raises UserError if the manifest is missing or unreadable.
     """
     store = open_store(cache)
-    blocks = {block.path: block for sequence in read_manifest(store)[0].sequences for block in sequence.blocks}
+    blocks = {
+        block.path: block
+        for sequence in read_manifest(store)[0].sequences
+        for block in sequence.blocks + sequence.tracks
+    }
     present: dict[str, set[str]] = {path: set() for path in blocks}
     foreign: list[Problem] = []
     linked = {str(above) for path in blocks for above in (PurePosixPath(path), *PurePosixPath(path).parents)}

@@ -17,7 +17,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache import reader
 from iscc_lidar.shared.cache.sweep import CachedSweep as StoredSweep
-from iscc_lidar.shared.cache.sweep import Queries
+from iscc_lidar.shared.cache.sweep import GroupBoxes, Queries, point_confidence
 
 
 class Cache:
@@ -151,6 +151,23 @@ class CachedSweep:
 
         rows = self._reader.block(self.sequence, self.index).group_rows
         return rows.filter(pc.field("sweep") == self.index)
+
+    @cached_property
+    def group_boxes(self) -> GroupBoxes | None:
+        """Boxes around its groups, found without labels, in the sensor's frame, in the order of ``groups``.
+
+        None in a cache of format 2.0; ``iscc-cache upgrade`` adds them.
+        """
+        return self._reader.group_boxes(self.sequence, self.index)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32] | None:
+        """How sure it is that each point is of one object with the rest of its group, float32 [N], 0..1.
+
+        0 for points in no group; None where there are no ``group_boxes``.
+        """
+        boxes = self.group_boxes
+        return None if boxes is None else point_confidence(self._stored.xyz, self.label, boxes)
 
     @cached_property
     def boxes(self) -> Boxes | None:

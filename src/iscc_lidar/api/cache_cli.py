@@ -18,9 +18,10 @@ from iscc_lidar.shared.base.cli import (
     names_of,
     report_user_errors,
 )
+from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache_cli import CachePath, app
 
-__all__ = ["app", "audit", "spread"]
+__all__ = ["app", "audit", "spread", "upgrade"]
 
 LabelFolder = Annotated[
     Path | None, typer.Option(help="folder of the labels (.label files). Default: those in the cache")
@@ -68,6 +69,33 @@ def spread(
 
         found = spread_list(path, out, labelled, labels, config, cores() if workers is None else workers, scheduler)
     print(report_quality(found), end="")
+
+
+@app.command(no_args_is_help=True)
+@report_user_errors
+def upgrade(
+    path: CachePath,
+    workers: Workers = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
+) -> None:
+    """Add to a cache of an earlier minor version what it lacks: 2.1 has boxes of the groups.
+
+    Labels, ids and all other files stay as they are. Readers of 2.0 still read it. After an interruption run the same
+    command again.
+
+    Example:
+
+        iscc-cache upgrade cache/waymo
+    """
+    from iscc_lidar.shared.store.open import open_store
+
+    with needs("preprocess"):
+        from iscc_lidar.preprocess.run.executor import Executor
+        from iscc_lidar.preprocess.run.upgrade import upgrade_cache
+
+        added = upgrade_cache(open_store(path), Executor(cores() if workers is None else workers, scheduler))
+    done = f"boxes added to the groups of {counted(added, 'sequence')}" if added else "lacks nothing"
+    print(f"{path}: {done}")
 
 
 @app.command(no_args_is_help=True)

@@ -42,6 +42,12 @@ def block_of(cache: Path) -> Path:
     return cache / Cache(cache).sequence("00").blocks[0].path
 
 
+def folder_of(cache: Path, file: str) -> Path:
+    """The first folder with a table of this name."""
+    entry = Cache(cache).sequence("00")
+    return cache / (entry.tracks if file == "tracks.parquet" else entry.blocks)[0].path
+
+
 def sign(cache: Path, block: Path) -> None:
     """Make all digests of a block and of the manifest right again."""
     listed = json.loads((block / "block.json").read_text())
@@ -55,7 +61,7 @@ def sign(cache: Path, block: Path) -> None:
 def sign_manifest(cache: Path, block: Path, digest: str) -> None:
     content = json.loads((cache / "manifest.json").read_text())
     for sequence in content["sequences"]:
-        for entry in sequence["blocks"]:
+        for entry in sequence["blocks"] + sequence["tracks"]:
             if cache / entry["path"] == block:
                 entry["digest"] = digest
     write_manifest(cache, content)
@@ -79,6 +85,9 @@ def read_everything(cache: Path) -> None:
             block.groups(index)
             block.boxes(index)
             block.camera(index)
+        for entry in sequence.tracks[:1]:
+            for index in range(entry.start, entry.stop):
+                opened.group_boxes(sequence.name, index)
     verify_cache(cache)
 
 
@@ -125,10 +134,10 @@ def rewrite(block: Path, file: str, table: pa.Table) -> None:
     pq.write_table(table, block / file)
 
 
-@pytest.mark.parametrize("file", ["sweeps.parquet", "groups.parquet", "boxes.parquet"])
+@pytest.mark.parametrize("file", ["sweeps.parquet", "groups.parquet", "boxes.parquet", "tracks.parquet"])
 def test_columns_dropped_retyped_or_out_of_range_are_named(copy: Path, file: str) -> None:
-    schema = {"sweeps.parquet": tables.SWEEPS, "groups.parquet": tables.GROUPS, "boxes.parquet": tables.BOXES}[file]
-    block = block_of(copy)
+    schema = getattr(tables, file.removesuffix(".parquet").upper())
+    block = folder_of(copy, file)
     whole = pq.ParquetFile(block / file).read()
     tried, read = 0, []
     for number, field in enumerate(schema):
@@ -150,9 +159,9 @@ def test_columns_dropped_retyped_or_out_of_range_are_named(copy: Path, file: str
     assert {text.split(":")[0] for text in read} <= harmless, read
 
 
-@pytest.mark.parametrize("file", ["sweeps.parquet", "groups.parquet", "boxes.parquet"])
+@pytest.mark.parametrize("file", ["sweeps.parquet", "groups.parquet", "boxes.parquet", "tracks.parquet"])
 def test_rows_repeated_lost_or_in_another_order_are_named(copy: Path, file: str) -> None:
-    block = block_of(copy)
+    block = folder_of(copy, file)
     whole = pq.ParquetFile(block / file).read()
     for table in (pa.concat_tables([whole, whole]), whole.slice(0, 0), whole.take(list(range(whole.num_rows))[::-1])):
         rewrite(block, file, table)
@@ -348,8 +357,9 @@ def test_every_key_of_a_manifest_dropped_retyped_or_out_of_range_is_named(copy: 
                 assert found.isprintable()
                 assert "manifest.json" in found
     assert tried > 200
+    without_tracks = {("tracks", "dropped"), ("tracks", "[]")}
     harmless = {"made_by", "skipped", "config_key", "digest", "class_names", "windows"}
-    odd = [at for at, _ in read if not harmless & set(map(str, at))]
+    odd = [at for at, how in read if not harmless & set(map(str, at)) and (at[-1], how) not in without_tracks]
     assert [at for at in odd if at[-1] not in ("dataset", "name", "path", "sequences", 0)] == [], read
 
 

@@ -1,0 +1,1 @@
+"""Boxes around groups, found without labels: one size for each group through the sequence."""

@@ -1,0 +1,130 @@
+"""Put boxes around the groups of a sequence whose blocks are written: read them twice, write one folder for each."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, BlockEntry, SequenceEntry
+from iscc_lidar.preprocess.plan.sequence_job import digest_of
+from iscc_lidar.preprocess.track.confidence import confidences
+from iscc_lidar.preprocess.track.fit import PlacedBoxes, Tracks, fit_tracks, place_boxes
+from iscc_lidar.preprocess.track.measure import Array, GroupRows, Ids, Measured, OnTheWay, SweepPoints, measure_block
+from iscc_lidar.preprocess.track.write import write_tracks
+from iscc_lidar.preprocess.write.block import find_block
+from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.cache.block import Block
+from iscc_lidar.shared.store.store import Store
+
+TRACKING: Final = 1
+"""Raise this whenever the same cache gives other boxes than before."""
+_SHORT: Final = 16
+
+
+def track_sequence(
+    store: Store, entry: SequenceEntry, report: Callable[[float], None] = lambda sweeps: None
+) -> tuple[BlockEntry, ...]:
+    """Write the boxes of a sequence's groups; returns their entries in the manifest.
+
+    Folders that are there already, made of the same blocks, are kept. ``report`` is told of sweeps as they are read.
+    """
+    blocks = [Block(store, entry.name, block) for block in entry.blocks]
+    key = digest_of([TRACKING, FORMAT_MAJOR, FORMAT_MINOR, [block.digest for block in entry.blocks]])
+    folders = [f"sequences/{entry.name}/tracks_{number:04d}-{key[:_SHORT]}" for number in range(len(blocks))]
+    digests = [find_block(store, folder, key) for folder in folders]
+    if None in digests:
+        with tempfile.TemporaryDirectory() as spilled:
+            tracks = fit_tracks(_measured(blocks, Path(spilled), report))
+            sure = confidences(tracks)
+            for number, (block, folder) in enumerate(zip(blocks, folders, strict=True)):
+                if digests[number] is None:
+                    rows = group_rows([block])
+                    boxes = _in_sensor_frame(block, rows, _placed(block, rows, _read(Path(spilled), number), tracks))
+                    confidence = sure[np.searchsorted(tracks.group, rows.group)]
+                    digests[number] = write_tracks(store, folder, rows, boxes, confidence, key)
+    return tuple(
+        BlockEntry(folder, block.start, block.stop, str(digest))
+        for block, folder, digest in zip(entry.blocks, folders, digests, strict=True)
+    )
+
+
+def read_tracks(store: Store, entry: SequenceEntry) -> Tracks:
+    """Fit the boxes of a sequence's groups without writing them."""
+    with tempfile.TemporaryDirectory() as spilled:
+        blocks = [Block(store, entry.name, block) for block in entry.blocks]
+        return fit_tracks(_measured(blocks, Path(spilled), lambda sweeps: None))
+
+
+def _measured(
+    blocks: list[Block], spilled: Path, report: Callable[[float], None]
+) -> Iterator[tuple[GroupRows, Measured]]:
+    """Measure block after block; what moves is kept in files until all sizes are known."""
+    movers = _movers(blocks)
+    for number, block in enumerate(blocks):
+        rows, around = group_rows([block]), group_rows(blocks[max(0, number - 1) : number + 2])
+        measured = measure_block(_sweeps(block, report), rows, around, movers)
+        np.savez(spilled / f"{number}.npz", **vars(measured.moving))
+        yield rows, measured
+
+
+def _movers(blocks: list[Block]) -> Ids:
+    """Find the ids of the groups that move at some time, ascending."""
+    found = np.zeros(0, np.int64)
+    for block in blocks:
+        rows = group_rows([block])
+        found = np.union1d(found, rows.group[rows.moving])
+    return found
+
+
+def _read(spilled: Path, number: int) -> OnTheWay:
+    with np.load(spilled / f"{number}.npz") as arrays:
+        return OnTheWay(arrays["row"], arrays["heading"], arrays["reach"])
+
+
+def group_rows(blocks: list[Block]) -> GroupRows:
+    """Read the tables of groups of some blocks."""
+    tables = [block.group_rows for block in blocks]
+
+    def column(name: str) -> Ids:
+        return np.concatenate([table[name].to_numpy().astype(np.int64) for table in tables])
+
+    moving = np.concatenate([table["moving"].to_numpy(zero_copy_only=False) for table in tables])
+    centroids = [np.stack(table["centroid"].to_numpy()) for table in tables if table.num_rows]
+    centroid = np.concatenate([np.empty((0, 3)), *centroids])
+    return GroupRows(column("sweep"), column("group"), column("points"), moving.astype(np.bool_), centroid)
+
+
+def _sweeps(block: Block, report: Callable[[float], None]) -> Iterator[SweepPoints]:
+    for index in range(block.entry.start, block.entry.stop):
+        sweep = block.sweep(index, without=("semantic", "queries", "pixel"))
+        grouped = sweep.label >= 0
+        xyz = transform(sweep.world_SE3_sensor, sweep.xyz[grouped].astype(np.float64))
+        yield SweepPoints(index, xyz, sweep.label[grouped].astype(np.int64), sweep.world_SE3_sensor[:3, 3])
+        report(1)
+
+
+def _poses(block: Block) -> Array:
+    poses = np.array(block.sweeps["world_SE3_sensor"].to_pylist(), dtype=np.float64)
+    return poses.reshape(-1, 4, 4)
+
+
+def _placed(block: Block, rows: GroupRows, moving: OnTheWay, tracks: Tracks) -> PlacedBoxes:
+    sensors = _poses(block)[rows.sweep - block.entry.start, :3, 3]
+    return place_boxes(rows, moving, tracks, sensors)
+
+
+def _in_sensor_frame(block: Block, rows: GroupRows, boxes: PlacedBoxes) -> PlacedBoxes:
+    """Move boxes to the sensor's frame of their sweep; there they are upright again."""
+    centre, heading = boxes.centre.copy(), boxes.heading.copy()
+    for number, pose in enumerate(_poses(block)):
+        own = slice(*np.searchsorted(rows.sweep - block.entry.start, [number, number + 1]))
+        sensor_SE3_world = inverse(pose)
+        centre[own] = transform(sensor_SE3_world, boxes.centre[own])
+        ahead = np.stack([np.cos(heading[own]), np.sin(heading[own])])
+        along = sensor_SE3_world[:2, :2] @ ahead
+        heading[own] = np.arctan2(along[1], along[0])
+    return PlacedBoxes(centre, boxes.size, heading)
