@@ -87,6 +87,32 @@ def groups(
 
 @app.command()
 @report_user_errors
+def boxes(
+    root: Annotated[Path, typer.Argument(help="dataset: instance-labelled, SemanticKITTI layout, one sequence")],
+    labelled: Annotated[Path, typer.Argument(help="its labelled boxes: KITTI object layout, one frame per sweep")],
+    out: Out,
+    plain: Annotated[bool, typer.Option(help="also fit boxes to plain hdbscan's groups: a minute per window")] = True,
+) -> None:
+    """Score the boxes that are put around groups against labelled ones, seen from above, without classes.
+
+    Example:
+
+        python tests/benchmarks boxes data/pandaset data/pandaset_boxes --out runs/bench --no-plain
+    """
+    from iscc_lidar.preprocess.datasets.registry import open_dataset
+
+    from benchmarks.bench_file import add_figures
+    from benchmarks.preprocess.box_quality import bench_box_quality
+
+    sequence = open_dataset("semantickitti", root).sequences()[0]
+    figures, table = bench_box_quality(root, sequence, labelled, plain)
+    add_figures(out, f"boxes.{root.name}.{sequence}", figures)
+    typer.echo(table)
+    typer.echo(f"\nfigures: {out / BENCH_FILE}")
+
+
+@app.command()
+@report_user_errors
 def train(
     cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
     out: Out,

@@ -92,9 +92,9 @@ def bench_group_quality(
     sweeps = len(points.world_SE3_sensor)
     methods: dict[str, Method] = {
         "ours": segment,
-        "components_0.45": _above_ground(lambda xyz: connected_components(xyz, 0.3)),
-        "components_0.3": _above_ground(lambda xyz: connected_components(xyz, 0.2)),
-        "plain_hdbscan": _above_ground(plain_hdbscan),
+        "components_0.45": above_ground(lambda xyz: connected_components(xyz, 0.3)),
+        "components_0.3": above_ground(lambda xyz: connected_components(xyz, 0.2)),
+        "plain_hdbscan": above_ground(plain_hdbscan),
     }
     progress = tqdm(desc=f"scoring {sequence}", unit="window", leave=False)
     length = WindowConfig().sweeps
@@ -123,7 +123,7 @@ def segment(window: Points) -> NDArray[np.int32]:
     return segment_stack(window.xyz, window.sweep, window.range_m, GroundConfig(), ClusteringConfig())
 
 
-def _above_ground(cluster: Callable[[NDArray[np.float64]], NDArray[np.int32]]) -> Method:
+def above_ground(cluster: Callable[[NDArray[np.float64]], NDArray[np.int32]]) -> Method:
     """Let a method cluster the points above the ground; the ground is not its own work, and costs it no time."""
 
     def label(window: Points) -> NDArray[np.int32]:
