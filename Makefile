@@ -18,6 +18,8 @@ SPLIT   ?= $(if $(filter semantickitti waymo nuscenes argoverse2,$(DATASET)),tra
 SEEDS   ?= 0 1 2
 # Real samples that make bench scores and reads if present: instance-labelled SemanticKITTI layout; NAME=ROOT
 REAL    ?= $(SAMPLES)/semantickitti_from_pandaset
+# Its labelled boxes, KITTI's object layout
+BOXES   ?= $(SAMPLES)/kitti_detection_from_pandaset
 READ    ?= semantickitti=$(SAMPLES)/semantickitti semantickitti=$(REAL) semantickitti=$(SAMPLES)/kitti_raw_as_odometry \
            kitti=$(SAMPLES)/kitti_detection waymo=$(SAMPLES)/waymo_v2_from_pandaset argoverse2=$(SAMPLES)/av2
 SAMPLES ?= ../shared/data
@@ -156,6 +158,8 @@ test-all: $(READY) ## all tests, the long ones too, one after the other, so that
 bench: OUT = runs/bench
 bench: preprocess ## tables of group quality and speed; the figures, flat, in OUT/bench.json
 	$(BIN)/python tests/benchmarks preprocess $(ROOT) --out $(OUT) --real $(REAL) $(READ:%=--adapter %) $(ARGS)
+	$(BIN)/python tests/benchmarks streets build/streets --out $(OUT)
+	@if test -d $(BOXES); then $(BIN)/python tests/benchmarks boxes $(REAL) $(BOXES) --out $(OUT); fi
 	$(BIN)/python tests/benchmarks train --cache $(CACHE) --out $(OUT) --recipe $(RECIPE)
 
 evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes each, and score frozen features on streets never seen

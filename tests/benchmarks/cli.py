@@ -87,6 +87,28 @@ def groups(
 
 @app.command()
 @report_user_errors
+def streets(
+    work: Annotated[Path, typer.Argument(help="folder for streets and caches; what is there is kept")],
+    out: Out,
+    workers: Annotated[int, typer.Option(min=0, help="processes")] = 2,
+) -> None:
+    """Score groups on simulated streets that are hard, by kind of object and sensor, and say why objects are missed.
+
+    Example:
+
+        python tests/benchmarks streets build/streets --out runs/bench
+    """
+    from benchmarks.bench_file import add_figures
+    from benchmarks.preprocess.street_kinds import bench_street_kinds
+
+    figures, table = bench_street_kinds(work, workers)
+    add_figures(out, "streets", figures)
+    typer.echo(table)
+    typer.echo(f"\nfigures: {out / BENCH_FILE}")
+
+
+@app.command()
+@report_user_errors
 def boxes(
     root: Annotated[Path, typer.Argument(help="dataset: instance-labelled, SemanticKITTI layout, one sequence")],
     labelled: Annotated[Path, typer.Argument(help="its labelled boxes: KITTI object layout, one frame per sweep")],
