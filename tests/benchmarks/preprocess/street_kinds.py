@@ -1,4 +1,4 @@
-"""Groups on simulated streets that are hard: which kinds of objects are found with which sensor, and why others are not."""
+"""Groups on simulated streets that are hard: which kinds of objects are found with which sensor, and why not."""
 
 from __future__ import annotations
 
@@ -105,7 +105,6 @@ def _table(found: dict[str, LabelScores], whole: dict[str, float]) -> str:
     missed: Counter[Reason] = sum((scores.missed for scores in found.values()), Counter())
     for reason in missed:
         lines.append(f"missed: {reason:14}" + "".join(f"{scores.missed[reason]:>16}" for scores in found.values()))
-    lines += [
-        f"{name}: every object has at least {share:.3f} of its points in one group" for name, share in whole.items()
-    ]
+    text = "every object has at least {share:.3f} of its points in one group"
+    lines += [f"{name}: {text.format(share=share)}" for name, share in whole.items()]
     return "\n".join(lines)
