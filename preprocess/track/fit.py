@@ -30,6 +30,8 @@ _MOST_CELLS: Final = 1024
 _MOSTLY: Final = 0.88
 """Quantile of the lengths in all sweeps: some see strays, many only a part."""
 
+_NO_BOX: Final = np.full(7, np.nan)
+
 
 @dataclass(frozen=True)
 class Tracks:
@@ -178,20 +180,16 @@ def place_boxes(rows: GroupRows, moving: OnTheWay, tracks: Tracks, sensors: Arra
     of = np.searchsorted(tracks.group, rows.group)
     size, centre, heading = tracks.size[of], tracks.centre[of], tracks.heading[of]
     row, reach = moving.row, moving.reach
-    forwards = np.stack([np.cos(moving.heading), np.sin(moving.heading)], axis=1)
-    middle = rows.centroid[row, :2].copy()
-    for axis, low, high in ((forwards, reach[:, 0], reach[:, 1]), (_left(forwards), reach[:, 2], reach[:, 3])):
-        sensor = ((sensors[row, :2] - rows.centroid[row, :2]) * axis).sum(axis=1)
-        wanted = size[row, 0 if axis is forwards else 1]
-        at = np.where(sensor < low, low + wanted / 2, np.where(sensor > high, high - wanted / 2, (low + high) / 2))
-        middle += at[:, None] * axis
+    cos, sin = np.cos(moving.heading), np.sin(moving.heading)
+    away = sensors[row, :2] - rows.centroid[row, :2]
+    along = _seen_side(reach[:, 0], reach[:, 1], size[row, 0], cos * away[:, 0] + sin * away[:, 1])
+    across = _seen_side(reach[:, 2], reach[:, 3], size[row, 1], -sin * away[:, 0] + cos * away[:, 1])
+    middle = rows.centroid[row, :2] + np.column_stack([cos * along - sin * across, sin * along + cos * across])
     centre[row] = np.column_stack([middle, reach[:, 5] - size[row, 2] / 2])
     heading[row] = moving.heading
     return PlacedBoxes(centre, size, heading)
 
 
-def _left(forwards: Array) -> Array:
-    return np.stack([-forwards[:, 1], forwards[:, 0]], axis=1)
-
-
-_NO_BOX: Final = np.full(7, np.nan)
+def _seen_side(low: Array, high: Array, length: Array, sensor: Array) -> Array:
+    """Return the middle of a side of the given length whose end towards the sensor is where the points end."""
+    return np.where(sensor < low, low + length / 2, np.where(sensor > high, high - length / 2, (low + high) / 2))

@@ -13,7 +13,7 @@ from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, BlockEn
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
 from iscc_lidar.preprocess.track.confidence import confidences
 from iscc_lidar.preprocess.track.fit import PlacedBoxes, Tracks, fit_tracks, place_boxes
-from iscc_lidar.preprocess.track.measure import Array, GroupRows, Ids, Measured, OnTheWay, SweepPoints, measure_block
+from iscc_lidar.preprocess.track.measure import Array, GroupRows, Measured, OnTheWay, SweepPoints, measure_block
 from iscc_lidar.preprocess.track.write import write_tracks
 from iscc_lidar.preprocess.write.block import find_block
 from iscc_lidar.shared.base.geometry import inverse, transform
@@ -32,17 +32,17 @@ def track_sequence(
 
     Folders that are there already, made of the same blocks, are kept. ``report`` is told of sweeps as they are read.
     """
-    blocks = [Block(store, entry.name, block) for block in entry.blocks]
     key = digest_of([TRACKING, FORMAT_MAJOR, FORMAT_MINOR, [block.digest for block in entry.blocks]])
-    folders = [f"sequences/{entry.name}/tracks_{number:04d}-{key[:_SHORT]}" for number in range(len(blocks))]
+    folders = [f"sequences/{entry.name}/tracks_{number:04d}-{key[:_SHORT]}" for number in range(len(entry.blocks))]
     digests = [find_block(store, folder, key) for folder in folders]
     if None in digests:
         with tempfile.TemporaryDirectory() as spilled:
-            tracks = fit_tracks(_measured(blocks, Path(spilled), report))
+            tracks = fit_tracks(_measured(store, entry, Path(spilled), report))
             sure = confidences(tracks)
-            for number, (block, folder) in enumerate(zip(blocks, folders, strict=True)):
+            for number, folder in enumerate(folders):
                 if digests[number] is None:
-                    rows = group_rows([block])
+                    block = Block(store, entry.name, entry.blocks[number])
+                    rows = _group_rows(block)
                     boxes = _in_sensor_frame(block, rows, _placed(block, rows, _read(Path(spilled), number), tracks))
                     confidence = sure[np.searchsorted(tracks.group, rows.group)]
                     digests[number] = write_tracks(store, folder, rows, boxes, confidence, key)
@@ -55,29 +55,30 @@ def track_sequence(
 def read_tracks(store: Store, entry: SequenceEntry) -> Tracks:
     """Fit the boxes of a sequence's groups without writing them."""
     with tempfile.TemporaryDirectory() as spilled:
-        blocks = [Block(store, entry.name, block) for block in entry.blocks]
-        return fit_tracks(_measured(blocks, Path(spilled), lambda sweeps: None))
+        return fit_tracks(_measured(store, entry, Path(spilled), lambda sweeps: None))
 
 
 def _measured(
-    blocks: list[Block], spilled: Path, report: Callable[[float], None]
+    store: Store, entry: SequenceEntry, spilled: Path, report: Callable[[float], None]
 ) -> Iterator[tuple[GroupRows, Measured]]:
-    """Measure block after block; what moves is kept in files until all sizes are known."""
-    movers = _movers(blocks)
-    for number, block in enumerate(blocks):
-        rows, around = group_rows([block]), group_rows(blocks[max(0, number - 1) : number + 2])
-        measured = measure_block(_sweeps(block, report), rows, around, movers)
+    """Measure block after block; what moves is kept in files until all sizes are known.
+
+    Blocks are opened anew each time: what they have read would add up to the tables of the whole sequence.
+    """
+
+    def rows_of(number: int) -> GroupRows:
+        return _group_rows(Block(store, entry.name, entry.blocks[number]))
+
+    movers = np.zeros(0, np.int64)
+    for number in range(len(entry.blocks)):
+        rows = rows_of(number)
+        movers = np.union1d(movers, rows.group[rows.moving])
+    for number, block in enumerate(entry.blocks):
+        near = {k: rows_of(k) for k in range(max(0, number - 1), min(number + 2, len(entry.blocks)))}
+        sweeps = _sweeps(Block(store, entry.name, block), report)
+        measured = measure_block(sweeps, near[number], _joined(list(near.values())), movers)
         np.savez(spilled / f"{number}.npz", **vars(measured.moving))
-        yield rows, measured
-
-
-def _movers(blocks: list[Block]) -> Ids:
-    """Find the ids of the groups that move at some time, ascending."""
-    found = np.zeros(0, np.int64)
-    for block in blocks:
-        rows = group_rows([block])
-        found = np.union1d(found, rows.group[rows.moving])
-    return found
+        yield near[number], measured
 
 
 def _read(spilled: Path, number: int) -> OnTheWay:
@@ -85,17 +86,17 @@ def _read(spilled: Path, number: int) -> OnTheWay:
         return OnTheWay(arrays["row"], arrays["heading"], arrays["reach"])
 
 
-def group_rows(blocks: list[Block]) -> GroupRows:
-    """Read the tables of groups of some blocks."""
-    tables = [block.group_rows for block in blocks]
+def _group_rows(block: Block) -> GroupRows:
+    """Read the table of groups of a block."""
+    table = block.group_rows
+    sweep, group, points = (table[name].to_numpy().astype(np.int64) for name in ("sweep", "group", "points"))
+    moving = table["moving"].to_numpy(zero_copy_only=False).astype(np.bool_)
+    centroid = np.stack(table["centroid"].to_numpy()) if table.num_rows else np.empty((0, 3))
+    return GroupRows(sweep, group, points, moving, centroid)
 
-    def column(name: str) -> Ids:
-        return np.concatenate([table[name].to_numpy().astype(np.int64) for table in tables])
 
-    moving = np.concatenate([table["moving"].to_numpy(zero_copy_only=False) for table in tables])
-    centroids = [np.stack(table["centroid"].to_numpy()) for table in tables if table.num_rows]
-    centroid = np.concatenate([np.empty((0, 3)), *centroids])
-    return GroupRows(column("sweep"), column("group"), column("points"), moving.astype(np.bool_), centroid)
+def _joined(parts: list[GroupRows]) -> GroupRows:
+    return GroupRows(*(np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])))
 
 
 def _sweeps(block: Block, report: Callable[[float], None]) -> Iterator[SweepPoints]:

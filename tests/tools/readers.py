@@ -209,6 +209,7 @@ def open_as_cache(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]
             for index in range(reader.sequence(sequence).sweeps):
                 reader.sweep(sequence, index)
                 reader.boxes(sequence, index)
+                reader.group_boxes(sequence, index)
                 reader.camera(sequence, index)
     except UserError as error:
         if verified == 0:
