@@ -18,6 +18,7 @@ from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.preprocess.segment.density_tree import ClusterTree, SpanningTree, cluster_tree, select_clusters
 from iscc_lidar.preprocess.segment.native import library
 from iscc_lidar.preprocess.segment.voxels import voxelize
+from iscc_lidar.preprocess.segment.whole_objects import are_whole
 from iscc_lidar.shared.base.config import check_ranges, option
 
 
@@ -47,6 +48,7 @@ class ClusteringConfig:
     attach_m: float = option(
         0.5, "a voxel in no cluster joins the nearest one up to this far, m; else it is noise", at_least=0, at_most=1000
     )
+    join_parts: bool = option(True, "a cluster of the size and height of a car or truck is one group")
     split_moving: bool = option(True, "separate what moves differently: riders from the cars whose trails they cross")
     split_touching: bool = option(True, "separate people and two-wheelers that stand close together")
 
@@ -56,13 +58,14 @@ class ClusteringConfig:
 
 
 def cluster_window(
-    xyz: NDArray[np.floating], sweep: NDArray[np.integer], config: ClusteringConfig
+    xyz: NDArray[np.floating], sweep: NDArray[np.integer], height: NDArray[np.float64], config: ClusteringConfig
 ) -> NDArray[np.int32]:
     """Group the points of a window.
 
     Args:
         xyz: float [N, 3], metres, one frame for all sweeps, near its origin; points above ground and in range.
         sweep: int [N], index of each point's sweep within the window, from 0.
+        height: float64 [N], metres above the ground.
         config: options.
 
     Returns:
@@ -77,7 +80,11 @@ def cluster_window(
         return np.full(len(xyz), NOISE, dtype=np.int32)
     limit = config.max_width_m if config.max_width_m > 0 else np.inf
     allowed = widths_in_one_sweep(xyz, sweep, voxel, tree) <= limit
-    label = select_clusters(tree, allowed)[tree.owner]
+    whole = None
+    if config.join_parts:
+        of_voxel = np.bincount(voxel, weights=height) / np.bincount(voxel)
+        whole = are_whole(voxel_xyz, of_voxel, tree)
+    label = select_clusters(tree, allowed, whole)[tree.owner]
     return _dense(_attach(voxel_xyz, label, config.attach_m))[voxel]
 
 

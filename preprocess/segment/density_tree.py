@@ -147,10 +147,13 @@ def _follow(pointer: NDArray[np.int64]) -> NDArray[np.int64]:
         pointer = further
 
 
-def select_clusters(tree: ClusterTree, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+def select_clusters(
+    tree: ClusterTree, allowed: NDArray[np.bool_], whole: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Choose clusters, none inside another, with the greatest total stability, only among those ``allowed``.
 
-    Cluster 0 is never chosen. If all are allowed these are HDBSCAN's "excess of mass" clusters.
+    One that is ``whole`` is chosen rather than clusters inside it, however stable they are. Cluster 0 is never chosen.
+    If all are allowed and none is whole these are HDBSCAN's "excess of mass" clusters.
 
     Returns:
         int64 [clusters]: the chosen cluster that each cluster is or lies in, -1 where there is none.
@@ -159,7 +162,8 @@ def select_clusters(tree: ClusterTree, allowed: NDArray[np.bool_]) -> NDArray[np
     below = np.zeros(clusters)
     chosen = np.zeros(clusters, dtype=np.bool_)
     for cluster in range(clusters - 1, 0, -1):
-        chosen[cluster] = allowed[cluster] and tree.stability[cluster] >= below[cluster]
+        preferred = tree.stability[cluster] >= below[cluster] or (whole is not None and whole[cluster])
+        chosen[cluster] = allowed[cluster] and preferred
         below[tree.parent[cluster]] += tree.stability[cluster] if chosen[cluster] else below[cluster]
     within = np.full(clusters, -1, dtype=np.int64)
     for cluster in range(1, clusters):

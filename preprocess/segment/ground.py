@@ -78,8 +78,8 @@ def heights(xyz: NDArray[np.floating], config: GroundConfig) -> Array:
         config: options.
 
     Returns:
-        float64 [N], metres; infinite where no ground is near, or the method is none. Points below the ground, such as
-        reflections, are below 0 by as much.
+        float64 [N], metres; above the surface alone, or infinite, where no ground is near; infinite if the method is
+        none. Points below the ground, such as reflections, are below 0 by as much.
     """
     if len(xyz) == 0 or config.method == "none":
         return np.full(len(xyz), np.inf)
@@ -97,6 +97,7 @@ def heights(xyz: NDArray[np.floating], config: GroundConfig) -> Array:
     touching = touching[np.abs(off) <= _CONTACT_M / 2]  # once more, through what is nearer to the first planes
     planes = _fit_planes(x[touching], y[touching], cell[touching], z[touching], grid)
     height = z - planes.below(x, y, cell)
+    height = np.where(np.isfinite(height), height, np.where(above > _TOUCH_M, above, np.inf))
     return np.where(above > _TOUCH_M, np.maximum(height, above), height)
 
 

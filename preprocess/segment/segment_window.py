@@ -80,7 +80,7 @@ def segment_stack(
 def _group(
     xyz: Array, sweep: NDArray[np.int64], height: Array, range_m: Array, config: ClusteringConfig
 ) -> NDArray[np.int32]:
-    group = cluster_window(xyz, sweep, config)
+    group = cluster_window(xyz, sweep, height, config)
     if len(group) == 0:
         return group
     if config.split_moving:

@@ -26,7 +26,7 @@ def two_cars(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_one_group_a_car_also_when_it_drives() -> None:
     xyz, sweep, truth = two_cars()
-    label = cluster_window(xyz, sweep, CONFIG)
+    label = cluster_window(xyz, sweep, xyz[:, 2], CONFIG)
     assert label.dtype == np.int32
     for car in (0, 1):
         ids, count = np.unique(label[truth == car], return_counts=True)
@@ -39,21 +39,21 @@ def test_one_group_a_car_also_when_it_drives() -> None:
 def test_width_counts_within_one_sweep() -> None:
     xyz, sweep, truth = two_cars()
     narrow = ClusteringConfig(max_width_m=8.0)  # the moving car's trail is 15 m, the car 4 m
-    label = cluster_window(xyz, sweep, narrow)
+    label = cluster_window(xyz, sweep, xyz[:, 2], narrow)
     assert (label[truth == 1] == np.bincount(label[(truth == 1) & (label >= 0)]).argmax()).mean() > 0.97
-    as_one_sweep = cluster_window(xyz, np.zeros_like(sweep), narrow)
+    as_one_sweep = cluster_window(xyz, np.zeros_like(sweep), xyz[:, 2], narrow)
     trail = as_one_sweep[(truth == 1) & (as_one_sweep >= 0)]
     assert len(trail) == 0 or np.bincount(trail).max() < 0.97 * (truth == 1).sum()
 
 
 def test_the_order_of_points_does_not_matter() -> None:
     xyz, sweep, _ = two_cars()
-    label = cluster_window(xyz, sweep, CONFIG)
+    label = cluster_window(xyz, sweep, xyz[:, 2], CONFIG)
     order = np.random.default_rng(3).permutation(len(xyz))
-    shuffled = cluster_window(xyz[order], sweep[order], CONFIG)
+    shuffled = cluster_window(xyz[order], sweep[order], xyz[order, 2], CONFIG)
     pairs = np.unique(np.stack([label[order], shuffled]), axis=1)
     assert pairs.shape[1] == len(np.unique(label)) == len(np.unique(shuffled))
-    np.testing.assert_array_equal(label, cluster_window(xyz, sweep, CONFIG))
+    np.testing.assert_array_equal(label, cluster_window(xyz, sweep, xyz[:, 2], CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_order_of_points_does_not_matter() -> None:
     ids=["none", "one", "identical", "scattered"],
 )
 def test_too_little_is_noise(xyz: np.ndarray) -> None:
-    label = cluster_window(xyz, np.zeros(len(xyz), dtype=np.int64), CONFIG)
+    label = cluster_window(xyz, np.zeros(len(xyz), dtype=np.int64), xyz[:, 2], CONFIG)
     assert label.shape == (len(xyz),)
     assert (label[:1] == -1).all()
 

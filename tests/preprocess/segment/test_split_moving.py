@@ -85,6 +85,6 @@ def test_nothing_in_nothing_out() -> None:
 
 def test_the_clusters_of_a_stack_need_it() -> None:
     xyz, sweep, truth = stack(((0, 0), (1, 0), CAR), ((7, 0), (1, 0), CAR))
-    group = cluster_window(xyz, sweep, ClusteringConfig())
+    group = cluster_window(xyz, sweep, xyz[:, 2], ClusteringConfig())
     main = [np.bincount(group[(truth == car) & (group >= 0)]).argmax() for car in (0, 1)]
     assert main[0] == main[1]
