@@ -1,8 +1,8 @@
 """Which clusters are one object, although their parts are denser: the front, a side and the roof of a car.
 
 Such a cluster is as large and high as a car or truck, and stands apart: the next cluster is twice as far from it as its
-parts are from each other. Or it fits into a car, its parts are close together, and at most one of them is a thing of
-its own that stands there: so people and two-wheelers in a row stay as HDBSCAN has them.
+parts are from each other, and at most one of them looks like a person or a two-wheeler. Or it fits into a car, its
+parts are close together, and at most one of them could be either: so those in a row stay as HDBSCAN has them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ _APART_M: Final = 0.5
 _TIMES_THE_GAP: Final = 2.0
 _CLOSE: Final = _Kind(5.5, 2.3, 1.25, 3.0)
 _CLOSE_M: Final = 0.4
-_THING: Final = _Kind(2.3, 1.0, 0.0, np.inf)
-_THING_HEIGHT_M: Final = 0.5
-_THING_STANDS_M: Final = 0.5
+_PERSON: Final = _Kind(1.1, 1.1, 0.0, 2.2)
+_PERSON_HEIGHT_M: Final = 1.1
+_TWO_WHEELER: Final = _Kind(2.3, 1.0, 0.5, 1.25)
+_EITHER: Final = _Kind(2.3, 1.0, 0.0, np.inf)
+_HEIGHT_M: Final = 0.5
+_STANDS_M: Final = 0.5
 """The lowest point of what stands is so near to the ground, feet apart."""
 
 Array = NDArray[np.float64]
@@ -63,11 +66,13 @@ def are_whole(xyz: Array, height: Array, tree: ClusterTree) -> NDArray[np.bool_]
 
     gap = np.zeros(len(tree.parent))
     np.maximum.at(gap, tree.parent[1:], tree.gap[1:])
+    stands = (bottom <= _STANDS_M) & (top >= bottom + _HEIGHT_M)
+    either = stands & fits(_EITHER)
+    like_one = stands & ((fits(_PERSON) & (top >= bottom + _PERSON_HEIGHT_M)) | fits(_TWO_WHEELER))
     apart = (gap <= _WIDEST_GAP_M) & (tree.gap >= np.maximum(_APART_M, _TIMES_THE_GAP * gap))
     vehicle = (fits(_CAR) | fits(_TRUCK)) & (sizes.max(axis=(0, 1)) >= _SHORTEST_M)
-    thing = fits(_THING) & (top >= bottom + _THING_HEIGHT_M) & (bottom <= _THING_STANDS_M)
-    whole: NDArray[np.bool_] = apart & vehicle
-    whole |= fits(_CLOSE) & (gap <= _CLOSE_M) & (_count_inside(thing, tree) < 2)
+    whole: NDArray[np.bool_] = apart & vehicle & (_count_inside(like_one, tree) < 2)
+    whole |= fits(_CLOSE) & (gap <= _CLOSE_M) & (_count_inside(either, tree) < 2)
     return whole
 
 

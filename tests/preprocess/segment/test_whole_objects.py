@@ -50,6 +50,7 @@ def test_two_cars_are_two() -> None:
     [
         [box(0, 0.8 * k, (1.7, 0.3, 0.9)) for k in range(3)],  # bicycles in a row
         [box(0.9 * k, 0, (0.4, 0.4, 1.6)) for k in range(3)],  # people
+        [box(1.5 * k, 0, (0.4, 0.4, 1.6)) for k in range(3)],  # people who are as long and high as a car
         [box(0, 0, (1.7, 0.3, 0.9)), box(0.2, 0.9, (0.4, 0.4, 1.6))],  # someone beside a bicycle
     ],
 )
