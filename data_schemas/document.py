@@ -106,10 +106,10 @@ def _build(cls: Any, content: Any, where: str) -> Any:
     hints = get_type_hints(cls)
     values = {}
     for item in dataclasses.fields(cls):
-        if item.name not in found and item.default is not dataclasses.MISSING:
-            continue
         if item.name not in found:
-            raise DocumentError(f"{where} has no {item.name}")
+            if item.default is dataclasses.MISSING:
+                raise DocumentError(f"{where} has no {item.name}")
+            continue
         values[item.name] = _build(hints[item.name], found[item.name], f"{where}.{item.name}")
         pattern = item.metadata.get("pattern")
         if pattern and not re.fullmatch(pattern, values[item.name]):

@@ -123,11 +123,11 @@ def _fewest(
     if len(steps) == 1:
         return stands
     back = xy - time[:, None] * steps[layer]
-    apart = sum(cells_filled(back[layer == number]) for number in range(len(steps)))
+    separate = sum(cells_filled(back[layer == number]) for number in range(len(steps)))
     moved = cells_filled(xy - time[:, None] * steps[1])
-    if min(moved, apart) > _LESS * cells_filled(xy):
+    if min(moved, separate) > _LESS * cells_filled(xy):
         return stands
-    if moved <= _ALL_ONE * apart:
+    if moved <= _ALL_ONE * separate:
         return np.ones(len(xy), dtype=np.int64), steps[:2]
     return layer, steps
 

@@ -104,15 +104,7 @@ def finish_task(job: SequenceJob, block: int, segmented: list[Segmented], ids: s
 def track_task(job: SequenceJob, finished: list[Finished]) -> tuple[BlockEntry, ...]:
     """Put boxes around the groups after all blocks of a sequence are finished; returns their entries."""
     entry = SequenceEntry(job.sequence, job.sweeps, job.windows, tuple(block.entry for block in finished))
-    left = [TRACK_SHARE * job.sweeps]
-
-    def report(sweeps: float) -> None:
-        left[0] -= TRACK_SHARE * sweeps
-        report_sweeps(TRACK_SHARE * sweeps)
-
-    tracks = track_sequence(job.store, entry, report)
-    report_sweeps(left[0])
-    return tracks
+    return track_sequence(job.store, entry, lambda sweeps: report_sweeps(TRACK_SHARE * sweeps))
 
 
 def _segment_key(job: SequenceJob, block: int, inputs: Inputs) -> tuple[str, dict[int, LeftOut]]:

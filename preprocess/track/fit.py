@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.preprocess.track.measure import NO_CELLS, Array, Cells, GroupRows, Ids, Measured, OnTheWay, merge_cells
+from iscc_lidar.shared.base.geometry import inverse, transform
 
 _MARGIN_M: Final = 0.1
 """Added to each side: the outermost cell's middle is half of that from the surface; beams miss the top and bottom."""
@@ -193,3 +194,22 @@ def place_boxes(rows: GroupRows, moving: OnTheWay, tracks: Tracks, sensors: Arra
 def _seen_side(low: Array, high: Array, length: Array, sensor: Array) -> Array:
     """Return the middle of a side of the given length whose end towards the sensor is where the points end."""
     return np.where(sensor < low, low + length / 2, np.where(sensor > high, high - length / 2, (low + high) / 2))
+
+
+def in_sensor_frame(boxes: PlacedBoxes, sweep: Ids, poses: Array) -> PlacedBoxes:
+    """Move boxes from the world to the sensor's frame of their sweep; there they are upright again.
+
+    Args:
+        boxes: in the world.
+        sweep: int64 [n], the pose that is each box's.
+        poses: float64 [sweeps, 4, 4], world_SE3_sensor.
+    """
+    centre, heading = boxes.centre.copy(), boxes.heading.copy()
+    for number, pose in enumerate(poses):
+        own = sweep == number
+        sensor_SE3_world = inverse(pose)
+        centre[own] = transform(sensor_SE3_world, boxes.centre[own])
+        ahead = np.stack([np.cos(heading[own]), np.sin(heading[own])])
+        along = sensor_SE3_world[:2, :2] @ ahead
+        heading[own] = np.arctan2(along[1], along[0])
+    return PlacedBoxes(centre, boxes.size, heading)

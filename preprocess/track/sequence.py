@@ -12,11 +12,11 @@ import numpy as np
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, BlockEntry, SequenceEntry
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
 from iscc_lidar.preprocess.track.confidence import confidences
-from iscc_lidar.preprocess.track.fit import PlacedBoxes, Tracks, fit_tracks, place_boxes
+from iscc_lidar.preprocess.track.fit import Tracks, fit_tracks, in_sensor_frame, place_boxes
 from iscc_lidar.preprocess.track.measure import Array, GroupRows, Measured, OnTheWay, SweepPoints, measure_block
 from iscc_lidar.preprocess.track.write import write_tracks
 from iscc_lidar.preprocess.write.block import find_block
-from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.block import Block
 from iscc_lidar.shared.store.store import Store
 
@@ -30,12 +30,14 @@ def track_sequence(
 ) -> tuple[BlockEntry, ...]:
     """Write the boxes of a sequence's groups; returns their entries in the manifest.
 
-    Folders that are there already, made of the same blocks, are kept. ``report`` is told of sweeps as they are read.
+    Folders that are there already, made of the same blocks, are kept. ``report`` is told of sweeps as they are done.
     """
     key = digest_of([TRACKING, FORMAT_MAJOR, FORMAT_MINOR, [block.digest for block in entry.blocks]])
     folders = [f"sequences/{entry.name}/tracks_{number:04d}-{key[:_SHORT]}" for number in range(len(entry.blocks))]
     digests = [find_block(store, folder, key) for folder in folders]
-    if None in digests:
+    if None not in digests:
+        report(entry.sweeps)
+    else:
         with tempfile.TemporaryDirectory() as spilled:
             tracks = fit_tracks(_measured(store, entry, Path(spilled), report))
             sure = confidences(tracks)
@@ -43,7 +45,9 @@ def track_sequence(
                 if digests[number] is None:
                     block = Block(store, entry.name, entry.blocks[number])
                     rows = _group_rows(block)
-                    boxes = _in_sensor_frame(block, rows, _placed(block, rows, _read(Path(spilled), number), tracks))
+                    sweep, poses = rows.sweep - block.entry.start, _poses(block)
+                    placed = place_boxes(rows, _read(Path(spilled), number), tracks, poses[sweep, :3, 3])
+                    boxes = in_sensor_frame(placed, sweep, poses)
                     confidence = sure[np.searchsorted(tracks.group, rows.group)]
                     digests[number] = write_tracks(store, folder, rows, boxes, confidence, key)
     return tuple(
@@ -73,8 +77,10 @@ def _measured(
     for number in range(len(entry.blocks)):
         rows = rows_of(number)
         movers = np.union1d(movers, rows.group[rows.moving])
+    near: dict[int, GroupRows] = {}
     for number, block in enumerate(entry.blocks):
-        near = {k: rows_of(k) for k in range(max(0, number - 1), min(number + 2, len(entry.blocks)))}
+        around = range(max(0, number - 1), min(number + 2, len(entry.blocks)))
+        near = {k: near[k] if k in near else rows_of(k) for k in around}
         sweeps = _sweeps(Block(store, entry.name, block), report)
         measured = measure_block(sweeps, near[number], _joined(list(near.values())), movers)
         np.savez(spilled / f"{number}.npz", **vars(measured.moving))
@@ -111,21 +117,3 @@ def _sweeps(block: Block, report: Callable[[float], None]) -> Iterator[SweepPoin
 def _poses(block: Block) -> Array:
     poses = np.array(block.sweeps["world_SE3_sensor"].to_pylist(), dtype=np.float64)
     return poses.reshape(-1, 4, 4)
-
-
-def _placed(block: Block, rows: GroupRows, moving: OnTheWay, tracks: Tracks) -> PlacedBoxes:
-    sensors = _poses(block)[rows.sweep - block.entry.start, :3, 3]
-    return place_boxes(rows, moving, tracks, sensors)
-
-
-def _in_sensor_frame(block: Block, rows: GroupRows, boxes: PlacedBoxes) -> PlacedBoxes:
-    """Move boxes to the sensor's frame of their sweep; there they are upright again."""
-    centre, heading = boxes.centre.copy(), boxes.heading.copy()
-    for number, pose in enumerate(_poses(block)):
-        own = slice(*np.searchsorted(rows.sweep - block.entry.start, [number, number + 1]))
-        sensor_SE3_world = inverse(pose)
-        centre[own] = transform(sensor_SE3_world, boxes.centre[own])
-        ahead = np.stack([np.cos(heading[own]), np.sin(heading[own])])
-        along = sensor_SE3_world[:2, :2] @ ahead
-        heading[own] = np.arctan2(along[1], along[0])
-    return PlacedBoxes(centre, boxes.size, heading)

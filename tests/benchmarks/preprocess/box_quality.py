@@ -22,7 +22,7 @@ from iscc_lidar.preprocess.datasets.registry import open_dataset
 from iscc_lidar.preprocess.segment.motion import MotionConfig, moving_groups
 from iscc_lidar.preprocess.segment.windows import WindowConfig, plan_windows
 from iscc_lidar.preprocess.track.confidence import confidences
-from iscc_lidar.preprocess.track.fit import fit_tracks, place_boxes
+from iscc_lidar.preprocess.track.fit import fit_tracks, in_sensor_frame, place_boxes
 from iscc_lidar.preprocess.track.measure import GroupRows, SweepPoints, measure_block
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.trainer.evaluation.detection.objects import UprightBoxes
@@ -96,15 +96,9 @@ def boxes_of(points: Points, label: NDArray[np.int32]) -> FlatBoxes:
     measured = measure_block(sweeps, rows, rows, np.unique(rows.group[rows.moving]))
     tracks = fit_tracks([(rows, measured)])
     placed = place_boxes(rows, measured.moving, tracks, poses[rows.sweep, :3, 3])
-    centre, heading = placed.centre.copy(), placed.heading.copy()
-    for index, pose in enumerate(poses):
-        here = rows.sweep == index
-        back = inverse(pose)
-        centre[here] = transform(back, centre[here])
-        ahead = back[:2, :2] @ np.stack([np.cos(heading[here]), np.sin(heading[here])])
-        heading[here] = np.arctan2(ahead[1], ahead[0])
+    boxes = in_sensor_frame(placed, rows.sweep, poses)
     score = confidences(tracks)[np.searchsorted(tracks.group, rows.group)].astype(np.float64)
-    return FlatBoxes(rows.sweep, centre[:, :2], placed.size[:, :2], heading, score)
+    return FlatBoxes(rows.sweep, boxes.centre[:, :2], boxes.size[:, :2], boxes.heading, score)
 
 
 def _group_rows(points: Points, label: NDArray[np.int32]) -> GroupRows:
