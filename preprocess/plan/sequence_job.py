@@ -23,7 +23,7 @@ from iscc_lidar.shared.store.store import Store
 
 STEPS_FOLDER: Final = ".steps"
 """Folder of intermediate files. They are not part of the cache; without them a later run repeats more work."""
-ALGORITHM: Final = 4
+ALGORITHM: Final = 5
 """Raise this whenever the same input and options give another result than before."""
 _FORMAT: Final = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 _SHORT: Final = 16

@@ -50,7 +50,8 @@ def moved_back(xyz: Array, sweep: NDArray[np.integer], moving: MovingGroups) -> 
     if len(moving.velocity) == 0:
         return xyz
     back = xyz.copy()
-    back[:, :2] -= from_middle(sweep)[:, None] * moving.velocity[moving.group]
+    moves = np.flatnonzero((moving.velocity != 0).any(axis=1)[moving.group])
+    back[moves, :2] -= from_middle(sweep)[moves, None] * moving.velocity[moving.group[moves]]
     return back
 
 
@@ -73,7 +74,8 @@ def places_of(xyz: Array, time: NDArray[np.integer]) -> tuple[Array, NDArray[np.
 
 def common_step(xy: Array, time: NDArray[np.integer]) -> Array:
     """Return how most of what does not stand moves from sweep to sweep, metres [2]; 0 if it hardly does."""
-    voters = sweeps_seen(xy, time, around=False) < _STANDS * len(np.unique(time))
+    sweeps = np.count_nonzero(np.bincount(time - time.min()))
+    voters = sweeps_seen(xy, time, around=False) < _STANDS * sweeps
     if np.count_nonzero(voters) < _LEAST_VOTERS * len(voters):
         return np.zeros(2)
     step = _vote(xy[voters], time[voters])
@@ -83,9 +85,14 @@ def common_step(xy: Array, time: NDArray[np.integer]) -> Array:
 
 def _vote(xy: Array, time: NDArray[np.integer]) -> Array:
     """Return the displacement per sweep with most votes, metres [2]: coarse by few sweeps apart, fine by many."""
-    cell = np.unique(np.column_stack([time, np.floor(xy / _CELL_M).astype(np.int64)]), axis=0)
-    bounds = np.searchsorted(cell[:, 0], np.arange(cell[0, 0], cell[-1, 0] + 2))
-    by_sweep = [cell[a:b, 1:][:: 1 + (b - a) // _VOTERS] for a, b in itertools.pairwise(bounds)]
+    cell = np.floor(xy / _CELL_M).astype(np.int64)
+    cell -= cell.min(axis=0)
+    first, sweeps = int(time.min()), int(np.ptp(time)) + 1
+    rows, columns = (cell.max(axis=0) + 1).tolist()
+    key = np.unique(((time - first) * rows + cell[:, 0]) * columns + cell[:, 1])
+    bounds = np.searchsorted(key, np.arange(sweeps + 1) * rows * columns)
+    voters = (key[a:b][:: 1 + (b - a) // _VOTERS] for a, b in itertools.pairwise(bounds))
+    by_sweep = [np.stack(np.divmod(own % (rows * columns), columns)).astype(np.int32) for own in voters]
     step = _most_voted(by_sweep, _LAG, np.zeros(2), _FASTEST_M)
     for lag in (_LAG * 2, _LAG * 3):
         if lag < len(by_sweep):
@@ -93,18 +100,21 @@ def _vote(xy: Array, time: NDArray[np.integer]) -> Array:
     return step
 
 
-def _most_voted(by_sweep: list[NDArray[np.int64]], lag: int, about: Array, reach_m: float) -> Array:
-    """Return the displacement per sweep with most votes of cells ``lag`` sweeps apart, near ``about``, metres [2]."""
+def _most_voted(by_sweep: list[NDArray[np.int32]], lag: int, about: Array, reach_m: float) -> Array:
+    """Return the displacement per sweep with most votes of cells ``lag`` sweeps apart, near ``about``, metres [2].
+
+    The cells of each sweep are int32 [2, n].
+    """
     from scipy.ndimage import uniform_filter
 
-    centre = np.rint(about * lag / _CELL_M).astype(np.int64)
+    centre = np.rint(about * lag / _CELL_M).astype(np.int32)
     reach = int(np.ceil(reach_m * lag / _CELL_M))
     side = 2 * reach + 1
     votes = np.zeros(side * side, dtype=np.int64)
     for before, after in zip(by_sweep, by_sweep[lag:], strict=False):
-        moved = (after[None] - before[:, None]).reshape(-1, 2) - centre + reach
-        moved = moved[((moved >= 0) & (moved < side)).all(axis=1)]
-        votes += np.bincount(moved[:, 0] * side + moved[:, 1], minlength=side * side)
+        row, column = after[:, None, :] - (before + centre[:, None] - reach)[:, :, None]
+        inside = (row.view(np.uint32) < side) & (column.view(np.uint32) < side)  # a negative one is a large one
+        votes += np.bincount(row[inside] * side + column[inside], minlength=side * side)
     table = votes.reshape(side, side).astype(np.float64)
     row, column = np.unravel_index(int(uniform_filter(table, 3, mode="constant").argmax()), table.shape)
     rows, columns = (np.arange(max(at - 1, 0), min(at + 2, side)) for at in (int(row), int(column)))
@@ -120,8 +130,8 @@ def sweeps_seen(xy: Array, time: NDArray[np.integer], around: bool = True) -> ND
     """Count the sweeps that see something in each point's cell, or also in the eight around it, [n]."""
     cell, width = _cells(xy)
     key, row = np.unique(cell, return_inverse=True)
-    sweeps, when = np.unique(time, return_inverse=True)
-    seen = np.zeros((len(key), len(sweeps)), dtype=np.bool_)
+    when = time - time.min()
+    seen = np.zeros((len(key), int(when.max()) + 1), dtype=np.bool_)
     seen[row, when] = True
     total = seen.copy()
     for jump in (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1) if around else ():

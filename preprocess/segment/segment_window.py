@@ -18,7 +18,7 @@ from iscc_lidar.preprocess.segment.split_moving import split_moving
 from iscc_lidar.preprocess.segment.split_touching import split_touching
 from iscc_lidar.preprocess.segment.sweeps import ConsideredSweep
 from iscc_lidar.preprocess.segment.voxels import voxelize
-from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.base.geometry import inverse, squared_lengths, transform
 
 FARTHEST_IN_WINDOW_M: Final = 10_000.0
 """Largest difference of two poses of a window along an axis: voxels are counted by 64-bit keys."""
@@ -122,8 +122,8 @@ def _middle_SE3_sensor(sweeps: list[ConsideredSweep], each: ConsideredSweep) -> 
 
 def _ranges(sweeps: list[ConsideredSweep]) -> Array:
     """Return how far each point is from where its ray began, metres."""
-    rays = [(each.sweep.xyz - each.sweep.origin)[each.considered] for each in sweeps]
-    return np.asarray(np.linalg.norm(np.concatenate(rays), axis=1), dtype=np.float64)
+    rays = np.concatenate([(each.sweep.xyz - each.sweep.origin)[each.considered] for each in sweeps])
+    return np.sqrt(squared_lengths(rays)).astype(np.float64)
 
 
 def _refuse_jump(first: Sweep, sweep: Sweep) -> None:

@@ -115,13 +115,14 @@ def _parts(xyz: Array, height: Array, owner: Ids, method: SpanningTree) -> Ids:
     bounds = np.column_stack([xyz[:, :2], height])
     order = np.argsort(tree.owner, kind="stable")
     starts = np.searchsorted(tree.owner[order], np.arange(len(tree.parent) + 1))
+    own_sides = _sides(order, starts, bounds)
     sides: list[list[_Side]] = [[] for _ in tree.parent]
     forks: list[tuple[int, int]] = []
     for cluster in range(len(tree.parent) - 1, -1, -1):
-        own, inner = order[starts[cluster] : starts[cluster + 1]], sides[cluster]
+        own, inner = own_sides[cluster], sides[cluster]
         if not inner:
-            inner = [_side(own, bounds)]
-        elif len(own):
+            inner = [own]
+        elif len(own.voxels):
             inner = _add(inner, own, xyz, bounds)
         sides[cluster] = []
         if cluster == 0:
@@ -134,6 +135,15 @@ def _parts(xyz: Array, height: Array, owner: Ids, method: SpanningTree) -> Ids:
     return _join_stacked(xyz, np.unique(part * (int(owner.max()) + 1) + owner, return_inverse=True)[1])
 
 
+def _sides(order: Ids, starts: Ids, bounds: Array) -> list[_Side]:
+    """Divide voxels, in order, into sides: at ``starts``, of which the last is the end."""
+    filled = np.flatnonzero(np.diff(starts))
+    low, high = np.full((len(starts) - 1, 3), np.inf), np.full((len(starts) - 1, 3), -np.inf)
+    low[filled] = np.minimum.reduceat(bounds[order], starts[filled])
+    high[filled] = np.maximum.reduceat(bounds[order], starts[filled])
+    return [_Side(*each) for each in zip(np.split(order, starts[1:-1]), low, high, strict=True)]
+
+
 def _side(voxels: Ids, bounds: Array) -> _Side:
     return _Side(voxels, bounds[voxels].min(axis=0), bounds[voxels].max(axis=0))
 
@@ -142,13 +152,13 @@ def _merged(a: _Side, b: _Side) -> _Side:
     return _Side(np.concatenate([a.voxels, b.voxels]), np.minimum(a.low, b.low), np.maximum(a.high, b.high))
 
 
-def _add(sides: list[_Side], voxels: Ids, xyz: Array, bounds: Array) -> list[_Side]:
+def _add(sides: list[_Side], own: _Side, xyz: Array, bounds: Array) -> list[_Side]:
     """Add voxels that are in no inner cluster to the nearest side."""
     if len(sides) == 1:
-        return [_merged(sides[0], _side(voxels, bounds))]
+        return [_merged(sides[0], own)]
     from scipy.spatial import cKDTree
 
-    inside, which = _voxels_of(sides)
+    voxels, (inside, which) = own.voxels, _voxels_of(sides)
     nearest = which[cKDTree(xyz[inside]).query(xyz[voxels])[1]]
     return [
         _merged(side, _side(voxels[nearest == number], bounds)) if (nearest == number).any() else side

@@ -13,59 +13,105 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAF 16         /* points of a leaf */
-#define CELLS 2097151.0 /* cells of the curve along an axis: 21 bits */
-#define FARTHEST 1e100  /* largest coordinate: squared lengths stay finite */
+#define LEAF 16          /* points of a leaf */
+#define DIGIT 11         /* bits that a pass of sorting looks at */
+#define FARTHEST 1e100   /* largest coordinate: squared lengths stay finite */
 #define MOST (1LL << 40) /* largest number of points, and of points times k: sizes in bytes stay below 2^63 */
 
 enum { DONE, NO_MEMORY, REFUSED };  /* what the functions return */
+enum { MIXED = -1, EMPTY = -2 };    /* a node's component */
 
 static inline double larger(double a, double b) { return a > b ? a : b; }
 static inline double smaller(double a, double b) { return a < b ? a : b; }
+static inline int64_t smaller_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int iscc_interface(void) { return 2; }
 
-/* ---- a hierarchy of boxes over the points, in the order of a space-filling curve ---- */
+/* ---- a k-d tree over the points: halves along the longest side of a node's box ---- */
+
+typedef struct {
+    double low[3], high[3];
+    double least;  /* smallest core distance of the points in it */
+    int64_t part;  /* the component that all of them are in, MIXED or EMPTY */
+} node;            /* one line of the cache */
+
+typedef struct {
+    double x[LEAF], y[LEAF], z[LEAF];  /* infinity where there is no point */
+} leaf;
 
 typedef struct {
     int64_t n, leaves;  /* points; leaves, a power of two. Node 1 is the root, 2i and 2i + 1 lie below i */
-    double *x, *y, *z;  /* [leaves * LEAF], in the curve's order; infinity where there is no point */
-    int64_t *order;     /* index of that point */
-    double *box;        /* [2 * leaves][6]: lower corner, upper corner */
+    node *nodes;        /* [2 * leaves] */
+    leaf *points;       /* [leaves] */
+    int64_t *order;     /* [n]: the index of each point of the leaves, in their order */
 } tree;
 
 typedef struct {
-    uint64_t key;
+    double at[3];
     int64_t point;
-} keyed;
+} placed;
 
-static uint64_t spread(uint64_t v)  /* two zero bits before each of 21 bits */
+static inline int before(const placed *a, const placed *b, int axis)
 {
-    v = (v | v << 32) & 0x1f00000000ffffULL;
-    v = (v | v << 16) & 0x1f0000ff0000ffULL;
-    v = (v | v << 8) & 0x100f00f00f00f00fULL;
-    v = (v | v << 4) & 0x10c30c30c30c30c3ULL;
-    return (v | v << 2) & 0x1249249249249249ULL;
+    return a->at[axis] != b->at[axis] ? a->at[axis] < b->at[axis] : a->point < b->point;
 }
 
-static uint64_t cell_of(double distance, double scale)  /* no cast of what is out of range, which is undefined */
+/* Put the half that comes first along an axis before the others (Hoare's selection). */
+static void halve(placed *all, int64_t n, int64_t half, int axis)
 {
-    double cell = distance * scale;
-    return cell >= CELLS ? (uint64_t)CELLS : cell > 0 ? (uint64_t)cell : 0;
+    uint64_t random = 1;
+    for (int64_t low = 0, high = n - 1; low < high;) {
+        random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+        placed middle = all[low + (int64_t)((random >> 33) % (uint64_t)(high - low + 1))];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (before(all + i, &middle, axis)) i++;
+            while (before(&middle, all + j, axis)) j--;
+            if (i > j) break;
+            placed swapped = all[i];
+            all[i++] = all[j];
+            all[j--] = swapped;
+        }
+        if (half <= j) high = j;
+        else if (half >= i) low = i;
+        else break;
+    }
 }
 
-static int by_key(const void *a, const void *b)
+/* Sort points into the leaves below a node, room for so many, and set the boxes of the node and of all below it. */
+static void divide(tree *t, int64_t at, placed *all, int64_t n, int64_t room)
 {
-    const keyed *left = a, *right = b;
-    if (left->key != right->key) return left->key < right->key ? -1 : 1;
-    return left->point < right->point ? -1 : left->point > right->point;
+    node *own = t->nodes + at;
+    for (int a = 0; a < 3; a++) own->low[a] = INFINITY, own->high[a] = -INFINITY;
+    for (int64_t i = 0; i < n; i++)
+        for (int a = 0; a < 3; a++) {
+            own->low[a] = smaller(own->low[a], all[i].at[a]);
+            own->high[a] = larger(own->high[a], all[i].at[a]);
+        }
+    if (room == LEAF) {
+        leaf *points = t->points + (at - t->leaves);
+        for (int64_t i = 0; i < LEAF; i++) {
+            points->x[i] = i < n ? all[i].at[0] : INFINITY;
+            points->y[i] = i < n ? all[i].at[1] : INFINITY;
+            points->z[i] = i < n ? all[i].at[2] : INFINITY;
+            if (i < n) t->order[(at - t->leaves) * LEAF + i] = all[i].point;
+        }
+        return;
+    }
+    int axis = 0;
+    for (int a = 1; a < 3; a++)
+        if (own->high[a] - own->low[a] > own->high[axis] - own->low[axis]) axis = a;
+    int64_t half = smaller_of(room / 2, n);
+    if (half < n) halve(all, n, half, axis);
+    divide(t, 2 * at, all, half, room / 2);
+    divide(t, 2 * at + 1, all + half, n - half, room / 2);
 }
 
 static void free_tree(tree *t)
 {
-    free(t->x);
+    free(t->nodes);
+    free(t->points);
     free(t->order);
-    free(t->box);
 }
 
 static int make_tree(tree *t, const double *xyz, int64_t n)
@@ -73,70 +119,26 @@ static int make_tree(tree *t, const double *xyz, int64_t n)
     t->n = n;
     t->leaves = 1;
     while (t->leaves * LEAF < n) t->leaves *= 2;
-    int64_t room = t->leaves * LEAF;
-    keyed *keys = malloc(n * sizeof *keys);
-    t->x = malloc(3 * room * sizeof(double));
-    t->order = malloc(room * sizeof(int64_t));
-    t->box = malloc(2 * t->leaves * 6 * sizeof(double));
-    if (!keys || !t->x || !t->order || !t->box) {
-        free(keys);
+    placed *all = malloc(n * sizeof *all);
+    t->nodes = aligned_alloc(sizeof(node), 2 * t->leaves * sizeof(node));
+    t->points = malloc(t->leaves * sizeof(leaf));
+    t->order = malloc(n * sizeof(int64_t));
+    if (!all || !t->nodes || !t->points || !t->order) {
+        free(all);
         free_tree(t);
         return NO_MEMORY;
     }
-    t->y = t->x + room;
-    t->z = t->y + room;
-    double low[3], width = 0;
-    for (int a = 0; a < 3; a++) {
-        double high = low[a] = xyz[a];
-        for (int64_t i = 1; i < n; i++) {
-            double v = xyz[3 * i + a];
-            if (v < low[a]) low[a] = v;
-            if (v > high) high = v;
-        }
-        if (high - low[a] > width) width = high - low[a];
-    }
-    double scale = width > 0 ? CELLS / width : 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t key = 0;
-        for (int a = 0; a < 3; a++) key |= spread(cell_of(xyz[3 * i + a] - low[a], scale)) << (2 - a);
-        keys[i] = (keyed){key, i};
-    }
-    qsort(keys, n, sizeof *keys, by_key);
-    for (int64_t i = 0; i < room; i++) {
-        int64_t p = t->order[i] = i < n ? keys[i].point : -1;
-        t->x[i] = p < 0 ? INFINITY : xyz[3 * p];
-        t->y[i] = p < 0 ? INFINITY : xyz[3 * p + 1];
-        t->z[i] = p < 0 ? INFINITY : xyz[3 * p + 2];
-    }
-    free(keys);
-    for (int64_t node = 2 * t->leaves - 1; node >= 1; node--) {
-        double *box = t->box + 6 * node;
-        for (int a = 0; a < 3; a++) box[a] = INFINITY, box[3 + a] = -INFINITY;
-        if (node >= t->leaves) {
-            int64_t first = (node - t->leaves) * LEAF;
-            for (int64_t i = first; i < first + LEAF && i < n; i++) {
-                double at[3] = {t->x[i], t->y[i], t->z[i]};
-                for (int a = 0; a < 3; a++) {
-                    if (at[a] < box[a]) box[a] = at[a];
-                    if (at[a] > box[3 + a]) box[3 + a] = at[a];
-                }
-            }
-            continue;
-        }
-        const double *left = box + 6 * node, *right = left + 6;  /* nodes 2 * node and the next */
-        for (int a = 0; a < 3; a++) {
-            box[a] = left[a] < right[a] ? left[a] : right[a];
-            box[3 + a] = left[3 + a] > right[3 + a] ? left[3 + a] : right[3 + a];
-        }
-    }
+    for (int64_t i = 0; i < n; i++) all[i] = (placed){{xyz[3 * i], xyz[3 * i + 1], xyz[3 * i + 2]}, i};
+    divide(t, 1, all, n, t->leaves * LEAF);
+    free(all);
     return DONE;
 }
 
-static inline double to_box(const double *box, double x, double y, double z)
+static inline double to_box(const node *box, double x, double y, double z)
 {
-    double dx = larger(larger(box[0] - x, x - box[3]), 0);
-    double dy = larger(larger(box[1] - y, y - box[4]), 0);
-    double dz = larger(larger(box[2] - z, z - box[5]), 0);
+    double dx = larger(larger(box->low[0] - x, x - box->high[0]), 0);
+    double dy = larger(larger(box->low[1] - y, y - box->high[1]), 0);
+    double dz = larger(larger(box->low[2] - z, z - box->high[2]), 0);
     return dx * dx + dy * dy + dz * dz;
 }
 
@@ -153,45 +155,47 @@ typedef struct {
     near_one *best;  /* the k nearest so far, nearest first */
 } nearest;
 
-static void look_in_leaf(const tree *t, int64_t node, nearest *q)
+static void look_in_leaf(const tree *t, int64_t at, nearest *q)
 {
-    int64_t first = (node - t->leaves) * LEAF;
+    const leaf *points = t->points + (at - t->leaves);
+    int64_t first = (at - t->leaves) * LEAF;
     double length[LEAF];
     for (int j = 0; j < LEAF; j++) {
-        double dx = t->x[first + j] - q->x, dy = t->y[first + j] - q->y, dz = t->z[first + j] - q->z;
+        double dx = points->x[j] - q->x, dy = points->y[j] - q->y, dz = points->z[j] - q->z;
         length[j] = dx * dx + dy * dy + dz * dz;
     }
     for (int j = 0; j < LEAF; j++) {
         if (!(length[j] < q->best[q->k - 1].length) || first + j == q->self) continue;
-        int64_t at = q->k - 1;
-        for (; at > 0 && q->best[at - 1].length > length[j]; at--) q->best[at] = q->best[at - 1];
-        q->best[at] = (near_one){length[j], first + j};
+        int64_t rank = q->k - 1;
+        for (; rank > 0 && q->best[rank - 1].length > length[j]; rank--) q->best[rank] = q->best[rank - 1];
+        q->best[rank] = (near_one){length[j], first + j};
     }
 }
 
-static void look_below(const tree *t, int64_t node, nearest *q)
+static void look_below(const tree *t, int64_t at, nearest *q)
 {
-    if (node >= t->leaves) {
-        look_in_leaf(t, node, q);
+    if (at >= t->leaves) {
+        look_in_leaf(t, at, q);
         return;
     }
-    double left = to_box(t->box + 12 * node, q->x, q->y, q->z);
-    double right = to_box(t->box + 12 * node + 6, q->x, q->y, q->z);
+    double left = to_box(t->nodes + 2 * at, q->x, q->y, q->z);
+    double right = to_box(t->nodes + 2 * at + 1, q->x, q->y, q->z);
     int64_t nearer = right < left;
-    if ((nearer ? right : left) < q->best[q->k - 1].length) look_below(t, 2 * node + nearer, q);
-    if ((nearer ? left : right) < q->best[q->k - 1].length) look_below(t, 2 * node + 1 - nearer, q);
+    if ((nearer ? right : left) < q->best[q->k - 1].length) look_below(t, 2 * at + nearer, q);
+    if ((nearer ? left : right) < q->best[q->k - 1].length) look_below(t, 2 * at + 1 - nearer, q);
 }
 
 /* The k nearest other points of every point, nearest first: [n][k]. From its own leaf upwards, as most are close. */
 static void find_nearest(const tree *t, int64_t k, near_one *found)
 {
     for (int64_t i = 0; i < t->n; i++) {
-        nearest q = {t->x[i], t->y[i], t->z[i], i, k, found + i * k};
+        const leaf *own = t->points + i / LEAF;
+        nearest q = {own->x[i % LEAF], own->y[i % LEAF], own->z[i % LEAF], i, k, found + i * k};
         for (int64_t j = 0; j < k; j++) q.best[j] = (near_one){INFINITY, -1};
-        int64_t node = t->leaves + i / LEAF;
-        look_in_leaf(t, node, &q);
-        for (; node > 1; node /= 2)
-            if (to_box(t->box + 6 * (node ^ 1), q.x, q.y, q.z) < q.best[k - 1].length) look_below(t, node ^ 1, &q);
+        int64_t at = t->leaves + i / LEAF;
+        look_in_leaf(t, at, &q);
+        for (; at > 1; at /= 2)
+            if (to_box(t->nodes + (at ^ 1), q.x, q.y, q.z) < q.best[k - 1].length) look_below(t, at ^ 1, &q);
     }
 }
 
@@ -204,47 +208,50 @@ typedef struct {
 
 typedef struct {
     const tree *t;
-    const double *core;      /* [n] */
-    const double *least;     /* [2 * leaves]: smallest core distance of a node's points */
-    const int64_t *part;     /* [n]: component of each point */
-    const int64_t *of_node;  /* [2 * leaves]: the component that all of a node's points are in, or -1 */
-    int64_t self;
-    edge best;               /* the shortest so far */
+    const double *core;   /* [n] */
+    const int64_t *part;  /* [n]: component of each point */
+    double x, y, z;
+    int64_t self, own;    /* the point, and its component */
+    edge best;            /* the shortest so far */
 } search;
 
-static void search_below(int64_t node, search *s)
+static void search_below(int64_t at, search *s)
 {
     const tree *t = s->t;
-    if (s->of_node[node] == s->part[s->self]) return;
-    double x = t->x[s->self], y = t->y[s->self], z = t->z[s->self];
-    if (node >= t->leaves) {
-        int64_t first = (node - t->leaves) * LEAF;
+    if (at >= t->leaves) {
+        const leaf *points = t->points + (at - t->leaves);
+        int64_t first = (at - t->leaves) * LEAF;
         for (int64_t i = first; i < first + LEAF && i < t->n; i++) {
-            if (s->core[i] >= s->best.length || s->part[i] == s->part[s->self]) continue;
-            double dx = t->x[i] - x, dy = t->y[i] - y, dz = t->z[i] - z;
+            if (s->core[i] >= s->best.length || s->part[i] == s->own) continue;
+            double dx = points->x[i - first] - s->x, dy = points->y[i - first] - s->y, dz = points->z[i - first] - s->z;
             double length = larger(larger(dx * dx + dy * dy + dz * dz, s->core[i]), s->core[s->self]);
             if (length < s->best.length) s->best = (edge){length, s->self, i};
         }
         return;
     }
-    double left = larger(to_box(t->box + 12 * node, x, y, z), s->least[2 * node]);
-    double right = larger(to_box(t->box + 12 * node + 6, x, y, z), s->least[2 * node + 1]);
+    const node *below = t->nodes + 2 * at;
+    double left = below[0].part == s->own ? INFINITY : larger(to_box(below, s->x, s->y, s->z), below[0].least);
+    double right = below[1].part == s->own ? INFINITY : larger(to_box(below + 1, s->x, s->y, s->z), below[1].least);
     int64_t nearer = right < left;
-    if ((nearer ? right : left) < s->best.length) search_below(2 * node + nearer, s);
-    if ((nearer ? left : right) < s->best.length) search_below(2 * node + 1 - nearer, s);
+    if ((nearer ? right : left) < s->best.length) search_below(2 * at + nearer, s);
+    if ((nearer ? left : right) < s->best.length) search_below(2 * at + 1 - nearer, s);
 }
 
 static void search_from(int64_t self, search *s)
 {
     const tree *t = s->t;
-    double x = t->x[self], y = t->y[self], z = t->z[self];
-    int64_t node = t->leaves + self / LEAF;
+    const leaf *points = t->points + self / LEAF;
+    int64_t at = t->leaves + self / LEAF;
+    s->x = points->x[self % LEAF], s->y = points->y[self % LEAF], s->z = points->z[self % LEAF];
     s->self = self;
-    search_below(node, s);
+    s->own = s->part[self];
+    if (t->nodes[at].part != s->own) search_below(at, s);
     /* No edge is shorter than the core distance. */
-    for (; node > 1 && s->best.length > s->core[self]; node /= 2)
-        if (larger(to_box(t->box + 6 * (node ^ 1), x, y, z), s->least[node ^ 1]) < s->best.length)
-            search_below(node ^ 1, s);
+    for (; at > 1 && s->best.length > s->core[self]; at /= 2) {
+        const node *other = t->nodes + (at ^ 1);
+        if (other->part != s->own && larger(to_box(other, s->x, s->y, s->z), other->least) < s->best.length)
+            search_below(at ^ 1, s);
+    }
 }
 
 static int64_t head_of(int64_t *above, int64_t i)
@@ -253,6 +260,7 @@ static int64_t head_of(int64_t *above, int64_t i)
     return i;
 }
 
+/* Sort edges by length, then by their ends. */
 static int shorter_first(const void *a, const void *b)
 {
     const edge *left = a, *right = b;
@@ -261,36 +269,70 @@ static int shorter_first(const void *a, const void *b)
     return left->to < right->to ? -1 : left->to > right->to;
 }
 
+static void set_least(tree *t, const double *core)
+{
+    for (int64_t at = 2 * t->leaves - 1; at >= 1; at--) {
+        node *own = t->nodes + at;
+        int64_t first = (at - t->leaves) * LEAF;
+        own->least = INFINITY;
+        if (at < t->leaves) own->least = smaller(t->nodes[2 * at].least, t->nodes[2 * at + 1].least);
+        else for (int64_t i = first; i < first + LEAF && i < t->n; i++) own->least = smaller(own->least, core[i]);
+    }
+}
+
+static void set_parts(tree *t, const int64_t *part)
+{
+    for (int64_t at = 2 * t->leaves - 1; at >= 1; at--) {
+        int64_t first = (at - t->leaves) * LEAF, one = EMPTY;
+        if (at < t->leaves) {
+            int64_t left = t->nodes[2 * at].part, right = t->nodes[2 * at + 1].part;
+            one = right == EMPTY || left == right ? left : MIXED;
+        } else for (int64_t i = first; i < first + LEAF && i < t->n; i++)
+            one = one == EMPTY || one == part[i] ? part[i] : MIXED;
+        t->nodes[at].part = one;
+    }
+}
+
+static inline int64_t digit_of(const edge *one, int shift)
+{
+    uint64_t bits;  /* those of lengths, which are not negative, are in the order of the lengths */
+    memcpy(&bits, &one->length, sizeof bits);
+    return bits >> shift & ((1 << DIGIT) - 1);
+}
+
+/* Sort edges by length, equal ones as they are. */
+static void sort_by_length(edge *edges, int64_t n, edge *room)
+{
+    for (int shift = 0; shift < 64; shift += DIGIT) {
+        int64_t begin[1 << DIGIT] = {0}, before = 0;
+        for (int64_t i = 0; i < n; i++) begin[digit_of(edges + i, shift)]++;
+        for (int64_t d = 0; d < 1 << DIGIT; d++) {
+            int64_t here = begin[d];
+            begin[d] = before;
+            before += here;
+        }
+        for (int64_t i = 0; i < n; i++) room[begin[digit_of(edges + i, shift)]++] = edges[i];
+        memcpy(edges, room, n * sizeof *edges);
+    }
+}
+
 /* Returns REFUSED where a component has no edge to another: never for coordinates that were checked. */
-static int grow(const tree *t, const near_one *near, int64_t k, edge *edges, double *core, double *least,
-                double *at_least, int64_t *part, int64_t *of_node, int64_t *above, edge *shortest)
+static int grow(tree *t, const near_one *near, int64_t k, edge *edges, double *core, double *at_least,
+                int64_t *part, int64_t *above, edge *shortest)
 {
     int64_t n = t->n, found = 0;
     for (int64_t i = 0; i < n; i++) {
         at_least[i] = core[i] = near[i * k + k - 1].length;
         above[i] = i;
     }
-    for (int64_t node = 2 * t->leaves - 1; node >= 1; node--) {
-        least[node] = INFINITY;
-        int64_t first = (node - t->leaves) * LEAF;
-        if (node < t->leaves) least[node] = smaller(least[2 * node], least[2 * node + 1]);
-        else for (int64_t i = first; i < first + LEAF && i < n; i++) least[node] = smaller(least[node], core[i]);
-    }
-    search s = {t, core, least, part, of_node, 0, {INFINITY, -1, -1}};
+    set_least(t, core);
+    search s = {t, core, part, 0, 0, 0, 0, 0, {INFINITY, -1, -1}};
     while (found < n - 1) {
         for (int64_t i = 0; i < n; i++) {
             part[i] = head_of(above, i);
             shortest[i] = (edge){INFINITY, -1, -1};
         }
-        for (int64_t node = 2 * t->leaves - 1; node >= 1; node--) {
-            int64_t first = (node - t->leaves) * LEAF, one = -2;  /* -2: no point at all */
-            if (node < t->leaves) {
-                int64_t left = of_node[2 * node], right = of_node[2 * node + 1];
-                one = right == -2 || left == right ? left : -1;
-            } else for (int64_t i = first; i < first + LEAF && i < n; i++)
-                one = one == -2 || one == part[i] ? part[i] : -1;
-            of_node[node] = one;
-        }
+        set_parts(t, part);
         /* Edges found so far bound the searches. */
         for (int64_t i = 0; i < n; i++) {
             edge *best = shortest + part[i];
@@ -313,7 +355,7 @@ static int grow(const tree *t, const near_one *near, int64_t k, edge *edges, dou
         int64_t parts = 0, before = found;
         for (int64_t i = 0; i < n; i++)
             if (part[i] == i && shortest[i].from >= 0) shortest[parts++] = shortest[i];
-        qsort(shortest, parts, sizeof *shortest, shorter_first);
+        sort_by_length(shortest, parts, edges + found);
         for (int64_t i = 0; i < parts; i++) {
             int64_t a = head_of(above, shortest[i].from), b = head_of(above, shortest[i].to);
             if (a == b) continue;
@@ -340,15 +382,14 @@ int iscc_spanning_tree(const double *xyz, int64_t n, int64_t k, int64_t *first, 
     tree t;
     if (!acceptable(xyz, n, k)) return REFUSED;
     if (make_tree(&t, xyz, n)) return NO_MEMORY;
-    int64_t nodes = 2 * t.leaves;
     near_one *near = malloc(n * k * sizeof *near);
     edge *edges = malloc(2 * n * sizeof *edges);
-    double *reals = malloc((2 * n + nodes) * sizeof *reals);
-    int64_t *whole = malloc((2 * n + nodes) * sizeof *whole);
+    double *reals = malloc((2 * n) * sizeof *reals);
+    int64_t *whole = malloc((2 * n) * sizeof *whole);
     int failed = !near || !edges || !reals || !whole ? NO_MEMORY : DONE;
     if (!failed) {
         find_nearest(&t, k, near);
-        failed = grow(&t, near, k, edges, reals, reals + 2 * n, reals + n, whole, whole + 2 * n, whole + n, edges + n);
+        failed = grow(&t, near, k, edges, reals, reals + n, whole, whole + n, edges + n);
     }
     if (!failed) {
         for (int64_t i = 0; i < n - 1; i++) {
