@@ -132,9 +132,17 @@ def points_in_box(
     """Return which points [N, 3] lie in one box: bool [N]."""
     reach = np.hypot(size[0], size[1]) / 2 + 1e-6  # most points are beyond the corners, and need not be rotated
     near = np.flatnonzero((np.abs(xyz[:, 0] - centre[0]) <= reach) & (np.abs(xyz[:, 1] - centre[1]) <= reach))
-    away = xyz[near] - centre
-    along = np.cos(heading) * away[:, 0] + np.sin(heading) * away[:, 1]
-    across = -np.sin(heading) * away[:, 0] + np.cos(heading) * away[:, 1]
     inside = np.zeros(len(xyz), dtype=np.bool_)
-    inside[near] = (np.abs(np.stack([along, across, away[:, 2]], axis=1)) <= size / 2).all(axis=1)
+    inside[near] = (np.abs(in_axes_of(xyz[near] - centre, heading)) <= size / 2).all(axis=1)
     return inside
+
+
+def in_axes_of(away: NDArray[np.floating], heading: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn offsets [N, 3] into the axes of upright boxes, along, across and up: float64 [N, 3].
+
+    Args:
+        away: from the centre of each one's box.
+        heading: radians, of one box or [N].
+    """
+    cos, sin = np.cos(heading), np.sin(heading)
+    return np.column_stack([cos * away[:, 0] + sin * away[:, 1], -sin * away[:, 0] + cos * away[:, 1], away[:, 2]])

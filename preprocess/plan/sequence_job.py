@@ -26,7 +26,7 @@ STEPS_FOLDER: Final = ".steps"
 ALGORITHM: Final = 5
 """Raise this whenever the same input and options give another result than before."""
 _FORMAT: Final = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
-_SHORT: Final = 16
+SHORT_KEY: Final = 16
 """Hexadecimal digits of a key in a file name."""
 
 
@@ -75,15 +75,15 @@ class SequenceJob:
 
     def block_folder(self, block: int, key: str) -> str:
         """Return the folder of a finished block."""
-        return f"sequences/{self.sequence}/block_{block:04d}-{key[:_SHORT]}"
+        return f"sequences/{self.sequence}/block_{block:04d}-{key[:SHORT_KEY]}"
 
     def segmented_file(self, block: int, key: str) -> str:
         """Return the file of a block's segmentation."""
-        return f"{self.steps_folder}/segmented_{block:04d}-{key[:_SHORT]}.npz"
+        return f"{self.steps_folder}/segmented_{block:04d}-{key[:SHORT_KEY]}.npz"
 
     def ids_file(self, key: str) -> str:
         """Return the file of the group ids of all windows."""
-        return f"{self.steps_folder}/ids-{key[:_SHORT]}.npz"
+        return f"{self.steps_folder}/ids-{key[:SHORT_KEY]}.npz"
 
     def window_sweeps(self, block: int) -> range:
         """Return the sweeps in a block's windows."""

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.preprocess.segment.density_tree import ClusterTree, SpanningTree, cluster_tree, select_clusters
+from iscc_lidar.preprocess.segment.density_tree import (
+    ClusterTree,
+    SpanningTree,
+    cluster_tree,
+    gather,
+    select_clusters,
+)
 from iscc_lidar.preprocess.segment.native import library
 from iscc_lidar.preprocess.segment.voxels import voxelize
 from iscc_lidar.preprocess.segment.whole_objects import are_whole
@@ -120,12 +126,10 @@ def widths_in_one_sweep(
     x, y = np.ascontiguousarray(xyz[:, 0]), np.ascontiguousarray(xyz[:, 1])
     for row, values in enumerate((x, y, -x, -y)):
         np.minimum.at(low[row], cell, values)
-    box = low.reshape(4, clusters, sweeps)
-    for cluster in range(clusters - 1, 0, -1):  # children first: a cluster contains its children's points
-        parent = tree.parent[cluster]
-        box[:, parent] = np.minimum(box[:, parent], box[:, cluster])
-    side = np.maximum(-box[2:] - box[:2], 0.0)  # minus infinity where a sweep has no point of it
-    width: NDArray[np.float64] = side.max(axis=(0, 2))
+    box = np.ascontiguousarray(low.reshape(4, clusters, sweeps).swapaxes(0, 1))
+    gather(box, tree, np.minimum)
+    side = np.maximum(-box[:, 2:] - box[:, :2], 0.0)  # minus infinity where a sweep has no point of it
+    width: NDArray[np.float64] = side.max(axis=(1, 2))
     return width
 
 

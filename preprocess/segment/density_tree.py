@@ -147,6 +147,13 @@ def _follow(pointer: NDArray[np.int64]) -> NDArray[np.int64]:
         pointer = further
 
 
+def gather(values: NDArray[np.float64], tree: ClusterTree, by: np.ufunc) -> None:
+    """Let each cluster contain its children: combine their values [clusters, ...] with its own, in place."""
+    for cluster in range(len(tree.parent) - 1, 0, -1):  # children first
+        own = values[tree.parent[cluster]]
+        by(own, values[cluster], out=own)
+
+
 def select_clusters(
     tree: ClusterTree, allowed: NDArray[np.bool_], whole: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:

@@ -51,8 +51,20 @@ def moved_back(xyz: Array, sweep: NDArray[np.integer], moving: MovingGroups) -> 
         return xyz
     back = xyz.copy()
     moves = np.flatnonzero((moving.velocity != 0).any(axis=1)[moving.group])
-    back[moves, :2] -= from_middle(sweep)[moves, None] * moving.velocity[moving.group[moves]]
+    back[moves, :2] = undone(back[moves, :2], from_middle(sweep)[moves], moving.velocity[moving.group[moves]])
     return back
+
+
+def undone(xyz: Array, time: NDArray[np.integer], step: Array) -> Array:
+    """Move points [n, 2 or 3] back by their steps, [2] or [n, 2] metres per sweep, to where they are at time 0."""
+    back = xyz.copy()
+    back[:, :2] -= time[:, None] * step
+    return back
+
+
+def fits_step(xy: Array, time: NDArray[np.integer], step: Array) -> NDArray[np.bool_]:
+    """Return which points more sweeps see in the same place if they are moved back by a step, [n]."""
+    return sweeps_seen(undone(xy, time, step), time) > sweeps_seen(xy, time)
 
 
 def from_middle(sweep: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -17,9 +17,10 @@ from iscc_lidar.preprocess.segment.displacement import (
     apart,
     cells_filled,
     common_step,
+    fits_step,
     from_middle,
     places_of,
-    sweeps_seen,
+    undone,
 )
 
 _MOST_SWEEPS: Final = 5
@@ -70,9 +71,8 @@ def join_trails(xyz: Array, sweep: NDArray[np.integer], range_m: Array, moving: 
             step = common_step(places, when)
             if not step.any():
                 break
-            back = xyz[trail].copy()
-            back[:, :2] -= time[trail, None] * step
-            fits = (sweeps_seen(places - when[:, None] * step, when) > sweeps_seen(places, when))[row]
+            back = undone(xyz[trail], time[trail], step)
+            fits = fits_step(places, when, step)[row]
             thing = _things(xyz[trail], back, sweep[trail], range_m[trail], fits)
             found = thing >= 0
             group[trail[found]] = used + thing[found]

@@ -17,9 +17,10 @@ from iscc_lidar.preprocess.segment.displacement import (
     apart,
     cells_filled,
     common_step,
+    fits_step,
     from_middle,
     places_of,
-    sweeps_seen,
+    undone,
 )
 from iscc_lidar.preprocess.segment.motion import MotionConfig, drifts
 
@@ -94,7 +95,7 @@ def _layers(xy: Array, time: NDArray[np.integer]) -> tuple[NDArray[np.int64], Ar
         step = common_step(here, when)
         if not step.any():
             break
-        fits = sweeps_seen(here - when[:, None] * step, when) > sweeps_seen(here, when)
+        fits = fits_step(here, when, step)
         if np.count_nonzero(fits) < _LEAST_POINTS:
             break
         if np.count_nonzero(~fits) < max(_LEAST_POINTS, 0.1 * len(rest)):
@@ -122,9 +123,9 @@ def _fewest(
     stands = np.zeros(len(xy), dtype=np.int64), steps[:1]
     if len(steps) == 1:
         return stands
-    back = xy - time[:, None] * steps[layer]
+    back = undone(xy, time, steps[layer])
     separate = sum(cells_filled(back[layer == number]) for number in range(len(steps)))
-    moved = cells_filled(xy - time[:, None] * steps[1])
+    moved = cells_filled(undone(xy, time, steps[1]))
     if min(moved, separate) > _LESS * cells_filled(xy):
         return stands
     if moved <= _ALL_ONE * separate:
@@ -143,8 +144,7 @@ def _parts(
         members = np.flatnonzero(layer == number)
         if len(members) < _LEAST_POINTS:
             continue
-        back = xyz[members].copy()
-        back[:, :2] -= time[members, None] * step
+        back = undone(xyz[members], time[members], step)
         apart_m = max(_APART_M, _APART_BY_RANGE * float(np.median(range_m[members])))
         label = apart(back, apart_m)
         size = np.bincount(label)

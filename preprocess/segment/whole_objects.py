@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.preprocess.segment.density_tree import ClusterTree
+from iscc_lidar.preprocess.segment.density_tree import ClusterTree, gather
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ def _outlines(xyz: Array, height: Array, tree: ClusterTree) -> tuple[Array, Arra
     low[:, owner] = np.minimum.reduceat(values, first, axis=1)
     high[:, owner] = np.maximum.reduceat(values, first, axis=1)
     low, high = np.ascontiguousarray(low.T), np.ascontiguousarray(high.T)
-    for cluster in range(clusters - 1, 0, -1):  # children first: a cluster contains its children's points
-        parent = tree.parent[cluster]
-        np.minimum(low[parent], low[cluster], out=low[parent])
-        np.maximum(high[parent], high[cluster], out=high[parent])
+    gather(low, tree, np.minimum)
+    gather(high, tree, np.maximum)
     size = np.ascontiguousarray((high[:, :-1] - low[:, :-1]).T).reshape(2, len(_ANGLES), clusters)
     return size, low[:, -1], high[:, -1]

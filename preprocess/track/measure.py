@@ -13,6 +13,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import in_axes_of
+
 CELL_M: Final = 0.1
 """Edge of the cells, seen from above, in which a standing group is seen."""
 _AROUND: Final = 4
@@ -180,11 +182,9 @@ def _nearest_known(group: Ids, sweep: Ids, known: NDArray[np.bool_]) -> Ids:
 
 def _reaches(xyz: Array, of: Ids, centroid: Array, heading: Array) -> Array:
     """Measure groups along and across their way from their centroids, and in height: [groups, 6] metres."""
-    away = xyz - centroid[of]
-    cos, sin = np.cos(heading)[of], np.sin(heading)[of]
+    along, across, _ = in_axes_of(xyz - centroid[of], heading[of]).T
     size = np.bincount(of, minlength=len(heading))
-    sides = [cos * away[:, 0] + sin * away[:, 1], -sin * away[:, 0] + cos * away[:, 1], xyz[:, 2]]
-    return np.column_stack([end for side in sides for end in _ends(side, of, size)])
+    return np.column_stack([end for side in (along, across, xyz[:, 2]) for end in _ends(side, of, size)])
 
 
 def _ends(values: Array, of: Ids, size: Ids) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, BlockEntry, SequenceEntry
-from iscc_lidar.preprocess.plan.sequence_job import digest_of
+from iscc_lidar.preprocess.plan.sequence_job import SHORT_KEY, digest_of
 from iscc_lidar.preprocess.track.confidence import confidences
 from iscc_lidar.preprocess.track.fit import Tracks, fit_tracks, in_sensor_frame, place_boxes
 from iscc_lidar.preprocess.track.measure import Array, GroupRows, Measured, OnTheWay, SweepPoints, measure_block
@@ -18,11 +18,11 @@ from iscc_lidar.preprocess.track.write import write_tracks
 from iscc_lidar.preprocess.write.block import find_block
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.block import Block
+from iscc_lidar.shared.cache.table_checks import list_column
 from iscc_lidar.shared.store.store import Store
 
 TRACKING: Final = 1
 """Raise this whenever the same cache gives other boxes than before."""
-_SHORT: Final = 16
 
 
 def track_sequence(
@@ -33,7 +33,7 @@ def track_sequence(
     Folders that are there already, made of the same blocks, are kept. ``report`` is told of sweeps as they are done.
     """
     key = digest_of([TRACKING, FORMAT_MAJOR, FORMAT_MINOR, [block.digest for block in entry.blocks]])
-    folders = [f"sequences/{entry.name}/tracks_{number:04d}-{key[:_SHORT]}" for number in range(len(entry.blocks))]
+    folders = [f"sequences/{entry.name}/tracks_{number:04d}-{key[:SHORT_KEY]}" for number in range(len(entry.blocks))]
     digests = [find_block(store, folder, key) for folder in folders]
     if None not in digests:
         report(entry.sweeps)
@@ -97,8 +97,7 @@ def _group_rows(block: Block) -> GroupRows:
     table = block.group_rows
     sweep, group, points = (table[name].to_numpy().astype(np.int64) for name in ("sweep", "group", "points"))
     moving = table["moving"].to_numpy(zero_copy_only=False).astype(np.bool_)
-    centroid = np.stack(table["centroid"].to_numpy()) if table.num_rows else np.empty((0, 3))
-    return GroupRows(sweep, group, points, moving, centroid)
+    return GroupRows(sweep, group, points, moving, list_column(table["centroid"], 3))
 
 
 def _joined(parts: list[GroupRows]) -> GroupRows:

@@ -28,7 +28,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_checked
 from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, GroupBoxes, Groups, Queries, SweepField
-from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps, check_tracks
+from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps, check_tracks, list_column
 from iscc_lidar.shared.store.store import Store
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Block:
     def groups(self, index: int) -> Groups:
         """Read the description of a sweep's groups."""
         rows = _rows_of(self.group_rows, index)
-        corner = (np.stack(rows[name].to_numpy()) if rows.num_rows else np.empty((0, 3)) for name in _CORNERS)
+        corner = (list_column(rows[name], 3) for name in _CORNERS)
         return Groups(*(rows[name].to_numpy() for name in ("group", "points", "moving")), *corner)
 
     @property

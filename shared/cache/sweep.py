@@ -8,6 +8,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from iscc_lidar.data_schemas.boxes import in_axes_of
+
 SweepField = Literal["semantic", "queries", "pixel"]
 """Fields of a sweep that need not be read."""
 OUTSIDE_M: Final = 0.1
@@ -88,10 +90,8 @@ def point_confidence(xyz: NDArray[np.float32], label: NDArray[np.int32], boxes: 
     confidence = np.zeros(len(label), dtype=np.float32)
     inside = np.flatnonzero(label >= 0)
     of = np.searchsorted(boxes.group, label[inside])
-    away = xyz[inside] - boxes.centre[of]
-    cos, sin = np.cos(boxes.heading)[of], np.sin(boxes.heading)[of]
-    along, across = cos * away[:, 0] + sin * away[:, 1], -sin * away[:, 0] + cos * away[:, 1]
-    beyond = (np.abs(np.column_stack([along, across, away[:, 2]])) - boxes.size[of] / 2).max(axis=1, initial=-np.inf)
+    away = in_axes_of(xyz[inside] - boxes.centre[of], boxes.heading[of])
+    beyond = (np.abs(away) - boxes.size[of] / 2).max(axis=1, initial=-np.inf)
     confidence[inside] = boxes.confidence[of] * np.where(beyond > OUTSIDE_M, np.float32(OUTSIDE), np.float32(1))
     return confidence
 

@@ -41,7 +41,7 @@ def check_sweeps(table: pa.Table, entry: BlockEntry) -> None:
         raise ValueError("the labels of a sweep are not as many as its points")
     if (counts["labelled"] > counts["points"]).any():
         raise ValueError("more points have a class than there are points")
-    _check_poses(_lists(table["world_SE3_sensor"], 16))
+    _check_poses(list_column(table["world_SE3_sensor"], 16))
     for child in table["crc32"].combine_chunks().flatten():
         if child.null_count not in (0, len(child)):
             raise ValueError("its sweeps have not all the same arrays")
@@ -59,7 +59,7 @@ def check_groups(table: pa.Table, sweeps: pa.Table) -> None:
         raise ValueError("its rows are not in order of sweep and group, each once")
     if (points < 1).any() or not np.array_equal(_sums(sweep - first, points, len(grouped)), grouped):
         raise ValueError("the points of a sweep's groups are not as many as in the table of sweeps")
-    if not all(np.isfinite(_lists(table[name], 3)).all() for name in ("centroid", "box_min", "box_max")):
+    if not all(np.isfinite(list_column(table[name], 3)).all() for name in ("centroid", "box_min", "box_max")):
         raise ValueError("a position is not finite")
 
 
@@ -70,7 +70,7 @@ def check_tracks(table: pa.Table, entry: BlockEntry) -> None:
         raise ValueError("a row is of a sweep that the block lacks, or of a negative group")
     if (np.diff(sweep * 2**32 + group) <= 0).any():
         raise ValueError("its rows are not in order of sweep and group, each once")
-    centre, size = (_lists(table[name], 3) for name in ("centre", "size"))
+    centre, size = (list_column(table[name], 3) for name in ("centre", "size"))
     heading, confidence = (table[name].to_numpy() for name in ("heading", "confidence"))
     if not (np.isfinite(centre).all() and np.isfinite(size).all() and np.isfinite(heading).all()):
         raise ValueError("a number is not finite")
@@ -85,7 +85,8 @@ def check_boxes(table: pa.Table, entry: BlockEntry) -> None:
         raise ValueError("its rows are not of the block's sweeps, in their order")
     if len(sweep) and (occlusion.min() < -1 or occlusion.max() > 3):
         raise ValueError("an occlusion is not one of -1 to 3")
-    centre, size, image_box = (_lists(table[name], n) for name, n in (("centre", 3), ("size", 3), ("image_box", 4)))
+    centre, size = list_column(table["centre"], 3), list_column(table["size"], 3)
+    image_box = list_column(table["image_box"], 4)
     heading, truncation = (table[name].to_numpy() for name in ("heading", "truncation"))
     in_space = np.concatenate([centre, size, heading[:, None]], axis=1)
     if any(np.isinf(values).any() for values in (in_space, image_box, truncation)):
@@ -109,7 +110,7 @@ def _sums(rows: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDA
     return found
 
 
-def _lists(column: Any, length: int) -> NDArray[np.float64]:
+def list_column(column: Any, length: int) -> NDArray[np.float64]:
     """Return a column of lists as an array [rows, length]. Raises ValueError for another length, or giant numbers."""
     lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     lengths = lists.value_lengths().to_numpy()
@@ -133,7 +134,7 @@ def _check_poses(poses: NDArray[np.float64]) -> None:
 
 def _check_cameras(cameras: Any) -> None:
     for name, length in (("image_P_camera", 12), ("camera_SE3_sensor", 16)):
-        if not np.isfinite(_lists(cameras.field(name), length)).all():
+        if not np.isfinite(list_column(cameras.field(name), length)).all():
             raise ValueError("a camera has numbers that are not finite")
     if any((cameras.field(name).to_numpy() < 1).any() for name in ("width", "height")):
         raise ValueError("a camera has an image without pixels")
