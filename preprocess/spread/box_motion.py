@@ -1,8 +1,9 @@
-"""Move a labelled box along with the points of its group."""
+"""Move a labelled box along with the points of its group, or with the box that was tracked without labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,18 @@ _AROUND_M: Final = 3.0
 _STEP_M: Final = 1.0
 """How far a group must have come for its direction to be known."""
 _STEPS: Final = 5
+_SAME: Final = 0.6
+"""Overlap from above of a labelled box with its group's tracked one, from which on it goes along with that."""
+_PARALLEL: Final = float(np.sin(np.deg2rad(15)))
+
+
+@dataclass(frozen=True)
+class TrackedBox:
+    """A group's box, found without labels, in the world: centre, size float64 [3], metres; heading, radians."""
+
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    heading: float
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,14 @@ class SeenSweep:
         xyz: float64 [N, 3], metres, world; NaN for points that are not valid.
         label: int32 [N], of the cache.
         sensor: float64 [3], where the sensor is.
+        tracked: boxes of groups, found without labels.
     """
 
     index: int
     xyz: NDArray[np.float64]
     label: NDArray[np.int32]
     sensor: NDArray[np.float64]
+    tracked: Mapping[int, TrackedBox] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,7 @@ class LabelledBox:
         heading: radians, about z.
         gap: float64 [2], how far the faces towards the sensor are beyond the group's points, along and across, metres.
         above: height of its bottom above the ground around it, metres.
+        track: its group's tracked box on the labelled sweep, if that is about the same.
     """
 
     sweep: int
@@ -57,29 +73,58 @@ class LabelledBox:
     heading: float
     gap: NDArray[np.float64]
     above: float
+    track: TrackedBox | None = None
 
 
-def attach(box: LabelledBox, sweep: SeenSweep, points: NDArray[np.float64]) -> LabelledBox:
-    """Measure how a labelled box lies around the points of its group, float64 [K, 3], world."""
+def attach(box: LabelledBox, sweep: SeenSweep, group: int) -> LabelledBox:
+    """Measure how a labelled box lies around the points of its group."""
+    points, track = sweep.xyz[sweep.label == group], sweep.tracked.get(group)
     middle, side, _ = _between_faces(points, sweep.sensor, box.heading, box.size)
     gap = side * (_turned(box.centre[:2], box.heading) - middle)
     ground = _ground_height(sweep, box.centre)
     bottom = box.centre[2] - box.size[2] / 2
-    return replace(box, gap=gap, above=0.0 if ground is None else float(bottom - ground))
+    same = track if track is not None and _overlap(box, track) >= _SAME else None
+    return replace(box, gap=gap, above=0.0 if ground is None else float(bottom - ground), track=same)
 
 
-def carry(box: LabelledBox, sweep: SeenSweep, points: NDArray[np.float64], turn: float) -> LabelledBox | None:
-    """Move a box along with its group; None where the group is larger than the box, hidden, or of few points.
+def carry(
+    box: LabelledBox, sweep: SeenSweep, points: NDArray[np.float64], turn: float, group: int
+) -> LabelledBox | None:
+    """Move a box along with its group; None where nothing tells where it is.
 
     The faces towards the sensor are as far from the group's points as on the labelled sweep, the bottom is as high
-    above the ground.
+    above the ground. Where they are hidden, or there are few points, it lies to the tracked box as it did there.
 
     Args:
         box: of the group, attached.
         sweep: where to.
         points: float64 [K, 3], metres, world: the group's there.
         turn: by how much its direction differs from that on the labelled sweep, radians.
+        group: its id.
     """
+    carried = _by_faces(box, sweep, points, turn)
+    if carried is None and box.track is not None and group in sweep.tracked:
+        return _with_track(box, box.track, sweep.tracked[group])
+    return carried
+
+
+def _with_track(box: LabelledBox, before: TrackedBox, now: TrackedBox) -> LabelledBox:
+    away, turn = box.centre - before.centre, now.heading - before.heading
+    centre = now.centre + np.append(_turned(away[:2], -turn), away[2])
+    return replace(box, centre=centre, heading=float(np.angle(np.exp(1j * (box.heading + turn)))))
+
+
+def _overlap(box: LabelledBox, track: TrackedBox) -> float:
+    """Return the overlap from above of two boxes, intersection over union; 0 where they are not about parallel."""
+    if abs(np.sin(box.heading - track.heading)) > _PARALLEL:
+        return 0.0
+    away = np.abs(_turned(box.centre[:2] - track.centre[:2], box.heading))
+    a, b = box.size[:2], track.size[:2]
+    shared = float(np.clip((a + b) / 2 - away, 0.0, np.minimum(a, b)).prod())
+    return shared / (float(a.prod() + b.prod()) - shared)
+
+
+def _by_faces(box: LabelledBox, sweep: SeenSweep, points: NDArray[np.float64], turn: float) -> LabelledBox | None:
     if len(points) < LEAST_POINTS or (np.abs(box.gap) > _GAP_M).any():
         return None
     heading = float(np.angle(np.exp(1j * (box.heading + turn))))

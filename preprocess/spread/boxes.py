@@ -77,8 +77,7 @@ def gather_boxes(labelled: Iterable[LabelledSweep]) -> BoxEvidence:
                 lost += boxes
                 unsure.append(np.array([group], np.int32))
             else:
-                points = sweep.seen.xyz[sweep.seen.label == group]
-                of_group.setdefault(group, []).append(attach(boxes[0], sweep.seen, points))
+                of_group.setdefault(group, []).append(attach(boxes[0], sweep.seen, group))
     known = np.setdiff1d(_joined(shown), np.setdiff1d(_joined(unsure), list(of_group)))
     return BoxEvidence(of_group, lost, known[known >= 0], longest, np.zeros(0, np.int32), {})
 
@@ -125,7 +124,7 @@ def spread_boxes(sweep: SeenSweep, groups: Groups, evidence: BoxEvidence) -> Spr
         if moves[row]:
             of_time = evidence.direction.get(group, {})
             turn = of_time.get(sweep.index, np.nan) - of_time.get(box.sweep, np.nan)
-            carried = carry(box, sweep, points, 0.0 if np.isnan(turn) else float(turn))
+            carried = carry(box, sweep, points, 0.0 if np.isnan(turn) else float(turn), group)
             unknown[row] = carried is None
             found += [(carried, FROM_GROUP)] if carried else []
         elif points_in_box(points, box.centre, box.size + _MARGIN_M, box.heading).any():

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.boxes import no_boxes
+from iscc_lidar.data_schemas.boxes import boxes_in_space, no_boxes
 from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SpreadBoxes, SpreadPart, SpreadPoints
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
-from iscc_lidar.preprocess.spread.box_motion import SeenSweep, directions
+from iscc_lidar.preprocess.spread.box_motion import SeenSweep, TrackedBox, directions
 from iscc_lidar.preprocess.spread.boxes import (
     BoxEvidence,
     LabelledSweep,
@@ -114,7 +114,7 @@ def count_task(job: SpreadJob) -> SequenceEvidence:
     labels = [(cache.label(job.sequence, index), job.classes_of(index)) for index in job.labelled]
     votes = count_votes(labels, cache.moving_groups(job.sequence), job.classes)
     read = [hashlib.sha256(classes.tobytes()).hexdigest() for _, classes in labels]
-    blocks = [block.digest for block in entry.blocks]
+    blocks = [block.digest for block in (*entry.blocks, *entry.tracks)]
     key = digest_of([to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
     return SequenceEvidence(votes, _box_evidence(job), np.array(sensor), key)
 
@@ -139,6 +139,7 @@ def _box_evidence(job: SpreadJob) -> BoxEvidence | None:
 
 def _labelled_sweep(job: SpreadJob, index: int) -> LabelledSweep:
     seen, sweep = _seen(job, index)
+    seen = _with_tracks(job, seen, sweep.world_SE3_sensor)
     boxes, camera = job.cache.boxes(job.sequence, index) or no_boxes(), job.cache.camera(job.sequence, index)
     in_sight = np.ones(len(seen.label), np.bool_) if camera is None else camera.sees(sweep.xyz)
     return LabelledSweep(seen, to_world(boxes, sweep.world_SE3_sensor), in_sight)
@@ -176,6 +177,7 @@ def _spread_boxes(
 ) -> SpreadBoxes | None:
     if evidence is None:
         return None
+    sweep = _with_tracks(job, sweep, world_SE3_sensor)
     found = spread_boxes(sweep, job.cache.groups(job.sequence, sweep.index), evidence)
     return replace(found, boxes=to_sensor(found.boxes, world_SE3_sensor))
 
@@ -228,3 +230,15 @@ def _seen(job: SpreadJob, index: int) -> tuple[SeenSweep, CachedSweep]:
     world = transform(sweep.world_SE3_sensor, sweep.xyz)
     world[~sweep.xyz.any(axis=1)] = np.nan  # not valid
     return SeenSweep(index, world, sweep.label, sweep.world_SE3_sensor[:3, 3]), sweep
+
+
+def _with_tracks(job: SpreadJob, sweep: SeenSweep, world_SE3_sensor: NDArray[np.float64]) -> SeenSweep:
+    """Add the boxes of groups, found without labels, where the cache has them."""
+    found = job.cache.group_boxes(job.sequence, sweep.index)
+    if found is None:
+        return sweep
+    boxes = to_world(
+        boxes_in_space(np.full(len(found.group), ""), found.centre, found.size, found.heading), world_SE3_sensor
+    )
+    columns = zip(found.group.tolist(), boxes.centre, boxes.size, boxes.heading.tolist(), strict=True)
+    return replace(sweep, tracked={group: TrackedBox(*box) for group, *box in columns})
