@@ -98,7 +98,7 @@ def show(
 ) -> None:
     """Draw a sweep from above: raw with labelled boxes, ground, groups in colours that persist over time, queries.
 
-    Boxes of the groups, found without labels, are drawn where their confidence is 0.5 or more.
+    Boxes of the groups, found without labels, are drawn where their confidence is 0.3 or more.
 
     Example:
 

@@ -21,7 +21,7 @@ from iscc_lidar.shared.cache.block import Block
 from iscc_lidar.shared.cache.table_checks import list_column
 from iscc_lidar.shared.store.store import Store
 
-TRACKING: Final = 1
+TRACKING: Final = 2
 """Raise this whenever the same cache gives other boxes than before."""
 
 

@@ -17,7 +17,7 @@ from iscc_lidar.shared.cache.sweep import CachedSweep, GroupBoxes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SURE: Final = 0.5
+_SURE: Final = 0.3
 
 
 def draw_sweep(
