@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_GROUND: Final = (4.462, 1.335, -0.074)
-_SOLID: Final = (5.561, 1.527, -0.846)
+_GROUND: Final = (4.747, 1.43, -0.055)
+_SOLID: Final = (6.009, 1.774, 0.768)
 """Constant, factor of log(margin + 0.02 m), factor of the distance."""
-_MOVING: Final = (-0.869, -1.364)
-_STANDING: Final = (-0.447, -0.534)
+_MOVING: Final = (-2.106, -1.974)
+_STANDING: Final = (1.574, -0.183)
 """Constant, factor of log(1.02 - purity)."""
 
 

@@ -118,9 +118,14 @@ def _nearest(places: LabelledPoints, world: NDArray[np.float64], reach_m: float,
     One answer per cell, whatever else is asked for: it does not depend on which sweeps are spread to together.
     """
     first, cell = first_of_each(cell_keys(world, _CELL_M))
-    centres = (np.floor(world[first] / _CELL_M) + 0.5) * _CELL_M
-    classes, distance, margin = nearest_labelled(places, centres, reach_m)
+    classes, distance, margin = nearest_labelled(places, cell_centres(world[first]), reach_m)
     return classes[cell], of_place(distance, margin, ground=ground).astype(np.float32)[cell]
+
+
+def cell_centres(world: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the centres of the cells that points are in, float64 [N, 3]."""
+    centres: NDArray[np.float64] = (np.floor(world / _CELL_M) + 0.5) * _CELL_M
+    return centres
 
 
 def nearest_labelled(

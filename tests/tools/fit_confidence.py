@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.preprocess.spread.evidence import MIN_PURITY, count_votes, gather_places
-from iscc_lidar.preprocess.spread.rule import REACH_M, nearest_labelled
+from iscc_lidar.preprocess.spread.rule import REACH_M, cell_centres, nearest_labelled
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.reader import Cache
 
@@ -61,7 +61,7 @@ def collect(cache: Cache, sequence: str) -> list[tuple[str, Sample]]:
             ("ground", label == GROUND, places.ground),
             ("solid", (label != GROUND) & ~carried, places.solid),
         ):
-            classes, distance, margin = nearest_labelled(tree, world[chosen], REACH_M)
+            classes, distance, margin = nearest_labelled(tree, cell_centres(world[chosen]), REACH_M)
             told = classes > 0
             x = np.stack([np.ones(told.sum()), np.log(margin[told] + 0.02), distance[told]], axis=1)
             found.append((name, (x, (classes == truth[chosen])[told])))
