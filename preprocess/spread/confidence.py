@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_GROUND: Final = (4.747, 1.43, -0.055)
-_SOLID: Final = (6.009, 1.774, 0.768)
+_GROUND: Final = (4.748, 1.43, -0.053)
+_SOLID: Final = (6.106, 1.716, 0.0)
 """Constant, factor of log(margin + 0.02 m), factor of the distance."""
-_MOVING: Final = (-2.106, -1.974)
-_STANDING: Final = (1.574, -0.183)
+_MOVING: Final = (-2.104, -1.974)
+_STANDING: Final = (1.575, -0.183)
 """Constant, factor of log(1.02 - purity)."""
 
 

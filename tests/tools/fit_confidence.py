@@ -78,14 +78,15 @@ def collect(cache: Cache, sequence: str) -> list[tuple[str, Sample]]:
 
 
 def fit(x: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Fit a logistic regression."""
+    """Fit a logistic regression; a greater distance, the third number if there is one, never makes a label surer."""
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = x @ w
         slope = x.T @ (1 / (1 + np.exp(-z)) - right) / len(right)
         return float(np.logaddexp(0, np.where(right, -z, z)).mean()), slope
 
-    return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="BFGS").x)
+    limits = [(None, None), (None, None), (None, 0.0)][: x.shape[1]]
+    return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", bounds=limits).x)
 
 
 if __name__ == "__main__":
