@@ -27,5 +27,9 @@ def test_the_quick_ones_are_short_and_differ_in_nothing_but_length(
     quick, longer = (resolve(config, find_shipped(recipes, name)) for name in ("quick", "quick_long"))
     assert [quick.train.steps_for(n, 640) for n in sweeps] == pytest.approx(quick_steps, rel=0.02)
     assert [longer.train.steps_for(n, 640) for n in sweeps] == pytest.approx(long_steps, rel=0.02)
+    if config is semseg.SemsegConfig:
+        flat = resolve(config, find_shipped(recipes, "flat"))
+        assert [flat.train.steps_for(n, 640) for n in sweeps] == pytest.approx([2400, 9600], rel=0.02)
+        assert replace(flat, train=replace(flat.train, epochs=quick.train.epochs)) == quick
     same_length = replace(longer.train, epochs=quick.train.epochs)
     assert replace(longer, train=same_length) == quick

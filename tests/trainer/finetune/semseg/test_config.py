@@ -11,7 +11,7 @@ def recipe(name: str) -> SemsegConfig:
 
 
 def test_every_shipped_recipe_is_tested_here():
-    assert {path.stem for path in RECIPES.glob("*.toml")} == {"long", "short", "quick", "quick_long"}
+    assert {path.stem for path in RECIPES.glob("*.toml")} == {"long", "short", "quick", "quick_long", "flat"}
 
 
 @pytest.mark.parametrize(("sweeps", "epochs"), [(191, 500), (1913, 100), (9565, 50), (19130, 30)])
