@@ -4,7 +4,8 @@ make splits
 python tests/tools/spread_table.py --train cache/synthetic-train --test cache/synthetic-test --work build/spread
 
 What is in ``--work`` is kept, so that an interrupted call goes on. ``--columns`` and ``--arms`` choose what is run; the
-table shows what is there. A run of 150 steps takes 1 minute of one core, one of 2,400 (flat at 1 %) 9, one of 9,600 (flat at 10 %) 40.
+table shows what is there. A run of 150 steps takes 1 minute of one core, of 2,400 (flat at
+1 %) 9, of 9,600 (flat at 10 %) 40.
 """
 
 from __future__ import annotations
