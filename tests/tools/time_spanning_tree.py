@@ -1,6 +1,6 @@
 """Time the spanning tree of one window's voxels; write them, so that other programs can be timed on the same points.
 
-python tests/tools/time_spanning_tree.py semantickitti ../shared/data/semantickitti_from_pandaset 40 --start 20 --out v.npy
+python tests/tools/time_spanning_tree.py semantickitti ../shared/data/semantickitti_from_pandaset 40 --out v.npy
 """
 
 from __future__ import annotations
