@@ -36,7 +36,13 @@ Recipes = Annotated[
 @app.command(cls=Command)
 @report_user_errors
 def pretrain(
-    cache: Annotated[str, typer.Option(help="a cache made by iscc-preprocess")],
+    cache: Annotated[
+        list[str],
+        typer.Option(
+            help="a cache made by iscc-preprocess; may be repeated, all sweeps of all caches are drawn equally often, "
+            "those of a cache that is given twice twice as often"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="folder for weights, metrics and configuration")],
     recipe: Recipes = None,
     set_: Sets = None,
@@ -74,6 +80,8 @@ def pretrain(
 
         iscc-train pretrain --cache cache/synthetic --out runs/local --resume
 
+        iscc-train pretrain --cache cache/kitti --cache cache/mine --out runs/both
+
         iscc-train pretrain --cache cache/kitti --out runs/kitti --recipe iscc --dry-run
     """
     from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
@@ -87,7 +95,8 @@ def pretrain(
         from iscc_lidar.trainer.pretrain.learner import PretrainLearner
         from iscc_lidar.trainer.run import dry_run as dry
 
-        typer.echo(dry.dry_run(PretrainLearner(Cache(cache), config), out, resume=resume, overwrite=overwrite))
+        learner = PretrainLearner([Cache(each) for each in cache], config)
+        typer.echo(dry.dry_run(learner, out, resume=resume, overwrite=overwrite))
         return
     from iscc_lidar.trainer.hardware.distributed import is_first_process
     from iscc_lidar.trainer.pretrain.learner import pretrain as run

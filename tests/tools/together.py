@@ -41,7 +41,7 @@ METHODS = {
 
 def trained(cache: Cache, config: PretrainConfig) -> dict[str, torch.Tensor]:
     """Figures of each step, and all weights, buffers and statistics after them."""
-    learner, device = PretrainLearner(cache, config), torch.device("cpu")
+    learner, device = PretrainLearner([cache], config), torch.device("cpu")
     state = new_state(learner, ON_CPU)
     parts = {"network": state.network, **state.others}
     for module in parts.values():

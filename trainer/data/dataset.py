@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.joined import JoinedCaches
 from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.data.places import Place
 
@@ -40,8 +41,10 @@ class SweepDataset(Dataset[S], Generic[S, T]):
         places: the sweep of each sample.
     """
 
-    def __init__(self, cache: Cache, places: Sequence[Place], read: Callable[[str, int], T], keep: int) -> None:
-        self.cache, self.places = cache, tuple(places)
+    def __init__(
+        self, cache: Cache | JoinedCaches, places: Sequence[Place], read: Callable[[str, int], T], keep: int
+    ) -> None:
+        self.source, self.places = cache, tuple(places)
         self._uncached, self._keep = read, keep
 
     def __len__(self) -> int:
@@ -57,8 +60,8 @@ class SweepDataset(Dataset[S], Generic[S, T]):
                 return dataclasses.replace(sample, left_out=tuple(left_out)) if left_out else sample
             left_out.append("/".join(map(str, self.places[chosen.place])))
         raise UserError(
-            f"{self.cache.path}: no sweep has enough points to train on; see the points of each sequence with: "
-            f"iscc-cache info {self.cache.path}, and the options of range and grid"
+            f"{self.source.path}: no sweep has enough points to train on; see the points of each sequence with: "
+            f"iscc-cache info {self.source.path}, and the options of range and grid"
         )
 
     @abstractmethod

@@ -6,7 +6,7 @@ Order and pairs depend only on (seed, epoch), not on the number of processes or 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from iscc_lidar.data_schemas.manifest import Manifest
+from iscc_lidar.data_schemas.manifest import SequenceEntry
 from iscc_lidar.shared.base.errors import UserError
 
 # Leading words of the random seeds: NumPy pads seeds with zeros, so that [s, e] and [s, e, 0] would be the same.
@@ -41,20 +41,23 @@ class SampleKey(NamedTuple):
     place: int
 
 
-def index_sweeps(manifest: Manifest, partner: Partner = "window") -> tuple[SweepRef, ...]:
-    """List the sweeps of an epoch: those in a window that also contains a partner. Raises UserError if none."""
+def index_sweeps(sequences: Iterable[SequenceEntry], dataset: str, partner: Partner = "window") -> tuple[SweepRef, ...]:
+    """List the sweeps of an epoch: those in a window that also contains a partner. Raises UserError if none.
+
+    ``dataset`` is the name in messages.
+    """
     least = 2 if partner == "window" else 1
     refs: list[SweepRef] = []
-    for entry in manifest.sequences:
+    for entry in sequences:
         spans = [(w.start, w.stop) for w in entry.windows if w.stop - w.start >= least]
         for index in range(entry.sweeps):
             if around := tuple((start, stop) for start, stop in spans if start <= index < stop):
                 refs.append(SweepRef(entry.name, index, around))
     if not refs:
         if partner == "same":
-            raise UserError(f"the cache of {manifest.dataset} has no window and therefore no groups")
+            raise UserError(f"the cache of {dataset} has no window and therefore no groups")
         raise UserError(
-            f"the cache of {manifest.dataset} has no window of two or more sweeps: nothing to pair; "
+            f"the cache of {dataset} has no window of two or more sweeps: nothing to pair; "
             "preprocess with longer windows, or pair each sweep with itself: data.partner=same"
         )
     return tuple(refs)

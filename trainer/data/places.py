@@ -8,6 +8,7 @@ from pathlib import Path
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import SweepName, read_list
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.joined import JoinedCaches
 
 Place = tuple[str, int]
 """A sweep of a cache: the name of its sequence and its index in it."""
@@ -44,7 +45,7 @@ def names_of(cache: Cache, places: Sequence[Place]) -> list[SweepName]:
     return [(sequence, names[sequence][index]) for sequence, index in places]
 
 
-def point_counts(cache: Cache, places: Sequence[Place]) -> list[int]:
+def point_counts(cache: Cache | JoinedCaches, places: Sequence[Place]) -> list[int]:
     """Count the points of sweeps that are not ignored."""
     counts: dict[Place, int] = {}
     for sequence in dict.fromkeys(sequence for sequence, _ in places):

@@ -8,6 +8,7 @@ from typing import Any
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import CachedSweep, SweepField
 from iscc_lidar.trainer.data.dataset import SweepDataset
+from iscc_lidar.trainer.data.joined import JoinedCaches
 from iscc_lidar.trainer.data.pairs import SampleKey, draw_partner, index_sweeps, sample_rng
 from iscc_lidar.trainer.data.voxelize import enough_to_train
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
@@ -18,13 +19,14 @@ from iscc_lidar.trainer.pretrain.samples.sample import Sample, make_sample
 class PairDataset(SweepDataset[Sample, CachedSweep]):
     """Samples by key: the same key gives the same sample, in every process."""
 
-    def __init__(self, cache: Cache, config: PretrainConfig) -> None:
+    def __init__(self, cache: Cache | JoinedCaches, config: PretrainConfig) -> None:
+        joined = cache if isinstance(cache, JoinedCaches) else JoinedCaches([cache])
         self.config = config
-        self.sweeps = index_sweeps(cache.manifest, config.data.partner)
+        self.sweeps = index_sweeps(joined.sequences, joined.dataset, config.data.partner)
         self.options = self._method.samples(config)
         unused: list[SweepField] = ["semantic", "pixel", *(() if self.options.occupancy else ("queries",))]
         places = [(ref.sequence, ref.index) for ref in self.sweeps]
-        super().__init__(cache, places, functools.partial(cache.sweep, without=unused), config.train.keep_sweeps)
+        super().__init__(joined, places, functools.partial(joined.sweep, without=unused), config.train.keep_sweeps)
 
     @property
     def _method(self) -> Method[Any]:

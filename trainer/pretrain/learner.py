@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.joined import JoinedCaches
 from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
@@ -38,25 +39,26 @@ class PretrainLearner(Learner):
 
     collate = staticmethod(collate)
 
-    def __init__(self, cache: Cache, config: PretrainConfig) -> None:
+    def __init__(self, caches: Sequence[Cache], config: PretrainConfig) -> None:
         self.config = config
         self.steps = config.train.steps
         self.method = find_method(config.method.name)
-        self.cache = cache
+        self.caches = JoinedCaches(caches)
 
     @cached_property
     def dataset(self) -> PairDataset:
         """See ``Learner``."""
-        return PairDataset(self.cache, self.config)
+        return PairDataset(self.caches, self.config)
 
     @cached_property
     def plan(self) -> RunPlan:
         """See ``Learner``."""
-        name, sequences = self.cache.manifest.dataset, len(self.cache.sequence_names)
+        name, sequences = self.caches.dataset, len(self.caches.sequences)
         partner = " with a partner" if self.config.data.partner == "window" else ""
         data = f"{name}, {counted(sequences, 'sequence')}, {counted(len(self.dataset.places), 'sweep')}{partner}"
-        inputs, weights = [cache_input(self.cache)], (ENCODER_FILE, HEADS_FILE)
-        command = ("pretrain", "--cache", self.cache.path)
+        inputs = [cache_input(cache, number) for number, cache in enumerate(self.caches.caches, start=1)]
+        weights = (ENCODER_FILE, HEADS_FILE)
+        command = ("pretrain", *(word for cache in self.caches.caches for word in ("--cache", cache.path)))
         return RunPlan("pretrain", self.config, self.steps, inputs, {"dataset": name}, weights, data, command=command)
 
     def build(self, compute: Compute) -> Trainables:
@@ -97,7 +99,13 @@ class PretrainLearner(Learner):
 
 
 def pretrain(
-    cache_path: Path | str, out: Path, config: PretrainConfig, *, resume: bool = False, overwrite: bool = False
+    cache_paths: Sequence[Path | str],
+    out: Path,
+    config: PretrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> bool:
-    """Pre-train, or continue pre-training, in ``out``. Returns and raises as ``train``."""
-    return train(PretrainLearner(Cache(cache_path), config), out, resume=resume, overwrite=overwrite)
+    """Pre-train on one cache or several, or continue pre-training, in ``out``. Returns and raises as ``train``."""
+    learner = PretrainLearner([Cache(path) for path in cache_paths], config)
+    return train(learner, out, resume=resume, overwrite=overwrite)

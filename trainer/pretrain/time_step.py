@@ -173,7 +173,7 @@ def _load(cache: Cache, config: PretrainConfig, compute: Compute, steps: int) ->
 
 
 def _learner(cache: Cache, config: PretrainConfig, steps: int) -> PretrainLearner:
-    return PretrainLearner(cache, replace(config, train=replace(config.train, steps=steps)))
+    return PretrainLearner([cache], replace(config, train=replace(config.train, steps=steps)))
 
 
 def _loaded(learner: PretrainLearner, compute: Compute) -> Iterator[Step]:

@@ -71,7 +71,7 @@ def _describe(batches: Sequence[Any]) -> str:
 
 def _largest(learner: Learner, count: int) -> list[SampleKey]:
     """Return the samples with most points, as many as a step needs."""
-    sizes = point_counts(learner.dataset.cache, learner.dataset.places)
+    sizes = point_counts(learner.dataset.source, learner.dataset.places)
     ranked = sorted(range(len(sizes)), key=lambda place: -sizes[place])
     return [SampleKey(0, ranked[i % len(ranked)]) for i in range(count)]
 

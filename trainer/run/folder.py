@@ -27,6 +27,8 @@ CONFIG_FILE: Final = "config.json"
 """Every option and where the run comes from, for scripts."""
 RECIPE_FILE: Final = "config.toml"
 """The same options as a recipe, to repeat the run."""
+_DIGEST: Final = "_sha256"
+"""How the name of an input's digest ends."""
 _OWN: Final = re.compile(
     r"config\.(json|toml)|resume\.pt|metrics\.jsonl|[a-z]+\.safetensors|labelled\.txt|report\.html"
     r"|(evaluation|segmentation|detection)\.json|(confusion|segmentation|detection)\.png"
@@ -50,9 +52,13 @@ class Input:
     digest: str
 
 
-def cache_input(cache: Cache) -> Input:
-    """Describe a cache as a run's input, by its manifest, which has the digests of all the rest."""
-    return Input("cache", cache.path, "cache_manifest_sha256", cache.digest)
+def cache_input(cache: Cache, number: int = 1) -> Input:
+    """Describe a cache as a run's input, by its manifest, which has the digests of all the rest.
+
+    ``number`` counts the caches of a run from 1.
+    """
+    name = "cache" if number == 1 else f"cache_{number}"
+    return Input(name, cache.path, f"{name}_manifest_sha256", cache.digest)
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,14 @@ def _refuse_differences(out: Path, plan: RunPlan) -> None:
             raise UserError(
                 f"{out}: its run was started with another {read.name} ({provenance.get(read.name)}), not "
                 f"{read.path}; choose another --out, or add --overwrite"
+            )
+    given = {read.digest_name for read in plan.inputs}
+    for name in provenance:
+        if name.endswith(_DIGEST) and name not in given:
+            what = name.removesuffix("_manifest" + _DIGEST).removesuffix(_DIGEST)
+            raise UserError(
+                f"{out}: its run was started with one input more ({what}, {provenance.get(what, 'not named')}); give "
+                "it again, choose another --out, or add --overwrite"
             )
     free = {f"train.{key}" for key in FREE_TO_CHANGE}
     wanted = configs.to_dict(plan.config)

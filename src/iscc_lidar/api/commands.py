@@ -67,7 +67,7 @@ def make_cache(
 
 
 def make_run(
-    cache: str | Path,
+    cache: str | Path | Sequence[str | Path],
     out: Path,
     *,
     recipes: Sequence[str | Path],
@@ -83,14 +83,17 @@ def make_run(
     from iscc_lidar.trainer.run.dry_run import dry_run
     from iscc_lidar.trainer.run.stop_signal import StoppedError
 
+    caches = [cache] if isinstance(cache, str | Path) else list(cache)
     if isinstance(recipes, str | Path):
         recipes = [recipes]
     bases = find_recipes(map(str, recipes), out if resume else None)
     config = resolve_pretrain(bases, as_items(options))
     if dry:
-        print(dry_run(PretrainLearner(Cache(cache), config), out, resume=resume, overwrite=overwrite))
+        print(
+            dry_run(PretrainLearner([Cache(each) for each in caches], config), out, resume=resume, overwrite=overwrite)
+        )
         return
     try:
-        pretrain(cache, out, config, resume=resume, overwrite=overwrite)
+        pretrain(caches, out, config, resume=resume, overwrite=overwrite)
     except StoppedError as stopped:
         raise KeyboardInterrupt(str(stopped)) from None

@@ -188,7 +188,7 @@ def preprocess(
 
 
 def pretrain(
-    cache: str | Path,
+    cache: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     recipes: Sequence[str | Path] = (),
@@ -200,7 +200,7 @@ def pretrain(
     """Pre-train an encoder on a cache, as ``iscc-train pretrain``; returns ``out``, from which it can be loaded.
 
     Args:
-        cache: folder or URL of the cache.
+        cache: folder or URL of the cache, or several, whose sweeps are drawn equally often.
         out: folder of the run.
         recipes: names of recipes, or TOML files; later ones prevail.
         options: options by ``section.key``, as in ``{"train.steps": 600}``.

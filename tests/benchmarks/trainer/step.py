@@ -52,7 +52,7 @@ def bench_step(config: PretrainConfig, cache: Cache, steps: int) -> dict[str, fl
     compute = compute_of(train)
     leave_a_core()
     endless = replace(train, steps=10**9, micro_batches=1, loader_workers=max(train.loader_workers, 1))
-    learner = PretrainLearner(cache, replace(config, train=endless))
+    learner = PretrainLearner([cache], replace(config, train=endless))
     with tqdm(bar_format="{desc}[{elapsed}]") as bar:
         bar.set_description("bench: reading sweeps, making samples")
         in_memory, figures = _load(learner.dataset, config, steps)

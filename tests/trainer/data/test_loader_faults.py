@@ -98,7 +98,7 @@ def test_training_needs_no_shared_memory(namespaces: None, cache_path: Path, tin
     command = [runs.ISCC_TRAIN, "pretrain", "--cache", str(cache_path), "--recipe", str(recipe)]
     status, said = runs.ended(runs.started(small_shm([*command, "--out", str(tmp_path / "run")])))
     assert status == 0, said
-    assert pretrain(cache_path, tmp_path / "one", dataclasses.replace(tiny))
+    assert pretrain([cache_path], tmp_path / "one", dataclasses.replace(tiny))
     for name in ("encoder.safetensors", "heads.safetensors", "metrics.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.data_schemas.manifest import Manifest, SequenceEntry, Window
+from iscc_lidar.data_schemas.manifest import SequenceEntry, Window
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.data.pairs import (
     SampleKey,
@@ -18,30 +18,30 @@ from iscc_lidar.trainer.data.pairs import (
 )
 
 
-def manifest(*windows: Window, sweeps: int) -> Manifest:
-    return Manifest("fake", "", (), (SequenceEntry("a", sweeps, windows, ()),), (), {})
+def found(*windows: Window, sweeps: int) -> tuple[list[SequenceEntry], str]:
+    return [SequenceEntry("a", sweeps, windows, ())], "fake"
 
 
 def test_index_holds_sweeps_with_a_partner_and_all_their_windows():
-    refs = index_sweeps(manifest(Window(0, 3, 0, 2), Window(2, 5, 2, 5), Window(5, 6, 5, 6), sweeps=7))
+    refs = index_sweeps(*found(Window(0, 3, 0, 2), Window(2, 5, 2, 5), Window(5, 6, 5, 6), sweeps=7))
     assert [r.index for r in refs] == [0, 1, 2, 3, 4]
     assert refs[2].windows == ((0, 3), (2, 5))
 
 
 def test_nothing_to_pair_is_refused():
     with pytest.raises(UserError, match="nothing to pair"):
-        index_sweeps(manifest(Window(0, 1, 0, 1), sweeps=1))
+        index_sweeps(*found(Window(0, 1, 0, 1), sweeps=1))
 
 
 def test_a_sweep_that_is_its_own_partner_needs_no_other_in_its_window():
-    refs = index_sweeps(manifest(Window(0, 1, 0, 1), Window(1, 3, 1, 3), sweeps=4), "same")
+    refs = index_sweeps(*found(Window(0, 1, 0, 1), Window(1, 3, 1, 3), sweeps=4), "same")
     assert [r.index for r in refs] == [0, 1, 2]
     with pytest.raises(UserError, match="no window"):
-        index_sweeps(manifest(sweeps=1), "same")
+        index_sweeps(*found(sweeps=1), "same")
 
 
 def test_partner_is_every_other_sweep_of_a_window_and_never_itself():
-    ref = index_sweeps(manifest(Window(2, 6, 2, 6), sweeps=6))[1]
+    ref = index_sweeps(*found(Window(2, 6, 2, 6), sweeps=6))[1]
     rng = np.random.default_rng(0)
     drawn = Counter(draw_partner(ref, rng) for _ in range(600))
     assert ref.index == 3

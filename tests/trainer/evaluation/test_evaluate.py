@@ -21,7 +21,7 @@ def test_a_run_without_prototypes_has_clusters_of_its_features(
     cache_path: Path, other_cache_path: Path, tiny_recipe: Path, tmp_path: Path
 ):
     config = resolve_pretrain([tiny_recipe], ["method.name=segcontrast"])
-    pretrain(cache_path, tmp_path / "run", config)
+    pretrain([cache_path], tmp_path / "run", config)
     found = evaluate(tmp_path / "run", cache_path, other_cache_path, SMALL, tmp_path / "run" / "evaluation.json")
     assert list(found["grouping"]) == ["k-means, pre-trained", "k-means, untrained", "k-means, geometry"]
     assert "occupancy" not in found

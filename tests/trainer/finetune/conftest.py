@@ -63,7 +63,7 @@ def tuning(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> SemsegC
 @pytest.fixture(scope="session")
 def pretrained(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "pretrained"
-    pretrain(cache_path, out, tiny)
+    pretrain([cache_path], out, tiny)
     return out
 
 

@@ -46,7 +46,7 @@ def config(tiny: IsccConfig) -> PretrainConfig:
 @pytest.fixture(scope="module")
 def of_one(cache_path: Path, config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "one"
-    assert pretrain(cache_path, out, config)
+    assert pretrain([cache_path], out, config)
     return out
 
 
@@ -129,7 +129,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on_with_it(
     assert runs.outlived(family, 15) == []
     assert not list(out.glob(".*.tmp"))
     assert 0 < checkpoint_step(out) < config.train.steps
-    assert pretrain(cache_path, out, config, resume=True)
+    assert pretrain([cache_path], out, config, resume=True)
     assert_alike(out, of_one)
 
 
@@ -150,14 +150,14 @@ def test_from_one_process_to_two_and_back(
     out = tmp_path / "run"
     stopped_after(monkeypatch, 4)
     with pytest.raises(StoppedError, match="step 5 is saved"):
-        pretrain(cache_path, out, config)
+        pretrain([cache_path], out, config)
     monkeypatch.undo()
     process = torchrun.started(out, "--resume")
     runs.wait_until(lambda: runs.lines(out) > 7, process)
     process.terminate()
     runs.ended(process)
     assert 8 <= checkpoint_step(out) < config.train.steps
-    assert pretrain(cache_path, out, config, resume=True)
+    assert pretrain([cache_path], out, config, resume=True)
     assert_alike(out, of_one)
 
 
@@ -220,7 +220,7 @@ def test_a_mistake_is_told_once_and_ends_all(
     out = tmp_path / "run"
     stopped_after(monkeypatch, 1)
     with pytest.raises(StoppedError):
-        pretrain(cache_path, out, config)
+        pretrain([cache_path], out, config)
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     process = torchrun.started(out, *more)
     status, said = runs.ended(process)

@@ -29,7 +29,7 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
 
 
 def flat(cache: Cache, config: PretrainConfig, start: int, share: Share = Share()) -> list[Batch]:  # noqa: B008
-    learner = PretrainLearner(cache, config)
+    learner = PretrainLearner([cache], config)
     return [batch for step in step_batches(learner, start, share, torch.device("cpu")) for batch in step]
 
 

@@ -236,7 +236,7 @@ def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny:
         loss=dataclasses.replace(tiny.loss, occupancy_weight=0.0, global_weight=0.0),
         masking=dataclasses.replace(tiny.masking, per_sweep=0),
     )
-    pretrain(cache_path, tmp_path / "run", config)
+    pretrain([cache_path], tmp_path / "run", config)
     page = report(tmp_path / "run")
     assert "Trained without occupancy" in page.text
     assert "Trained without global clustering" in page.text

@@ -37,15 +37,15 @@ def test_a_dry_run_stops_where_the_run_would(
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/only_copy.tex").write_text("...")
     with pytest.raises(UserError, match="not a run of this program"):
-        dry_run(PretrainLearner(cache, tiny), tmp_path / "thesis", overwrite=True)
+        dry_run(PretrainLearner([cache], tiny), tmp_path / "thesis", overwrite=True)
 
 
 def test_a_dry_run_leaves_a_run_alone_and_says_where_it_would_go_on(
     cache: Cache, cache_path: Path, tiny: IsccConfig, tmp_path: Path
 ):
     short = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=1))
-    pretrain(cache_path, tmp_path / "run", short)
+    pretrain([cache_path], tmp_path / "run", short)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    assert "0 steps from 1" in dry_run(PretrainLearner(cache, short), tmp_path / "run", resume=True)
-    assert "1 steps from 0" in dry_run(PretrainLearner(cache, short), tmp_path / "run", overwrite=True)
+    assert "0 steps from 1" in dry_run(PretrainLearner([cache], short), tmp_path / "run", resume=True)
+    assert "1 steps from 0" in dry_run(PretrainLearner([cache], short), tmp_path / "run", overwrite=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

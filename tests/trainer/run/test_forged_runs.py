@@ -56,7 +56,7 @@ EVALUATION: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def sound(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "sound"
-    pretrain(cache_path, out, tiny)
+    pretrain([cache_path], out, tiny)
     (out / "evaluation.json").write_text(json.dumps(EVALUATION))
     return out
 
@@ -346,7 +346,7 @@ CHECKPOINTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 def saved(cache: Cache, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint after one step."""
     out = tmp_path_factory.mktemp("runs")
-    learner = PretrainLearner(cache, tiny)
+    learner = PretrainLearner([cache], tiny)
     state = new_state(learner, ON_CPU)
     one_step(learner, state, [learner.collate([learner.dataset[SampleKey(0, place)] for place in (0, 7)])])
     save(out, state, learner)
@@ -361,12 +361,12 @@ def test_a_checkpoint_of_other_tensors_is_refused(
     CHECKPOINTS[harm](content)
     torch.save(content, tmp_path / "resume.pt")
     with pytest.raises(UserError, match=r"resume.pt: (does not fit this run|not a readable checkpoint)") as refused:
-        restore(tmp_path, new_state(PretrainLearner(cache, tiny), ON_CPU))
+        restore(tmp_path, new_state(PretrainLearner([cache], tiny), ON_CPU))
     assert "--overwrite" in str(refused.value)
 
 
 def test_a_sound_checkpoint_is_restored_to_the_bit(saved: Path, cache: Cache, tiny: IsccConfig, tmp_path: Path):
-    learner = PretrainLearner(cache, tiny)
+    learner = PretrainLearner([cache], tiny)
     state = new_state(learner, ON_CPU)
     restore(saved, state)
     save(tmp_path, state, learner)

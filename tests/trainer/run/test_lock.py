@@ -93,7 +93,7 @@ def test_a_process_on_another_host_that_stopped_beating_is_taken_over(
     out.mkdir()
     (out / ".owner").write_text(elsewhere(0))
     before = time.monotonic()
-    assert pretrain(cache_path, out, short(tiny))
+    assert pretrain([cache_path], out, short(tiny))
     assert time.monotonic() - before >= 2
     assert {path.name for path in out.iterdir()} == runs.FILES
 
@@ -107,7 +107,7 @@ def test_a_process_on_another_host_is_named_while_it_beats(
     (out / ".owner").write_text(elsewhere(0))
     monkeypatch.setattr(time, "sleep", lambda _: (out / ".owner").write_text(elsewhere(time.time_ns())))
     with pytest.raises(ClaimedError, match="process 7 on elsewhere writes there"):
-        pretrain(cache_path, out, short(tiny))
+        pretrain([cache_path], out, short(tiny))
     assert [path.name for path in out.iterdir()] == [".owner"]
 
 
@@ -126,7 +126,7 @@ def test_a_run_whose_folder_was_taken_over_saves_nothing_there(
 
     monkeypatch.setattr(loop, "take_step", taken_over)
     with pytest.raises(UserError, match="another took over its work"):
-        pretrain(cache_path, out, tiny)
+        pretrain([cache_path], out, tiny)
     assert {(out / name).read_text() for name in runs.FILES - {"metrics.jsonl"}} == {"of another process"}
     assert json.loads((out / ".owner").read_text())["host"] == "elsewhere"
 
@@ -136,7 +136,7 @@ def test_a_folder_that_is_not_a_run_is_not_claimed(cache_path: Path, tiny: IsccC
     before = tmp_path.stat().st_mtime_ns
     for overwrite in (False, True):
         with pytest.raises(UserError, match="not a run of this program"):
-            pretrain(cache_path, tmp_path, tiny, overwrite=overwrite)
+            pretrain([cache_path], tmp_path, tiny, overwrite=overwrite)
     assert tmp_path.stat().st_mtime_ns == before
 
 
@@ -145,5 +145,5 @@ def test_the_claim_ends_with_the_run_also_on_an_error(
 ):
     monkeypatch.setattr(loop, "take_step", lambda *_: 1 / 0)
     with contextlib.suppress(ZeroDivisionError):
-        pretrain(cache_path, tmp_path / "run", tiny)
+        pretrain([cache_path], tmp_path / "run", tiny)
     assert not list((tmp_path / "run").glob(".*"))

@@ -30,7 +30,7 @@ def with_train(config: IsccConfig, **changes) -> IsccConfig:
 @pytest.fixture(scope="module")
 def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    assert pretrain(cache_path, out, tiny)
+    assert pretrain([cache_path], out, tiny)
     return out
 
 
@@ -69,9 +69,9 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
     with monkeypatch.context() as patch:
         die_in_step(patch, 5)  # the last checkpoint holds step 3
         with pytest.raises(KilledError):
-            pretrain(cache_path, out, tiny)
+            pretrain([cache_path], out, tiny)
     assert checkpoint_step(out) == 3
-    assert pretrain(cache_path, out, with_train(tiny, loader_workers=workers), resume=True)
+    assert pretrain([cache_path], out, with_train(tiny, loader_workers=workers), resume=True)
     for name in ("encoder.safetensors", "heads.safetensors"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     assert (out / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
@@ -80,14 +80,14 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
 
 
 def test_another_seed_gives_other_weights(cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path):
-    pretrain(cache_path, tmp_path / "run", with_train(tiny, seed=1))
+    pretrain([cache_path], tmp_path / "run", with_train(tiny, seed=1))
     assert (tmp_path / "run/encoder.safetensors").read_bytes() != (whole / "encoder.safetensors").read_bytes()
 
 
 def test_a_finished_run_is_left_alone(cache_path: Path, tiny: IsccConfig, whole: Path):
     before = {p: p.stat().st_mtime_ns for p in whole.iterdir()}
-    assert not pretrain(cache_path, whole, tiny)
-    assert not pretrain(cache_path, whole, tiny, resume=True)
+    assert not pretrain([cache_path], whole, tiny)
+    assert not pretrain([cache_path], whole, tiny, resume=True)
     assert {p: p.stat().st_mtime_ns for p in whole.iterdir()} == before
 
 
@@ -95,25 +95,25 @@ def test_other_options_another_cache_or_an_unfinished_run_are_refused(
     cache_path: Path, other_cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch
 ):
     with pytest.raises(UserError, match=r"train.learning_rate is 0.004 there, 0.5 here"):
-        pretrain(cache_path, whole, with_train(tiny, learning_rate=0.5), resume=True)
+        pretrain([cache_path], whole, with_train(tiny, learning_rate=0.5), resume=True)
     with pytest.raises(UserError, match="another cache"):
-        pretrain(other_cache_path, whole, tiny, resume=True)
+        pretrain([other_cache_path], whole, tiny, resume=True)
     die_in_step(monkeypatch, 4)
     with pytest.raises(KilledError):
-        pretrain(cache_path, tmp_path / "run", tiny)
+        pretrain([cache_path], tmp_path / "run", tiny)
     with pytest.raises(UserError, match=r"unfinished run \(checkpoint at step 3 of 6\).*--resume"):
-        pretrain(cache_path, tmp_path / "run", tiny)
+        pretrain([cache_path], tmp_path / "run", tiny)
 
 
 def test_overwrite_starts_anew_but_spares_what_is_not_a_run(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     short = with_train(tiny, steps=1)
-    pretrain(cache_path, tmp_path / "run", tiny)
-    assert pretrain(cache_path, tmp_path / "run", short, overwrite=True)
+    pretrain([cache_path], tmp_path / "run", tiny)
+    assert pretrain([cache_path], tmp_path / "run", short, overwrite=True)
     assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/only_copy.tex").write_text("...")
     with pytest.raises(UserError, match="not a run of this program"):
-        pretrain(cache_path, tmp_path / "thesis", short, overwrite=True)
+        pretrain([cache_path], tmp_path / "thesis", short, overwrite=True)
     assert (tmp_path / "thesis/only_copy.tex").exists()
 
 
@@ -121,16 +121,16 @@ def test_a_run_that_left_no_checkpoint_begins_anew(cache_path: Path, tiny: IsccC
     (tmp_path / "run").mkdir()
     for name in ("config.json", "config.toml"):
         shutil.copy(whole / name, tmp_path / "run")
-    assert pretrain(cache_path, tmp_path / "run", tiny)
+    assert pretrain([cache_path], tmp_path / "run", tiny)
     assert (tmp_path / "run/encoder.safetensors").read_bytes() == (whole / "encoder.safetensors").read_bytes()
 
 
 def test_a_damaged_checkpoint_is_named(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
-    pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1))
+    pretrain([cache_path], tmp_path / "run", with_train(tiny, steps=1))
     path = tmp_path / "run/resume.pt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"resume.pt: not a readable checkpoint.*--overwrite"):
-        pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1), resume=True)
+        pretrain([cache_path], tmp_path / "run", with_train(tiny, steps=1), resume=True)
 
 
 def test_nan_stops_the_run_and_names_the_sweeps(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch):
@@ -144,7 +144,7 @@ def test_nan_stops_the_run_and_names_the_sweeps(cache_path: Path, tiny: IsccConf
 
     monkeypatch.setattr(loop, "take_step", poisoned)
     with pytest.raises(UserError, match=r"step 4: loss nan") as caught:
-        pretrain(cache_path, tmp_path / "run", tiny)
+        pretrain([cache_path], tmp_path / "run", tiny)
     for pair in seen[-1]:
         assert pair in str(caught.value)
     weights = safetensors.torch.load_file(tmp_path / "run/encoder.safetensors")
@@ -159,7 +159,7 @@ def test_a_nan_gradient_at_a_checkpoints_step_leaves_the_last_checkpoint_as_it_w
     with monkeypatch.context() as patch:
         spoil_gradient(patch, 5, names)
         with pytest.raises(UserError, match=r"step 5: loss \d.*, gradient norm nan: not finite") as caught:
-            pretrain(cache_path, out, tiny)
+            pretrain([cache_path], out, tiny)
     assert len(names) == 2
     assert all(name in str(caught.value) for name in names)
     assert "The last checkpoint is intact" in str(caught.value)
@@ -167,9 +167,9 @@ def test_a_nan_gradient_at_a_checkpoints_step_leaves_the_last_checkpoint_as_it_w
     with monkeypatch.context() as patch:
         die_in_step(patch, 3)
         with pytest.raises(KilledError):
-            pretrain(cache_path, tmp_path / "three", tiny)
+            pretrain([cache_path], tmp_path / "three", tiny)
     assert set(runs.differences(out, tmp_path / "three")) == {"metrics.jsonl"}  # two more steps were taken
-    assert pretrain(cache_path, out, tiny, resume=True)
+    assert pretrain([cache_path], out, tiny, resume=True)
     assert runs.differences(out, whole) == []
 
 
@@ -179,12 +179,12 @@ def test_a_damaged_cache_is_named_without_a_stack_trace(cache_path: Path, tiny: 
     shutil.copytree(cache_path, broken)
     shutil.rmtree(broken / "01/arrays.zarr/label")
     with pytest.raises(UserError) as caught:
-        pretrain(broken, tmp_path / "run", with_train(tiny, loader_workers=workers))
+        pretrain([broken], tmp_path / "run", with_train(tiny, loader_workers=workers))
     assert "01/arrays.zarr/label/zarr.json: damaged" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
 def test_tensorboard_on_request(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
     pytest.importorskip("tensorboard")
-    pretrain(cache_path, tmp_path / "run", with_train(tiny, steps=1, tensorboard=True))
+    pretrain([cache_path], tmp_path / "run", with_train(tiny, steps=1, tensorboard=True))
     assert list((tmp_path / "run/tensorboard").glob("events*"))

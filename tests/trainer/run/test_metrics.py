@@ -32,9 +32,9 @@ def test_tensorboard_holds_what_the_log_holds_also_after_a_kill(
     with monkeypatch.context() as patch:
         die_in_step(patch, 5)
         with pytest.raises(KilledError):
-            pretrain(cache_path, tmp_path / "run", config)
+            pretrain([cache_path], tmp_path / "run", config)
     assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 5
-    pretrain(cache_path, tmp_path / "run", config, resume=True)  # from the checkpoint at step 3
+    pretrain([cache_path], tmp_path / "run", config, resume=True)  # from the checkpoint at step 3
 
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(6))

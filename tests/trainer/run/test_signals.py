@@ -27,7 +27,7 @@ CUT_SHORT = -signal.SIGKILL
 @pytest.fixture(scope="module")
 def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    assert pretrain(cache_path, out, tiny)
+    assert pretrain([cache_path], out, tiny)
     return out
 
 
@@ -54,10 +54,10 @@ def test_a_signal_saves_the_step_and_the_resumed_run_is_the_same(
     with monkeypatch.context() as patch:
         signal_during(patch, step, number)
         with pytest.raises(StoppedError, match=rf"step {step + 1} is saved, --resume") as stop:
-            pretrain(cache_path, tmp_path / "run", tiny)
+            pretrain([cache_path], tmp_path / "run", tiny)
     assert stop.value.exit_status == status
     assert checkpoint_step(tmp_path / "run") == step + 1
-    assert pretrain(cache_path, tmp_path / "run", tiny, resume=True)
+    assert pretrain([cache_path], tmp_path / "run", tiny, resume=True)
     assert runs.differences(tmp_path / "run", whole) == []
 
 
@@ -65,14 +65,14 @@ def test_a_signal_during_the_last_step_finishes_the_run(
     cache_path: Path, tiny: IsccConfig, whole: Path, tmp_path: Path, monkeypatch
 ):
     signal_during(monkeypatch, tiny.train.steps - 1, signal.SIGTERM)
-    assert pretrain(cache_path, tmp_path / "run", tiny)
+    assert pretrain([cache_path], tmp_path / "run", tiny)
     assert runs.differences(tmp_path / "run", whole) == []
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_step(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch):
     signal_during(monkeypatch, 4, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(cache_path, tmp_path / "run", tiny)
+        pretrain([cache_path], tmp_path / "run", tiny)
     assert checkpoint_step(tmp_path / "run") == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -19,7 +19,7 @@ from steps import one_step
 
 @pytest.fixture
 def learner(cache: Cache, tiny: IsccConfig) -> PretrainLearner:
-    return PretrainLearner(cache, tiny)
+    return PretrainLearner([cache], tiny)
 
 
 def weights_after(state: TrainingState) -> dict[str, torch.Tensor]:
@@ -28,7 +28,7 @@ def weights_after(state: TrainingState) -> dict[str, torch.Tensor]:
 
 def test_training_on_one_batch_brings_every_loss_down(cache: Cache, tiny: IsccConfig, batch: Batch):
     train = dataclasses.replace(tiny.train, steps=150, learning_rate=1e-2)
-    learner = PretrainLearner(cache, dataclasses.replace(tiny, train=train))
+    learner = PretrainLearner([cache], dataclasses.replace(tiny, train=train))
     state = new_state(learner, ON_CPU)
     history = [{k: float(v) for k, v in one_step(learner, state, [batch]).items()} for _ in range(150)]
     for part in ("loss_local", "loss_occupancy"):
@@ -38,7 +38,7 @@ def test_training_on_one_batch_brings_every_loss_down(cache: Cache, tiny: IsccCo
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(cache: Cache, tiny: IsccConfig, batch: Batch):
-    learner = PretrainLearner(cache, dataclasses.replace(tiny, loss=LossWeights(2.0, 3.0, 5.0)))
+    learner = PretrainLearner([cache], dataclasses.replace(tiny, loss=LossWeights(2.0, 3.0, 5.0)))
     parts = one_step(learner, new_state(learner, ON_CPU), [batch])
     expected = 2 * parts["loss_global"] + 3 * parts["loss_local"] + 5 * parts["loss_occupancy"]
     torch.testing.assert_close(parts["loss"], expected)
@@ -50,7 +50,7 @@ def test_micro_batches_weigh_by_their_groups_and_queries(tiny: IsccConfig, cache
     samples = [dataset[SampleKey(0, place)] for place in (0, 7, 9)]
     parts = [collate(samples[:1]), collate(samples[1:])]
     assert len(parts[0].scene) != len(parts[1].scene)
-    learner = PretrainLearner(cache, dataclasses.replace(tiny, loss=LossWeights(global_weight=0.0)))
+    learner = PretrainLearner([cache], dataclasses.replace(tiny, loss=LossWeights(global_weight=0.0)))
     moved = []
     for batches in ([collate(samples)], parts):
         state = new_state(learner, ON_CPU)

@@ -54,7 +54,7 @@ def detection(cache: Cache, places: list[tuple[str, int]]) -> BoxDataset:
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_trains(sparse_path: Path, tiny_recipe: Path, tmp_path: Path, method: str):
     config = resolve_pretrain([tiny_recipe], [f"method.name={method}", *SMALL, "train.steps=12"])
-    assert train(PretrainLearner(Cache(sparse_path), config), tmp_path / "run")
+    assert train(PretrainLearner([Cache(sparse_path)], config), tmp_path / "run")
     found = counted(tmp_path / "run")
     assert found[-1] is not None
     assert found[-1] >= 2  # three points may lie far enough apart
@@ -85,22 +85,22 @@ def test_no_sweep_with_points_is_an_error(empty_path: Path, make: Callable[..., 
 
 def test_a_run_on_empty_sweeps_ends_with_a_line(empty_path: Path, tiny: IsccConfig, tmp_path: Path):
     with pytest.raises(UserError, match="no sweep has enough points to train on"):
-        pretrain(empty_path, tmp_path / "run", tiny)
+        pretrain([empty_path], tmp_path / "run", tiny)
 
 
 def test_a_resumed_run_counts_on(sparse_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert pretrain(sparse_path, tmp_path / "whole", tiny)
+    assert pretrain([sparse_path], tmp_path / "whole", tiny)
     with monkeypatch.context() as patch:
         die_in_step(patch, 5)
         with pytest.raises(KilledError):
-            pretrain(sparse_path, tmp_path / "run", tiny)
-    assert pretrain(sparse_path, tmp_path / "run", tiny, resume=True)
+            pretrain([sparse_path], tmp_path / "run", tiny)
+    assert pretrain([sparse_path], tmp_path / "run", tiny, resume=True)
     assert runs.differences(tmp_path / "run", tmp_path / "whole") == []
     assert torch.load(tmp_path / "run/resume.pt", weights_only=True)["left_out"] == counted(tmp_path / "whole")[-1]
 
 
 def test_sound_sweeps_are_not_counted(cache_path: Path, tiny: IsccConfig, tmp_path: Path):
-    assert pretrain(cache_path, tmp_path / "run", tiny)
+    assert pretrain([cache_path], tmp_path / "run", tiny)
     assert set(counted(tmp_path / "run")) == {None}
     assert "left_out" not in torch.load(tmp_path / "run/resume.pt", weights_only=True)
 
@@ -108,7 +108,7 @@ def test_sound_sweeps_are_not_counted(cache_path: Path, tiny: IsccConfig, tmp_pa
 @pytest.mark.slow
 def test_two_processes_stay_in_step(sparse_path: Path, tiny: IsccConfig, tmp_path: Path):
     config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, batch_size=4, steps=6))
-    assert pretrain(sparse_path, tmp_path / "one", config)
+    assert pretrain([sparse_path], tmp_path / "one", config)
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(to_toml(config), encoding="utf-8")
     command = [*runs.TORCHRUN, runs.ISCC_TRAIN, "pretrain", "--cache", str(sparse_path), "--recipe", str(recipe)]
@@ -118,7 +118,7 @@ def test_two_processes_stay_in_step(sparse_path: Path, tiny: IsccConfig, tmp_pat
 
 
 def test_evaluation_and_report_take_such_sweeps(sparse_path: Path, tiny: IsccConfig, tmp_path: Path):
-    assert pretrain(sparse_path, tmp_path / "run", tiny)
+    assert pretrain([sparse_path], tmp_path / "run", tiny)
     config = EvaluationConfig(labelled_sweeps=0)
     result = evaluate(tmp_path / "run", sparse_path, sparse_path, config, tmp_path / "evaluation.json")
     assert 0 < result["linear_probe"]["pre-trained"]["miou"] <= 1

@@ -30,7 +30,7 @@ def interrupted(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patch:
         die_in_step(patch, 4)
         with pytest.raises(KilledError):
-            pretrain(cache_path, tmp_path / "run", tiny)
+            pretrain([cache_path], tmp_path / "run", tiny)
     return tmp_path / "run"
 
 
@@ -38,7 +38,7 @@ def test_each_differing_option_has_a_line_and_the_command_goes_on(
     cache_path: Path, tiny: IsccConfig, interrupted: Path
 ):
     with pytest.raises(UserError) as refused:
-        pretrain(cache_path, interrupted, with_train(tiny, learning_rate=0.5, seed=7), resume=True)
+        pretrain([cache_path], interrupted, with_train(tiny, learning_rate=0.5, seed=7), resume=True)
     lines = str(refused.value).splitlines()
     assert lines[0].endswith("holds a run with other options:")
     assert "- train.learning_rate is 0.004 there, 0.5 here" in lines
@@ -56,8 +56,8 @@ def test_after_a_loss_that_is_not_finite_the_advice_is_a_new_run(
     with monkeypatch.context() as patch:
         spoil_gradient(patch, 5, [])
         with pytest.raises(UserError, match=r"start a new run.*with --overwrite, with a lower train.learning_rate"):
-            pretrain(cache_path, tmp_path / "run", tiny)
-    assert pretrain(cache_path, tmp_path / "run", with_train(tiny, learning_rate=1e-3), overwrite=True)
+            pretrain([cache_path], tmp_path / "run", tiny)
+    assert pretrain([cache_path], tmp_path / "run", with_train(tiny, learning_rate=1e-3), overwrite=True)
 
 
 def test_fine_tuning_goes_on_by_the_command_and_takes_the_options_of_its_run(

@@ -33,14 +33,14 @@ def interrupted(cache_path: Path, tiny: IsccConfig, tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patch:
         die_in_step(patch, 4)
         with pytest.raises(KilledError):
-            pretrain(cache_path, tmp_path / "run", tiny)
+            pretrain([cache_path], tmp_path / "run", tiny)
     return tmp_path / "run"
 
 
 @pytest.fixture(scope="module")
 def whole(cache_path: Path, tiny: IsccConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    assert pretrain(cache_path, out, tiny)
+    assert pretrain([cache_path], out, tiny)
     return out
 
 
@@ -64,7 +64,7 @@ def changed(config: IsccConfig, section: str, option: str) -> IsccConfig:
 
 
 def test_every_option_is_free_to_change_or_refused_by_name(cache: Cache, tiny: IsccConfig, interrupted: Path):
-    plan = plan_of(PretrainLearner(cache, tiny), ON_CPU)
+    plan = plan_of(PretrainLearner([cache], tiny), ON_CPU)
     assert first_step(interrupted, plan, resume=True, overwrite=False) == 3
     free, impossible = set(), set()
     for section, option in EVERY_OPTION:
@@ -103,7 +103,7 @@ def test_a_change_leaves_the_result_as_it_was(
     cache_path: Path, tiny: IsccConfig, whole: Path, interrupted: Path, change: dict
 ):
     other = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, **change))
-    assert pretrain(cache_path, interrupted, other, resume=True)
+    assert pretrain([cache_path], interrupted, other, resume=True)
     for name in ("encoder.safetensors", "heads.safetensors", "config.json", "config.toml"):
         assert (interrupted / name).read_bytes() == (whole / name).read_bytes()
     one, same = (torch.load(run / "resume.pt", weights_only=True) for run in (interrupted, whole))
@@ -116,7 +116,7 @@ def test_a_change_leaves_the_result_as_it_was(
 
 def test_a_run_without_a_gradient_scaler_goes_on_with_one_and_back(cache: Cache, tiny: IsccConfig, tmp_path: Path):
     """From float32 on a CPU to fp16 on a GPU that has no bfloat16: train.device is free to change."""
-    learner, half = PretrainLearner(cache, tiny), Compute(torch.device("cpu"), half=torch.float16)
+    learner, half = PretrainLearner([cache], tiny), Compute(torch.device("cpu"), half=torch.float16)
     save(tmp_path, new_state(learner, ON_CPU), learner)
     state = new_state(learner, half)
     restore(tmp_path, state)

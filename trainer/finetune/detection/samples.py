@@ -81,7 +81,7 @@ class BoxDataset(SweepDataset[BoxSample, Scene]):
         spread: SpreadLabels | None = None,
     ):
         super().__init__(cache, places, partial(read_scene, cache, config, spread), config.train.keep_sweeps)
-        self.config, self.spread = config, spread
+        self.cache, self.config, self.spread = cache, config, spread
         self._pasted_from = tuple(all_places if config.paste.leak_all_labels else places)
 
     def make(self, key: SampleKey) -> BoxSample | None:

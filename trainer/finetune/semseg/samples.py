@@ -79,7 +79,7 @@ class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
         self, cache: Cache, places: Sequence[Place], config: SemsegConfig, spread: SpreadLabels | None = None
     ) -> None:
         super().__init__(cache, places, functools.partial(cache.sweep, without=NOT_READ), config.train.keep_sweeps)
-        self.config, self.spread = config, spread
+        self.cache, self.config, self.spread = cache, config, spread
         self.classes = len((cache if spread is None else spread).manifest.class_names)
 
     def make(self, key: SampleKey) -> LabelledSample | None:

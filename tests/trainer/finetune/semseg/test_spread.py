@@ -107,6 +107,10 @@ def test_the_run_records_what_was_labelled_and_what_spread(
     again = write_spread(tmp_path / "again", Cache(cache_path), {"00": [2]}, confidence=0.5, hidden=1)
     with pytest.raises(UserError, match="spread labels"):
         train(SemsegLearner.of_spread(cache_path, config, again), tmp_path / "run", resume=True)
+    # So are none; the labelled sweeps are the same.
+    few = SemsegLearner(learner.cache, learner.places, config)
+    with pytest.raises(UserError, match="one input more .spread"):
+        train(few, tmp_path / "run", resume=True)
 
 
 def test_options_that_contradict_spread_labels_are_refused(cache_path: Path, spread: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ OTHERS = [name for name in method_names() if name != "iscc"]
 def run(request, cache_path: Path, tiny_run_of: ConfigOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, long enough to be judged."""
     out = tmp_path_factory.mktemp("runs") / request.param
-    pretrain(cache_path, out, tiny_run_of(request.param, "train.steps=20"))
+    pretrain([cache_path], out, tiny_run_of(request.param, "train.steps=20"))
     return out
 
 
@@ -57,7 +57,7 @@ def test_the_report_shows_what_there_is_and_says_what_there_is_not(run: Path, tm
 
 
 def test_its_curves_are_drawn_over_those_of_another_method(run: Path, cache_path: Path, tmp_path: Path, tiny_run_of):
-    pretrain(cache_path, tmp_path / "iscc", tiny_run_of("iscc"))
+    pretrain([cache_path], tmp_path / "iscc", tiny_run_of("iscc"))
     write_report(tmp_path / "iscc", None, tmp_path / "report.html", ReportConfig(sweeps=2, drawn=1), [run])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for expected in (
@@ -88,6 +88,6 @@ def test_the_weights_load_and_no_prototypes_are_made_up(run: Path, tiny: IsccCon
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_dry_run_takes_its_steps(name: str, cache: Cache, tiny_run_of: ConfigOf, tmp_path: Path):
-    told = dry_run(PretrainLearner(cache, tiny_run_of(name)), tmp_path / "run")
+    told = dry_run(PretrainLearner([cache], tiny_run_of(name)), tmp_path / "run")
     assert "2 sequences, 12 sweeps; 6 steps of 2" in told
     assert " regions, 0 queries" in told

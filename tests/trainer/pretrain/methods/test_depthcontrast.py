@@ -26,7 +26,7 @@ def test_a_scene_is_the_mean_over_its_points_told_from_the_queue(
     samples = [dataset[SampleKey(0, place)] for place in (2, 8, 5)]
     assert [len(sample.ground) for sample in samples] == [1, 1, 1]
     batch = collate(samples)
-    state = new_state(PretrainLearner(cache, config), ON_CPU)
+    state = new_state(PretrainLearner([cache], config), ON_CPU)
     state.network.eval()
     state.others["teacher"].eval()
     queue = Queue(64, 8)

@@ -40,12 +40,12 @@ def gradients(learner: PretrainLearner, batch: Batch, loss: str) -> dict[str, fl
     ],
 )
 def test_each_loss_trains_what_it_should(cache: Cache, tiny: IsccConfig, batch: Batch, loss, reached):
-    moved = gradients(PretrainLearner(cache, tiny), batch, loss)
+    moved = gradients(PretrainLearner([cache], tiny), batch, loss)
     assert {part for part, total in moved.items() if total > 0} == reached
 
 
 def test_the_step_itself_moves_neither_teacher_nor_prototypes(cache: Cache, tiny: IsccConfig, batch: Batch):
-    state = new_state(PretrainLearner(cache, tiny), ON_CPU)
+    state = new_state(PretrainLearner([cache], tiny), ON_CPU)
     teacher, prototypes = state.others["teacher"], state.others["memory"]
     before = {n: p.clone() for n, p in teacher.named_parameters()}, prototypes.centres.clone()
     losses_of(state, batch, tiny)
@@ -57,7 +57,7 @@ def test_the_step_itself_moves_neither_teacher_nor_prototypes(cache: Cache, tiny
 def test_the_teacher_computes_the_same_in_a_thread_of_its_own(
     cache: Cache, tiny: IsccConfig, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ):
-    teacher = new_state(PretrainLearner(cache, tiny), ON_CPU).others["teacher"]
+    teacher = new_state(PretrainLearner([cache], tiny), ON_CPU).others["teacher"]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

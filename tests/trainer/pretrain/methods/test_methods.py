@@ -48,7 +48,7 @@ def test_a_short_run_learns_something(
     of_scenes = name == "depthcontrast"
     teacher = QUICK_TEACHER if find_method(name).has_teacher else ()
     config = tiny_run_of(name, *teacher, *((*LONGER, *ALIKE) if of_scenes else SHORT))
-    assert pretrain(streets_path if of_scenes else cache_path, tmp_path / "run", config)
+    assert pretrain([streets_path if of_scenes else cache_path], tmp_path / "run", config)
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     first, last = lines[4:14], lines[-10:]
 
@@ -68,13 +68,13 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_the_same(
     name: str, cache_path: Path, tiny_run_of: ConfigOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     config = tiny_run_of(name)
-    assert pretrain(cache_path, tmp_path / "whole", config)
+    assert pretrain([cache_path], tmp_path / "whole", config)
     with monkeypatch.context() as patch:
         die_in_step(patch, 5)
         with pytest.raises(KilledError):
-            pretrain(cache_path, tmp_path / "run", config)
+            pretrain([cache_path], tmp_path / "run", config)
     assert checkpoint_step(tmp_path / "run") == 3
-    assert pretrain(cache_path, tmp_path / "run", config, resume=True)
+    assert pretrain([cache_path], tmp_path / "run", config, resume=True)
     for file in ("encoder.safetensors", "heads.safetensors", "metrics.jsonl"):
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     resumed, straight = (read_checkpoint(tmp_path / run) for run in ("run", "whole"))
@@ -89,7 +89,7 @@ def test_micro_batches_weigh_by_their_regions(name: str, cache: Cache, tiny_run_
     samples = [dataset[SampleKey(0, place)] for place in (0, 7, 9)]
     moved = []
     for batches in ([collate(samples)], [collate(samples[:1]), collate(samples[1:])]):
-        learner = PretrainLearner(cache, config)
+        learner = PretrainLearner([cache], config)
         state = new_state(learner, ON_CPU)
         state.network.eval()
         state.others["teacher"].eval()
@@ -104,7 +104,7 @@ def test_only_methods_with_a_teacher_move_it(cache: Cache, tiny_run_of: ConfigOf
     for name in NAMES:
         config = tiny_run_of(name)
         dataset = PairDataset(cache, config)
-        learner = PretrainLearner(cache, config)
+        learner = PretrainLearner([cache], config)
         state = new_state(learner, ON_CPU)
         teacher = state.others["teacher"]
         before = [p.clone() for p in teacher.parameters()]

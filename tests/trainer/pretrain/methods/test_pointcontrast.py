@@ -60,7 +60,7 @@ def test_the_loss_agrees_with_loops_and_trains_through_both_views(negatives, cac
     config = tiny_run_of("pointcontrast", "contrast.matches=12", f"contrast.negatives={negatives}")
     dataset = PairDataset(cache, config)
     batch = collate([dataset[SampleKey(0, place)] for place in (2, 8)])
-    state = new_state(PretrainLearner(cache, config), ON_CPU)
+    state = new_state(PretrainLearner([cache], config), ON_CPU)
     state.network.eval()
     result = METHOD.losses(state.network, state.others["teacher"], state.others["memory"], batch, config)
     with torch.no_grad():

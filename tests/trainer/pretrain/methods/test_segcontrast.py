@@ -21,7 +21,7 @@ def test_the_step_pools_contrasts_and_remembers_as_loops_do(cache: Cache, tiny_r
     config = tiny_run_of("segcontrast")
     dataset = PairDataset(cache, config)
     batch = collate([dataset[SampleKey(0, place)] for place in (2, 8)])
-    state = new_state(PretrainLearner(cache, config), ON_CPU)
+    state = new_state(PretrainLearner([cache], config), ON_CPU)
     state.network.eval()
     state.others["teacher"].eval()
     with torch.no_grad():

@@ -71,7 +71,7 @@ def test_the_loss_pools_each_volume_as_loops_do(cache: Cache, tiny_run_of: Confi
     config = tiny_run_of("sspl")
     dataset = PairDataset(cache, config)
     batch = collate([dataset[SampleKey(0, place)] for place in (2, 8)])
-    state = new_state(PretrainLearner(cache, config), ON_CPU)
+    state = new_state(PretrainLearner([cache], config), ON_CPU)
     state.network.eval()
     result = METHOD.losses(state.network, state.others["teacher"], state.others["memory"], batch, config)
     count, rows = len(batch.scene), []
