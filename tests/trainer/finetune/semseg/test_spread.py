@@ -109,7 +109,7 @@ def test_the_run_records_what_was_labelled_and_what_spread(
         train(SemsegLearner.of_spread(cache_path, config, again), tmp_path / "run", resume=True)
     # So are none; the labelled sweeps are the same.
     few = SemsegLearner(learner.cache, learner.places, config)
-    with pytest.raises(UserError, match="one input more .spread"):
+    with pytest.raises(UserError, match=r"one input more \(spread"):
         train(few, tmp_path / "run", resume=True)
 
 
