@@ -43,7 +43,7 @@ class ClusteringConfig:
     )
     spanning_tree: Literal["auto", "c", "hdbscan"] = option(
         "auto",
-        "c = this package's C code, if a compiler was there at installation; hdbscan = the package, ten times slower. "
+        "c = this package's C code, if a compiler was there at installation; hdbscan = the package, twenty times slower. "
         "Both trees are exact; the groups differ only among voxels at equal distances",
     )
     max_width_m: float = option(

@@ -17,7 +17,7 @@ from iscc_lidar.preprocess.segment.native import library
 from iscc_lidar.preprocess.segment.native.library import Edges
 
 SpanningTree = Literal["c", "hdbscan"]
-"""By this package's C code, in a tenth of the time, or by the package hdbscan."""
+"""By this package's C code, in a twentieth of the time, or by the package hdbscan."""
 
 
 @dataclass(frozen=True)
