@@ -43,7 +43,7 @@ class ClusteringConfig:
     )
     spanning_tree: Literal["auto", "c", "hdbscan"] = option(
         "auto",
-        "c = this package's C code, if a compiler was there at installation; hdbscan = the package, twenty times slower. "
+        "c = this package's C code, if a compiler was there at installation; hdbscan = the package, 20 times slower. "
         "Both trees are exact; the groups differ only among voxels at equal distances",
     )
     max_width_m: float = option(
@@ -110,7 +110,7 @@ def why_slow(config: ClusteringConfig) -> str:
     """Return why preprocessing takes longer here than it could, empty if it does not."""
     if config.spanning_tree != "auto" or library.available():
         return ""
-    return f"preprocessing takes about twice as long here, by the package hdbscan: {library.why_not_available()}"
+    return f"preprocessing takes several times as long here, by the package hdbscan: {library.why_not_available()}"
 
 
 def widths_in_one_sweep(
