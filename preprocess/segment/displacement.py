@@ -51,7 +51,7 @@ def moved_back(xyz: Array, sweep: NDArray[np.integer], moving: MovingGroups) -> 
         return xyz
     back = xyz.copy()
     moves = np.flatnonzero((moving.velocity != 0).any(axis=1)[moving.group])
-    back[moves, :2] = undone(back[moves, :2], from_middle(sweep)[moves], moving.velocity[moving.group[moves]])
+    back[moves] = undone(xyz[moves], from_middle(sweep)[moves], moving.velocity[moving.group[moves]])
     return back
 
 

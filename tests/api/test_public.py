@@ -146,6 +146,7 @@ def test_the_commands_take_the_same_options_and_raise_the_same_errors(tmp_path: 
         ("unknown option window.x", lambda: iscc_lidar.preprocess("synthetic", options={"window.x": 1})),
         ("To write synthetic sequences there", lambda: iscc_lidar.preprocess("synthetic", tmp_path, tmp_path)),
         ("no finished cache here", lambda: iscc_lidar.pretrain(tmp_path, tmp_path / "run")),
+        ("at least one cache", lambda: iscc_lidar.pretrain([], tmp_path / "run")),
         ("neither a file nor a recipe", lambda: iscc_lidar.pretrain(tmp_path, tmp_path / "run", recipes=["no"])),
         ("unknown option train.x", lambda: iscc_lidar.pretrain(tmp_path, tmp_path, options={"train.x": 1})),
     ):

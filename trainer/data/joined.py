@@ -47,7 +47,7 @@ class JoinedCaches:
     def blocks(self, sequence: str) -> list[Block]:
         """Open the blocks of a sequence."""
         cache, own = self._find(sequence)
-        return list(cache.blocks(own))
+        return cache.blocks(own)
 
     def _find(self, sequence: str) -> tuple[Cache, str]:
         if len(self.caches) == 1:

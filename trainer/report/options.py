@@ -50,11 +50,11 @@ def nearest_recipe(run: Run, config: Any) -> tuple[tuple[str, ...], list[Option]
 def repeat_command(run: Run, recipes: Sequence[str], options: list[Option]) -> str:
     """Return the command that makes such a run again."""
     changes = [f"--set {shlex.quote(f'{o.key}={toml_value(o.value)}')}" for o in options if o.differs and o.matters]
-    cache = shlex.quote(str(run.provenance.get("cache", "CACHE")))
-    start = f"iscc-train pretrain --cache {cache} --out NEW_RUN"
+    caches = [shlex.quote(cache) for cache in run.caches or ["CACHE"]]
+    start = f"iscc-train pretrain {' '.join(f'--cache {cache}' for cache in caches)} --out NEW_RUN"
     if run.task != "pretrain":
         labelled = shlex.quote(str(run.folder / "labelled.txt"))
-        start = f"iscc-train finetune {run.task} --train-cache {cache} --labelled {labelled} --out NEW_RUN"
+        start = f"iscc-train finetune {run.task} --train-cache {caches[0]} --labelled {labelled} --out NEW_RUN"
         if run.provenance.get("encoder_sha256"):
             start += f" --encoder {shlex.quote(str(run.provenance['encoder']))}"
     return " \\\n    ".join([" ".join([start, *(f"--recipe {name}" for name in recipes)]), *changes])

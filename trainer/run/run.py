@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,12 @@ class Run:
         """
         path = str(self.provenance.get("cache", ""))
         return None if not path or "://" in path or "::" in path or not path.isprintable() else Path(path)
+
+    @property
+    def caches(self) -> list[str]:
+        """Where its caches were, in their order, as it is recorded; none where it is not."""
+        names = itertools.chain(["cache"], (f"cache_{number}" for number in itertools.count(2)))
+        return [str(self.provenance[name]) for name in itertools.takewhile(self.provenance.__contains__, names)]
 
     def config(self, kind: type[T]) -> T:
         """Read its options. Raises UserError where they are not those of ``kind``."""

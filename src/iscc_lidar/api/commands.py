@@ -84,6 +84,8 @@ def make_run(
     from iscc_lidar.trainer.run.stop_signal import StoppedError
 
     caches = [cache] if isinstance(cache, str | Path) else list(cache)
+    if not caches:
+        raise UserError("cache: is an empty list, expected the folder or URL of at least one cache")
     if isinstance(recipes, str | Path):
         recipes = [recipes]
     bases = find_recipes(map(str, recipes), out if resume else None)

@@ -17,6 +17,8 @@ from iscc_lidar.trainer.data.places import point_counts
 from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.learner import pretrain
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
+from iscc_lidar.trainer.report.options import repeat_command
+from iscc_lidar.trainer.run.run import open_run
 
 
 def test_sweeps_of_all_caches_are_drawn_and_paired_within_their_own(
@@ -56,6 +58,8 @@ def test_a_run_records_all_caches_and_goes_on_only_with_the_same(
     assert [provenance[name] for name in ("cache", "cache_2")] == [str(path) for path in both]
     digests = [provenance[f"{name}_manifest_sha256"] for name in ("cache", "cache_2")]
     assert digests == [Cache(path).digest for path in both]
+    again = repeat_command(open_run(out), ["quick"], [])
+    assert f"--cache {cache_path} --cache {other_cache_path} --out" in again
     assert provenance["dataset"] == Cache(cache_path).manifest.dataset
     longer = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, seed=tiny.train.seed))
     assert not pretrain(both, out, longer, resume=True)
