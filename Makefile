@@ -49,8 +49,12 @@ PERCENT ?= $(if $(filter detection,$(TASK)),5,1)
 TUNE_ON_GPU := $(if $(filter detection,$(TASK)),$(if $(filter waymo,$(DATASET)),waymo,kitti),long)
 TUNE    ?= $(if $(shell command -v nvidia-smi),$(TUNE_ON_GPU),quick)
 # make reproduce: quick has three experiments and takes an hour on 2 cores, detection adds the second table, full has all
-# and needs a GPU. None trains as long as the authors did: full pre-trains for 0.6 epochs of SemanticKITTI, they for 200
+# and needs a GPU. None trains as long as the authors did: full pre-trains for 0.6 epochs of SemanticKITTI, they for 200.
+# real and real-full learn from few sweeps of real streets, below SAMPLES in SemanticKITTI's layout, and score on others
 PRESET  ?= quick
+STREETS := semantickitti/sequences/00 semantickitti_from_pandaset/sequences/40 \
+  semantickitti_from_pandaset_001/sequences/42 semantickitti_from_nuscenes/sequences/70
+UNLABELLED_STREETS := semantickitti_from_pandaset/sequences/40 kitti_raw_as_odometry/sequences/30
 # Synthetic streets that score: what is scored is built otherwise than what is learnt from,
 # and hyper-parameters were chosen in a third district (synth.district=suburb, synth.seed=1000).
 TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3000 --set synth.district=old_town
@@ -58,7 +62,7 @@ TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3
 # pages, with warnings as errors; no network
 SPHINX   = $(BIN)/python -m sphinx -W --keep-going -q -c docs -b html . docs/_build
 
-.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full finetune reproduce check docs format test test-all bench evaluate weights clean
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full streets finetune reproduce check docs format test test-all bench evaluate weights clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -129,9 +133,26 @@ splits-full: splits
 	$(BIN)/iscc-preprocess run $(DATASET) $(SPLIT_OF) --cache $(LEARN)-single --set window.sweeps=1 --set window.stride=1 $(PREPROCESS_ARGS)
 
 reproduce: OUT = runs/reproduce-$(DATASET)-$(if $(filter detection,$(PRESET)),quick,$(PRESET))
+ifneq ($(filter real%,$(PRESET)),)
+reproduce: OUT = runs/reproduce-real
+reproduce: streets
+	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=cache/streets-unlabelled \
+	  --cache standard=cache/streets-raw --cache standard=cache/synthetic-train --cache labelled=cache/streets $(ARGS)
+else
 reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## experiments like the authors', with far shorter pre-training: every one pre-trained, fine-tuned, scored
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
+endif
+
+streets: $(READY) # caches of real streets, with labels and without, and of synthetic ones to pre-train on
+	mkdir -p data/streets/sequences data/streets-unlabelled/sequences
+	ln -sfn $(abspath $(STREETS:%=$(SAMPLES)/%)) data/streets/sequences
+	ln -sfn $(abspath $(UNLABELLED_STREETS:%=$(SAMPLES)/%)) data/streets-unlabelled/sequences
+	$(BIN)/iscc-preprocess run semantickitti --root data/streets --cache cache/streets $(PREPROCESS_ARGS)
+	$(BIN)/iscc-preprocess run semantickitti --root data/streets-unlabelled --cache cache/streets-unlabelled $(PREPROCESS_ARGS)
+	$(BIN)/iscc-preprocess run kitti --root $(SAMPLES)/kitti_raw --cache cache/streets-raw $(PREPROCESS_ARGS)
+	$(BIN)/iscc-preprocess synth data/train --set synth.sequences=40
+	$(BIN)/iscc-preprocess run synthetic --root data/train --cache cache/synthetic-train $(PREPROCESS_ARGS)
 
 docs: $(READY) ## the documentation as a website: docs/_build/docs/index.html
 	$(SPHINX)

@@ -43,6 +43,14 @@ def count_confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], 
     return np.bincount(pair, minlength=classes * classes).reshape(classes, classes)
 
 
+def to_names(counts: NDArray[np.int64], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return the counts above 0 of a confusion matrix [C, C], by names of the true and the predicted class."""
+    found: dict[str, dict[str, int]] = {}
+    for truth, predicted in zip(*np.nonzero(counts), strict=True):
+        found.setdefault(class_names[truth], {})[class_names[predicted]] = int(counts[truth, predicted])
+    return found
+
+
 def score(counts: NDArray[np.int64], class_names: Sequence[str], dataset: str) -> SegmentationScore:
     """Score a confusion matrix [C, C]; points whose truth is unlabelled are left out.
 

@@ -40,7 +40,10 @@ def finetune(
     encoder: PreTrained = None,
     val_cache: Annotated[str | None, typer.Option(help="cache to score the result on. Default: no score")] = None,
     labelled: Labelled = None,
-    among: Annotated[Path | None, typer.Option(help="draw the labelled sweeps from this list only")] = None,
+    among: Annotated[
+        Path | None,
+        typer.Option(help="draw the labelled sweeps from this list only; with --spread train on these only"),
+    ] = None,
     spread: Annotated[
         str | None, typer.Option(help="train on labels or boxes that iscc-cache spread carried to other sweeps")
     ] = None,
@@ -112,10 +115,10 @@ def finetune(
     if start and is_first_process() and (changes := start.describe_changes(config.model)):
         typer.echo(changes, err=True)
     if spread is not None:
-        if labelled is not None or among is not None:
-            raise UserError("--spread: is without --labelled and --among: its labelled sweeps are known")
+        if labelled is not None:
+            raise UserError("--spread: is without --labelled: its labelled sweeps are known")
         scored = (val_cache, val_list) if val_cache is not None else None
-        learner = about.learner.of_spread(train_cache, config, spread, start, scored)
+        learner = about.learner.of_spread(train_cache, config, spread, start, scored, among)
     else:
         learner = about.learner.of(train_cache, config, start, labelled, among)
     if dry_run:

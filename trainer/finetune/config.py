@@ -51,9 +51,10 @@ class FinetuneTrainConfig(TrainConfig):
     encoder_learning_rate: float = option(1e-2, "peak learning rate of AdamW for pre-trained layers", at_least=0)
     freeze_fraction: float = option(
         0.1,
-        "share of the run in which pre-trained layers are frozen: the first gradients of new layers would spoil them",
+        "share of the run in which pre-trained layers are frozen: the first gradients of new layers would spoil them; "
+        "1 trains new layers alone",
         at_least=0,
-        below=1,
+        at_most=1,
     )
     weight_decay: float = option(0.3, "decoupled weight decay of AdamW; high for short runs on few sweeps", at_least=0)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iscc_lidar.shared.base.config import check_ranges, option
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import draw_fractions, read_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import Place, listed_places, places_of, sweep_names
@@ -19,6 +20,7 @@ class LabelConfig:
     percent: float = option(
         100.0, "share of the training sweeps whose labels are used, percent; nested", above=0, at_most=100
     )
+    sweeps: int = option(0, "number of sweeps whose labels are used; 0: a percentage", at_least=0, at_most=10**9)
     seed: int = option(0, "another seed draws other sweeps", at_least=0)
 
     def __post_init__(self) -> None:
@@ -36,13 +38,13 @@ def choose_labelled(
 
     Args:
         cache: the training sweeps.
-        config: the fraction to draw.
+        config: how many to draw.
         labelled_sweeps: lists all sweeps that have labels.
         listed: list of the sweeps to return; nothing is drawn, and ``among`` is not used.
         among: list of the sweeps to draw from; None draws from all that have labels.
 
     Raises:
-        UserError: a list is unreadable or names a sweep that is not in the cache, or no sweep has labels.
+        UserError: a list is unreadable or names a sweep that is not in the cache, or fewer sweeps have labels.
     """
     names = sweep_names(cache)
     chosen = set(read_list(among, names)) if among is not None and listed is None else None
@@ -54,4 +56,7 @@ def choose_labelled(
     count = sum(map(len, available.values()))
     if listed is not None:
         return listed_places(cache, listed), count
-    return places_of(draw_fractions(available, [config.percent], config.seed)[config.percent], names), count
+    if config.sweeps > count:
+        raise UserError(f"labels.sweeps={config.sweeps}: only {count} sweeps of {cache.path} can be drawn")
+    percent = 100 * config.sweeps / count if config.sweeps else config.percent
+    return places_of(draw_fractions(available, [percent], config.seed)[percent], names), count

@@ -105,6 +105,7 @@ class FinetuneLearner(Learner):
         spread: Path | str,
         encoder: Encoder | None = None,
         scored: tuple[str, Path | None] | None = None,
+        among: Path | None = None,
     ) -> FinetuneLearner:
         """Train on labels that were spread from a few sweeps of a cache to all sweeps of their sequences.
 
@@ -115,13 +116,14 @@ class FinetuneLearner(Learner):
             encoder: see FinetuneLearner.
             scored: cache and list of the sweeps on which the result will be scored: spread labels of these are not
                 used, also where they are in another cache.
+            among: list of the sweeps whose spread labels are used; None uses all.
 
         Raises:
-            UserError: no cache, or no spread labels of it.
+            UserError: no cache, no spread labels of it, or a list that does not fit.
         """
         cache = Cache(cache_path)
-        training = open_spread(cache, spread, scored, cls.labelled_sweeps)
-        return cls(cache, training.labelled, config, encoder, training.available, spread=training)
+        training = open_spread(cache, spread, scored, cls.labelled_sweeps, among)
+        return cls(cache, training.labelled, config, encoder, training.available, among=among, spread=training)
 
     @abstractmethod
     def check_labels(self) -> None:

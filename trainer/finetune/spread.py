@@ -35,7 +35,11 @@ class SpreadTraining:
 
 
 def open_spread(
-    cache: Cache, where: Path | str, scored: tuple[str, Path | None] | None, all_labelled: AllLabelled
+    cache: Cache,
+    where: Path | str,
+    scored: tuple[str, Path | None] | None,
+    all_labelled: AllLabelled,
+    among: Path | None = None,
 ) -> SpreadTraining:
     """Open spread labels of a cache, and leave out the sweeps that are scored; see ``FinetuneLearner.of_spread``."""
     labels = SpreadLabels(where, cache)
@@ -44,13 +48,15 @@ def open_spread(
     if not labelled:
         raise UserError(f"{labels.path}: has no labelled sweep; make it again: iscc-cache spread")
     kept_out = _fingerprints(*scored, all_labelled) if scored is not None else set()
+    wanted = None if among is None else set(listed_places(cache, among))
     places = []
     for entry in entries:
         prints = sweep_fingerprints(cache, entry.name)
         places += [
             (entry.name, index)
             for index in range(entry.sweeps)
-            if index in entry.labelled or prints[index] not in kept_out
+            if index in entry.labelled
+            or (prints[index] not in kept_out and (wanted is None or (entry.name, index) in wanted))
         ]
     return SpreadTraining(labels, labelled, places, _available(cache, all_labelled))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,13 @@ def reproduce(
         list[str],
         typer.Option(
             help="cache of training sweeps, NAME=PATH: standard; ground_kept, single_sweep for the experiments that "
-            "need them; labelled if the labels are in another cache"
+            "need them; labelled if the labels are in another cache. A name that is repeated has several caches, to "
+            "pre-train on"
         ),
     ],
-    test_cache: Annotated[str, typer.Option(help="cache with labels to score on")],
     out: Annotated[Path, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")],
-    preset: Annotated[str, typer.Option(help="quick, detection, full, or a TOML file")] = "quick",
+    test_cache: Annotated[str | None, typer.Option(help="cache with labels to score on; none with streets")] = None,
+    preset: Annotated[str, typer.Option(help="quick, detection, full, real, real-full, or a TOML file")] = "quick",
     set_: KeySets = None,
     train_list: Annotated[Path | None, typer.Option(help="draw labelled sweeps from this list only")] = None,
     test_list: Annotated[Path | None, typer.Option(help="score only the sweeps of this list")] = None,
@@ -54,10 +56,14 @@ def reproduce(
 
     config = resolve(ReproduceConfig, find_shipped(PRESETS, preset, "preset"), set_ or ())
     exit_if_shown(show_config, config)
-    caches = Caches(dict(_named(text) for text in cache), test_cache, train_list, test_list)
+    train: dict[str, list[str]] = {}
+    for name, path in map(_named, cache):
+        train.setdefault(name, []).append(path)
+    caches = Caches(train, test_cache, train_list, test_list)
     if dry_run:
         jobs = remaining_jobs(config, caches, out)
-        typer.echo("\n".join([*(f"iscc-train {' '.join(job.arguments)}" for job in jobs), f"remaining: {len(jobs)}"]))
+        commands = [shlex.join((job.program, *job.arguments)) for job in jobs]
+        typer.echo("\n".join([*commands, f"remaining: {len(jobs)}"]))
         return
     typer.echo(run(config, caches, out), nl=False)
     typer.echo(f"page: {out / 'index.html'}, all runs: results.csv and detection.csv next to it")

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from iscc_lidar.shared.base.config import check_ranges, option
 from iscc_lidar.trainer.reproduce.experiments import ALL
+from iscc_lidar.trainer.reproduce.streets import FORM, Street, read_streets
+
+ALONE: Final = "alone"
+"""The labelled sweeps alone."""
+LABELS: Final = (ALONE, "position", "groups", "both")
+"""What is trained on: the labelled sweeps, or what ``iscc-cache spread`` makes of them by one of its rules."""
 
 
 def schedule_name(recipe: str) -> str:
@@ -22,6 +29,25 @@ class ReproduceConfig:
     percents: tuple[float, ...] = option(
         (1.0, 10.0), "label fractions, percent of the training sweeps", above=0, at_most=100
     )
+    streets: tuple[str, ...] = option(
+        (),
+        f"instead of a training and a test cache: sweeps to learn from and to score, all of cache labelled, as {FORM}",
+    )
+    counts: tuple[int, ...] = option(
+        (1,),
+        "with streets, instead of percents: numbers of labelled sweeps for each sequence that is learnt from",
+        at_least=1,
+        at_most=10**6,
+    )
+    merge_classes: tuple[str, ...] = option(
+        (), "classes that count as others where a street is scored, as STREET: CLASS=CLASS, CLASS=CLASS"
+    )
+    labels: tuple[str, ...] = option(
+        ("alone",),
+        "what to fine-tune on, each with tables of its own: the labelled sweeps alone, or their labels spread to other "
+        "sweeps by position, groups or both",
+    )
+    average_groups: bool = option(False, "also average predictions with those of groups, with tables of their own")
     seeds: tuple[int, ...] = option(
         (0, 1, 2),
         "a seed determines labels, pre-training and fine-tuning, for all experiments alike",
@@ -42,7 +68,9 @@ class ReproduceConfig:
     finetune_recipes: tuple[str, ...] = option(
         ("quick",), "recipes of fine-tuning; each encoder is fine-tuned by each, with tables of its own"
     )
-    finetune_set: tuple[str, ...] = option((), "options of fine-tuning, as section.key=value")
+    finetune_set: tuple[str, ...] = option(
+        (), "options of fine-tuning, as section.key=value, of one recipe as recipe:section.key=value"
+    )
     detection_percents: tuple[float, ...] = option(
         (), "label fractions of detection, percent of the sweeps with boxes; none: no detection", above=0, at_most=100
     )
@@ -70,13 +98,35 @@ class ReproduceConfig:
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"{name}: expected at least one and none twice, not {names}")
 
+        if unknown := [name for name in self.labels if name not in LABELS]:
+            raise ValueError(f"labels: expected {', '.join(LABELS)}, not {', '.join(unknown)}")
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: expected at least one and none twice, not {list(self.labels)}")
+        if self.all_streets() and (not self.counts or self.detection_percents):
+            raise ValueError("streets: expected counts with at least one entry, and no detection_percents")
+
+    def all_streets(self) -> tuple[Street, ...]:
+        """Return the streets. Raises ValueError where they cannot be read."""
+        return read_streets(self.streets, self.merge_classes)
+
+    def finetune_options(self, recipe: str) -> list[str]:
+        """Return the options of fine-tuning by a recipe, in order: those of all recipes, then its own."""
+        pairs = [_of_one(text) for text in self.finetune_set]
+        return [setting for name, setting in pairs if name == ""] + [
+            setting for name, setting in pairs if name == schedule_name(recipe)
+        ]
+
     def pretraining_of(self, seed: int) -> int:
         """Return the seed of the pre-training from which a seed fine-tunes."""
         return seed % self.pretrainings if self.pretrainings else seed
 
     def options_of(self, experiment: str) -> list[str]:
         """Return the options of an experiment's pre-training, in order: those of all experiments, then its own."""
-        own = [
-            setting for name, _, setting in (text.partition(":") for text in self.experiment_set) if name == experiment
-        ]
+        own = [setting for name, setting in map(_of_one, self.experiment_set) if name == experiment]
         return [*self.pretrain_set, *own]
+
+
+def _of_one(text: str) -> tuple[str, str]:
+    """Split ``name:section.key=value``; the name is empty where there is none."""
+    name, colon, setting = text.partition(":")
+    return (name, setting) if colon and "=" not in name else ("", text)

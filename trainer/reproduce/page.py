@@ -8,7 +8,7 @@ from html import escape
 from iscc_lidar.shared.base.picture import svg
 from iscc_lidar.shared.base.text import printable
 from iscc_lidar.trainer.reproduce.experiments import SCRATCH
-from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class
+from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, gains_by_street
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule
 from iscc_lidar.trainer.reproduce.tables import filled
 
@@ -32,10 +32,14 @@ def page(title: str, facts: Mapping[str, str], markdown_tables: str, results: Se
     """Build the HTML document; ``markdown_tables`` are those of tables.tables."""
     known = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
     about = "Over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
-    shown = filled(results) if results else []
+    streets = any(r.street for r in results)
+    shown = filled(results) if results and not streets else []
     figures = [_figure(svg(curves(results, rows)), f"{title}. {about}") for title, rows in shown]
     methods = dict.fromkeys(r.method for r in results)
-    if SCRATCH in methods and "iscc" in methods:
+    if streets:
+        about = "Gains over training from scratch on each street; bars: mean over seeds, dots: single seeds."
+        figures.append(_figure(svg(gains_by_street(results)), about))
+    elif SCRATCH in methods and "iscc" in methods:
         smallest = min(r.fraction for r in results)
         for schedule, own in by_schedule(results).items():
             about = f"Gain of ISCC in each class, fine-tuned by {schedule}; bars: mean over seeds, dots: single seeds."

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from iscc_lidar.shared.base.palettes import ISCC_RUNS, OTHER_METHODS, PAPER, SCRATCH_RUNS
 from iscc_lidar.shared.base.picture import new_figure
-from iscc_lidar.trainer.reproduce.experiments import SCRATCH, Experiment
-from iscc_lidar.trainer.reproduce.results import Result, by_schedule, mean_of, spread
+from iscc_lidar.trainer.reproduce.experiments import ALL, SCRATCH, Experiment
+from iscc_lidar.trainer.reproduce.results import Result, by_schedule, by_seed, mean_of, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +44,39 @@ def _curves(panel: Axes, results: Sequence[Result], rows: Sequence[Experiment]) 
     panel.minorticks_off()
     panel.set_xlabel("labelled sweeps")
     panel.grid(alpha=0.3)
+
+
+def gains_by_street(results: Sequence[Result]) -> Figure:
+    """Plot the gains over scratch on each street, one panel per schedule: bars for means over seeds, dots for each."""
+    schedules = {name: own for name, own in by_schedule(results).items() if any(r.method == SCRATCH for r in own)}
+    places = list(dict.fromkeys((r.street, r.fraction) for r in results))
+    methods = [name for name in ALL if name != SCRATCH and any(r.method == name for r in results)]
+    figure = new_figure(2.6 * len(schedules) + 3.0, 0.5 * len(places) + 1.2, PAPER)
+    panels = figure.subplots(1, len(schedules), sharex=True, sharey=True, squeeze=False)[0]
+    colors = dict(zip(methods, [ISCC_RUNS, *OTHER_METHODS * len(methods)], strict=False))
+    for panel, (schedule, own) in zip(panels, schedules.items(), strict=True):
+        for row, (street, count) in enumerate(places):
+            here = [r for r in own if r.street == street]
+            scratch = by_seed(here, SCRATCH, count)
+            for number, method in enumerate(methods):
+                scores = by_seed(here, method, count)
+                gains = [scores[seed] - scratch[seed] for seed in sorted(scores.keys() & scratch.keys())]
+                height = 0.8 / len(methods)
+                y = row - 0.4 + height * (number + 0.5)
+                if gains:
+                    panel.barh(y, sum(gains) / len(gains), 0.9 * height, color=colors[method], alpha=0.8)
+                panel.scatter(gains, [y] * len(gains), s=10, color="black", zorder=3, linewidths=0)
+        panel.axvline(0, color="black", linewidth=0.8)
+        panel.set_title(schedule.replace(" on labels", "\non labels").replace(", ", ",\n"), fontsize=9)
+        panel.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(places)), [f"{street}, {count:g} labelled" for street, count in places])
+    panels[0].invert_yaxis()
+    for name, color in colors.items():
+        panels[-1].barh([0], [0], color=color, label=ALL[name].title)
+    if colors:
+        panels[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.supxlabel("mIoU gained over training from scratch, points")
+    return figure
 
 
 def gains_by_class(results: Sequence[Result], method: str, fraction: float) -> Figure:

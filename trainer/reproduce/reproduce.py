@@ -19,14 +19,18 @@ from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.base.picture import png
 from iscc_lidar.shared.base.provenance import processor, versions
 from iscc_lidar.shared.base.text import counted
+from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.data.places import all_labelled, names_of
+from iscc_lidar.trainer.finetune.labels import choose_labelled
+from iscc_lidar.trainer.reproduce.config import ALONE, ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import STANDARD
 from iscc_lidar.trainer.reproduce.page import page
-from iscc_lidar.trainer.reproduce.plan import Caches, Job, fine_tunings, plan
-from iscc_lidar.trainer.reproduce.plots import curves
-from iscc_lidar.trainer.reproduce.results import read_box_results, read_result, write_csv
-from iscc_lidar.trainer.reproduce.tables import box_tables, filled, tables
+from iscc_lidar.trainer.reproduce.plan import Caches, Job, draw_file, draws, fine_tunings, plan
+from iscc_lidar.trainer.reproduce.plots import curves, gains_by_street
+from iscc_lidar.trainer.reproduce.results import read_box_results, read_results, write_csv
+from iscc_lidar.trainer.reproduce.streets import Street, classes_in, list_file, write_lists
+from iscc_lidar.trainer.reproduce.tables import box_tables, filled, street_tables, tables
 from iscc_lidar.trainer.reproduce.work import is_done, run_jobs, seconds_of
 
 PRESETS: Final = Path(__file__).parent / "presets"
@@ -37,17 +41,22 @@ def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
 
     Raises UserError if an input is missing or a job fails.
     """
-    dataset, key, jobs = _dataset(caches), _digests(caches), plan(config, caches, out)
+    streets = config.all_streets()
+    dataset, key, jobs = _dataset(caches, streets), _digests(caches), plan(config, caches, out)
     own_folder(out, "reproduction").mark()
     files.write_text(out / "config.toml", to_toml(config))
+    _write_lists(config, caches, out)
     run_jobs(jobs, out, key, config.jobs or _devices())
-    runs = fine_tunings(config)
-    results = [read_result(r, config.pretrain_recipes, dataset, out) for r in runs if r.task == "semseg"]
+    runs, cache = fine_tunings(config), Cache(caches.labelled)
+    learnt = {street.learn: classes_in(cache, street.learn) for street in streets}
+    results = [result for r in runs if r.task == "semseg" for result in read_results(r, config, dataset, out, learnt)]
     boxes = [result for r in runs if r.task == "detection" for result in read_box_results(r, dataset, out)]
-    text = "\n".join([*([tables(results, dataset)] if results else []), *([box_tables(boxes)] if boxes else [])])
+    segmented = street_tables(results, {s.name: s.title for s in streets}) if streets else tables(results, dataset)
+    text = "\n".join([*([segmented] if results else []), *([box_tables(boxes)] if boxes else [])])
     if results:
         write_csv(out / "results.csv", results)
-        files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1]), dpi=130))
+        figure = gains_by_street(results) if streets else curves(results, filled(results)[0][1])
+        files.write_bytes(out / "curves.png", png(figure, dpi=130))
     if boxes:
         write_csv(out / "detection.csv", boxes)
     facts = _facts(config, caches, jobs, out)
@@ -64,9 +73,26 @@ def remaining_jobs(config: ReproduceConfig, caches: Caches, out: Path) -> list[J
     return [job for job in plan(config, caches, out) if not is_done(job, out, key)]
 
 
-def _dataset(caches: Caches) -> str:
+def _write_lists(config: ReproduceConfig, caches: Caches, out: Path) -> None:
+    """Write the lists of the streets' sweeps, and of the sweeps whose labels are spread."""
+    cache = Cache(caches.labelled)
+    write_lists(cache, config.all_streets(), out)
+    if set(config.labels) - {ALONE}:
+        for draw in (draw for seed in config.seeds for draw in draws(config, seed)):
+            among = caches.train_list if draw.learn is None else list_file(out, draw.learn)
+            chosen, _ = choose_labelled(cache, draw.config, all_labelled, None, among)
+            write_list(draw_file(draw, out), names_of(cache, chosen))
+
+
+def _dataset(caches: Caches, streets: Sequence[Street]) -> str:
     """Return the dataset's name. Raises UserError where classes differ, or one cache has both parts without lists."""
-    train, test = Cache(caches.labelled), Cache(caches.test)
+    train, test = Cache(caches.labelled), Cache(caches.scored)
+    if streets:
+        if caches.test is not None or caches.train_list is not None or caches.test_list is not None:
+            raise UserError("streets name what is learnt and scored; leave --test-cache, --train-list, --test-list out")
+        return train.manifest.dataset
+    if caches.test is None:
+        raise UserError("give the cache to score on as --test-cache, or streets")
     if train.manifest.class_names != test.manifest.class_names:
         raise UserError(f"{train.path} and {test.path} have different semantic classes; pass caches of one dataset")
     if train.digest == test.digest and (caches.train_list is None or caches.test_list is None):
@@ -77,7 +103,9 @@ def _dataset(caches: Caches) -> str:
 
 
 def _digests(caches: Caches) -> dict[str, str]:
-    digests = {name: Cache(path).digest for name, path in (*caches.train.items(), ("test", caches.test))}
+    digests = {name: "+".join(Cache(path).digest for path in paths) for name, paths in caches.train.items()}
+    if caches.test is not None:
+        digests["test"] = Cache(caches.test).digest
     for name, path in (("train list", caches.train_list), ("test list", caches.test_list)):
         if path is not None:
             if not path.is_file():
@@ -98,10 +126,12 @@ def _facts(config: ReproduceConfig, caches: Caches, jobs: list[Job], out: Path) 
     options = json.dumps(to_dict(config), sort_keys=True)
     shared = f"; alternating pre-trainings per experiment: {config.pretrainings}" if config.pretrainings else ""
     detection = _joined(config.detection_recipes, config.detection_set) if config.detection_percents else "none"
+    streets = "; ".join(street.title for street in config.all_streets())
     return {
-        "pre-trained on": _content(caches.train[STANDARD]),
+        "pre-trained on": "; ".join(_content(path) for path in caches.train[STANDARD]),
         "labels drawn from": _content(caches.labelled, caches.train_list),
-        "scored on": _content(caches.test, caches.test_list),
+        "scored on": _content(caches.scored, caches.test_list),
+        **({"streets": streets} if streets else {}),
         "seeds": ", ".join(str(seed) for seed in config.seeds) + shared,
         "pre-training": _joined(config.pretrain_recipes, config.pretrain_set, config.experiment_set),
         "fine-tuning": _joined(config.finetune_recipes, config.finetune_set) if config.percents else "none",

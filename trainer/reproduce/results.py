@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -15,8 +15,13 @@ import numpy as np
 from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.trainer.reproduce.config import ALONE, ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import SCRATCH
 from iscc_lidar.trainer.reproduce.plan import FineTuning
+from iscc_lidar.trainer.reproduce.streets import Part, score_street
+
+Learnt = Mapping[tuple[Part, ...], Collection[str]]
+"""Names of the classes in the labels of the sweeps that are learnt from."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,14 @@ class Result:
     Attributes:
         method: name of the experiment.
         recipe: of pre-training; schedule: recipe of fine-tuning.
-        fraction: labelled share of the training sweeps, percent.
+        street: name of the street that is scored; empty without streets.
+        labels: what was trained on, the labelled sweeps ``alone`` or labels that were spread from them.
+        averaged: whether predictions were averaged with those of groups.
+        fraction: labelled share of the training sweeps, percent; with streets the number of labelled sweeps
+            for each sequence that is learnt from.
         pretraining: seed of the pre-training; None from scratch.
-        iou: of each class, in the dataset's order.
+        iou: of each class, in the dataset's order; of a street only of the classes that were learnt and are scored,
+            as are all means.
     """
 
     file: ClassVar = "results.csv"
@@ -37,6 +47,9 @@ class Result:
     recipe: str
     dataset: str
     schedule: str
+    street: str
+    labels: str
+    averaged: bool
     fraction: float
     seed: int
     pretraining: int | None
@@ -83,6 +96,7 @@ class BoxResult:
 
 
 R = TypeVar("R", Result, BoxResult)
+_RULE_NAMES: Final = {"position": "position", "groups": "groups", "both": "position and groups"}
 
 
 @dataclass(frozen=True)
@@ -101,29 +115,48 @@ class Spread:
         return f"{self}"
 
 
-def read_result(run: FineTuning, recipes: Sequence[str], dataset: str, out: Path) -> Result:
-    """Read the score of a finished segmentation run, pre-trained by ``recipes`` and those of its experiment."""
+def read_results(run: FineTuning, config: ReproduceConfig, dataset: str, out: Path, learnt: Learnt) -> list[Result]:
+    """Read the scores of a finished segmentation run: one, with streets one of each, and as many averaged over groups.
+
+    ``learnt`` are the names of the classes in the labels of sweeps that are learnt from, with streets.
+    """
     content = read_json(out / run.name / "segmentation.json")
     own = run.experiment.recipes
-    return Result(
-        method=run.experiment.name,
-        recipe="none" if own is None else "+".join((*recipes, *own)),
-        dataset=dataset,
-        schedule=run.schedule,
-        fraction=run.percent,
-        seed=run.seed,
-        pretraining=run.pretraining,
-        miou=100 * content["miou"],
-        miou_objects=100 * content["miou_objects"],
-        accuracy=100 * content["accuracy"],
-        iou={name: None if value is None else 100 * value for name, value in content["iou"].items()},
-    )
+    kinds = [(False, content), *([(True, content["averaged_over_groups"])] if config.average_groups else [])]
+    found = []
+    for averaged, of_kind in kinds:
+        scored: list[tuple[str, Mapping[str, Any]]] = [("", of_kind)]
+        if run.draw.learn is not None:
+            streets = [street for street in config.all_streets() if street.learn == run.draw.learn]
+            counts, classes = of_kind["confusion_by_sequence"], learnt[run.draw.learn]
+            names = ["unlabelled", *content["iou"]]
+            scored = [(street.name, score_street(street, counts, classes, names, dataset)) for street in streets]
+        for street, scores in scored:
+            found.append(
+                Result(
+                    method=run.experiment.name,
+                    recipe="none" if own is None else "+".join((*config.pretrain_recipes, *own)),
+                    dataset=dataset,
+                    schedule=run.schedule,
+                    street=street,
+                    labels=run.labels,
+                    averaged=averaged,
+                    fraction=run.draw.amount,
+                    seed=run.draw.seed,
+                    pretraining=run.pretraining,
+                    miou=100 * scores["miou"],
+                    miou_objects=100 * scores["miou_objects"],
+                    accuracy=100 * scores["accuracy"],
+                    iou={name: None if value is None else 100 * value for name, value in scores["iou"].items()},
+                )
+            )
+    return found
 
 
 def read_box_results(run: FineTuning, dataset: str, out: Path) -> list[BoxResult]:
     """Read the scores of a finished detection run."""
     content = read_json(out / run.name / "detection.json")
-    of_run = (run.experiment.name, dataset, run.schedule, run.percent, run.seed, run.pretraining)
+    of_run = (run.experiment.name, dataset, run.schedule, run.draw.amount, run.draw.seed, run.pretraining)
     return [
         BoxResult(
             *(*of_run, name, level, overlap),
@@ -137,10 +170,12 @@ def read_box_results(run: FineTuning, dataset: str, out: Path) -> list[BoxResult
     ]
 
 
+_BOOLEANS: Final = {"True": True, "False": False}
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "str": str,
     "int": int,
     "float": float,
+    "bool": lambda text: _BOOLEANS[text],
     "int | None": lambda text: int(text) if text else None,
     "float | None": lambda text: float(text) if text else None,
 }
@@ -185,10 +220,17 @@ def _cell(value: str | float | None) -> str:
 
 
 def by_schedule(results: Sequence[R]) -> dict[str, list[R]]:
-    """Group results by fine-tuning recipe, in order of appearance: only within one are they comparable."""
+    """Group results by what they were fine-tuned by and on, in order of appearance: only within are they comparable.
+
+    The names are of the recipe, of the labels if these were spread, and whether predictions were averaged.
+    """
     found: dict[str, list[R]] = {}
     for result in results:
-        found.setdefault(result.schedule, []).append(result)
+        name = result.schedule
+        if isinstance(result, Result):
+            name += "" if result.labels == ALONE else f" on labels spread by {_RULE_NAMES[result.labels]}"
+            name += ", averaged over groups" if result.averaged else ""
+        found.setdefault(name, []).append(result)
     return found
 
 

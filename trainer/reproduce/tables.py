@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from iscc_lidar.trainer.reproduce import authors_slides
-from iscc_lidar.trainer.reproduce.experiments import ABLATION, FURTHER, SCRATCH, SEGMENTATION, Experiment
-from iscc_lidar.trainer.reproduce.results import BoxResult, R, Result, by_schedule, gain_of, mean_of
+from iscc_lidar.trainer.reproduce.experiments import ABLATION, ALL, FURTHER, SCRATCH, SEGMENTATION, Experiment
+from iscc_lidar.trainer.reproduce.results import BoxResult, R, Result, Spread, by_schedule, gain_of, mean_of, spread
 
 _TABLES: Final = (
     ("Semantic segmentation, mIoU", SEGMENTATION),
@@ -62,6 +62,42 @@ def box_tables(results: Sequence[BoxResult]) -> str:
             title = f"### Detection, {box_class} ({of_class[0].labels} labels scored), AP R11 moderate"
             parts.append(f"{title}, fine-tuned by {schedule}\n\n{text}")
     return "\n".join(parts)
+
+
+def street_tables(results: Sequence[Result], titles: Mapping[str, str]) -> str:
+    """Format a table for each schedule: mIoU of each experiment on each street, and the gains over scratch.
+
+    The last rows are means over streets: the deviation there is over streets, not over seeds. ``titles`` are those of
+    the streets by name.
+    """
+    return "\n".join(
+        f"### Streets, mIoU of the classes learnt and scored, fine-tuned by {schedule}\n\n{_street_table(own, titles)}"
+        for schedule, own in by_schedule(results).items()
+    )
+
+
+def _street_table(results: Sequence[Result], titles: Mapping[str, str]) -> str:
+    methods = [e for e in ALL.values() if any(r.method == e.name for r in results)]
+    compared = any(e.name == SCRATCH for e in methods)
+    columns: list[tuple[str, str, Callable[[Sequence[Result], str, float], Spread | None], str]] = []
+    for e in methods:
+        columns.append((e.name, e.title, mean_of, ""))
+        if compared and e.name != SCRATCH:
+            columns.append((e.name, "gain", gain_of, "+"))
+    lines = ["| " + " | ".join(["street", "labelled", *(title for _, title, _, _ in columns)]) + " |"]
+    lines.append("|---" * (2 + len(columns)) + "|")
+    for count in sorted({r.fraction for r in results}):
+        streets = dict.fromkeys(r.street for r in results if r.fraction == count)
+        rows = [
+            [of([r for r in results if r.street == street], name, count) for name, _, of, _ in columns]
+            for street in streets
+        ]
+        over = [spread(value.mean for value in column if value is not None) for column in zip(*rows, strict=True)]
+        names = [*(titles.get(street, street) for street in streets), "mean over streets"]
+        for name, row in zip(names, [*rows, over], strict=True):
+            cells = ["" if v is None else f"{v:{sign}}" for v, (*_, sign) in zip(row, columns, strict=True)]
+            lines.append("| " + " | ".join([name, f"{count:g}", *cells]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _fraction_table(

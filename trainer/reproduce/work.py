@@ -24,6 +24,7 @@ from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.trainer.reproduce.plan import Job
 from iscc_lidar.trainer.run.stop_signal import stop_requests
 
+_MODULES: Final = {"iscc-train": "iscc_lidar.trainer", "iscc-cache": "iscc_lidar.api.cache_cli"}
 _POLL_S: Final = 0.2
 _DRAW_EVERY_S: Final = 1
 _DRAW_IN_LOGS_EVERY_S: Final = 10
@@ -147,7 +148,7 @@ def _start(job: Job, out: Path, place: int, parallel: int) -> _Running:
         environment["CUDA_VISIBLE_DEVICES"] = str(place % torch.cuda.device_count())
     elif parallel > 1:
         environment["OMP_NUM_THREADS"] = "1"
-    command = [sys.executable, "-m", "iscc_lidar.trainer", *job.arguments]
+    command = [sys.executable, "-m", _MODULES[job.program], *job.arguments]
     with log.open("ab") as file:
         # In a session of its own, so that Ctrl-C reaches only this process, which then stops its jobs in order.
         process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
@@ -160,7 +161,7 @@ def _record_end(ended: _Running, out: Path, key: Mapping[str, str]) -> float:
     if status != 0 or not job.product.exists():
         lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()[-_SHOWN_LINES:]
         raise UserError(
-            f"{job.name} failed with status {status}; its command: iscc-train {' '.join(job.arguments)}\n"
+            f"{job.name} failed with status {status}; its command: {job.program} {' '.join(job.arguments)}\n"
             + "\n".join(lines)
             + f"\n(full output: {log}). The same reproduce command continues with the remaining jobs"
         )

@@ -133,3 +133,7 @@ def audit(
     for rank, (sequence, finding) in enumerate(found[:_SHOWN], start=1):
         print(f"{rank:3d} {describe(given, sequence, finding)}")
     print(f"findings: {out / 'findings.csv'} ({len(found)})")
+
+
+if __name__ == "__main__":
+    app()

@@ -79,6 +79,19 @@ def test_what_was_pretrained_is_loaded_and_held_while_the_rest_is_trained_alone(
     assert len(changed[4]) == len(before)
 
 
+def test_a_probe_trains_what_is_new_alone(cache: Cache, tuning: SemsegConfig, pretrained: Path):
+    config = with_train(tuning, freeze_fraction=1.0, transfer="all")
+    learner = SemsegLearner(cache, [("00", 0)], config, find_encoder(pretrained))
+    state = new_state(learner, ON_CPU)
+    before = {name: value.clone() for name, value in state.network.named_parameters()}
+    for batches in step_batches(learner, 0, Share(), torch.device("cpu")):
+        one_step(learner, state, batches)
+    assert {n for n, v in state.network.named_parameters() if not torch.equal(v, before[n])} == {
+        "head.weight",
+        "head.bias",
+    }
+
+
 def test_from_scratch_nothing_is_held(cache: Cache, tuning: SemsegConfig):
     learner = SemsegLearner(cache, [("00", 0)], with_train(tuning, freeze_fraction=0.5))
     state = new_state(learner, ON_CPU)
@@ -120,6 +133,18 @@ def test_a_fraction_is_of_the_sweeps_that_have_labels(cache: Cache, tmp_path: Pa
     assert set(places) == {("01", 0), ("01", 2), ("01", 5)}
     (tmp_path / "list.txt").write_text("01/000001\n01/000002\n01/000005\n")
     assert choose_labelled(cache, LabelConfig(), all_labelled, among=tmp_path / "list.txt")[1] == 2
+
+
+@pytest.mark.parametrize("sweeps", range(1, 13))
+def test_a_number_of_sweeps_is_drawn(cache: Cache, sweeps: int):
+    found = [choose_labelled(cache, LabelConfig(sweeps=n, seed=3), all_labelled)[0] for n in (sweeps, 12)]
+    assert len(found[0]) == sweeps
+    assert set(found[0]) <= set(found[1])
+
+
+def test_more_sweeps_than_there_are_cannot_be_drawn(cache: Cache):
+    with pytest.raises(UserError, match=r"labels\.sweeps=13: only 12 sweeps of .* can be drawn"):
+        choose_labelled(cache, LabelConfig(sweeps=13), all_labelled)
 
 
 def test_a_list_of_labelled_sweeps_says_it_all_whatever_they_were_to_be_drawn_among(

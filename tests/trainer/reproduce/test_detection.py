@@ -16,7 +16,7 @@ from iscc_lidar.trainer.reproduce.reproduce import PRESETS
 from iscc_lidar.trainer.reproduce.results import BoxResult, read_box_results, read_csv, write_csv
 from iscc_lidar.trainer.reproduce.tables import box_tables
 
-CACHES = Caches({"standard": Path("train")}, Path("test"))
+CACHES = Caches({"standard": [Path("train")]}, Path("test"))
 
 
 def result(method: str, seed: int, ap: float | None, fraction: float = 5.0, kind: str = "Car") -> BoxResult:

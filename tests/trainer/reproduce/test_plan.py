@@ -12,7 +12,7 @@ from iscc_lidar.trainer.reproduce.experiments import ABLATION, ALL, FURTHER, SEG
 from iscc_lidar.trainer.reproduce.plan import Caches, fine_tunings, plan
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
 
-CACHES = Caches({"standard": Path("train")}, Path("test"))
+CACHES = Caches({"standard": [Path("train")]}, Path("test"))
 OUT = Path("out")
 
 
@@ -75,7 +75,7 @@ def test_an_experiment_without_its_cache_is_refused():
     config = ReproduceConfig(experiments=("ground_kept",))
     with pytest.raises(UserError, match="--cache ground_kept=PATH"):
         plan(config, CACHES, OUT)
-    caches = dataclasses.replace(CACHES, train={"standard": Path("train"), "ground_kept": Path("kept")})
+    caches = dataclasses.replace(CACHES, train={"standard": [Path("train")], "ground_kept": [Path("kept")]})
     pretraining = plan(config, caches, OUT)[0]
     assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "kept"
 
@@ -86,12 +86,12 @@ def test_an_experiment_without_its_cache_is_refused():
 )
 def test_caches_without_the_standard_one_or_by_a_name_that_nothing_reads_are_refused(names: tuple[str, ...], said: str):
     with pytest.raises(UserError, match=said):
-        Caches({name: Path(name) for name in names}, Path("test"))
+        Caches({name: [Path(name)] for name in names}, Path("test"))
 
 
 def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
     config = ReproduceConfig(experiments=("iscc",), percents=(1.0,), seeds=(0,))
-    caches = dataclasses.replace(CACHES, train={"standard": Path("raw"), "labelled": Path("few")})
+    caches = dataclasses.replace(CACHES, train={"standard": [Path("raw")], "labelled": [Path("few")]})
     pretraining, tuning = plan(config, caches, OUT)
     assert pretraining.arguments[pretraining.arguments.index("--cache") + 1] == "raw"
     assert tuning.arguments[tuning.arguments.index("--train-cache") + 1] == "few"
@@ -126,7 +126,7 @@ def test_every_experiment_has_its_recipes_and_those_of_the_authors_are_all_there
 @pytest.mark.parametrize("preset", ["quick", "full"])
 def test_presets_can_be_planned(preset: str):
     config = resolve(ReproduceConfig, PRESETS / f"{preset}.toml")
-    caches = dataclasses.replace(CACHES, train={n: Path(n) for n in ("standard", "ground_kept", "single_sweep")})
+    caches = dataclasses.replace(CACHES, train={n: [Path(n)] for n in ("standard", "ground_kept", "single_sweep")})
     assert plan(config, caches, OUT)
     assert (
         set(config.experiments) == set(ALL)

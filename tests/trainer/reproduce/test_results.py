@@ -18,7 +18,9 @@ def result(
 ) -> Result:
     iou = {"car": miou + 1, "road": miou - 1, "truck": None}
     pretraining = None if method == "scratch" else seed % 2
-    return Result(method, "quick", dataset, schedule, fraction, seed, pretraining, miou, miou + 1, 80.0, iou)
+    return Result(
+        method, "quick", dataset, schedule, "", "alone", False, fraction, seed, pretraining, miou, miou + 1, 80.0, iou
+    )
 
 
 SEVEN = [
@@ -36,12 +38,18 @@ def test_a_csv_comes_back_as_it_was_written(tmp_path: Path):
     write_csv(tmp_path / "results.csv", SEVEN)
     assert read_csv(tmp_path / "results.csv", Result) == SEVEN
     head, first = (tmp_path / "results.csv").read_text().splitlines()[:2]
-    assert head == "method,recipe,dataset,schedule,fraction,seed,pretraining,miou,miou_objects,accuracy,car,road,truck"
-    assert first == "scratch,quick,semantickitti,long,1,0,,30,31,80,31,29,"
+    of_run = "method,recipe,dataset,schedule,street,labels,averaged,fraction,seed,pretraining"
+    assert head == f"{of_run},miou,miou_objects,accuracy,car,road,truck"
+    assert first == "scratch,quick,semantickitti,long,,alone,False,1,0,,30,31,80,31,29,"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nothing\n1\n", "method,recipe,dataset,schedule,fraction,seed,pretraining,miou\na,b,c,d,1,x,,2\n"]
+    "text",
+    [
+        "",
+        "nothing\n1\n",
+        "method,recipe,dataset,schedule,fraction,seed,pretraining,miou\na,b,c,d,1,x,,2\n",
+    ],
 )
 def test_another_file_is_refused_by_name(tmp_path: Path, text: str):
     (tmp_path / "other.csv").write_text(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, Final
@@ -63,31 +63,50 @@ def refuse_other_classes(run: Run, source: SweepSource) -> None:
 
 
 def score(scoring: Scoring) -> dict[str, Any]:
-    """Segment sweeps; return mIoU by the dataset's rule, IoU of each class, and the confusion matrix."""
+    """Segment sweeps; return mIoU by the dataset's rule, IoU of each class, and confusions of all and by sequence."""
     cache, names = scoring.cache, scoring.cache.manifest.class_names
-    counts, averaged = (np.zeros((len(names), len(names)), np.int64) for _ in range(2))
+    alone, averaged = (_Counts(names, cache.manifest.dataset) for _ in range(2))
     folder = scoring.predictions
     with open_predictions(cache, folder, names, scoring.root) if folder is not None else nullcontext() as write:
         for (_, _, pictures), found in zip(scoring.sweeps(), _predict_all(scoring), strict=True):
             truth, final = scores.semantic(found.sweep), found.averaged  # the same as alone without averaging
-            counts += scores.count_confusion(truth, found.alone, len(names))
+            alone.add(found.sweep.sequence, truth, found.alone)
             if scoring.average:
-                averaged += scores.count_confusion(truth, found.averaged, len(names))
+                averaged.add(found.sweep.sequence, truth, found.averaged)
             if write is not None:
                 write(found.sweep, final)
             if pictures is not None:
                 draw_segmentation(found.sweep, final, names, pictures / "segmentation.png")
     if scoring.pictures is not None:
-        draw_confusion(counts, names, scoring.pictures / "confusion.png")
-    content = {
-        **asdict(scores.score(counts, names, cache.manifest.dataset)),
-        **scoring.facts(),
-        "confusion": counts.tolist(),
-    }
-    if scoring.average:
-        with_groups = asdict(scores.score(averaged, names, cache.manifest.dataset))
-        content["averaged_over_groups"] = with_groups | {"confusion": averaged.tolist()}
-    return content
+        draw_confusion(alone.total(), names, scoring.pictures / "confusion.png")
+    content = alone.scores() | scoring.facts()
+    return content | {"averaged_over_groups": averaged.scores()} if scoring.average else content
+
+
+class _Counts:
+    """Confusion matrices by sequence."""
+
+    def __init__(self, names: Sequence[str], dataset: str) -> None:
+        self._names, self._dataset = names, dataset
+        self._of: dict[str, NDArray[np.int64]] = {}
+
+    def add(self, sequence: str, truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> None:
+        """Count the points of a sweep."""
+        counts = scores.count_confusion(truth, predicted, len(self._names))
+        self._of[sequence] = self._of[sequence] + counts if sequence in self._of else counts
+
+    def total(self) -> NDArray[np.int64]:
+        """Return the confusion matrix of all sequences."""
+        return sum(self._of.values(), np.zeros((len(self._names), len(self._names)), np.int64))
+
+    def scores(self) -> dict[str, Any]:
+        """Return the scores of all, and what was counted of each sequence; only counts above 0 there."""
+        total = self.total()
+        return {
+            **asdict(scores.score(total, self._names, self._dataset)),
+            "confusion": total.tolist(),
+            "confusion_by_sequence": {name: scores.to_names(each, self._names) for name, each in self._of.items()},
+        }
 
 
 def _predict_all(scoring: Scoring) -> Iterator[PredictedSweep]:

@@ -84,6 +84,12 @@ def test_both_scores_are_written_and_folders_of_predictions_do_not_mix(
     assert "averaged_over_groups" not in plain
     assert sum(map(sum, both["averaged_over_groups"]["confusion"])) == sum(map(sum, both["confusion"]))
     assert json.loads((tmp_path / "run/segmentation.json").read_text()) == both
+    names = Cache(cache_path).manifest.class_names
+    for scores in (both, both["averaged_over_groups"]):
+        by_sequence = scores["confusion_by_sequence"]
+        assert set(by_sequence) == {"00", "01"}
+        for (t, p), count in np.ndenumerate(np.array(scores["confusion"])):
+            assert count == sum(of.get(names[t], {}).get(names[p], 0) for of in by_sequence.values())
     assert "mIoU over groups" in task.table(both)
     with pytest.raises(UserError, match="averaged over groups, and they must not mix"):
         score_run(task, tmp_path / "run", cache_path, predictions=tmp_path / "plain", average=True)

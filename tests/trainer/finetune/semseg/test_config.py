@@ -11,7 +11,15 @@ def recipe(name: str) -> SemsegConfig:
 
 
 def test_every_shipped_recipe_is_tested_here():
-    assert {path.stem for path in RECIPES.glob("*.toml")} == {"long", "short", "quick", "quick_long", "flat"}
+    shipped = {"long", "short", "quick", "quick_long", "flat", "linear", "decoder"}
+    assert {path.stem for path in RECIPES.glob("*.toml")} == shipped
+
+
+@pytest.mark.parametrize(("name", "transfer"), [("linear", "all"), ("decoder", "down")])
+def test_probes_train_new_layers_alone(name: str, transfer: str):
+    train = recipe(name).train
+    assert train.freeze_fraction == 1
+    assert train.transfer == transfer
 
 
 @pytest.mark.parametrize(("sweeps", "epochs"), [(191, 500), (1913, 100), (9565, 50), (19130, 30)])

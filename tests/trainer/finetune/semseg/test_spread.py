@@ -88,6 +88,15 @@ def test_no_spread_label_reaches_a_sweep_that_is_scored(
     assert everything.trained_on == [("00", 2)]  # its own label is the user's choice
 
 
+def test_a_list_limits_the_sweeps_whose_spread_labels_are_used(
+    cache_path: Path, tuning: SemsegConfig, spread: Path, tmp_path: Path
+) -> None:
+    names = Cache(cache_path).sweep_names("00")
+    (tmp_path / "among.txt").write_text(f"00/{names[0]}\n00/{names[3]}\n")
+    learner = SemsegLearner.of_spread(cache_path, tuning, spread, among=tmp_path / "among.txt")
+    assert learner.trained_on == [("00", k) for k in (0, 2, 3)], "and what is labelled"
+
+
 def test_the_run_records_what_was_labelled_and_what_spread(
     cache_path: Path, other_cache_path: Path, tuning: SemsegConfig, spread: Path, tmp_path: Path
 ) -> None:
@@ -114,21 +123,10 @@ def test_the_run_records_what_was_labelled_and_what_spread(
 
 
 def test_options_that_contradict_spread_labels_are_refused(cache_path: Path, spread: Path, tmp_path: Path) -> None:
-    for more in (["--labelled", "x"], ["--among", "x"]):
-        words = [
-            "finetune",
-            "semseg",
-            "--train-cache",
-            cache_path,
-            "--spread",
-            spread,
-            "--out",
-            tmp_path / "run",
-            *more,
-        ]
-        done = CliRunner().invoke(app, [str(word) for word in words])
-        assert done.exit_code == 1
-        assert "--spread: is without --labelled and --among" in done.output
+    words = ["finetune", "semseg", "--train-cache", cache_path, "--spread", spread, "--out", tmp_path / "run"]
+    done = CliRunner().invoke(app, [*(str(word) for word in words), "--labelled", "x"])
+    assert done.exit_code == 1
+    assert "--spread: is without --labelled" in done.output
     words = ["finetune", "semseg", "--train-cache", cache_path, "--spread", tmp_path, "--out", tmp_path / "run"]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 1
