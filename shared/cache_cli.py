@@ -121,13 +121,14 @@ def show(
 @report_user_errors
 def export(
     path: CachePath,
-    out: Annotated[Path, typer.Argument(help="folder to write into")],
-    to: Annotated[str, typer.Option(help="layout to write: semantickitti or waymo")] = "semantickitti",
-    root: Annotated[Path | None, typer.Option(help="waymo: folder of the dataset, for its images' shapes")] = None,
+    out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or of an interrupted export")],
+    to: Annotated[str, typer.Option(help="target, see below")] = "semantickitti",
+    root: Annotated[Path | None, typer.Option(help="folder of the dataset, for waymo: shapes of its images")] = None,
 ) -> None:
-    """Write the group labels in another layout, as instances.
+    """Write the group labels as another program reads them.
 
     semantickitti: one .label file per sweep. waymo: one Parquet file per context, like those of lidar_segmentation.
+    After an interruption the same command goes on; complete sequences are kept.
 
     Example:
 
@@ -135,16 +136,12 @@ def export(
 
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
     """
-    from iscc_lidar.shared.base.own import own_folder
     from iscc_lidar.shared.cache.reader import Cache
-    from iscc_lidar.shared.layouts.layout import all_layouts
+    from iscc_lidar.shared.export.target import ExportOptions, find_target
+    from iscc_lidar.shared.export.write import export_cache
 
-    exports = {layout.name: layout.export_labels for layout in all_layouts() if layout.export_labels}
-    if to not in exports:
-        raise UserError(f"--to {to}: expected one of {', '.join(exports)}")
-    cache = Cache(path)
-    folder = own_folder(out, "labels", f"a cache with settings {cache.manifest.config_key}")
-    print(f"{to}: {counted(exports[to](cache, folder, root), 'label file')} below {out}")
+    target = find_target(to)
+    print(f"{to}: {counted(export_cache(Cache(path), out, target, ExportOptions(root)), 'file')} below {out}")
 
 
 @app.command()

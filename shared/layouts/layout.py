@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from iscc_lidar.shared.base.own import OwnFolder
-    from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
@@ -65,7 +64,6 @@ class Layout:
             written as labels of own recordings.
         unscored: finds the sweeps, by sequence and name, of which its benchmark wants no prediction, from the dataset's
             folder; without it there are none.
-        export_labels: writes the group labels of a cache as instances into a folder. Returns the number of files.
     """
 
     name: str
@@ -81,7 +79,6 @@ class Layout:
         Callable[[SweepSource, OwnFolder, Path | None], AbstractContextManager[WritePrediction]] | None
     ) = None
     unscored: Callable[[Path], Set[tuple[str, str]]] | None = None
-    export_labels: Callable[[Cache, OwnFolder, Path | None], int] | None = None
 
 
 def all_layouts() -> tuple[Layout, ...]:

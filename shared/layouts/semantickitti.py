@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction
 
 if TYPE_CHECKING:
     from iscc_lidar.shared.base.own import OwnFolder
-    from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
@@ -64,7 +62,6 @@ CLASS_OF_RAW: Final = {raw: index for index, raw in enumerate(RAW_OF_CLASS) if i
 """Class of a raw id; raw ids that are not listed are unlabelled."""
 UNLABELLED_RAW: Final = (0, 1, 52, 99)
 """The other raw ids of the dataset: unlabelled, outlier, other-structure, other-object."""
-_MAX_INSTANCE: Final = 2**16 - 1
 
 
 @contextmanager
@@ -79,33 +76,6 @@ def _open_predictions(source: SweepSource, folder: OwnFolder, root: Path | None)
     yield write
 
 
-def _export_labels(cache: Cache, folder: OwnFolder, root: Path | None) -> int:
-    """Write ``sequences/NN/labels/NAME.label``: instance (high 16 bits) = group, class (low 16 bits) = 0.
-
-    Instance 0 is noise, ground and ignored points. Group ids are renumbered from 1 in each sequence; ``groups.csv``
-    next to the labels lists instance and group id. Raises UserError for more groups than 16 bits can name.
-    """
-    files = 0
-    for entry in cache.manifest.sequences:
-        ids = [block.group_rows["group"].to_numpy() for block in cache.blocks(entry.name)]
-        groups = np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int32)
-        if len(groups) > _MAX_INSTANCE:
-            raise UserError(
-                f"{cache.path}: sequence {entry.name} has {len(groups)} groups; SemanticKITTI's labels can name at "
-                f"most {_MAX_INSTANCE}"
-            )
-        for index in range(entry.sweeps):
-            sweep = cache.sweep(entry.name, index)
-            instance = np.where(sweep.label >= 0, np.searchsorted(groups, sweep.label) + 1, 0).astype(np.uint32)
-            name = f"sequences/{entry.name}/labels/{sweep.name}.label"
-            folder.write(name, (instance << 16).astype("<u4").tobytes())
-            files += 1
-        rows = [f"{instance},{group}" for instance, group in enumerate(groups.tolist(), start=1)]
-        text = "\n".join(["instance,group", *rows]) + "\n"
-        folder.write(f"sequences/{entry.name}/groups.csv", text.encode())
-    return files
-
-
 LAYOUT: Final = Layout(
     name="semantickitti",
     description="SemanticKITTI and KITTI odometry layout: ROOT/sequences/NN/velodyne/*.bin, poses.txt, calib.txt",
@@ -118,5 +88,4 @@ LAYOUT: Final = Layout(
     ground_classes=frozenset({"road", "parking", "sidewalk", "other-ground", "terrain"}),
     absent_iou=0.0,
     open_predictions=_open_predictions,
-    export_labels=_export_labels,
 )

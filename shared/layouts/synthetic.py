@@ -13,5 +13,4 @@ LAYOUT: Final = replace(
     description="procedural scenes made by: iscc-preprocess synth ROOT",
     how_to_get="iscc-preprocess synth ROOT makes them",
     published=None,
-    export_labels=None,  # the same as --to semantickitti
 )

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.layouts.layout import BoxRule, Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
     from iscc_lidar.shared.base.own import OwnFolder
-    from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.source import SweepSource
     from iscc_lidar.shared.cache.sweep import CachedSweep
 
@@ -57,34 +55,6 @@ def _open_predictions(source: SweepSource, folder: OwnFolder, root: Path | None)
     finish()
 
 
-def _export_labels(cache: Cache, folder: OwnFolder, root: Path | None) -> int:
-    """Write ``SPLIT/lidar_segmentation/CONTEXT.parquet``: one row for each frame and laser.
-
-    Range images are H x W x 2: instance = group id + 1, or 0 for noise, ground, ignored points and pixels without a
-    return; class = 0 (undefined), because groups have none. Group ids are those of the cache, stable within the
-    context. See ``waymo_labels`` for what else differs from Waymo's own labels.
-
-    Raises:
-        UserError: the cache has no pixels, or was not made from the dataset at ``root``.
-    """
-    from iscc_lidar.shared.layouts.formats.waymo_labels import ContextLabels
-
-    root = require_root(root, "--to waymo")
-    for entry in cache.manifest.sequences:
-        if any(cache.sweep(entry.name, block.start).pixel is None for block in entry.blocks):
-            raise UserError(
-                f"{cache.path}: contains no pixels of range images (its dataset is {cache.manifest.dataset}), only "
-                "caches of the dataset waymo do; export others with --to semantickitti"
-            )
-        labels = ContextLabels(root, entry.name)
-        for index in range(entry.sweeps):
-            sweep = cache.sweep(entry.name, index)
-            instance = np.maximum(sweep.label + 1, 0)
-            labels.add(sweep, np.stack([instance, np.zeros_like(instance)], axis=1))
-        labels.write(folder)
-    return len(cache.manifest.sequences)
-
-
 LAYOUT: Final = Layout(
     name="waymo",
     description="Waymo Open Dataset v2: ROOT/{training,validation,testing}/{lidar,...}/CONTEXT.parquet",
@@ -102,5 +72,4 @@ LAYOUT: Final = Layout(
     absent_iou=1.0,  # segmentation_metrics.cc
     box_rules=(BoxRule("Vehicle", None, 0.7),),  # cars among others
     open_predictions=_open_predictions,
-    export_labels=_export_labels,
 )

@@ -18,9 +18,10 @@ from iscc_lidar.preprocess.datasets.waymo import Waymo, WaymoOptions
 from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
-from iscc_lidar.shared.base.own import own_folder
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.layouts.waymo import LAYOUT
+from iscc_lidar.shared.export.target import ExportOptions
+from iscc_lidar.shared.export.waymo import TARGET
+from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.store.local import LocalStore
 
 import waymo_writer as writer
@@ -57,7 +58,7 @@ def waymo_cache(tmp_path_factory: pytest.TempPathFactory, tiny_config: Preproces
 def test_exported_labels_come_back_through_the_adapter(waymo_cache: tuple[Path, Path], tmp_path: Path) -> None:
     root, path = waymo_cache
     cache = Cache(path)
-    assert LAYOUT.export_labels(cache, own_folder(tmp_path / "out", "labels"), root) == 1
+    assert export_cache(cache, tmp_path / "out", TARGET, ExportOptions(root)) == 1
     shutil.copytree(root, tmp_path / "labelled")
     shutil.rmtree(tmp_path / "labelled/validation/lidar_segmentation")
     shutil.copytree(tmp_path / "out", tmp_path / "labelled", dirs_exist_ok=True)
@@ -78,8 +79,8 @@ def test_schema_and_rows_are_those_of_the_component_for_every_laser(
     waymo_cache: tuple[Path, Path], tmp_path: Path
 ) -> None:
     root, path = waymo_cache
-    LAYOUT.export_labels(Cache(path), own_folder(tmp_path, "labels"), root)
-    ours = pq.read_table(tmp_path / f"validation/lidar_segmentation/{NAME}.parquet")
+    export_cache(Cache(path), tmp_path / "out", TARGET, ExportOptions(root))
+    ours = pq.read_table(tmp_path / f"out/validation/lidar_segmentation/{NAME}.parquet")
     official = pq.read_table(root / f"validation/lidar_segmentation/{NAME}.parquet").drop_columns(["index"])
     assert ours.schema.remove_metadata() == official.schema.remove_metadata()
     assert ours["key.laser_name"].to_pylist() == [1, 2, 3, 4, 5] * 4
@@ -96,12 +97,12 @@ def test_a_cache_without_pixels_and_a_foreign_data_set_are_named(
 ) -> None:
     root, path = waymo_cache
     with pytest.raises(UserError, match=r"contains no pixels.*synthetic.*--to semantickitti"):
-        LAYOUT.export_labels(Cache(tiny_cache), own_folder(tmp_path / "out", "labels"), root)
+        export_cache(Cache(tiny_cache), tmp_path / "out", TARGET, ExportOptions(root))
     with pytest.raises(UserError, match=rf"contains no .*lidar/{NAME}\.parquet"):
-        LAYOUT.export_labels(Cache(path), own_folder(tmp_path / "out", "labels"), tmp_path)
+        export_cache(Cache(path), tmp_path / "out", TARGET, ExportOptions(tmp_path))
     writer.write_dataset(tmp_path / "other", writer.WaymoScene(contexts={"validation": (NAME,)}, frames=4))
     with pytest.raises(UserError, match="laser 1: the range image is 7 x 36, too small"):
-        LAYOUT.export_labels(Cache(path), own_folder(tmp_path / "out", "labels"), tmp_path / "other")
+        export_cache(Cache(path), tmp_path / "out", TARGET, ExportOptions(tmp_path / "other"))
     assert not (tmp_path / "out").exists()
 
 
@@ -113,4 +114,4 @@ def test_the_command_needs_the_root(waymo_cache: tuple[Path, Path], tmp_path: Pa
     assert "--to waymo needs --root" in done.stderr
     done = subprocess.run([*call, "--root", str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "waymo: 1 label file below" in done.stdout
+    assert "waymo: 1 file below" in done.stdout

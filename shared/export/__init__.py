@@ -1,0 +1,1 @@
+"""Group labels, written as other programs read them: one module for each target."""
