@@ -183,7 +183,8 @@ def test_an_export_may_be_repeated_but_not_mixed(tiny_cache: Path, tmp_path: Pat
     first = digests(out)
     assert run(cache_app, "export", tiny_cache, out)[0] == 0
     assert digests(out) == first
-    assert is_refused(out, cache_app, "fractions", tiny_cache, out, words="contains labels for semantickitti, not lists")
+    words = "contains labels for semantickitti, not lists"
+    assert is_refused(out, cache_app, "fractions", tiny_cache, out, words=words)
     (out / ".iscc-lidar.json").write_text('{"program": "another"}')
     assert is_refused(out, cache_app, "export", tiny_cache, out, words="contains files of another program")
 
