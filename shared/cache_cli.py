@@ -123,11 +123,15 @@ def export(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or of an interrupted export")],
     to: Annotated[str, typer.Option(help="target, see below")] = "semantickitti",
-    root: Annotated[Path | None, typer.Option(help="folder of the dataset, for waymo: shapes of its images")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the dataset, for waymo: image shapes, nuscenes: tables")
+    ] = None,
 ) -> None:
     """Write the group labels as another program reads them.
 
     semantickitti: one .label file per sweep. waymo: one Parquet file per context, like those of lidar_segmentation.
+    nuscenes: one panoptic .npz per sweep, of at most 999 groups per sequence. opensceneflow: one .h5 per sequence, for
+    SeFlow and others. unit: one .seg per sweep.
     After an interruption the same command goes on; complete sequences are kept.
 
     Example:

@@ -8,7 +8,10 @@ they are recognised. A single file is recognised by a few bytes at its start.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +44,28 @@ class OwnFolder:
         require_path(name, str(self.path))
         self.mark()
         files.write_bytes(self.path / name, data)
+
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[BufferedRandom]:
+        """Yield an empty file, which takes its place in the folder in one step at the end; errors as ``write``."""
+        require_path(name, str(self.path))
+        self.mark()
+        with files.new_file(self.path / name) as file:
+            yield file
+
+    def remove_others(self, name: str, keep: Collection[str], suffix: str) -> None:
+        """Remove files that end in ``suffix``, but for those to keep, and temporary files, from a folder in this one.
+
+        For readers that take all that they find in a folder: a killed export leaves temporary files, an earlier one
+        files that the next does not replace. Other names, and the folder if it is a link, are left.
+        """
+        require_path(name, str(self.path))
+        folder = self.path / name
+        if not folder.is_dir() or folder.is_symlink():
+            return
+        for path in folder.iterdir():
+            if files.is_torn(path) or (path.name.endswith(suffix) and path.name not in keep):
+                files.remove(path)
 
     def mark(self) -> None:
         """Mark the folder as this program's, where it is not yet."""

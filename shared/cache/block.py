@@ -28,20 +28,25 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import read_checked
 from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.sweep import NO_QUERIES, CachedSweep, GroupBoxes, Groups, Queries, SweepField
-from iscc_lidar.shared.cache.table_checks import check_boxes, check_groups, check_sweeps, check_tracks, list_column
+from iscc_lidar.shared.cache.table_checks import (
+    MAX_GROUP,
+    check_boxes,
+    check_groups,
+    check_sweeps,
+    check_tracks,
+    list_column,
+)
 from iscc_lidar.shared.store.store import Store
 
 if TYPE_CHECKING:
     import zarr
 
 _SPECS = {spec.name: spec for spec in BLOCK_ARRAYS}
-_MAX_GROUP = 2**22
-"""More groups than any sequence has, and little memory for a count of each."""
 _LEGAL = {
-    "label": (NOT_CONSIDERED, _MAX_GROUP),
+    "label": (NOT_CONSIDERED, MAX_GROUP),
     "semantic": (0, 255),  # or as many as the cache has classes
     "query_kind": (OCCUPIED, FREE_FAR),
-    "query_group": (0, _MAX_GROUP),
+    "query_group": (0, MAX_GROUP),
     "query_source": (0, 2**31 - 1),
 }
 

@@ -15,6 +15,9 @@ from iscc_lidar.shared.base.text import one_line
 MAX_ROWS: Final = 2**24
 """Points or queries of one sweep: far above any sensor's, and little enough memory."""
 
+MAX_GROUP: Final = 2**22
+"""More groups than any sequence has, and little memory for a count of each."""
+
 _FARTHEST: Final = 1e9
 """Metres or pixels: world coordinates reach some 1e7."""
 
@@ -55,6 +58,8 @@ def check_groups(table: pa.Table, sweeps: pa.Table) -> None:
     first, grouped = int(sweeps["sweep"][0].as_py()), _numbers(sweeps, "grouped")
     if len(sweep) and (sweep.min() < first or sweep.max() >= first + len(grouped) or group.min() < 0):
         raise ValueError("a row is of a sweep that the block lacks, or of a negative group")
+    if len(group) and group.max() > MAX_GROUP:
+        raise ValueError(f"a group's id is above {MAX_GROUP}")
     if (np.diff(sweep * 2**32 + group) <= 0).any():
         raise ValueError("its rows are not in order of sweep and group, each once")
     if (points < 1).any() or not np.array_equal(_sums(sweep - first, points, len(grouped)), grouped):

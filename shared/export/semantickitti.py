@@ -22,19 +22,20 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
     """
     import numpy as np
 
-    ids = [block.group_rows["group"].to_numpy() for block in cache.blocks(sequence)]
-    groups = np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int32)
-    if len(groups) > _MAX_INSTANCE:
+    from iscc_lidar.shared.cache.instances import number_groups, sequence_groups
+
+    groups = len(sequence_groups(cache, sequence).group)
+    if groups > _MAX_INSTANCE:
         raise UserError(
-            f"{cache.path}: sequence {sequence} has {len(groups)} groups; SemanticKITTI's labels can name at "
-            f"most {_MAX_INSTANCE}"
+            f"{cache.path}: sequence {sequence} has {groups} groups; SemanticKITTI's labels can name at most "
+            f"{_MAX_INSTANCE}"
         )
+    (instances,) = number_groups(cache, sequence, _MAX_INSTANCE)
     names = cache.sweep_names(sequence)
     for index, name in enumerate(names):
-        label = cache.label(sequence, index)
-        instance = np.where(label >= 0, np.searchsorted(groups, label) + 1, 0).astype(np.uint32)
+        instance = instances.of(cache.label(sequence, index)).astype(np.uint32)
         folder.write(f"sequences/{sequence}/labels/{name}.label", (instance << 16).astype("<u4").tobytes())
-    rows = [f"{instance},{group}" for instance, group in enumerate(groups.tolist(), start=1)]
+    rows = [f"{instance},{group}" for instance, group in instances.rows()]
     folder.write(f"sequences/{sequence}/groups.csv", "\n".join(["instance,group", *rows, ""]).encode())
     return len(names)
 

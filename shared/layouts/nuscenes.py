@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, damaged, lidar_rows, versions
+from iscc_lidar.shared.layouts.formats.nuscenes_tables import calibrations, damaged, lidar_rows, value, versions
 from iscc_lidar.shared.layouts.layout import Layout, WritePrediction, require_root
 
 if TYPE_CHECKING:
@@ -137,20 +137,33 @@ def _unscored(root: Path) -> Set[tuple[str, str]]:
 @lru_cache(maxsize=1)
 def _prediction_files(root: Path) -> dict[tuple[str, str], str | None]:
     """Return the file of each sweep, by scene and timestamp; None for a sweep that is no key frame."""
-    files: dict[tuple[str, str], str | None] = {}
-    for version in reversed(versions(root)):  # a scene in two versions is taken from the first, as in the cache
-        rows = list(_token_rows(root / version))
-        split_of = _split_of({scene for scene, _, _ in rows}, version)
-        for scene, timestamp, token in rows:
-            files[scene, timestamp] = f"lidarseg/{split_of[scene]}/{token}_lidarseg.bin" if token else None
-    return files
+    found = sweep_tokens(root)
+    splits_of = {version: _split_of({scene for scene, _ in found}, version) for version in versions(root)}
+    return {
+        (scene, timestamp): f"lidarseg/{splits_of[version][scene]}/{token}_lidarseg.bin" if token else None
+        for (scene, timestamp), (version, token) in found.items()
+    }
+
+
+@lru_cache(maxsize=1)
+def sweep_tokens(root: Path) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """Read the version of each sweep of LIDAR_TOP, and its token if it is a key frame, by scene and timestamp.
+
+    A scene in two versions is taken from the first, as in the cache. Raises UserError for damaged tables.
+    """
+    found: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for version in reversed(versions(root)):
+        for scene, timestamp, token in _token_rows(root / version):
+            found[scene, timestamp] = version, token
+    return found
 
 
 def _token_rows(folder: Path) -> Iterator[tuple[str, str, str | None]]:
     """Yield scene and timestamp of each sweep of LIDAR_TOP, and its token if it is a key frame."""
     try:
         for scene, row in lidar_rows(folder, {row["token"] for row in calibrations(folder)}):
-            yield scene, str(row["timestamp"]), row["token"] if row["is_key_frame"] else None
+            token = value(folder, row, "token", str) if row["is_key_frame"] else None
+            yield scene, str(row["timestamp"]), token
     except KeyError as error:
         raise damaged(folder, error) from None
 

@@ -31,3 +31,35 @@ def test_a_mark_may_say_anything(tmp_path: Path, of: object) -> None:
         own_folder(tmp_path, "labels", "cache A")
     assert "\x1b" not in str(found.value)
     assert len(str(found.value)) < 2000
+
+
+def test_a_large_file_appears_in_one_step_or_not_at_all(tmp_path: Path) -> None:
+    folder = own_folder(tmp_path / "out", "labels")
+    with pytest.raises(RuntimeError), folder.new_file("a/b") as file:  # noqa: PT012
+        file.write(b"half")
+        raise RuntimeError
+    assert [path.name for path in (tmp_path / "out/a").iterdir()] == []
+    for text in (b"one", b"two"):
+        with folder.new_file("a/b") as file:
+            file.write(b"....")
+            file.seek(0)
+            file.write(text)
+            assert file.read() == b"."
+    assert (tmp_path / "out/a/b").read_bytes() == b"two."
+    with pytest.raises(UserError, match=r"'\.\.' is not a name"), folder.new_file("../b"):
+        pass
+
+
+def test_what_a_reader_would_take_for_results_is_removed_and_the_rest_left(tmp_path: Path) -> None:
+    folder = own_folder(tmp_path / "out", "labels")
+    folder.remove_others("a", (), ".seg")
+    for name in ("1.seg", "2.seg", "3.csv"):
+        folder.write(f"a/{name}", b"")
+    (tmp_path / "out/a/.1.seg.99.tmp").touch()
+    folder.remove_others("a", {"2.seg"}, ".seg")
+    assert sorted(path.name for path in (tmp_path / "out/a").iterdir()) == ["2.seg", "3.csv"]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/4.seg").touch()
+    (tmp_path / "out/b").symlink_to(tmp_path / "elsewhere")
+    folder.remove_others("b", (), ".seg")
+    assert (tmp_path / "elsewhere/4.seg").exists()

@@ -28,6 +28,8 @@ from iscc_lidar.shared.cache.block import Block
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.verify import verify_cache
 
+from caches import sign, sign_manifest, write_manifest
+
 LARGE_KB = 400_000
 Forge = Callable[[Path], None]
 
@@ -46,32 +48,6 @@ def folder_of(cache: Path, file: str) -> Path:
     """The first folder with a table of this name."""
     entry = Cache(cache).sequence("00")
     return cache / (entry.tracks if file == "tracks.parquet" else entry.blocks)[0].path
-
-
-def sign(cache: Path, block: Path) -> None:
-    """Make all digests of a block and of the manifest right again."""
-    listed = json.loads((block / "block.json").read_text())
-    for name in listed["files"]:
-        if (block / name).is_file():
-            listed["files"][name] = hashlib.sha256((block / name).read_bytes()).hexdigest()
-    (block / "block.json").write_text(json.dumps(listed))
-    sign_manifest(cache, block, hashlib.sha256((block / "block.json").read_bytes()).hexdigest())
-
-
-def sign_manifest(cache: Path, block: Path, digest: str) -> None:
-    content = json.loads((cache / "manifest.json").read_text())
-    for sequence in content["sequences"]:
-        for entry in sequence["blocks"] + sequence["tracks"]:
-            if cache / entry["path"] == block:
-                entry["digest"] = digest
-    write_manifest(cache, content)
-
-
-def write_manifest(cache: Path, content: Any) -> None:
-    content.pop("digest", None)
-    body = json.dumps(content, indent=1).removesuffix("\n}")
-    digest = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
-    (cache / "manifest.json").write_bytes(f'{body},\n "digest": "{digest}"\n}}\n'.encode("utf-8", "surrogatepass"))
 
 
 def read_everything(cache: Path) -> None:
@@ -167,6 +143,16 @@ def test_rows_repeated_lost_or_in_another_order_are_named(copy: Path, file: str)
         rewrite(block, file, table)
         sign(copy, block)
         assert outcome(copy) != "read" or (file == "boxes.parquet" and table.num_rows == 0)
+
+
+def test_the_id_of_a_group_asks_for_no_gigabytes(copy: Path) -> None:
+    block = block_of(copy)
+    whole = pq.ParquetFile(block / "groups.parquet").read()
+    ids = [*whole["group"].to_pylist()[:-1], 2**31 - 1]
+    place = whole.column_names.index("group")
+    rewrite(block, "groups.parquet", whole.set_column(place, "group", pa.array(ids, pa.int32())))
+    sign(copy, block)
+    assert "a group's id is above 4194304" in outcome(copy)
 
 
 def test_a_small_table_does_not_ask_for_gigabytes(copy: Path) -> None:
