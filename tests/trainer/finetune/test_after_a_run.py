@@ -131,11 +131,22 @@ def test_the_report_compares_fine_tuned_runs(tuned: Tuned, tmp_path: Path):
     invoke("report", tuned.out, other, "--out", tmp_path / "two.html")
     source = (tmp_path / "two.html").read_text(encoding="utf-8")
     assert re.findall(r'<section id="(\w+)"', source) == ["runs", "scores", "curves", "differences"]
-    for expected in (f"Fine-tuned for {TITLES[tuned.job.name]}".lower(), ">12.3<", "Learning rate: encoder"):
-        assert expected in source.replace("Fine-tuned", "fine-tuned"), expected
+    for expected in (f"fine-tuned for {TITLES[tuned.job.name]}", ">12.3<", "Learning rate: encoder"):
+        assert expected in source, expected
     assert source.count('<table class="scores">') >= 2
     invoke("report", other, "--out", tmp_path / "one.html")
     assert ">12.3<" in (tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def test_runs_of_other_classes_are_not_compared(tuned: Tuned, tmp_path: Path):
+    other = Path(shutil.copytree(tuned.out, tmp_path / "other"))
+    config, recipe = (other / name for name in ("config.json", "config.toml"))
+    config.write_text(config.read_text().replace('"wall"', '"hedge"'))
+    recipe.write_text(recipe.read_text().replace('"Car"', '"Hedge"'))
+    done = CliRunner().invoke(app, ["report", str(tuned.out), str(other), "--out", str(tmp_path / "two.html")])
+    assert done.exit_code == 1
+    assert "compare runs of the same classes" in done.output
+    assert "hedge" in done.output.lower()
 
 
 def test_the_command_in_the_report_makes_the_same_run_again(tuned: Tuned, tmp_path: Path):
