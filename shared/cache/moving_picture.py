@@ -91,6 +91,8 @@ def draw_moving_picture(
     Raises:
         UserError: no such sweep, a damaged cache, a foreign file at ``path``, or no matplotlib.
     """
+    if not 1 <= sweeps <= MOST_SWEEPS:
+        raise ValueError(f"a moving picture has 1 to {MOST_SWEEPS} sweeps, not {sweeps}")
     refuse_foreign_file(path, MARK)
     stop = min(start + sweeps, cache.sequence(sequence).sweeps)
     cache.block(sequence, start)  # whether there is such a sweep
@@ -102,8 +104,11 @@ def draw_moving_picture(
     gap = np.zeros((_HEIGHT, _GAP), np.uint8)
     frames: list[Picture] = []
     past: deque[dict[int, NDArray[np.float64]]] = deque(maxlen=_TRAIL)
-    for index in tqdm(range(start, stop), desc="show", unit="sweep", leave=False, disable=not show_progress):
+    before = max(0, start - _TRAIL + 1)  # trails begin before the picture
+    for index in tqdm(range(before, stop), desc="show", unit="sweep", leave=False, disable=not show_progress):
         moment = _moment(cache, sequence, index, past)
+        if index < start:
+            continue
         below = np.concatenate([_draw(behind, moment), gap, _draw(above, moment)], axis=1)
         frames.append(np.concatenate([head, below]))
     fixed = np.array([*ramp(BACKGROUND, TEXT, _LEVELS), rgb(MID_GREY[1:]), rgb(BOXED_POINTS[1:])])

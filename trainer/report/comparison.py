@@ -10,6 +10,7 @@ from typing import Any, Final
 from iscc_lidar.shared.base.config import toml_value
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.own import refuse_foreign_file, write_own_file
+from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.trainer.report.chart import draw, look_class
 from iscc_lidar.trainer.report.curves import SMOOTHING, joined_panels
 from iscc_lidar.trainer.report.health import verdicts
@@ -17,8 +18,10 @@ from iscc_lidar.trainer.report.options import Option, nearest_recipe
 from iscc_lidar.trainer.report.page import MARK, MARKS, page
 from iscc_lidar.trainer.report.record import RunRecord, read_record
 from iscc_lidar.trainer.report.scores import read_scores, score_tables
+from iscc_lidar.trainer.run.options import FREE_TO_CHANGE
 
 _SHORT_DIGEST: Final = 12
+_FREE: Final = {f"train.{name}" for name in FREE_TO_CHANGE}
 
 
 def write_comparison(folders: Sequence[Path], out: Path) -> None:
@@ -56,9 +59,10 @@ def write_comparison(folders: Sequence[Path], out: Path) -> None:
 def _refuse_twice(folders: Sequence[Path]) -> None:
     found: dict[Path, Path] = {}
     for folder in folders:
-        if other := found.setdefault(folder.resolve(), folder) if folder.resolve() in found else None:
-            raise UserError(f"{folder}: is given twice (also as {other}); name each run once")
-        found[folder.resolve()] = folder
+        place = folder.resolve()
+        if place in found:
+            raise UserError(f"{folder}: is given twice (also as {found[place]}); name each run once")
+        found[place] = folder
 
 
 def _refuse_other_tasks(runs: Sequence[RunRecord]) -> None:
@@ -84,7 +88,7 @@ def _classes(run: RunRecord) -> Sequence[str]:
 
 
 def _listed(run: RunRecord) -> str:
-    names = _classes(run)
+    names = [one_line(name) for name in _classes(run)]
     return f"{', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}" or "none recorded"
 
 
@@ -137,10 +141,9 @@ def _curve_section(runs: Sequence[RunRecord], keys: Sequence[str]) -> str:
 def _difference_section(runs: Sequence[RunRecord], keys: Sequence[str], options: Sequence[Sequence[Option]]) -> str:
     inputs = _differing([_facts(run.provenance) for run in runs])
     values = _differing([{o.key: toml_value(o.value) for o in of_run} for of_run in options])
-    known = {o.key: o for of_run in options for o in of_run}
-    learnt = {key: row for key, row in values.items() if known[key].matters}
-    free = {key: row for key, row in values.items() if not known[key].matters}
-    meaning = {key: option.meaning for key, option in known.items()}
+    meaning = {o.key: o.meaning for of_run in options for o in of_run}
+    learnt = {key: row for key, row in values.items() if key not in _FREE}
+    free = {key: row for key, row in values.items() if key in _FREE}
     parts = [
         ("Options that change what is learnt", _difference_table(learnt, keys, meaning) or "<p>None.</p>"),
         ("Inputs and environment", _difference_table(inputs, keys, {})),
