@@ -92,25 +92,44 @@ def verify(
 def show(
     path: CachePath,
     sequence: Annotated[str | None, typer.Argument(help="name of the sequence. Default: the first")] = None,
-    sweep: Annotated[int | None, typer.Argument(help="index of the sweep, from 0. Default: the middle one")] = None,
-    out: Annotated[Path | None, typer.Option(help="PNG to write. Default: SEQUENCE_SWEEP.png here")] = None,
-    reach: Annotated[float, typer.Option(help="half the width of the area shown, metres", min=1)] = 40.0,
+    sweep: Annotated[
+        int | None,
+        typer.Argument(help="index of the sweep, from 0. Default: the middle one; of a moving picture the first"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="picture to write: .png of one sweep, .gif of many. Default: SEQUENCE_SWEEP.png here"),
+    ] = None,
+    reach: Annotated[float, typer.Option(help="half the width of the area shown from above, metres", min=1)] = 40.0,
+    sweeps: Annotated[int, typer.Option(help="most sweeps in a moving picture", min=1, max=200)] = 40,
 ) -> None:
-    """Draw a sweep from above: raw with labelled boxes, ground, groups in colours that persist over time, queries.
+    """Draw a sweep from above, or as a moving picture all sweeps from it on.
 
-    Boxes of the groups, found without labels, are drawn where their confidence is 0.3 or more.
+    One sweep (.png): raw with labelled boxes, ground, groups in colours that persist over time, queries. A moving
+    picture (.gif): the groups from behind the car and from above. Boxes of the groups, found without labels, are drawn
+    where their confidence is 0.3 or more.
 
-    Example:
+    Examples:
 
         iscc-cache show cache/synthetic 00 5 --out sweep.png
+
+        iscc-cache show cache/synthetic 00 --out sequence.gif --reach 30
     """
     from iscc_lidar.shared.cache.birdseye import draw_sweep
+    from iscc_lidar.shared.cache.moving_picture import draw_moving_picture
     from iscc_lidar.shared.cache.reader import Cache
 
     cache = Cache(path)
     if not cache.sequence_names:
         raise UserError(f"{path}: contains no sequence to show; add some with iscc-preprocess run")
     name = cache.sequence_names[0] if sequence is None else sequence
+    kind = ".png" if out is None else out.suffix.lower()
+    if out is not None and kind == ".gif":
+        draw_moving_picture(cache, name, sweep or 0, sweeps, out, reach, show_progress=True)
+        print(f"moving picture: {out}")
+        return
+    if kind != ".png":
+        raise UserError(f"--out {out}: expected .png, a picture of one sweep, or .gif, a moving picture of many")
     index = cache.sequence(name).sweeps // 2 if sweep is None else sweep
     target = out or Path(f"{name}_{index:06d}.png")
     draw_sweep(cache.sweep(name, index), target, reach, cache.boxes(name, index), cache.group_boxes(name, index))

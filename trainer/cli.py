@@ -17,6 +17,7 @@ from iscc_lidar.shared.base.cli import (
     report_user_errors,
 )
 from iscc_lidar.shared.base.config import resolve
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.finetune.cli import finetune
 from iscc_lidar.trainer.finetune.pseudo_label_cli import pseudo_label
 from iscc_lidar.trainer.reproduce.cli import reproduce
@@ -176,27 +177,40 @@ def bench(
 @app.command(cls=Command)
 @report_user_errors
 def report(
-    run: Annotated[Path, typer.Argument(help="OUT of a run, finished or not")],
+    runs: Annotated[list[Path], typer.Argument(help="OUT of a run, finished or not; of several, to compare them")],
     cache: Annotated[str | None, typer.Option(help="cache whose sweeps are shown; default: the run's own")] = None,
-    out: Annotated[Path | None, typer.Option(help="the page to write; default RUN/report.html")] = None,
-    compare: Annotated[list[Path] | None, typer.Option(help="another run, its curves over this one's")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the page to write. Default: RUN/report.html; of several comparison.html here")
+    ] = None,
     set_: KeySets = None,
     show_config: ShowConfig = False,
 ) -> None:
-    """Write one HTML page on a run: health, curves, prototypes, sweeps, setup. It needs nothing but a browser.
+    """Write one HTML page on a run, or one that compares several. It needs nothing but a browser.
+
+    One run: health, curves, prototypes, sweeps, setup. Several of one task: curves together, scores side by side, what
+    differs in their options.
 
     Examples:
 
-        iscc-train report runs/iscc
+        iscc-train report runs/iscc --set sweeps=48
 
-        iscc-train report runs/iscc --compare runs/local --out both.html --set sweeps=48
+        iscc-train report runs/iscc runs/local runs/both --out compared.html
     """
+    from iscc_lidar.trainer.report.comparison import write_comparison
     from iscc_lidar.trainer.report.report import ReportConfig, write_report
 
     config = resolve(ReportConfig, None, set_ or ())
     exit_if_shown(show_config, config)
-    page = out or run / "report.html"
-    write_report(run, cache, page, config, compare or ())
+    if len(runs) == 1:
+        page = out or runs[0] / "report.html"
+        write_report(runs[0], cache, page, config)
+    else:
+        if cache is not None or set_:
+            raise UserError(
+                "--cache and --set go with one run, whose sweeps are shown; leave them out, or name one run"
+            )
+        page = out or Path("comparison.html")
+        write_comparison(runs, page)
     typer.echo(f"report: {page}")
 
 

@@ -44,11 +44,28 @@ SHARE_MAP: Final = "magma"
 
 _GOLDEN: Final = 0.6180339887
 _SPREAD: Final = 0.34
+_FEW_HUES: Final = 48
 
 
 def distinct_colors(ids: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return a colour of each ID [N]: an ID always has the same one, neighbouring IDs have very different ones."""
     return hues(ids * _GOLDEN, 0.5 + 0.06 * (ids * 7 % 5))
+
+
+def few_distinct_colors() -> NDArray[np.float64]:
+    """Return the colours of ``few_distinct``, [240, 3]."""
+    return hues(np.repeat(np.arange(_FEW_HUES) / _FEW_HUES, 5), np.tile(0.5 + 0.06 * np.arange(5), _FEW_HUES))
+
+
+def few_distinct(ids: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the number, from 0, of the colour of each ID [N] among 240: nearly that of ``distinct_colors``."""
+    hue: NDArray[np.int64] = np.rint(ids * _GOLDEN % 1 * _FEW_HUES).astype(np.int64) % _FEW_HUES
+    return hue * 5 + ids * 7 % 5
+
+
+def ramp(first: str, last: str, count: int) -> NDArray[np.float64]:
+    """Return colours from one #rrggbb to another, [count, 3]."""
+    return np.linspace(rgb(first[1:]), rgb(last[1:]), count)
 
 
 def prototype_colors(centres: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from iscc_lidar.shared.base.own import MARK_FILE
 from iscc_lidar.shared.cache.label_fractions import read_list
@@ -48,6 +49,17 @@ def test_show_draws_a_picture(tiny_cache: Path, tmp_path: Path) -> None:
         data = (tmp_path / name).read_bytes()
         assert data.startswith(b"\x89PNG")
         assert len(data) > 20_000
+
+
+def test_show_draws_a_moving_picture(tiny_cache: Path, tmp_path: Path) -> None:
+    done = command("show", tiny_cache, "01", 1, "--out", tmp_path / "a.GIF", "--sweeps", 3)
+    assert done.stdout == f"moving picture: {tmp_path / 'a.GIF'}\n"
+    with Image.open(tmp_path / "a.GIF") as image:
+        assert getattr(image, "n_frames", 1) == 3
+    done = command("show", tiny_cache, "--out", tmp_path / "a.jpg")
+    assert done.returncode == 1
+    assert "expected .png, a picture of one sweep, or .gif" in done.stderr
+    assert command("show", tiny_cache, "--out", tmp_path / "a.gif", "--sweeps", 201).returncode == 2
 
 
 def test_export_gives_instances_that_map_back_to_groups(tiny_cache: Path, tmp_path: Path) -> None:

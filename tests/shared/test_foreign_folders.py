@@ -196,9 +196,11 @@ def test_pictures_replace_only_pictures_of_this_program(tiny_cache: Path, tmp_pa
     file.write_bytes(b"\x89PNG a photograph")
     words = "exists, and this program did not write it"
     assert is_refused(tmp_path, cache_app, "show", tiny_cache, "--out", file, words=words)
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.gif").write_bytes(b"GIF89a a film")
+    assert is_refused(tmp_path, cache_app, "show", tiny_cache, "--out", tmp_path / "a.gif", words=words)
+    (tmp_path / "folder.png").mkdir()
     words = "is a folder, expected a file"
-    assert is_refused(tmp_path, cache_app, "show", tiny_cache, "--out", tmp_path / "folder", words=words)
+    assert is_refused(tmp_path, cache_app, "show", tiny_cache, "--out", tmp_path / "folder.png", words=words)
 
 
 def test_synthetic_sweeps_do_not_join_a_dataset(own_streets: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from iscc_lidar.trainer.pretrain.dataset import PairDataset
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.recipe import resolve_pretrain
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, collate
+
+from browser import Browser, find_browser
 
 CLASSES = ("unlabelled", "car", "wall", "pole", "ground")
 SENSOR_HEIGHT_M = 1.7
@@ -279,3 +281,13 @@ def tiny(tiny_recipe: Path) -> IsccConfig:
 def batch(cache: Cache, tiny: IsccConfig) -> Batch:
     dataset = PairDataset(cache, tiny)
     return collate([dataset[SampleKey(0, place)] for place in (0, 7)])
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that opens pages as a reader does."""
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium installed: apt-get install chromium")
+    with Browser(executable, tmp_path_factory.mktemp("browser")) as opened:
+        yield opened

@@ -33,18 +33,22 @@ _PARTS: Final[Part] = {
 
 
 def read_evaluation(run: Path) -> dict[str, Any]:
-    """Read what ``iscc-train evaluate`` wrote to a run's folder; empty without it.
+    """Read what ``iscc-train evaluate`` wrote to a run's folder; empty without it. Raises UserError as read_figures."""
+    return read_figures(run / EVALUATION_FILE, _PARTS, "iscc-train evaluate")
 
-    Raises UserError where the file is damaged, or something that is shown has another type.
+
+def read_figures(path: Path, expected: Part, writer: str) -> dict[str, Any]:
+    """Read a JSON file of scores that the command ``writer`` wrote; empty where there is none.
+
+    Raises UserError where the file is damaged, or something ``expected`` has another type.
     """
-    path = run / EVALUATION_FILE
     if not path.exists():
         return {}
     content = read_json(path)
     try:
-        _check(content, _PARTS, EVALUATION_FILE)
+        _check(content, expected, path.name)
     except ValueError as error:
-        raise UserError(f"{path}: not written by iscc-train evaluate: {error}; remove it, or evaluate again") from None
+        raise UserError(f"{path}: not written by {writer}: {error}; remove it, or score again") from None
     return content
 
 

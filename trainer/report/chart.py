@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.shared.base.picture import new_figure, svg
+from iscc_lidar.shared.base.picture import DPI, new_figure, svg
 from iscc_lidar.trainer.report.curves import Panel, Series, value_range
 
 if TYPE_CHECKING:
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 380
 HEIGHT: Final = 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
+LEFT, RIGHT, TOP, BOTTOM = 46, 16, 8, 24
 _INNER_W: Final = WIDTH - LEFT - RIGHT
 _INNER_H: Final = HEIGHT - TOP - BOTTOM
 _POINTS_PER_INCH: Final = 72
-SERIES_COLORS: Final = 6
-_VARIABLES: Final = ("line", "level", "soft", *(f"c{n}" for n in range(SERIES_COLORS)))
+_COLORS: Final = 6
+_DASHES: Final = ("-", *((0, gaps) for gaps in ((5, 2), (1.5,) * 2, (6, *(1.5,) * 3), (6, *(1.5,) * 5), (3, 3))))
+"""Curves differ in both, so that they are told apart without colours; the same patterns are in page.css."""
+_LABEL_GAP: Final = 11
+_VARIABLES: Final = ("line", "level", "soft", *(f"c{n}" for n in range(_COLORS)))
 _STAND_INS: Final = {name: f"#0000{n:02x}" for n, name in enumerate(_VARIABLES, start=1)}
 """Colours that matplotlib draws with; afterwards they are replaced by the variables of page.css, light or dark."""
 
@@ -31,15 +35,16 @@ _STAND_INS: Final = {name: f"#0000{n:02x}" for n, name in enumerate(_VARIABLES, 
 def draw(panel: Panel, steps: int, several: bool) -> str:
     """Draw one panel as a <figure>; the horizontal axis runs over ``steps``. Its data attribute feeds page.js.
 
-    The colour of a curve is that of its name; with ``several`` runs it is the run's, and names differ in the dash.
+    Curves differ in colour and dash. Of ``several`` runs each has its number at its end, and none its logged values.
     """
     data = escape(json.dumps(_data(panel, steps, several), separators=(",", ":")), quote=True)
     drawing = _draw_axes(panel, steps, several)
     cursor = f'<line class="cursor" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></svg>'
+    values = escape(panel.resting) or _last_values(panel, several)
     return (
         f'<figure class="chart{" many" if len(panel.series) > 1 else ""}" data-chart="{data}">'
         f"<figcaption><b>{escape(panel.title)}</b><span>{escape(panel.about)}</span>"
-        f"<output>{_last_values(panel, several)}</output></figcaption>{drawing.removesuffix('</svg>')}{cursor}</figure>"
+        f"<output>{values}</output></figcaption>{drawing.removesuffix('</svg>')}{cursor}</figure>"
     )
 
 
@@ -71,7 +76,9 @@ def _draw_axes(panel: Panel, steps: int, several: bool) -> str:
     for value, text in panel.levels:
         _draw_level(axes, value, f"{text} {number(value)}")
     for series in panel.series:
-        _draw_series(axes, series, panel, several)
+        _draw_series(axes, series, several)
+    if several:
+        _draw_numbers(axes, panel.series)
     drawing = svg(figure)
     for name, mark in _STAND_INS.items():
         drawing = drawing.replace(mark, f"var(--{name})")
@@ -97,38 +104,54 @@ def _draw_level(axes: Axes, value: float, text: str) -> None:
     axes.annotate(text, end, offset, textcoords="offset points", color=_STAND_INS["soft"], ha="right")
 
 
-def _draw_series(axes: Axes, series: Series, panel: Panel, several: bool) -> None:
-    color = _STAND_INS[_color(panel, series, several)]
+def _draw_series(axes: Axes, series: Series, several: bool) -> None:
+    color = _STAND_INS[f"c{series.look % _COLORS}"]
     if not several and np.array_equal(series.low, series.high):
         axes.plot(series.step, series.low, color=color, linewidth=1, alpha=0.32)
     elif not several:
         axes.fill_between(series.step, series.low, series.high, color=color, linewidth=0, alpha=0.2)
-    dash = "--" if several and _place(panel, series) == 1 else "-"
-    axes.plot(series.step, series.mean, dash, color=color, linewidth=2, solid_joinstyle="round")
+    dash = _DASHES[_dash(series.look)]
+    axes.plot(series.step, series.mean, linestyle=dash, color=color, linewidth=2, solid_joinstyle="round")
 
 
-def _place(panel: Panel, series: Series) -> int:
-    return list(dict.fromkeys(s.name for s in panel.series)).index(series.name)
+def _draw_numbers(axes: Axes, shown: Sequence[Series]) -> None:
+    """Write each curve's number after its end; where ends are close, above each other."""
+    point = DPI / _POINTS_PER_INCH
+    ends = axes.transData.transform([(series.step[-1], series.mean[-1]) for series in shown])[:, 1] / point
+    top = axes.transAxes.transform((0, 1))[1] / point
+    order = np.argsort(ends, kind="stable")
+    ranks = _LABEL_GAP * np.arange(len(order))
+    # Each at least a gap above the one below, then all below the top.
+    heights = np.maximum.accumulate(ends[order] - ranks) + ranks
+    heights = np.minimum(heights, top - ranks[::-1])
+    for place, height in zip(order.tolist(), heights.tolist(), strict=True):
+        series = shown[place]
+        axes.annotate(
+            series.name,
+            (series.step[-1], series.mean[-1]),
+            (3, height - ends[place] - 4),
+            textcoords="offset points",
+            color=_STAND_INS[f"c{series.look % _COLORS}"],
+            annotation_clip=False,
+        )
 
 
-def _color(panel: Panel, series: Series, several: bool) -> str:
-    return f"c{(series.run if several else _place(panel, series)) % SERIES_COLORS}"
+def look_class(look: int) -> str:
+    """Return the classes of page.css that give a key the colour and dash of a curve."""
+    return f"key c{look % _COLORS} d{_dash(look)}"
+
+
+def _dash(look: int) -> int:
+    return (look + look // _COLORS) % len(_DASHES)
 
 
 def _last_values(panel: Panel, several: bool) -> str:
-    if panel.resting and not several:
-        return escape(panel.resting)
+    named = several or len(panel.series) > 1
+    names = [f"{escape(s.name)} " if named else "" for s in panel.series]
     return " ".join(
-        f'{escape(name)} <i class="{_color(panel, series, several)}"></i><b>{number(series.last)}</b>'
-        for series, name in _named(panel)
+        f'<span><i class="{look_class(s.look)}"></i>{name}<b>{number(s.last)}</b></span>'
+        for s, name in zip(panel.series, names, strict=True)
     )
-
-
-def _named(panel: Panel) -> list[tuple[Series, str]]:
-    """List series by name, then run; only the first of a name carries it, and none where all have the same."""
-    names = list(dict.fromkeys(s.name for s in panel.series))
-    grouped = [[s for s in panel.series if s.name == name] for name in names]
-    return [(s, s.name if s is same[0] and len(names) > 1 else "") for same in grouped for s in same]
 
 
 def _data(panel: Panel, steps: int, several: bool) -> dict[str, object]:
@@ -140,12 +163,12 @@ def _data(panel: Panel, steps: int, several: bool) -> dict[str, object]:
         "steps": steps,
         "series": [
             {
-                "name": name,
-                "color": _color(panel, s, several),
+                "name": s.name if several or len(panel.series) > 1 else "",
+                "look": look_class(s.look),
                 "step": [round(v) for v in s.step.tolist()],
                 "mean": [float(f"{v:.4g}") for v in s.mean.tolist()],
                 "raw": [float(f"{v:.4g}") for v in ((s.low + s.high) / 2).tolist()],
             }
-            for s, name in _named(panel)
+            for s in panel.series
         ],
     }

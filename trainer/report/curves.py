@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,12 +31,13 @@ class Series:
     """One curve.
 
     Attributes:
-        run: position of its run among those shown; name: its name within the panel.
+        look: number of its colour and dash: of its run where several are shown, else of its name in the panel.
+        name: within the panel; of several runs the run's number, from 1.
         step: float64 [P]; low, high: float64 [P], range of the raw values there; mean: float64 [P], smoothed.
         last: mean over the last tenth of the log, as in the verdicts.
     """
 
-    run: int
+    look: int
     name: str
     step: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -90,22 +92,52 @@ _SHOWN_ELSEWHERE: Final = {name for _, columns in _PANELS for name in columns} |
 }
 
 
-def panels(runs: Sequence[RunRecord]) -> list[Panel]:
-    """Return all panels of the runs, in a fixed order."""
-    known = [_panel(panel, columns, runs) for panel, columns in _PANELS]
-    others = sorted({name for run in runs for name in run.figures} - _SHOWN_ELSEWHERE)
-    extra = [_panel(Panel(name.replace("_", " ").capitalize(), "as logged"), {name: name}, runs) for name in others]
-    return [p for p in known if p.series] + _schedules(runs) + [p for p in extra if p.series]
+def panels(run: RunRecord) -> list[Panel]:
+    """Return all panels of a run, in a fixed order."""
+    known = [_panel(panel, columns, run) for panel, columns in _PANELS]
+    others = sorted(set(run.figures) - _SHOWN_ELSEWHERE)
+    extra = [_panel(Panel(name.replace("_", " ").capitalize(), "as logged"), {name: name}, run) for name in others]
+    return [p for p in known if p.series] + _schedules(run) + [p for p in extra if p.series]
 
 
-def thin(run: int, name: str, step: NDArray[np.int64], values: NDArray[np.float64], last: float) -> Series:
+def joined_panels(runs: Sequence[RunRecord]) -> list[Panel]:
+    """Return the panels of several runs: one for each figure, with a curve of each run that has logged it.
+
+    A level is left out where it is not that of all these runs.
+    """
+    found: dict[tuple[str, str], list[Panel]] = {}
+    for number, run in enumerate(runs):
+        for panel in panels(run):
+            for series in panel.series:
+                own = replace(series, look=number, name=str(number + 1))
+                found.setdefault((panel.title, series.name), []).append(replace(panel, series=(own,)))
+    names = Counter(title for title, _ in found)
+    return [
+        _join(f"{title}: {name}" if names[title] > 1 else title, of_runs) for (title, name), of_runs in found.items()
+    ]
+
+
+def _join(title: str, of_runs: Sequence[Panel]) -> Panel:
+    first = of_runs[0]
+    levels = first.levels if all(_are_close(panel.levels, first.levels) for panel in of_runs) else ()
+    series = tuple(series for panel in of_runs for series in panel.series)
+    return replace(first, title=title, series=series, levels=levels, resting="")
+
+
+def _are_close(levels: Sequence[tuple[float, str]], others: Sequence[tuple[float, str]]) -> bool:
+    pairs = zip(levels, others, strict=False)
+    same = all(math.isclose(a, b, rel_tol=0.005) and name == other for (a, name), (b, other) in pairs)
+    return same and len(levels) == len(others)
+
+
+def thin(look: int, name: str, step: NDArray[np.int64], values: NDArray[np.float64], last: float) -> Series:
     """Smooth and thin a logged figure [S], without its gaps (NaN)."""
     there = np.isfinite(values)
     step, values = step[there], values[there]
     parts = np.array_split(np.arange(len(values)), min(len(values), MOST_POINTS)) if len(values) else []
     smooth = running_mean(values, max(int(SMOOTHING * len(values)), 5))
     return Series(
-        run,
+        look,
         name,
         np.array([step[p].mean() for p in parts]),
         np.array([values[p].min() for p in parts]),
@@ -124,14 +156,13 @@ def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
     return mean
 
 
-def _panel(panel: Panel, columns: Mapping[str, str], runs: Sequence[RunRecord]) -> Panel:
+def _panel(panel: Panel, columns: Mapping[str, str], run: RunRecord) -> Panel:
     series = [
-        thin(number, label, run.step, run.figures[column], run.mean(column, last=True))
-        for number, run in enumerate(runs)
-        for column, label in columns.items()
+        thin(look, label, run.step, run.figures[column], run.mean(column, last=True))
+        for look, (column, label) in enumerate(columns.items())
         if column in run.figures and np.isfinite(run.figures[column]).any()
     ]
-    return replace(panel, series=tuple(series), levels=_levels(next(iter(columns)), runs[0]))
+    return replace(panel, series=tuple(series), levels=_levels(next(iter(columns)), run))
 
 
 def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:
@@ -147,28 +178,25 @@ def _levels(column: str, run: RunRecord) -> tuple[tuple[float, str], ...]:
     return ()
 
 
-def _schedules(runs: Sequence[RunRecord]) -> list[Panel]:
-    rates = [series for number, run in enumerate(runs) for series in _rates(number, run)]
-    first = {name: peak for name, peak, _ in _peaks(runs[0])}
-    resting = "peak " + ", ".join(f"{peak:g}" for peak in dict.fromkeys(first.values()))
-    found = [Panel("Learning rate", "by the schedule", tuple(rates), resting=resting)]
-    momenta = [
-        _by_schedule(number, "momentum", run, partial(momentum_at, steps=run.run.steps, config=run.config.teacher))
-        for number, run in enumerate(runs)
-        if hasattr(run.config, "teacher")
-    ]
-    if momenta:
-        teacher = next(run.config.teacher for run in runs if hasattr(run.config, "teacher"))
+def _schedules(run: RunRecord) -> list[Panel]:
+    resting = "peak " + ", ".join(f"{peak:g}" for peak in dict.fromkeys(peak for _, peak, _ in _peaks(run)))
+    found = [Panel("Learning rate", "by the schedule", tuple(_rates(run)), resting=resting)]
+    if hasattr(run.config, "teacher"):
+        teacher = run.config.teacher
+        momentum = _by_schedule(0, "momentum", run, partial(momentum_at, steps=run.run.steps, config=teacher))
         resting = f"{teacher.momentum_start:g} → {teacher.momentum_end:g}"
-        found.append(Panel("Teacher momentum", "by the schedule", tuple(momenta), resting=resting))
+        found.append(Panel("Teacher momentum", "by the schedule", (momentum,), resting=resting))
     return found
 
 
-def _rates(number: int, run: RunRecord) -> list[Series]:
+def _rates(run: RunRecord) -> list[Series]:
     def rate(step: int, peak: float, first: int) -> float:
         return learning_rate(step - first, run.run.steps - first, peak) if step >= first else 0.0
 
-    return [_by_schedule(number, name, run, partial(rate, peak=peak, first=first)) for name, peak, first in _peaks(run)]
+    return [
+        _by_schedule(look, name, run, partial(rate, peak=peak, first=first))
+        for look, (name, peak, first) in enumerate(_peaks(run))
+    ]
 
 
 def _peaks(run: RunRecord) -> list[tuple[str, float, int]]:
@@ -182,10 +210,10 @@ def _peaks(run: RunRecord) -> list[tuple[str, float, int]]:
     return [new, ("encoder", train.encoder_learning_rate, round(train.freeze_fraction * run.run.steps))]
 
 
-def _by_schedule(number: int, name: str, run: RunRecord, value_at: Callable[[int], float]) -> Series:
+def _by_schedule(look: int, name: str, run: RunRecord, value_at: Callable[[int], float]) -> Series:
     step = np.unique(np.linspace(0, run.run.steps - 1, MOST_POINTS).round())
     values = np.array([value_at(int(s)) for s in step])
-    return Series(number, name, step, values, values, values, float(values[-1]))
+    return Series(look, name, step, values, values, values, float(values[-1]))
 
 
 def value_range(panel: Panel) -> tuple[float, float]:

@@ -18,17 +18,17 @@ function nearest(steps, step) {
 
 function show(step) {
   for (const chart of charts) {
-    chart.output.textContent = `step ${Math.round(step).toLocaleString("en")}`;
+    chart.output.textContent = `step ${Math.round(step).toLocaleString("en")} `;
     for (const series of chart.series) {
       const at = nearest(series.step, step);
-      const mark = document.createElement("i");
-      mark.className = series.color;
-      const value = document.createElement("b");
+      const [item, mark, value] = ["span", "i", "b"].map((tag) => document.createElement(tag));
+      mark.className = series.look;
       value.textContent = short(series.mean[at]);
       value.title = `as logged: ${short(series.raw[at])}`;
       const alone = chart.series.length === 1 && series.raw[at] !== series.mean[at];
       const raw = alone ? ` (${short(series.raw[at])})` : "";
-      chart.output.append(series.name ? ` ${series.name} ` : " ", mark, value, raw);
+      item.append(mark, series.name ? `${series.name} ` : "", value, raw);
+      chart.output.append(item, " ");
     }
     const x = chart.left + step / chart.steps * chart.inner;
     chart.cursor.setAttribute("x1", x);

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from iscc_lidar.shared.base.text import printable
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
-from iscc_lidar.trainer.report.chart import SERIES_COLORS, draw, number
+from iscc_lidar.trainer.report.chart import draw, number
 from iscc_lidar.trainer.report.curves import SMOOTHING, panels
 from iscc_lidar.trainer.report.health import verdicts
 from iscc_lidar.trainer.report.record import RunRecord
 
-_MARKS: Final = {"good": "✓", "watch": "!", "bad": "✕", "unknown": "?"}
+MARKS: Final = {"good": "✓", "watch": "!", "bad": "✕", "unknown": "?"}
 
 MARK: Final = '<meta name="generator" content="iscc-lidar">'
 """By it the program recognises the pages that it may replace."""
@@ -60,7 +60,7 @@ def headline(run: RunRecord, dataset: str, recipe: str, changed: int, parameters
 def health_section(run: RunRecord, remarks: Sequence[str]) -> str:
     """Return the verdicts, and remarks on what is missing."""
     rows = "".join(
-        f'<li class="{v.status}"><i>{_MARKS[v.status]}</i><div><b>{escape(v.about)}</b> {escape(v.finding)}'
+        f'<li class="{v.status}"><i>{MARKS[v.status]}</i><div><b>{escape(v.about)}</b> {escape(v.finding)}'
         f"<small>{escape(v.rule)}</small></div></li>"
         for v in verdicts(run)
     )
@@ -71,24 +71,14 @@ def health_section(run: RunRecord, remarks: Sequence[str]) -> str:
     )
 
 
-def curve_section(runs: Sequence[RunRecord]) -> str:
-    """Return all curves of the runs, one chart per figure."""
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [f"{n}. {name}" for n, name in enumerate(names, start=1)]
-    steps = max(run.run.steps for run in runs)
-    charts = "".join(draw(panel, steps, len(runs) > 1) for panel in panels(runs))
-    key = "".join(
-        f'<span class="chip"><i class="c{n % SERIES_COLORS}"></i>{escape(name)}</span>' for n, name in enumerate(names)
-    )
-    legend = f'<p class="legend">{key}</p>' if len(runs) > 1 else ""
-    lines = len(runs[0].step)
-    pale = "; the pale line or, for a long log, the pale range are the logged values"
+def curve_section(run: RunRecord) -> str:
+    """Return all curves of a run, one chart per figure."""
+    charts = "".join(draw(panel, run.run.steps, several=False) for panel in panels(run))
     return (
-        f"<p>{lines:,} logged steps. The strong line is a centred mean over {SMOOTHING:.0%} of the log"
-        f"{'' if len(runs) > 1 else pale}. The figure next to a title is the mean over the last tenth. The outermost "
-        "percent of the values may lie outside the axes.</p>"
-        f'{legend}<div class="charts">{charts}</div>'
+        f"<p>{len(run.step):,} logged steps. The strong line is a centred mean over {SMOOTHING:.0%} of the log; the "
+        "pale line or, for a long log, the pale range are the logged values. The figure next to a title is the mean "
+        "over the last tenth. The outermost percent of the values may lie outside the axes.</p>"
+        f'<div class="charts">{charts}</div>'
     )
 
 

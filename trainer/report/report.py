@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -24,6 +23,7 @@ from iscc_lidar.trainer.report.options import nearest_recipe
 from iscc_lidar.trainer.report.page import MARK, curve_section, evaluation_section, headline, health_section, page
 from iscc_lidar.trainer.report.prototype_section import prototype_section
 from iscc_lidar.trainer.report.record import RunRecord, read_record
+from iscc_lidar.trainer.report.scores import read_scores, score_tables
 from iscc_lidar.trainer.report.setup_section import setup_section
 from iscc_lidar.trainer.report.sweep_section import spread, sweep_section
 from iscc_lidar.trainer.report.usage import usage
@@ -49,9 +49,7 @@ class ReportConfig:
         check_ranges(self, "")
 
 
-def write_report(
-    run: Path, cache: Path | str | None, out: Path, config: ReportConfig, compare: Sequence[Path] = ()
-) -> None:
+def write_report(run: Path, cache: Path | str | None, out: Path, config: ReportConfig) -> None:
     """Write the page on a run.
 
     The same run, cache and options give the same bytes on one machine; the page has no date.
@@ -61,14 +59,12 @@ def write_report(
         cache: its sweeps are shown; None takes the cache that the run was trained on, if it still exists.
         out: the page to write.
         config: how much is shown.
-        compare: folders of other runs, whose curves are drawn into the same charts.
 
     Raises:
         UserError: no run in a folder, a damaged file there, no cache at ``cache``, or no matplotlib.
     """
     refuse_foreign_file(out, MARK.encode())
-    records = [read_record(folder) for folder in (run, *compare)]
-    record = records[0]
+    record = read_record(run)
     found, remarks = _find_cache(record, cache)
     recipes, options = nearest_recipe(record.run, record.config)
     parameters = shapes_of(lambda: SparseUNet(record.config.model))
@@ -82,10 +78,12 @@ def write_report(
     )
     pictures, more = _pictures_or_why_not(record, found, config, must=cache is not None)
     sections = [("health", "Health", health_section(record, (*record.remarks, *remarks, *more)))]
-    if any(len(r.step) for r in records):
-        sections.append(("curves", "Curves", curve_section(records)))
+    if len(record.step):
+        sections.append(("curves", "Curves", curve_section(record)))
     if record.evaluation:
         sections.append(("evaluation", "Evaluation", evaluation_section(record)))
+    elif scores := read_scores(record.run.task, run):
+        sections.append(("scores", "Scores", score_tables([scores], [""])))
     sections += [*pictures, ("setup", "Setup", setup_section(record, recipes, options))]
     write_own_file(out, page(f"{record.name}: {record.title}", sections, head).encode(), MARK.encode())
 

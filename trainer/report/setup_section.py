@@ -43,7 +43,13 @@ def _provenance(run: RunRecord) -> str:
         "Seed": run.config.train.seed,
         "Device asked for": run.config.train.device,
         **{str(key).replace("_", " ").capitalize(): value for key, value in rest.items()},
-        "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded",
+        "Versions": versions or "not recorded",
     }
-    cells = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in rows.items())
+    cells = "".join(f"<dt>{escape(key)}</dt><dd>{escape(_plain(value))}</dd>" for key, value in rows.items())
     return f'<dl class="facts">{cells}</dl>'
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {of}" for name, of in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

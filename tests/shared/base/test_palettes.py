@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from iscc_lidar.shared.base.palettes import distinct_colors, hex_color, hues, prototype_colors
+from iscc_lidar.shared.base.palettes import (
+    distinct_colors,
+    few_distinct,
+    few_distinct_colors,
+    hex_color,
+    hues,
+    prototype_colors,
+)
 
 
 def test_ids_have_distinct_colours_that_do_not_depend_on_the_other_ids():
@@ -33,3 +40,10 @@ def test_a_higher_level_is_lighter():
     dark, light = hues(np.array([0.1, 0.1]), np.array([0.5, 0.7]))
     assert (dark < light).all()
     assert hex_color(np.array([1.0, 0.0, 0.5])) == "#ff0080"
+
+
+def test_the_few_colours_of_ids_are_nearly_theirs():
+    ids = np.arange(5000)
+    few = few_distinct_colors()
+    assert len(few) == 240
+    assert np.abs(few[few_distinct(ids)] - distinct_colors(ids)).max() < 0.03

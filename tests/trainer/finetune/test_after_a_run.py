@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shlex
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from iscc_lidar.trainer.cli import app
 from iscc_lidar.trainer.export.write import TARGETS
 from iscc_lidar.trainer.finetune.encoder import find_encoder
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner
+from iscc_lidar.trainer.finetune.score import score_run
+from iscc_lidar.trainer.finetune.tasks import TASKS
 from iscc_lidar.trainer.run.loop import train
 
 from exports import read_back, read_model
@@ -110,9 +114,39 @@ def test_the_report_shows_what_there_is(tuned: Tuned, tmp_path: Path):
         assert expected in source, expected
     for absent in ("Prototypes", "Occupancy", "Teacher momentum", "InfoNCE", "pairs of sweeps", "Pre-trained by"):
         assert absent not in source, absent
-    two = tmp_path / "two.html"
-    invoke("report", tuned.out, "--compare", tuned.encoder, "--out", two)
-    assert "Global clustering" in two.read_text(encoding="utf-8")  # of the run that it is compared with
+    done = CliRunner().invoke(app, ["report", str(tuned.out), str(tuned.encoder), "--out", str(tmp_path / "two.html")])
+    assert done.exit_code == 1
+    assert not (tmp_path / "two.html").exists()
+    assert "compare runs of one task" in done.output
+
+
+def test_the_report_compares_fine_tuned_runs(tuned: Tuned, tmp_path: Path):
+    other = Path(shutil.copytree(tuned.out, tmp_path / "other"))
+    score_run(TASKS[tuned.job.name], tuned.out, tuned.job.cache)
+    score_run(TASKS[tuned.job.name], other, tuned.job.cache)
+    scores = other / TASKS[tuned.job.name].score_file
+    content = json.loads(scores.read_text())
+    (content["ap_r11"]["3d"]["Car"] if "ap_r11" in content else content).update(miou=0.1234, easy=12.34)
+    scores.write_text(json.dumps(content))
+    invoke("report", tuned.out, other, "--out", tmp_path / "two.html")
+    source = (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert re.findall(r'<section id="(\w+)"', source) == ["runs", "scores", "curves", "differences"]
+    for expected in (f"fine-tuned for {TITLES[tuned.job.name]}", ">12.3<", "Learning rate: encoder"):
+        assert expected in source, expected
+    assert source.count('<table class="scores">') >= 2
+    invoke("report", other, "--out", tmp_path / "one.html")
+    assert ">12.3<" in (tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def test_runs_of_other_classes_are_not_compared(tuned: Tuned, tmp_path: Path):
+    other = Path(shutil.copytree(tuned.out, tmp_path / "other"))
+    config, recipe = (other / name for name in ("config.json", "config.toml"))
+    config.write_text(config.read_text().replace('"wall"', '"hedge"'))
+    recipe.write_text(recipe.read_text().replace('"Car"', '"Hedge"'))
+    done = CliRunner().invoke(app, ["report", str(tuned.out), str(other), "--out", str(tmp_path / "two.html")])
+    assert done.exit_code == 1
+    assert "compare runs of the same classes" in done.output
+    assert "hedge" in done.output.lower()
 
 
 def test_the_command_in_the_report_makes_the_same_run_again(tuned: Tuned, tmp_path: Path):

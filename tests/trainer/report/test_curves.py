@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iscc_lidar.trainer.report.chart import draw, nice_ticks, number
+from iscc_lidar.trainer.report.chart import draw, look_class, nice_ticks, number
 from iscc_lidar.trainer.report.curves import MOST_POINTS, Panel, Series, running_mean, thin, value_range
 
 finite = st.floats(-1e4, 1e4)
@@ -71,12 +72,24 @@ def test_a_chart_has_round_ticks_around_its_curves_and_colours_of_the_page():
     assert not re.search(r"#0000\w\w\b", chart)
 
 
-def test_of_several_runs_colour_is_the_run_and_dash_the_name():
+def test_curves_of_several_runs_differ_in_colour_dash_and_number():
     step = np.arange(3.0)
-    series = [Series(run, name, step, step, step, step, 2.0) for run in (0, 1) for name in ("same", "others")]
+    series = [Series(look, str(look + 1), step, step, step, step + 0.01 * look, 2.0) for look in range(6)]
     chart = draw(Panel("Cosine", "", tuple(series)), 2, several=True)
-    lines = re.findall(r'style="fill: none; (stroke-dasharray)?[^"]*var\(--(c\d)\)', chart)
-    assert sorted(lines) == [("", "c0"), ("", "c1"), ("stroke-dasharray", "c0"), ("stroke-dasharray", "c1")]
+    lines = re.findall(r'style="fill: none; (?:stroke-dasharray: ([^;]*);)?[^"]*?stroke: var\(--(c\d)\)', chart)
+    assert len({dash for dash, _ in lines}) == len({color for _, color in lines}) == len(lines) == 6
+    assert re.findall(r'<i class="key (c\d) (d\d)"></i>(\d) <b>2</b>', chart) == [
+        (f"c{n}", f"d{n}", str(n + 1)) for n in range(6)
+    ]
+    numbers = {
+        text: float(y) for y, text in re.findall(r'<text[^>]*fill: var\(--c\d\)[^>]*y="([\d.]+)"[^>]*>(\d)<', chart)
+    }
+    heights = [numbers[str(n)] for n in range(1, 7)]
+    assert all(lower - upper >= 10 for lower, upper in itertools.pairwise(heights))
+
+
+def test_of_more_runs_than_colours_no_two_look_the_same():
+    assert len({look_class(look) for look in range(36)}) == 36
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -18,44 +17,9 @@ from iscc_lidar.trainer.pretrain.learner import pretrain
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
 
+from parsed_page import Page
+
 SMALL = ReportConfig(sweeps=4, drawn=2, reach_m=20.0, cards=3, examples=2)
-_VOID = {"meta", "img", "line", "br", "hr"}
-
-
-class Page(HTMLParser):
-    """Checks that elements close in order, and collects what the tests need."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-        self.count: dict[str, int] = {}
-        self.anchors: list[str] = []
-        self.text = ""
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.count[tag] = self.count.get(tag, 0) + 1
-        for name, value in attrs:
-            if name in ("src", "href") and value is not None:
-                self.links.append(value)
-            if name == "id" and tag == "section" and value is not None:
-                self.anchors.append(value)
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.count[tag] = self.count.get(tag, 0) + 1
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -218,16 +182,6 @@ def test_names_are_escaped(run: Path, tmp_path: Path):
     page = report(odd)
     assert "<b>&'c" not in page.source
     assert "a<b>&'c" in page.text
-
-
-def test_two_runs_are_drawn_over_each_other(run: Path, copy: Path, tmp_path: Path):
-    lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
-    (copy / "metrics.jsonl").write_text("".join(json.dumps(row | {"loss": 50.0}) + "\n" for row in lines))
-    other = copy.rename(tmp_path / "other")
-    write_report(run, None, tmp_path / "report.html", SMALL, [other])
-    page = Page(tmp_path / "report.html")
-    assert page.source.count("stroke: var(--c1)") >= 9
-    assert re.search(r'class="c1"></i><b>50</b>', page.source)
 
 
 def test_a_run_without_occupancy_says_so(cache_path: Path, tmp_path: Path, tiny: IsccConfig):

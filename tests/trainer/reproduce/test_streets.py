@@ -185,7 +185,7 @@ def test_the_table_has_gains_on_each_street_and_their_mean_over_streets():
     assert "fine-tuned by flat on labels spread by position and groups, averaged over groups" in both
     probe = street_tables([r for r in results if r.method == "iscc"], {})
     assert "| street | labelled | ISCC |" in probe, "no gains without runs from scratch"
-    assert page("streets", {}, both, [*results, *spread]).count("<figure>") == 1
+    assert page("streets", {}, both, [*results, *spread]).count("<figure>") == 2
 
 
 @pytest.mark.slow
