@@ -8,7 +8,7 @@ from html import escape
 from iscc_lidar.shared.base.picture import svg
 from iscc_lidar.shared.base.text import printable
 from iscc_lidar.trainer.reproduce.experiments import SCRATCH
-from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, gains_by_street
+from iscc_lidar.trainer.reproduce.plots import curves, gains_by_class, gains_by_street, shows_gains
 from iscc_lidar.trainer.reproduce.results import Result, by_schedule
 from iscc_lidar.trainer.reproduce.tables import filled
 
@@ -66,7 +66,7 @@ def _figures(results: Sequence[Result]) -> list[str]:
         methods = {r.method for r in own}
         if any(r.street for r in own):
             about = "Gains over training from scratch on each street; bars: mean over seeds, dots: single seeds."
-            found += [_figure(svg(gains_by_street(own)), about)] if SCRATCH in methods else []
+            found += [_figure(svg(gains_by_street(own)), about)] if shows_gains(own) else []
             continue
         about = "Over the share of labelled sweeps; bars: deviation over seeds, dots: single seeds."
         found += [_figure(svg(curves(own, rows)), f"{name}. {about}") for name, rows in filled(own)]

@@ -54,8 +54,17 @@ def _curves(panel: Axes, results: Sequence[Result], rows: Sequence[Experiment]) 
     panel.grid(alpha=0.3)
 
 
+def shows_gains(results: Sequence[Result]) -> bool:
+    """Return whether there is something to compare with training from scratch by the same schedule."""
+    methods = [{r.method for r in own} for own in by_schedule(results).values()]
+    return any(SCRATCH in names and len(names) > 1 for names in methods)
+
+
 def gains_by_street(results: Sequence[Result]) -> Figure:
-    """Plot the gains over scratch on each street, one panel per schedule: bars for means over seeds, dots for each."""
+    """Plot the gains over scratch on each street, one panel per schedule: bars for means over seeds, dots for each.
+
+    There must be some, see ``shows_gains``.
+    """
     schedules = {name: own for name, own in by_schedule(results).items() if any(r.method == SCRATCH for r in own)}
     places = list(dict.fromkeys((r.street, r.fraction) for r in results))
     methods = [name for name in ALL if name != SCRATCH and any(r.method == name for r in results)]

@@ -27,7 +27,7 @@ from iscc_lidar.trainer.reproduce.config import ALONE, ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import STANDARD
 from iscc_lidar.trainer.reproduce.page import page
 from iscc_lidar.trainer.reproduce.plan import Caches, Job, draw_file, draws, fine_tunings, plan
-from iscc_lidar.trainer.reproduce.plots import curves, gains_by_street
+from iscc_lidar.trainer.reproduce.plots import curves, gains_by_street, shows_gains
 from iscc_lidar.trainer.reproduce.results import read_box_results, read_results, write_csv
 from iscc_lidar.trainer.reproduce.streets import Street, classes_in, list_file, write_lists
 from iscc_lidar.trainer.reproduce.tables import box_tables, filled, street_tables, tables
@@ -55,8 +55,10 @@ def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
     text = "\n".join([*([segmented] if results else []), *([box_tables(boxes)] if boxes else [])])
     if results:
         write_csv(out / "results.csv", results)
-        figure = gains_by_street(results) if streets else curves(results, filled(results)[0][1])
-        files.write_bytes(out / "curves.png", png(figure, dpi=130))
+        if not streets:
+            files.write_bytes(out / "curves.png", png(curves(results, filled(results)[0][1]), dpi=130))
+        elif shows_gains(results):
+            files.write_bytes(out / "curves.png", png(gains_by_street(results), dpi=130))
     if boxes:
         write_csv(out / "detection.csv", boxes)
     facts = _facts(config, caches, jobs, out)

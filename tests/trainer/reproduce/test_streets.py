@@ -209,3 +209,4 @@ def test_a_table_of_streets_from_caches(cache_path: Path, tmp_path: Path):
     assert len(rows) == 8
     assert all(0 <= float(row["miou"]) <= 100 and not math.isnan(float(row["accuracy"])) for row in rows)
     assert reproduce(config, caches, tmp_path / "out") == text
+    assert not (tmp_path / "out/curves.png").exists(), "there is no gain to draw"
