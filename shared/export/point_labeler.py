@@ -25,8 +25,8 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
     """Write ``SEQUENCE/velodyne/000000.bin``, ``labels/000000.label``, ``poses.txt`` and ``calib.txt``.
 
     Files are named by the index of the sweep, as the tool cuts names at their first dot. Poses are relative to the
-    first sweep, where the tool expects the origin. Files of a sequence that is complete are kept: a person may have changed
-    them. Raises UserError where they are of other labels than the cache's.
+    first sweep, where the tool expects the origin. Files of a sequence that is complete are kept: a person may
+    have changed them. Raises UserError where they are of other labels than the cache's.
     """
     import numpy as np
 
