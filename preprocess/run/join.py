@@ -179,11 +179,20 @@ def _reported(sweeps: Iterator[FinishedSweep]) -> Iterator[FinishedSweep]:
 
 
 def _read(job: _Job, index: int, stretch: range) -> Sweep:
-    """Read a raw sweep and check that it is the one that was labelled; with the pose and time that it had then."""
+    """Read a raw sweep and check that it is the one that was labelled; with the pose and time that it had then.
+
+    One that was left out has invalid points, and pose and time of the nearest other of the block, as before.
+    """
     labelled = job.labels.sweep(job.sequence, index)
-    sweep = _blank(job, index, stretch, len(labelled.label)) if labelled.name in job.left_out else _raw(job, index)
-    _check_points(job, sweep, labelled)
-    return replace(sweep, world_SE3_sensor=labelled.world_SE3_sensor, timestamp_ns=labelled.timestamp_ns)
+    if labelled.name not in job.left_out:
+        sweep = _raw(job, index)
+        _check_points(job, sweep, labelled)
+        return replace(sweep, world_SE3_sensor=labelled.world_SE3_sensor, timestamp_ns=labelled.timestamp_ns)
+    names = job.dataset.sweep_names(job.sequence)
+    others = (other for other in stretch if names[other] not in job.left_out)
+    nearest = min(others, key=lambda other: abs(other - index), default=None)
+    like = None if nearest is None else _read(job, nearest, stretch)
+    return blank_sweep(job.dataset, job.sequence, index, len(labelled.label), like)
 
 
 def _raw(job: _Job, index: int) -> Sweep:
@@ -195,19 +204,10 @@ def _raw(job: _Job, index: int) -> Sweep:
         raise UserError(describe_error(error, f"sequence {job.sequence}")) from None
 
 
-def _blank(job: _Job, index: int, stretch: range, points: int) -> Sweep:
-    """Return a sweep of invalid points, with the columns of another."""
-    names = job.dataset.sweep_names(job.sequence)
-    others = (other for other in stretch if names[other] not in job.left_out)
-    like = next((_raw(job, other) for other in others), None)
-    return blank_sweep(job.dataset, job.sequence, index, points, like)
-
-
 def _check_points(job: _Job, sweep: Sweep, labelled: LabelledSweep) -> None:
     """Raise UserError where a raw sweep has other points than those that were labelled.
 
-    What counts is what a cache stores of them: positions to 4 mm, intensity to 1/255. So rounding in the last digits,
-    which differs between machines, does not matter.
+    What counts is what a cache stores of them, positions to 4 mm and intensity to 1/255, by its own checksums.
     """
     where = f"sequence {job.sequence}, sweep {labelled.name}"
     if len(sweep) != len(labelled.label):
