@@ -24,6 +24,7 @@ from iscc_lidar.shared.corrections.apply import apply
 from iscc_lidar.shared.corrections.resolve import Resolved, resolve
 from iscc_lidar.shared.corrections.table import Correction, parse_corrections, read_corrections, write_corrections
 from iscc_lidar.shared.layouts.formats.label_files import CLASSES_FILE
+from iscc_lidar.shared.layouts.formats.sly_point_cloud import META_FILE
 
 TABLE_FILE: Final = "corrections.csv"
 LIST_FILE: Final = "labelled.txt"
@@ -125,7 +126,7 @@ def _of_tool(cache: Cache, source: Path, class_names: Sequence[str]) -> dict[str
     if not found:
         raise UserError(
             f"{source}: expected a folder for each sequence, as exported for {' or '.join(t.name for t in _TOOLS)}, "
-            f"with {from_cvat.META_FILE} in that of CVAT; or a file of corrections"
+            f"with {META_FILE} in that of CVAT; or a file of corrections"
         )
     return found
 
@@ -170,7 +171,7 @@ def _write_sequence(
         folder.write(f"{sequence}/{name}.label", (instance << 16 | classes).astype("<u4").tobytes())
         counts += np.bincount(found[has], minlength=len(counts))
         named = np.count_nonzero(classes)
-        totals += (named, len(classes))
+        totals += np.array([named, len(classes)])
         labelled += [(sequence, name)] if named else []
     rows = io.StringIO(newline="")
     writer = csv.writer(rows, lineterminator="\n")
