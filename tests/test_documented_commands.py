@@ -40,7 +40,7 @@ NOT_RUN = {
     r"iscc-preprocess run kitti ": "needs boxes in KITTI's own files: tests/preprocess/datasets",
     r"python tests/benchmarks": "minutes; tests/benchmarks has its own tests",
     r"python tests/tools/(plant_label_errors|score_audit|score_clicks)": "needs real sweeps with objects",
-    r"iscc-cache import .*(corrections.csv|from-cvat)": "needs what a person made: tests/shared/corrections",
+    r"iscc-cache import .*(corrections.csv|from-cvat)|iscc-cache spread .*corrected": "needs a person's corrections",
     r"iscc-cache join": "needs the raw files of a cache: tests/preprocess/run/test_join.py",
     r"python -m iscc_lidar|sudo |git clone|sed -i|FORCE_CUDA": "needs a GPU and a compiler",
 }
