@@ -99,6 +99,12 @@ def from_json(text: str) -> Manifest:
     Raises DocumentError if it is no manifest, of another MAJOR, damaged, or inconsistent.
     """
     manifest = from_text(text, Manifest, _FORMAT, "manifest")
+    check_consistent(manifest)
+    return manifest
+
+
+def check_consistent(manifest: Manifest) -> None:
+    """Check that the parts of a manifest fit together. Raises DocumentError."""
     _check_class_names(manifest.class_names)
     for sequence in manifest.sequences:
         _check_blocks(sequence)
@@ -107,7 +113,6 @@ def from_json(text: str) -> Manifest:
     _refuse_twice([sequence.name for sequence in manifest.sequences], "a sequence")
     folders = [block.path for sequence in manifest.sequences for block in sequence.blocks + sequence.tracks]
     _refuse_twice(folders, "a block's folder")
-    return manifest
 
 
 def _check_blocks(sequence: SequenceEntry) -> None:

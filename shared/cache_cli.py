@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 app = new_program("Inspect, verify and export a cache of group labels.")
 
 CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="folder of the cache, or its URL")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(help="names of classes, one per line, the first for unlabelled. Default: those of the cache"),
+]
 
 
 @app.command()
@@ -145,12 +149,15 @@ def export(
     root: Annotated[
         Path | None, typer.Option(help="folder of the dataset, for waymo: image shapes, nuscenes: tables")
     ] = None,
+    classes: Classes = None,
 ) -> None:
     """Write the group labels as another program reads them.
 
     semantickitti: one .label file per sweep. waymo: one Parquet file per context, like those of lidar_segmentation.
     nuscenes: one panoptic .npz per sweep, of at most 999 groups per sequence. opensceneflow: one .h5 per sequence, for
     SeFlow and others. unit: one .seg per sweep.
+    point-labeler, cvat: folders to name, join and cut groups in these tools, which import brings back.
+    labels-only: no points, to publish labels of data that may not be; join makes a cache of it and the raw files.
     After an interruption the same command goes on; complete sequences are kept.
 
     Example:
@@ -158,13 +165,51 @@ def export(
         iscc-cache export cache/synthetic labels --to semantickitti
 
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
+
+        iscc-cache export cache/mine to-label --to point-labeler --classes classes.txt
     """
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.export.target import ExportOptions, find_target
     from iscc_lidar.shared.export.write import export_cache
 
     target = find_target(to)
-    print(f"{to}: {counted(export_cache(Cache(path), out, target, ExportOptions(root)), 'file')} below {out}")
+    print(f"{to}: {counted(export_cache(Cache(path), out, target, ExportOptions(root, classes)), 'file')} below {out}")
+
+
+@app.command(name="import")
+@report_user_errors
+def import_(
+    path: CachePath,
+    out: Annotated[Path, typer.Argument(help="folder to write labels into: new, empty, or written by import before")],
+    source: Annotated[
+        Path, typer.Option("--from", help="table of corrections (CSV), or folder of point-labeler or cvat")
+    ],
+    classes: Classes = None,
+) -> None:
+    """Make labels of whole sequences from a person's corrections: names of groups, merges, parts, single points.
+
+    Writes OUT/SEQUENCE/NAME.label, classes.txt, SEQUENCE/objects.csv, and labelled.txt: what spread takes as --labels
+    and --labelled. OUT/corrections.csv is the table, also of what was changed in a tool.
+
+    Examples:
+
+        iscc-cache import cache/synthetic corrected --from corrections.csv
+
+        iscc-cache import cache/mine corrected --from to-label --classes classes.txt
+
+        iscc-cache spread cache/mine spread/mine --labelled corrected/labelled.txt --labels corrected
+    """
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.corrections.write import import_corrections
+    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
+
+    cache = Cache(path)
+    found = import_corrections(cache, source, out, class_names_for(cache.manifest.class_names, classes, path))
+    share = found.labelled_points / found.points if found.points else math.nan
+    print(
+        f"labels: {out} ({counted(found.sequences, 'sequence')}, {counted(found.corrections, 'correction')}, "
+        f"{share:.1%} of points with a class)"
+    )
 
 
 @app.command()

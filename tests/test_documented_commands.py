@@ -39,7 +39,9 @@ NOT_RUN = {
     r"dask |iscc-preprocess .*--scheduler": "needs a cluster: tests/preprocess/run/test_cluster.py",
     r"iscc-preprocess run kitti ": "needs boxes in KITTI's own files: tests/preprocess/datasets",
     r"python tests/benchmarks": "minutes; tests/benchmarks has its own tests",
-    r"python tests/tools/(plant_label_errors|score_audit)": "needs real sweeps with objects: tests/preprocess/audit",
+    r"python tests/tools/(plant_label_errors|score_audit|score_clicks)": "needs real sweeps with objects",
+    r"iscc-cache import .*(corrections.csv|from-cvat)|iscc-cache spread .*corrected": "needs a person's corrections",
+    r"iscc-cache join": "needs the raw files of a cache: tests/preprocess/run/test_join.py",
     r"python -m iscc_lidar|sudo |git clone|sed -i|FORCE_CUDA": "needs a GPU and a compiler",
 }
 # What replaces a part of a command that is run, and why.

@@ -13,7 +13,7 @@ from iscc_lidar.shared.cache.label_fractions import read_list
 from fuzzing import Reader, fuzz, try_inputs
 from readers import READERS
 
-SLOW: Final = ("cache", "folder", "predict", "run", "spread")
+SLOW: Final = ("cache", "corrections", "folder", "labels-only", "predict", "run", "spread")
 
 
 @pytest.mark.parametrize("name", sorted(READERS))

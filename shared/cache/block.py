@@ -63,6 +63,12 @@ class Block:
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
     @cached_property
+    def key(self) -> str:
+        """What it was made of, as its writer states; empty where it does not."""
+        content = load_json(self._read(manifests.BLOCK_FILE, self.entry.digest))
+        return str(content.get("key", ""))
+
+    @cached_property
     def sweeps(self) -> pa.Table:
         """Table of sweeps; see data_schemas.tables.SWEEPS."""
         return self._table(manifests.SWEEPS_FILE, tables.SWEEPS, lambda table: check_sweeps(table, self.entry))

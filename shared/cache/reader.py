@@ -52,6 +52,16 @@ class Cache:
             raise UserError(f"{self.path}: no sequence {name!r}; there are {', '.join(self._sequences) or 'none'}")
         return self._sequences[name]
 
+    def labels_digest(self, sequence: str) -> str:
+        """Return a digest that changes whenever points and labels of a sequence are made anew; boxes do not count."""
+        blocks = " ".join(block.digest for block in self.sequence(sequence).blocks)
+        return hashlib.sha256(blocks.encode()).hexdigest()
+
+    def group_ids(self, sequence: str) -> NDArray[np.int32]:
+        """Read the IDs of a sequence's groups, ascending, int32 [G]."""
+        found = [block.group_rows["group"].to_numpy() for block in self.blocks(sequence)]
+        return np.unique(np.concatenate(found)).astype(np.int32) if found else np.empty(0, np.int32)
+
     def sweep_names(self, sequence: str) -> list[str]:
         """Read the dataset's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
         return [str(name) for block in self.blocks(sequence) for name in block.sweeps["name"].to_pylist()]

@@ -44,7 +44,7 @@ def check_sweeps(table: pa.Table, entry: BlockEntry) -> None:
         raise ValueError("the labels of a sweep are not as many as its points")
     if (counts["labelled"] > counts["points"]).any():
         raise ValueError("more points have a class than there are points")
-    _check_poses(list_column(table["world_SE3_sensor"], 16))
+    check_poses(list_column(table["world_SE3_sensor"], 16))
     for child in table["crc32"].combine_chunks().flatten():
         if child.null_count not in (0, len(child)):
             raise ValueError("its sweeps have not all the same arrays")
@@ -127,7 +127,8 @@ def list_column(column: Any, length: int) -> NDArray[np.float64]:
     return found
 
 
-def _check_poses(poses: NDArray[np.float64]) -> None:
+def check_poses(poses: NDArray[np.float64]) -> None:
+    """Check poses [N, 16], row-major. Raises ValueError with what is wrong."""
     matrices = poses.reshape(-1, 4, 4)
     rotation = matrices[:, :3, :3]
     with np.errstate(all="ignore"):

@@ -29,9 +29,11 @@ class ExportOptions:
 
     Attributes:
         root: folder of the dataset, for targets that need more of it than the cache has.
+        classes: names that a person may give to groups, one per line; by default those of the cache.
     """
 
     root: Path | None = None
+    classes: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -52,3 +52,51 @@ def test_what_is_not_there_is_named(tiny_cache: Path, tmp_path: Path) -> None:
         iscc_lidar.open_cache(tmp_path)
     with pytest.raises(UserError, match="not a URL of an object store"):
         iscc_lidar.open_cache("http://example.org/cache")
+
+
+def test_each_group_is_a_row_with_its_track(tiny_cache: Path) -> None:
+    sequence, cache = iscc_lidar.open_cache(tiny_cache)["00"], reader.Cache(tiny_cache)
+    table = sequence.tracks()
+    rows = sequence.groups.to_pylist()
+    assert table["group"].to_pylist() == sorted({row["group"] for row in rows})
+    for found in table.to_pylist():
+        own = [row for row in rows if row["group"] == found["group"]]
+        assert found["sweeps"] == [row["sweep"] for row in own]
+        assert found["points"] == sum(row["points"] for row in own)
+        assert found["moving"] == any(row["moving"] for row in own)
+        assert found["class"] is None
+        for index, centre, heading in zip(found["sweeps"], found["centre"], found["heading"], strict=True):
+            boxes, pose = sequence[index].group_boxes, sequence[index].pose
+            assert boxes is not None
+            (k,) = np.flatnonzero(boxes.group == found["group"])
+            assert found["size"] == boxes.size[k].tolist()
+            assert found["confidence"] == boxes.confidence[k]
+            np.testing.assert_allclose(centre, pose[:3, :3] @ boxes.centre[k] + pose[:3, 3], atol=1e-9)
+            ahead = pose[:3, :3] @ [np.cos(boxes.heading[k]), np.sin(boxes.heading[k]), 0]
+            np.testing.assert_allclose([np.cos(heading), np.sin(heading)], ahead[:2], atol=1e-3)
+    assert table.num_rows == len(cache.group_ids("00"))
+
+
+def test_a_group_has_the_class_of_most_of_its_labelled_points(tiny_cache: Path, tmp_path: Path) -> None:
+    sequence = iscc_lidar.open_cache(tiny_cache)["00"]
+    names = iscc_lidar.open_cache(tiny_cache).class_names
+    (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+    (tmp_path / "00").mkdir()
+    counts: dict[int, dict[str, int]] = {}
+    for sweep in sequence[:3]:
+        assert sweep.classes is not None
+        classes = np.where(sweep.label % 3 == 0, 0, sweep.classes).astype("<u4")
+        (classes | 7 << 16).tofile(tmp_path / "00" / f"{sweep.name}.label")
+        for group, index in zip(sweep.label.tolist(), classes.tolist(), strict=True):
+            if group >= 0 and index:
+                of = counts.setdefault(group, {})
+                of[names[index]] = of.get(names[index], 0) + 1
+    found = dict(zip(*(sequence.tracks(tmp_path)[name].to_pylist() for name in ("group", "class")), strict=True))
+    for group, name in found.items():
+        most = max(counts.get(group, {"": 0}).values())
+        assert (name or "") in [n for n, count in counts.get(group, {"": 0}).items() if count == most]
+    assert any(found.values())
+    with pytest.raises(UserError, match=r"none: expected classes.txt and SEQUENCE/NAME.label"):
+        sequence.tracks(tmp_path / "none")
+    with pytest.raises(UserError, match="labels: is a int, expected a path"):
+        sequence.tracks(7)  # type: ignore[arg-type]

@@ -324,6 +324,49 @@ def open_as_spread(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int
     return statuses
 
 
+def write_corrections(root: Path) -> None:
+    """Corrections of groups: a table, and folders of two labelling tools in which a group was named."""
+    root.mkdir()
+    cache = root.with_name("cache")
+    write_cache(cache)
+    opened = Cache(cache)
+    group, other = opened.group_ids("00")[:2].tolist()
+    rows = [f"00,{group},,car,,", f'00,{other},a,"person",0-1,', "00,ground,,road,,", "00,,b,car,2,0-3 7"]
+    (root / "table.csv").write_text("\n".join(["sequence,group,object,class,sweeps,points", *rows, ""]))
+    for tool in ("point-labeler", "cvat"):
+        assert cache_cli("export", str(cache), str(root / tool), "--to", tool) == 0
+    shutil.copytree(root / "cvat/00/annotations", root / "from-cvat/00")
+    for unread in ("cvat", "point-labeler/00/velodyne"):
+        shutil.rmtree(root / unread)
+    (root / "point-labeler/00/velodyne").mkdir()
+    file = root / "point-labeler/00/labels/000001.label"
+    raw = np.fromfile(file, "<u4")
+    raw[:20] = 1
+    raw.tofile(file)
+
+
+def open_as_corrections(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
+    """Import a table, and the folders of labelling tools."""
+    cache = given.parent.parent / "cache"
+    return [
+        cache_cli("import", str(cache), str(output / name), "--from", str(given / name))
+        for name in ("table.csv", "point-labeler", "from-cvat")
+    ]
+
+
+def write_labels_only(root: Path) -> None:
+    """Labels of three coarse synthetic sweeps, without their points."""
+    cache = root.with_name("cache")
+    write_cache(cache)
+    assert cache_cli("export", str(cache), str(root), "--to", "labels-only") == 0
+
+
+def open_as_labels_only(given: Path, output: Path, rng: Rng, heavy: bool) -> list[int]:
+    """Join labels without points to the raw files."""
+    streets = given.parent.parent / "streets"
+    return [cache_cli("join", str(given), str(streets), str(output / "joined"), *ONE)]
+
+
 def _copy_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True, copy_function=_copy_regular)
 
@@ -392,4 +435,6 @@ READERS: Final = {
     "list": Reader(write_list, open_as_list),
     "objects": Reader(write_objects, open_as_objects),
     "spread": Reader(write_spread, open_as_spread),
+    "corrections": Reader(write_corrections, open_as_corrections),
+    "labels-only": Reader(write_labels_only, open_as_labels_only),
 }

@@ -117,6 +117,32 @@ def open_label_files(folder: Path, class_names: tuple[str, ...]) -> LabelFiles:
     return LabelFiles(folder, names, own)
 
 
+def class_names_for(names: tuple[str, ...], file: Path | None, where: str) -> tuple[str, ...]:
+    """Return the names of classes that a person may give: those of a cache, else those in a file.
+
+    Args:
+        names: of the cache; at most one where its data have no classes.
+        file: one name per line, the first for unlabelled; None without one.
+        where: the cache, for messages.
+
+    Raises:
+        UserError: both have names, and others; or neither has.
+    """
+    if file is None and len(names) < 2:
+        raise UserError(
+            f"{where}: has no classes; pass --classes FILE with their names, one per line, the first for unlabelled"
+        )
+    if file is None:
+        return names
+    try:
+        found = read_class_names(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file") from None
+    if len(names) > 1 and found != names:
+        raise UserError(f"{file}: its classes are {', '.join(found):.200}; those of {where} {', '.join(names):.200}")
+    return found
+
+
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Read names of classes, one per line. Raises UserError where they are none, FileNotFoundError without a file."""
     names = tuple(line.strip() for line in read_lines(path))

@@ -84,6 +84,25 @@ class CachedSequence:
         tables = [block.group_rows for block in self._reader.blocks(self.name)]
         return pa.concat_tables(tables) if tables else GROUPS.empty_table()
 
+    def tracks(self, labels: str | Path | None = None) -> pa.Table:
+        """Describe its groups, one row per group; ``to_pandas()`` makes a data frame of it.
+
+        Args:
+            labels: folder of labels, such as ``iscc-cache import`` writes, for the column ``class``.
+
+        Returns:
+            ``group``; ``class``, that of most of its labelled points, null without any; ``moving``, whether it moves
+            at some time; ``points`` on all sweeps; ``confidence`` that it is one object; ``size`` of its box: length,
+            width, height, metres; and lists of the same length: ``sweeps``, their indices, ``centre`` and ``heading``
+            of its box there, metres and radians, world frame. Without boxes, before format 2.1, these are null.
+
+        Raises:
+            UserError: labels that are missing, of other classes or of other points.
+        """
+        from iscc_lidar.api.tracks import track_table
+
+        return track_table(self._reader, self.name, labels)
+
     @overload
     def __getitem__(self, index: int) -> CachedSweep: ...
     @overload

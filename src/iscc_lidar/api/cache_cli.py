@@ -21,7 +21,7 @@ from iscc_lidar.shared.base.cli import (
 from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache_cli import CachePath, app
 
-__all__ = ["app", "audit", "spread", "upgrade"]
+__all__ = ["app", "audit", "join", "spread", "upgrade"]
 
 LabelFolder = Annotated[
     Path | None, typer.Option(help="folder of the labels (.label files). Default: those in the cache")
@@ -96,6 +96,52 @@ def upgrade(
         added = upgrade_cache(open_store(path), Executor(cores() if workers is None else workers, scheduler))
     done = f"boxes added to the groups of {counted(added, 'sequence')}" if added else "lacks nothing"
     print(f"{path}: {done}")
+
+
+@app.command(no_args_is_help=True)
+@report_user_errors
+def join(
+    labels: Annotated[str, typer.Argument(help="folder or URL of labels without points: export --to labels-only")],
+    root: Annotated[Path, typer.Argument(help="folder of the raw files, as for iscc-preprocess")],
+    out: Annotated[str, typer.Argument(help="folder or URL of the cache: new, empty, or of an interrupted join")],
+    sequences: Annotated[str | None, typer.Option(help="only these sequences: names, separated by commas")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="key=value, an option of the dataset; may be repeated")
+    ] = None,
+    poses: Annotated[
+        str | None, typer.Option(help="as of iscc-preprocess run; needed only where points are deskewed by poses")
+    ] = None,
+    workers: Workers = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a running Dask scheduler")] = None,
+) -> None:
+    """Make a cache of labels without points and the raw files that they are of.
+
+    It is the cache that was exported: with the same versions of NumPy, Zarr and PyArrow the same files, to the byte. A
+    raw sweep with other points than those that were labelled is an error. After an interruption run the same command
+    again.
+
+    Example:
+
+        iscc-cache join labels /data/semantickitti cache/kitti
+    """
+    from iscc_lidar.shared.cache.labels_only import LabelsOnly
+    from iscc_lidar.shared.store.open import open_store
+
+    opened = LabelsOnly(labels)
+    with needs("preprocess"):
+        from iscc_lidar.api.dataset_sweeps import posed
+        from iscc_lidar.preprocess.datasets.registry import with_options
+        from iscc_lidar.preprocess.odometry.prepare import settle
+        from iscc_lidar.preprocess.plan.select import find_dataset, select_sequences
+        from iscc_lidar.preprocess.run.executor import Executor
+        from iscc_lidar.preprocess.run.join import join_labels
+
+        dataset = settle(with_options(find_dataset(opened.manifest.cache.dataset, root), data or ()))
+        chosen = names_of(sequences) or [entry.name for entry in opened.manifest.cache.sequences]
+        dataset = posed(dataset, poses, out, select_sequences(dataset, chosen))
+        executor = Executor(cores() if workers is None else workers, scheduler)
+        made = join_labels(opened, dataset, open_store(out), executor, chosen)
+    print(f"cache: {out} ({counted(len(made.sequences), 'sequence')})")
 
 
 @app.command(no_args_is_help=True)

@@ -66,7 +66,7 @@ class DatasetSweeps:
         self.path = str(root)
         dataset = settle(with_options(find_dataset(name, root), data))
         chosen = select_sequences(dataset, sequences, split)
-        self._dataset, self._skip = _posed(dataset, poses, out, chosen), skip
+        self._dataset, self._skip = posed(dataset, poses, out, chosen), skip
         self.manifest = Manifest(name, "", self._dataset.class_names, (), (), {})
         broken = find_broken(self._dataset, chosen, skip=skip, accept_content=accept_content, poses=False)
         self.broken = {name: "; ".join(problem.message for problem in found) for name, found in broken.items()}
@@ -115,7 +115,7 @@ class DatasetSweeps:
         return blank_sweep(self._dataset, sequence, index, points=0)
 
 
-def _posed(dataset: Dataset, poses: str | None, out: str, chosen: Sequence[str]) -> Dataset:
-    """Return a dataset without its poses, where it can be read so, else with poses."""
+def posed(dataset: Dataset, poses: str | None, out: str, chosen: Sequence[str]) -> Dataset:
+    """Return a dataset without its poses, where it can be read so, else with poses as of ``iscc-preprocess run``."""
     free = without_poses(dataset)
     return prepare(dataset, poses, out, chosen, quiet=True) if free is dataset else free

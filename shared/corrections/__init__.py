@@ -1,0 +1,1 @@
+"""A person's corrections of groups: names, merges, splits and single points, made into labels of whole sequences."""
