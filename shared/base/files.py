@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,14 +29,24 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes, aside: Path | None = None) -> None:
     """Write or replace a file in one step, from a temporary file ``aside``, by default next to it."""
+    with new_file(path, aside) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(path: Path, aside: Path | None = None) -> Iterator[BufferedRandom]:
+    """Yield an empty temporary file, by default next to ``path``; flush it and move it to ``path`` at the end.
+
+    For what is too large for one ``write_bytes``. After an error nothing is left behind.
+    """
     aside = aside or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         make_folder(path.parent)
         make_folder(aside.parent)
         try:
             remove(aside)  # never written through a link that lies there
-            with aside.open("xb") as file:
-                file.write(data)
+            with aside.open("x+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)

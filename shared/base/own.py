@@ -8,7 +8,10 @@ they are recognised. A single file is recognised by a few bytes at its start.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +44,14 @@ class OwnFolder:
         require_path(name, str(self.path))
         self.mark()
         files.write_bytes(self.path / name, data)
+
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[BufferedRandom]:
+        """Yield an empty file, which takes its place in the folder in one step at the end; errors as ``write``."""
+        require_path(name, str(self.path))
+        self.mark()
+        with files.new_file(self.path / name) as file:
+            yield file
 
     def mark(self) -> None:
         """Mark the folder as this program's, where it is not yet."""
