@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 app = new_program("Inspect, verify and export a cache of group labels.")
 
 CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="folder of the cache, or its URL")]
+MinConfidence = Annotated[
+    float, typer.Option(min=0, max=1, help="boxes of the groups of less confidence are left out, 0 to 1")
+]
 
 
 @app.command()
@@ -119,15 +122,48 @@ def show(
 
 @app.command()
 @report_user_errors
+def view(
+    path: CachePath,
+    sequence: Annotated[str | None, typer.Argument(help="name of the sequence. Default: the first")] = None,
+    web: Annotated[bool, typer.Option("--web", help="in a browser, served to this machine alone")] = False,
+    port: Annotated[int, typer.Option(help="port of --web; 0: any", min=0, max=65535)] = 9090,
+    min_confidence: MinConfidence = 0.3,
+) -> None:
+    """Show a sequence in the viewer rerun: groups in colours that persist over time, ground, boxes, poses.
+
+    It is prepared first, in a temporary folder. Nothing is sent to other machines, statistics neither. With --web on
+    another machine: ssh -L 9090:127.0.0.1:9090 MACHINE, and open the printed address here.
+
+    Examples:
+
+        iscc-cache view cache/synthetic
+
+        iscc-cache view cache/synthetic 00 --web
+    """
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.export.view import view_sequence
+
+    cache = Cache(path)
+    if not cache.sequence_names:
+        raise UserError(f"{path}: contains no sequence to show; add some with iscc-preprocess run")
+    name = cache.sequence_names[0] if sequence is None else cache.sequence(sequence).name
+    view_sequence(cache, name, min_confidence, web=web, port=port)
+
+
+@app.command()
+@report_user_errors
 def export(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or of an interrupted export")],
     to: Annotated[str, typer.Option(help="target, see below")] = "semantickitti",
     root: Annotated[Path | None, typer.Option(help="folder of the dataset, for waymo: shapes of its images")] = None,
+    min_confidence: MinConfidence = 0.3,
 ) -> None:
     """Write the group labels as another program reads them.
 
     semantickitti: one .label file per sweep. waymo: one Parquet file per context, like those of lidar_segmentation.
+    boxes: tracked boxes of the groups, in KITTI's files of objects and tracks and as infos of mmdetection3d. ncore: one
+    NCore V4 component store per sequence. rerun: one recording for the viewer rerun per sequence.
     After an interruption the same command goes on; complete sequences are kept.
 
     Example:
@@ -135,13 +171,15 @@ def export(
         iscc-cache export cache/synthetic labels --to semantickitti
 
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
+
+        iscc-cache export cache/synthetic boxes --to boxes --min-confidence 0.5
     """
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.export.target import ExportOptions, find_target
     from iscc_lidar.shared.export.write import export_cache
 
-    target = find_target(to)
-    print(f"{to}: {counted(export_cache(Cache(path), out, target, ExportOptions(root)), 'file')} below {out}")
+    target, options = find_target(to), ExportOptions(root, min_confidence)
+    print(f"{to}: {counted(export_cache(Cache(path), out, target, options), 'file')} below {out}")
 
 
 @app.command()
