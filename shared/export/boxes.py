@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CLASS: Final = "Misc"
 """KITTI's class of what is of none of its others: groups have no class."""
-_METAINFO: Final = {"dataset": "iscc-lidar", "info_version": "1.1", "categories": {"object": 0}}
+_METAINFO: Final[dict[str, Any]] = {"dataset": "iscc-lidar", "info_version": "1.1", "categories": {"object": 0}}
 _VELODYNE: Final = {"semantickitti", "synthetic"}
 
 

@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 SENSOR: Final = "world/sensor"
 _POINT_PX: Final = -1.5
 """Radii below 0 are in points of the screen."""
+_EYE_M: Final = ((-30.0, 0.0, 22.0), (8.0, 0.0, 0.0))
+"""Where from and what at, in the frame of the first sweep."""
+
+
+def refuse_without_rerun(cache: Cache, options: ExportOptions) -> None:
+    """Raise UserError where rerun is not installed."""
+    _rerun()
 
 
 def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: ExportOptions) -> int:
-    """Write ``SEQUENCE.rrd``; see ``write_recording``. Raises UserError where rerun is missing or switched off."""
+    """Write ``SEQUENCE.rrd``; see ``write_recording``."""
     with folder.new_file(f"{sequence}.rrd") as file:
         write_recording(cache, sequence, Path(file.name), options.min_confidence)
     return 1
@@ -36,6 +43,8 @@ def write_recording(cache: Cache, sequence: str, path: Path, min_confidence: flo
     ``noise`` in greys, and ``boxes`` of at least ``min_confidence``; ``world/trajectory`` is the way of the sensor.
     Ignored points are left out. The world begins where the first sweep was taken, since viewers compute in float32. The
     time lines are ``sweep``, the index, and ``time``, from the first sweep.
+
+    Raises UserError where rerun is missing, or switched off by the environment.
     """
     rr = _rerun()
     name = hashlib.sha256(f"{cache.manifest.config_key} {sequence}".encode()).hexdigest()[:32]
@@ -43,7 +52,7 @@ def write_recording(cache: Cache, sequence: str, path: Path, min_confidence: flo
     if not rr.is_enabled(recording):
         raise UserError("the environment variable RERUN switches recordings off; unset it")
     recording.set_log_time_enabled(False)
-    recording.save(path, default_blueprint=_blueprint())
+    recording.save(path, default_blueprint=_blueprint(cache.poses(sequence)))
     try:
         recording.send_recording_name(sequence)
         _log_all(rr, recording, cache, sequence, min_confidence)
@@ -60,12 +69,19 @@ def _rerun() -> Any:
     return rerun
 
 
-def _blueprint() -> Any:
+def _blueprint(poses: NDArray[np.float64]) -> Any:
+    """Look at the first sweep from behind and above, on a dark ground, one sweep after the other at 10 Hz."""
     import rerun.blueprint as rrb
 
-    return rrb.Blueprint(
-        rrb.Spatial3DView(origin="world", name="groups"), rrb.TimePanel(timeline="sweep"), collapse_panels=True
-    )
+    from iscc_lidar.shared.base.palettes import BACKGROUND
+
+    eye = None
+    if len(poses):
+        behind, ahead = (poses[0, :3, :3] @ away for away in _EYE_M)
+        eye = rrb.EyeControls3D(position=behind, look_target=ahead)
+    space = rrb.Spatial3DView(origin="world", name="groups", background=_packed(BACKGROUND), eye_controls=eye)
+    times = rrb.TimePanel(timeline="sweep", play_state="paused", fps=10)
+    return rrb.Blueprint(space, times, collapse_panels=True)
 
 
 def _log_all(rr: Any, recording: Any, cache: Cache, sequence: str, min_confidence: float) -> None:
@@ -137,5 +153,8 @@ def _packed(color: str) -> int:
 
 
 TARGET: Final = Target(
-    "rerun", "SEQUENCE.rrd: coloured groups, ground, boxes and poses for the viewer rerun", write_sequence
+    "rerun",
+    "SEQUENCE.rrd: coloured groups, ground, boxes and poses for the viewer rerun",
+    write_sequence,
+    refuse=refuse_without_rerun,
 )

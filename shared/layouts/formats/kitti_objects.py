@@ -137,7 +137,7 @@ def format_tracks(frame: int, track: NDArray[np.int32], objects: KittiObjects) -
 
 
 def format_calibration(camera: Camera, *, tracking: bool = False) -> str:
-    """Format a calibration file whose camera 2, and every other one, is this; names of the tracking benchmark differ."""
+    """Format a calibration file whose cameras are all this one; the tracking benchmark has other names in it."""
     image, sensor, unit = camera.image_P_camera.ravel(), camera.camera_SE3_sensor[:3].ravel(), np.eye(4)
     rows = [(f"P{number}:", image) for number in range(4)]
     if tracking:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
@@ -80,6 +80,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text("abcé"), json_values, max_size=4), st.lists(json_values, max_size=4))
 def test_any_attributes_are_read_back_twice(attributes: dict[str, Any], many: list[Any]) -> None:
     encoded = EncodedList()
@@ -110,7 +111,7 @@ def test_any_array_is_read_back(length: int, dtype: str, seed: int) -> None:
 @pytest.fixture(scope="module")
 def exported(tiny_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ncore") / "out"
-    assert export_cache(Cache(tiny_cache), out, TARGET, ExportOptions(min_confidence=0.2)) == 2
+    assert export_cache(Cache(tiny_cache), out, TARGET, ExportOptions(min_confidence=0.02)) == 2
     return out
 
 
@@ -136,7 +137,7 @@ def test_a_store_has_points_groups_poses_and_cuboids(exported: Path, tiny_cache:
         assert cloud.attrs["generic_meta_data"] == {"sweep": index, "name": name}
         assert np.array_equal(poses["poses"][index], sweep.world_SE3_sensor)
         assert boxes is not None
-        boxes = boxes.sure(0.2)
+        boxes = boxes.sure(0.02)
         here = [each for each in observations if each["timestamp_us"] == times[index]]
         assert [int(each["track_id"]) for each in here] == boxes.group.tolist()
         assert {each["source"] for each in here} == {"AUTOLABEL"}
@@ -148,7 +149,7 @@ def test_a_store_has_points_groups_poses_and_cuboids(exported: Path, tiny_cache:
 
 
 def test_the_same_bytes_come_again(exported: Path, tiny_cache: Path, tmp_path: Path) -> None:
-    export_cache(Cache(tiny_cache), tmp_path / "again", TARGET, ExportOptions(min_confidence=0.2))
+    export_cache(Cache(tiny_cache), tmp_path / "again", TARGET, ExportOptions(min_confidence=0.02))
     for path in exported.glob("*.itar"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
