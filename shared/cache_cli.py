@@ -25,6 +25,9 @@ Classes = Annotated[
     Path | None,
     typer.Option(help="names of classes, one per line, the first for unlabelled. Default: those of the cache"),
 ]
+MinConfidence = Annotated[
+    float, typer.Option(min=0, max=1, help="boxes of the groups of less confidence are left out, 0 to 1")
+]
 
 
 @app.command()
@@ -142,6 +145,36 @@ def show(
 
 @app.command()
 @report_user_errors
+def view(
+    path: CachePath,
+    sequence: Annotated[str | None, typer.Argument(help="name of the sequence. Default: the first")] = None,
+    web: Annotated[bool, typer.Option("--web", help="in a browser, served to this machine alone")] = False,
+    port: Annotated[int, typer.Option(help="port of --web; 0: any", min=0, max=65535)] = 9090,
+    min_confidence: MinConfidence = 0.3,
+) -> None:
+    """Show a sequence in the viewer rerun: groups in colours that persist over time, ground, boxes, poses.
+
+    It is prepared first, in a temporary folder. Nothing is sent to other machines, statistics neither. With --web on
+    another machine: ssh -L 9090:127.0.0.1:9090 MACHINE, and open the printed address here.
+
+    Examples:
+
+        iscc-cache view cache/synthetic
+
+        iscc-cache view cache/synthetic 00 --web
+    """
+    from iscc_lidar.shared.cache.reader import Cache
+    from iscc_lidar.shared.export.view import view_sequence
+
+    cache = Cache(path)
+    if not cache.sequence_names:
+        raise UserError(f"{path}: contains no sequence to show; add some with iscc-preprocess run")
+    name = cache.sequence_names[0] if sequence is None else cache.sequence(sequence).name
+    view_sequence(cache, name, min_confidence, web=web, port=port)
+
+
+@app.command()
+@report_user_errors
 def export(
     path: CachePath,
     out: Annotated[Path, typer.Argument(help="folder to write into: new, empty, or of an interrupted export")],
@@ -150,6 +183,7 @@ def export(
         Path | None, typer.Option(help="folder of the dataset, for waymo: image shapes, nuscenes: tables")
     ] = None,
     classes: Classes = None,
+    min_confidence: MinConfidence = 0.3,
 ) -> None:
     """Write the group labels as another program reads them.
 
@@ -158,6 +192,8 @@ def export(
     SeFlow and others. unit: one .seg per sweep.
     point-labeler, cvat: folders to name, join and cut groups in these tools, which import brings back.
     labels-only: no points, to publish labels of data that may not be; join makes a cache of it and the raw files.
+    boxes: tracked boxes of the groups, in KITTI's files of objects and tracks and as infos of mmdetection3d. ncore: one
+    NCore V4 component store per sequence. rerun: one recording for the viewer rerun per sequence.
     After an interruption the same command goes on; complete sequences are kept.
 
     Example:
@@ -167,13 +203,15 @@ def export(
         iscc-cache export cache/waymo labels --to waymo --root /data/waymo
 
         iscc-cache export cache/mine to-label --to point-labeler --classes classes.txt
+
+        iscc-cache export cache/synthetic boxes --to boxes --min-confidence 0.5
     """
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.export.target import ExportOptions, find_target
     from iscc_lidar.shared.export.write import export_cache
 
-    target = find_target(to)
-    print(f"{to}: {counted(export_cache(Cache(path), out, target, ExportOptions(root, classes)), 'file')} below {out}")
+    target, options = find_target(to), ExportOptions(root, classes, min_confidence)
+    print(f"{to}: {counted(export_cache(Cache(path), out, target, options), 'file')} below {out}")
 
 
 @app.command(name="import")

@@ -38,6 +38,7 @@ NOT_RUN = {
     r"sbatch ": "needs SLURM; what it wraps is run",
     r"dask |iscc-preprocess .*--scheduler": "needs a cluster: tests/preprocess/run/test_cluster.py",
     r"iscc-preprocess run kitti ": "needs boxes in KITTI's own files: tests/preprocess/datasets",
+    r"iscc-cache view|rerun ": "needs a screen or a browser: tests/shared/export/test_view.py",
     r"python tests/benchmarks": "minutes; tests/benchmarks has its own tests",
     r"python tests/tools/(plant_label_errors|score_audit|score_clicks)": "needs real sweeps with objects",
     r"iscc-cache import .*(corrections.csv|from-cvat)|iscc-cache spread .*corrected": "needs a person's corrections",

@@ -83,6 +83,11 @@ class Block:
         """Names of its arrays of points and queries: those with checksums."""
         return frozenset(name for name, checksum in self.sweeps["crc32"][0].as_py().items() if checksum is not None)
 
+    @property
+    def poses(self) -> NDArray[np.float64]:
+        """``world_SE3_sensor`` of its sweeps, float64 [S, 4, 4]."""
+        return list_column(self.sweeps["world_SE3_sensor"], 16).reshape(-1, 4, 4)
+
     def sweep(self, index: int, without: Collection[SweepField] = ()) -> CachedSweep:
         """Read one sweep by its index within the sequence, except the fields in ``without``.
 

@@ -70,6 +70,15 @@ class Cache:
         """Read the dataset's own name of one sweep. Raises UserError for an unknown sweep."""
         return str(self._row_of(sequence, index)["name"])
 
+    def times_ns(self, sequence: str) -> NDArray[np.int64]:
+        """Read the times of a sequence's sweeps, int64 [S]; differences count. Raises UserError as ``sequence``."""
+        found = (block.sweeps["timestamp_ns"].to_numpy() for block in self.blocks(sequence))
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
+    def poses(self, sequence: str) -> NDArray[np.float64]:
+        """Read ``world_SE3_sensor`` of a sequence's sweeps, float64 [S, 4, 4]. Raises UserError as ``sequence``."""
+        return np.concatenate([np.zeros((0, 4, 4)), *(block.poses for block in self.blocks(sequence))])
+
     def points(self, sequence: str, index: int) -> int:
         """Read the number of a sweep's points. Raises UserError for an unknown sweep."""
         return int(self._row_of(sequence, index)["points"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, fields
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,11 @@ class GroupBoxes:
     size: NDArray[np.float64]
     heading: NDArray[np.float64]
     confidence: NDArray[np.float32]
+
+    def sure(self, least: float) -> Self:
+        """Select the boxes of at least some confidence."""
+        enough = self.confidence >= least
+        return type(self)(*(getattr(self, field.name)[enough] for field in fields(self)))
 
 
 def point_confidence(xyz: NDArray[np.float32], label: NDArray[np.int32], boxes: GroupBoxes) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """The record of a program, or of a layout of files, that group labels are written for; found by its name.
 
-Every module of this package but this one and ``write`` holds the record ``TARGET`` of the target with the
+Every module of this package but this one, ``write`` and ``view`` holds the record ``TARGET`` of the target with the
 module's name, underscores as hyphens. The modules import what takes long, or is in an extra, only inside functions.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.reader import Cache
 
-_OTHERS: Final = {"target", "write"}
+_OTHERS: Final = {"target", "write", "view"}
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class ExportOptions:
     Attributes:
         root: folder of the dataset, for targets that need more of it than the cache has.
         classes: names that a person may give to groups, one per line; by default those of the cache.
+        min_confidence: boxes of the groups of less confidence are left out.
     """
 
     root: Path | None = None
     classes: Path | None = None
+    min_confidence: float = 0.3
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,11 @@ def export_cache(cache: Cache, out: Path, target: Target, options: ExportOptions
     if target.refuse is not None:
         target.refuse(cache, options)
     done = _read_record(folder)
-    left = [name for name in cache.sequence_names if done.get(name) != _digest(cache, name)]
+    left = [name for name in cache.sequence_names if done.get(name) != _digest(cache, name, options)]
     files = 0
     for name in tqdm(left, desc=f"export to {target.name}", unit="sequence", dynamic_ncols=True, leave=False):
         files += target.write_sequence(cache, name, folder, options)
-        done[name] = _digest(cache, name)
+        done[name] = _digest(cache, name, options)
         folder.write(RECORD_FILE, (json.dumps(done, indent=1, sort_keys=True) + "\n").encode())
     return files + (target.finish(cache, folder, options) if target.finish is not None else 0)
 
@@ -44,6 +44,7 @@ def _read_record(folder: OwnFolder) -> dict[str, str]:
     return {name: digest for name, digest in read_json(path).items() if isinstance(digest, str)}
 
 
-def _digest(cache: Cache, sequence: str) -> str:
-    entry = json.dumps(asdict(cache.sequence(sequence)), sort_keys=True, default=str)
-    return hashlib.sha256(f"{cache.manifest.config_key} {entry}".encode()).hexdigest()
+def _digest(cache: Cache, sequence: str, options: ExportOptions) -> str:
+    of = asdict(cache.sequence(sequence)) | asdict(replace(options, root=None))  # a dataset may move
+    made_of = json.dumps(of, sort_keys=True, default=str)
+    return hashlib.sha256(f"{cache.manifest.config_key} {made_of}".encode()).hexdigest()

@@ -22,6 +22,12 @@ from iscc_lidar.shared.base.geometry import inverse, transform
 DONT_CARE: Final = "DontCare"
 IMAGE_SIZE: Final = (1242, 375)
 """Width and height of most of KITTI's images, for frames without the image itself."""
+VIRTUAL_CAMERA: Final = Camera(
+    np.array([(700.0, 0, 621, 0), (0, 700, 187.5, 0), (0, 0, 1, 0)]),
+    np.array([(0.0, -1, 0, 0), (0, 0, -1, 0), (1, 0, 0, 0), (0, 0, 0, 1)]),
+    *IMAGE_SIZE,
+)
+"""For sweeps without a camera: at the sensor, looks along its x, level with it; focal length 700 pixels."""
 _COLUMNS: Final = 15
 _MAX: Final = 1e8  # pixels or metres, beyond any
 _CLASSES: Final = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", DONT_CARE)
@@ -116,6 +122,29 @@ def format_objects(objects: KittiObjects) -> str:
             objects.kind, objects.truncation, objects.occlusion, numbers, scores, strict=True
         )
     )
+
+
+def format_tracks(frame: int, track: NDArray[np.int32], objects: KittiObjects) -> str:
+    """Format the objects of a frame as lines of a tracking file: frame, track, class, ..., as ``format_objects``.
+
+    Truncation, there an integer, is -1: not known.
+    """
+    lines = (line.split(" ", 3) for line in format_objects(objects).splitlines())
+    return "".join(
+        f"{frame} {number} {kind} -1 {occlusion} {rest}\n"
+        for number, (kind, _, occlusion, rest) in zip(track.tolist(), lines, strict=True)
+    )
+
+
+def format_calibration(camera: Camera, *, tracking: bool = False) -> str:
+    """Format a calibration file whose cameras are all this one; the tracking benchmark has other names in it."""
+    image, sensor, unit = camera.image_P_camera.ravel(), camera.camera_SE3_sensor[:3].ravel(), np.eye(4)
+    rows = [(f"P{number}:", image) for number in range(4)]
+    if tracking:
+        rows += [("R_rect", unit[:3, :3].ravel()), ("Tr_velo_cam", sensor), ("Tr_imu_velo", unit[:3].ravel())]
+    else:
+        rows += [("R0_rect:", unit[:3, :3].ravel()), ("Tr_velo_to_cam:", sensor), ("Tr_imu_to_velo:", unit[:3].ravel())]
+    return "".join(f"{name} {' '.join(f'{value:.12e}' for value in row)}\n" for name, row in rows)
 
 
 def read_camera(path: Path, image_size: tuple[int, int] = IMAGE_SIZE) -> Camera:

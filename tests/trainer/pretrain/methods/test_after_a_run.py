@@ -18,6 +18,7 @@ from iscc_lidar.trainer.pretrain.method import Method, find_method, method_names
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig
 from iscc_lidar.trainer.pretrain.recipe import config_of
 from iscc_lidar.trainer.pretrain.trained import load_prototypes, load_student
+from iscc_lidar.trainer.report.comparison import write_comparison
 from iscc_lidar.trainer.report.report import ReportConfig, write_report
 from iscc_lidar.trainer.run.checkpoint import read_checkpoint
 from iscc_lidar.trainer.run.dry_run import dry_run
@@ -58,7 +59,7 @@ def test_the_report_shows_what_there_is_and_says_what_there_is_not(run: Path, tm
 
 def test_its_curves_are_drawn_over_those_of_another_method(run: Path, cache_path: Path, tmp_path: Path, tiny_run_of):
     pretrain([cache_path], tmp_path / "iscc", tiny_run_of("iscc"))
-    write_report(tmp_path / "iscc", None, tmp_path / "report.html", ReportConfig(sweeps=2, drawn=1), [run])
+    write_comparison([tmp_path / "iscc", run], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for expected in (
         "Pre-trained by ISCC",
