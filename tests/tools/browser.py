@@ -129,7 +129,8 @@ class Browser:
         for event in self._events:
             method, params = event["method"], event["params"]
             if method == "Runtime.exceptionThrown":
-                found.append(json.dumps(params["exceptionDetails"])[:500])
+                details = params["exceptionDetails"]  # what was thrown first: paths may be long
+                found.append(f"{details.get('exception', {}).get('description')} {json.dumps(details)}"[:500])
             elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
                 found.append(json.dumps(params["args"])[:500])
             elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
