@@ -127,7 +127,8 @@ def _score_section(runs: Sequence[RunRecord], tables: str, scores: Sequence[obje
 def _curve_section(runs: Sequence[RunRecord], keys: Sequence[str]) -> str:
     steps = max(run.run.steps for run in runs)
     panels, remark = joined_panels(runs), ""
-    if len({(type(run.config), run.config.loss) for run in runs}) > 1:
+    # Not every method has weights of terms.
+    if len({(type(run.config), getattr(run.config, "loss", None)) for run in runs}) > 1:
         panels = [panel for panel in panels if panel.title != "Loss"]
         remark = " The total loss is left out: the runs sum different terms, or weigh them differently."
     legend = "".join(f'<span class="chip">{key} {escape(run.name)}</span>' for key, run in zip(keys, runs, strict=True))

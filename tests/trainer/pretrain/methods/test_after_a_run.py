@@ -62,7 +62,8 @@ def test_its_curves_are_drawn_over_those_of_another_method(run: Path, cache_path
     write_comparison([tmp_path / "iscc", run], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for expected in (
-        "Pre-trained by ISCC",
+        "Comparison of 2 runs",
+        "The total loss is left out",
         "Local contrast",
         "InfoNCE; its value for uninformative features",
         "Teacher momentum",
