@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from iscc_lidar.trainer.reproduce import authors_slides
+from iscc_lidar.trainer.reproduce.config import ALONE
 from iscc_lidar.trainer.reproduce.experiments import ABLATION, ALL, FURTHER, SCRATCH, SEGMENTATION, Experiment
 from iscc_lidar.trainer.reproduce.results import BoxResult, R, Result, Spread, by_schedule, gain_of, mean_of, spread
 
@@ -42,10 +43,13 @@ def filled(results: Sequence[Result]) -> list[tuple[str, list[Experiment]]]:
 def table(results: Sequence[Result], experiments: Sequence[Experiment], dataset: str) -> str:
     """Format the table of one schedule: for each fraction mIoU, gain over scratch, and the authors' gain.
 
-    For datasets that the authors did not use, their gains are those on SemanticKITTI.
+    For datasets that the authors did not use, their gains are those on SemanticKITTI. They neither spread labels nor
+    averaged predictions.
     """
     theirs = dataset if dataset == "waymo" else "semantickitti"
     titles = [(e.name, e.title + (f": {e.note}" if e.note else "")) for e in experiments]
+    if any(r.averaged or r.labels != ALONE for r in results):
+        return _fraction_table(results, titles, lambda name, fraction: None)
     return _fraction_table(results, titles, partial(authors_slides.gain, theirs))
 
 
