@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from iscc_lidar.shared.base.cli import new_program, report_user_errors
+from iscc_lidar.shared.base.confidence import LEAST_CONFIDENCE
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.text import counted
 
@@ -150,7 +151,7 @@ def view(
     sequence: Annotated[str | None, typer.Argument(help="name of the sequence. Default: the first")] = None,
     web: Annotated[bool, typer.Option("--web", help="in a browser, served to this machine alone")] = False,
     port: Annotated[int, typer.Option(help="port of --web; 0: any", min=0, max=65535)] = 9090,
-    min_confidence: MinConfidence = 0.3,
+    min_confidence: MinConfidence = LEAST_CONFIDENCE,
 ) -> None:
     """Show a sequence in the viewer rerun: groups in colours that persist over time, ground, boxes, poses.
 
@@ -183,7 +184,7 @@ def export(
         Path | None, typer.Option(help="folder of the dataset, for waymo: image shapes, nuscenes: tables")
     ] = None,
     classes: Classes = None,
-    min_confidence: MinConfidence = 0.3,
+    min_confidence: MinConfidence = LEAST_CONFIDENCE,
 ) -> None:
     """Write the group labels as another program reads them.
 

@@ -108,15 +108,12 @@ class SequenceEvidence:
 def count_task(job: SpreadJob) -> SequenceEvidence:
     """Count the classes of the groups of a sequence in its labelled sweeps, and find the groups of labelled boxes."""
     cache, entry = job.cache, job.cache.sequence(job.sequence)
-    sensor: list[NDArray[np.float64]] = []
-    for block in cache.blocks(job.sequence):
-        sensor += [np.reshape(pose, (4, 4))[:3, 3] for pose in block.sweeps["world_SE3_sensor"].to_pylist()]
     labels = [(cache.label(job.sequence, index), job.classes_of(index)) for index in job.labelled]
     votes = count_votes(labels, cache.moving_groups(job.sequence), job.classes)
     read = [hashlib.sha256(classes.tobytes()).hexdigest() for _, classes in labels]
     blocks = [block.digest for block in (*entry.blocks, *entry.tracks)]
     key = digest_of([to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
-    return SequenceEvidence(votes, _box_evidence(job), np.array(sensor), key)
+    return SequenceEvidence(votes, _box_evidence(job), cache.poses(job.sequence)[:, :3, 3], key)
 
 
 def _box_evidence(job: SpreadJob) -> BoxEvidence | None:

@@ -13,7 +13,7 @@ from iscc_lidar.data_schemas.manifest import FORMAT_MAJOR, FORMAT_MINOR, BlockEn
 from iscc_lidar.preprocess.plan.sequence_job import SHORT_KEY, digest_of
 from iscc_lidar.preprocess.track.confidence import confidences
 from iscc_lidar.preprocess.track.fit import Tracks, fit_tracks, in_sensor_frame, place_boxes
-from iscc_lidar.preprocess.track.measure import Array, GroupRows, Measured, OnTheWay, SweepPoints, measure_block
+from iscc_lidar.preprocess.track.measure import GroupRows, Measured, OnTheWay, SweepPoints, measure_block
 from iscc_lidar.preprocess.track.write import write_tracks
 from iscc_lidar.preprocess.write.block import find_block
 from iscc_lidar.shared.base.geometry import transform
@@ -45,7 +45,7 @@ def track_sequence(
                 if digests[number] is None:
                     block = Block(store, entry.name, entry.blocks[number])
                     rows = _group_rows(block)
-                    sweep, poses = rows.sweep - block.entry.start, _poses(block)
+                    sweep, poses = rows.sweep - block.entry.start, block.poses
                     placed = place_boxes(rows, _read(Path(spilled), number), tracks, poses[sweep, :3, 3])
                     boxes = in_sensor_frame(placed, sweep, poses)
                     confidence = sure[np.searchsorted(tracks.group, rows.group)]
@@ -111,8 +111,3 @@ def _sweeps(block: Block, report: Callable[[float], None]) -> Iterator[SweepPoin
         xyz = transform(sweep.world_SE3_sensor, sweep.xyz[grouped].astype(np.float64))
         yield SweepPoints(index, xyz, sweep.label[grouped].astype(np.int64), sweep.world_SE3_sensor[:3, 3])
         report(1)
-
-
-def _poses(block: Block) -> Array:
-    poses = np.array(block.sweeps["world_SE3_sensor"].to_pylist(), dtype=np.float64)
-    return poses.reshape(-1, 4, 4)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from iscc_lidar.data_schemas.arrays import OCCUPIED as IS_OCCUPIED
 from iscc_lidar.data_schemas.boxes import Boxes, boxes_in_space
 from iscc_lidar.data_schemas.labels import GROUND, NOISE, NOT_CONSIDERED
+from iscc_lidar.shared.base.confidence import LEAST_CONFIDENCE
 from iscc_lidar.shared.base.palettes import BOX, FREE, GREY, GROUND_POINTS, HEIGHT_MAP, OCCUPIED, distinct_colors
 from iscc_lidar.shared.base.picture import around, dots, outlines, prepare_birdseye, save, titled_figure
 from iscc_lidar.shared.cache.sweep import CachedSweep, GroupBoxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_SURE: Final = 0.3
 
 
 def draw_sweep(
@@ -40,9 +39,8 @@ def draw_sweep(
     if boxes is not None:
         outlines(panels[0], boxes, BOX)
     if group_boxes is not None:
-        sure = group_boxes.confidence >= _SURE
-        kind = np.full(np.count_nonzero(sure), "group")
-        found = boxes_in_space(kind, group_boxes.centre[sure], group_boxes.size[sure], group_boxes.heading[sure])
+        sure = group_boxes.sure(LEAST_CONFIDENCE)
+        found = boxes_in_space(np.full(len(sure.group), "group"), sure.centre, sure.size, sure.heading)
         outlines(panels[2], found, BOX)
     save(figure, path)
 

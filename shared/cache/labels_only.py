@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,17 +19,15 @@ from iscc_lidar.data_schemas.names import is_plain_name
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import lacks_values, read_checked
 from iscc_lidar.shared.base.text import one_line
-from iscc_lidar.shared.cache.reader import Cache, read_document
+from iscc_lidar.shared.cache.reader import Cache, read_document, read_part
 from iscc_lidar.shared.cache.sweep import GroupBoxes
-from iscc_lidar.shared.cache.table_checks import MAX_ROWS, check_poses, list_column
+from iscc_lidar.shared.cache.table_checks import FARTHEST, MAX_GROUP, MAX_ROWS, check_poses, list_column
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
 _LEVEL: Final = 12
 _PAGE: Final = 2**24
 """Bytes: ids come back from sweep to sweep, so that large pages compress to two thirds of small ones."""
-_MAX_GROUP: Final = 2**22
-_FARTHEST: Final = 1e9
 
 
 @dataclass(frozen=True)
@@ -166,21 +163,14 @@ def _labels(found: Any) -> NDArray[np.int32]:
 @lru_cache(maxsize=4)
 def _read_part(store: Store, part: LabelsPart, block: BlockEntry) -> pa.Table:
     """Read and check a file. Raises UserError where it is missing or damaged."""
-    path = f"{store.url}/{part.path}"
-    try:
-        content = store.read(part.path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; get the folder again") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    try:
-        if hashlib.sha256(content).hexdigest() != part.digest:
-            raise ValueError("its digest is wrong")
+    again = "get the folder again"
+
+    def parse(content: bytes) -> pa.Table:
         table = read_checked(content, ROWS)
         _check(table, block)
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise UserError(one_line(f"{path}: damaged ({error}); get the folder again")) from None
-    return table
+        return table
+
+    return read_part(store, part.path, part.digest, parse, again, again)
 
 
 def _check(table: pa.Table, block: BlockEntry) -> None:
@@ -197,7 +187,7 @@ def _check(table: pa.Table, block: BlockEntry) -> None:
         if not 0 <= size <= MAX_ROWS or len(table["label"][row].as_buffer()) != 4 * size:
             raise ValueError(f"row {row} has not one label for each of its points")
         label = _labels(table["label"][row])
-        if label.min(initial=0) < NOT_CONSIDERED or label.max(initial=0) > _MAX_GROUP:
+        if label.min(initial=0) < NOT_CONSIDERED or label.max(initial=0) > MAX_GROUP:
             raise ValueError(f"row {row} has labels that are none")
         _check_groups(_columns(table["groups"].combine_chunks().slice(row, 1).flatten()), label)
 
@@ -206,7 +196,7 @@ def _check_groups(groups: dict[str, NDArray[Any]], label: NDArray[np.int32]) -> 
     if not np.array_equal(groups["group"], np.unique(label[label >= 0])):
         raise ValueError("its groups are not those of its labels")
     numbers = np.stack([groups[name] for name in BOX_FIELDS])
-    if not (np.abs(numbers) < _FARTHEST).all() or (numbers[3:6] <= 0).any():  # also NaN
+    if not (np.abs(numbers) < FARTHEST).all() or (numbers[3:6] <= 0).any():  # also NaN
         raise ValueError("a box has no place in space, or a size that is not positive")
     if not ((groups["confidence"] >= 0) & (groups["confidence"] <= 1)).all():
         raise ValueError("a confidence is not from 0 to 1")

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from iscc_lidar.data_schemas.boxes import box_corners
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
+from iscc_lidar.shared.base.confidence import LEAST_CONFIDENCE
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.base.indexed import (
     MARK,
@@ -45,7 +46,6 @@ _WIDTHS: Final = (500, 340)
 _HEIGHT: Final = 340
 _GAP: Final = 8
 _CAPTION: Final = 24
-_SURE: Final = 0.3
 _POINT_M: Final = 0.11
 _TRAIL: Final = 12
 """Sweeps over which the way of a moving group is shown."""
@@ -131,7 +131,7 @@ def _moment(cache: Cache, sequence: str, index: int, past: deque[dict[int, NDArr
     past.append(dict(zip(moving.tolist(), centre[groups.moving], strict=True)))
     outlines: list[tuple[NDArray[np.float64], int]] = []
     if boxes is not None:
-        sure = boxes.confidence >= _SURE
+        sure = boxes.confidence >= LEAST_CONFIDENCE
         corners = box_corners(boxes.centre, boxes.size, boxes.heading)[sure]
         outlines = list(zip(corners, np.where(groups.moving[sure], _WHITE, _RESTING).tolist(), strict=True))
     sensor_SE3_world = inverse(sweep.world_SE3_sensor)

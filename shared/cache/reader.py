@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas import manifest as manifests
@@ -186,6 +187,26 @@ def read_document(store: Store, name: str, parse: Callable[[str], T], missing: s
         raise UserError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, DocumentError) as error:
         raise UserError(one_line(f"{path}: {error}")) from None
+
+
+def read_part(store: Store, name: str, digest: str, parse: Callable[[bytes], T], missing: str, damaged: str) -> T:
+    """Read a file that a table of contents names by its SHA-256; ``parse`` raises ValueError where it is damaged.
+
+    Raises UserError where it is missing or damaged; the texts say what to do.
+    """
+    path = f"{store.url}/{name}"
+    try:
+        content = store.read(name)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; {missing}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    try:
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError("its digest is wrong")
+        return parse(content)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise UserError(one_line(f"{path}: damaged ({error}); {damaged}")) from None
 
 
 @functools.lru_cache(maxsize=_OPEN_BLOCKS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -25,14 +24,13 @@ from iscc_lidar.data_schemas.spread import (
 )
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.parquet import lacks_values, read_checked
-from iscc_lidar.shared.base.text import one_line
-from iscc_lidar.shared.cache.reader import Cache, read_document
+from iscc_lidar.shared.cache.reader import Cache, read_document, read_part
+from iscc_lidar.shared.cache.table_checks import FARTHEST
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
 _OPEN_PARTS: Final = 8
 _MAX_TEXT: Final = 1000
-_FARTHEST: Final = 1e9
 
 
 class SpreadLabels:
@@ -124,7 +122,7 @@ def read_rows(content: bytes, start: int, stop: int, classes: int) -> pa.Table:
 def _check_boxes(boxes: list[dict[str, Any]]) -> None:
     """Raise ValueError for boxes that are none."""
     numbers = _box_numbers(boxes)
-    if not (np.abs(numbers) < _FARTHEST).all() or (numbers[:, 3:6] <= 0).any():  # also NaN
+    if not (np.abs(numbers) < FARTHEST).all() or (numbers[:, 3:6] <= 0).any():  # also NaN
         raise ValueError("a box has no place in space, or a size that is not positive")
     if any(len(box["kind"]) > _MAX_TEXT or box["source"] >= len(SOURCES) for box in boxes):
         raise ValueError(f"a box has a class of more than {_MAX_TEXT} characters, or an unknown source")
@@ -137,19 +135,9 @@ def _box_numbers(boxes: list[dict[str, Any]]) -> NDArray[np.float64]:
 @functools.lru_cache(maxsize=_OPEN_PARTS)
 def _read_part(store: Store, part: SpreadPart, classes: int) -> pa.Table:
     """Read and check a file. Raises UserError where it is missing or damaged."""
-    path = f"{store.url}/{part.path}"
-    try:
-        content = store.read(part.path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; run iscc-cache spread again") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    try:
-        if hashlib.sha256(content).hexdigest() != part.digest:
-            raise ValueError("its digest is wrong")
-        return read_rows(content, part.start, part.stop, classes)
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise UserError(one_line(f"{path}: damaged ({error}); remove it and run iscc-cache spread again")) from None
+    again = "run iscc-cache spread again"
+    parse = functools.partial(read_rows, start=part.start, stop=part.stop, classes=classes)
+    return read_part(store, part.path, part.digest, parse, again, f"remove it and {again}")
 
 
 def _points(table: pa.Table, row: int) -> SpreadPoints:

@@ -18,7 +18,7 @@ MAX_ROWS: Final = 2**24
 MAX_GROUP: Final = 2**22
 """More groups than any sequence has, and little memory for a count of each."""
 
-_FARTHEST: Final = 1e9
+FARTHEST: Final = 1e9
 """Metres or pixels: world coordinates reach some 1e7."""
 
 
@@ -122,8 +122,8 @@ def list_column(column: Any, length: int) -> NDArray[np.float64]:
     if len(lengths) and (lengths.min() != length or lengths.max() != length):
         raise ValueError(f"a list has not {length} numbers")
     found: NDArray[np.float64] = lists.flatten().to_numpy().reshape(-1, length)
-    if (np.abs(found) > _FARTHEST).any():
-        raise ValueError(f"a number is beyond {_FARTHEST:g}")
+    if (np.abs(found) > FARTHEST).any():
+        raise ValueError(f"a number is beyond {FARTHEST:g}")
     return found
 
 

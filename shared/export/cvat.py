@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from iscc_lidar.shared.base.confidence import LEAST_CONFIDENCE
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.export.target import ExportOptions, Target
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 UNNAMED: Final = "group"
 """Class of groups that are not named."""
-LEAST_CONFIDENCE: Final = 0.3
-"""Of the boxes that are shown: below, a group is seldom one object."""
 
 
 def refuse_unnamed(cache: Cache, options: ExportOptions) -> None:
@@ -35,13 +34,10 @@ def refuse_unnamed(cache: Cache, options: ExportOptions) -> None:
 
 def shown_boxes(cache: Cache, sequence: str, index: int) -> GroupBoxes:
     """Return the boxes of a sweep that are written: those that are likely of one object."""
-    from iscc_lidar.shared.cache.sweep import GroupBoxes
-
     boxes = cache.group_boxes(sequence, index)
     if boxes is None:
         raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
-    sure = boxes.confidence >= LEAST_CONFIDENCE
-    return GroupBoxes(*(values[sure] for values in vars(boxes).values()))
+    return boxes.sure(LEAST_CONFIDENCE)
 
 
 def group_tag(cache: Cache, sequence: str, group: int) -> str:

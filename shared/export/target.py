@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import iscc_lidar.shared.export as package
+from iscc_lidar.shared.base.confidence import LEAST_CONFIDENCE
 from iscc_lidar.shared.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ExportOptions:
 
     root: Path | None = None
     classes: Path | None = None
-    min_confidence: float = 0.3
+    min_confidence: float = LEAST_CONFIDENCE
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,8 @@ def draws(config: ReproduceConfig, seed: int) -> list[Draw]:
 def fine_tunings(config: ReproduceConfig) -> list[FineTuning]:
     """List all fine-tuning runs by seed, so that complete tables with fewer seeds come first."""
     found = []
+    scratch = any(ALL[name].recipes is None for name in config.experiments)
+    probes = {recipe for recipe in config.finetune_recipes if scratch and is_probe(config, recipe)}
     for seed in config.seeds:
         boxes = [Draw(percent, seed) for percent in config.detection_percents]
         wanted: list[tuple[TaskName, tuple[str, ...], list[Draw], tuple[str, ...]]] = [
@@ -162,7 +164,7 @@ def fine_tunings(config: ReproduceConfig) -> list[FineTuning]:
         for task, recipes, drawn, labels in wanted:
             for recipe, draw, kind, name in itertools.product(recipes, drawn, labels, config.experiments):
                 start = None if ALL[name].recipes is None else config.pretraining_of(seed)
-                if start is not None or not (task == "semseg" and is_probe(config, recipe)):
+                if start is not None or not (task == "semseg" and recipe in probes):
                     found.append(FineTuning(task, ALL[name], recipe, draw, start, kind))
     return found
 
@@ -177,13 +179,11 @@ def plan(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
     """List all jobs, each after those that it needs. Raises UserError where a cache is missing."""
     jobs: dict[str, Job] = {}
     for run in fine_tunings(config):
-        before = (
-            _pretrain(run.experiment, run.pretraining, config, caches, out),
-            None if run.labels == ALONE else _spread(run, caches, out),
-        )
-        needs = [job for job in before if job is not None]
-        for job in (*needs, _finetune(run, needs, config, caches, out)):
-            jobs.setdefault(job.name, job)
+        pretraining = _pretrain(run.experiment, run.pretraining, config, caches, out)
+        spread = None if run.labels == ALONE else _spread(run, caches, out)
+        for job in (pretraining, spread, _finetune(run, pretraining, spread, config, caches, out)):
+            if job is not None:
+                jobs.setdefault(job.name, job)
     return list(jobs.values())
 
 
@@ -218,7 +218,9 @@ def _spread(run: FineTuning, caches: Caches, out: Path) -> Job:
     return Job(name, arguments, out / name / "spread.json", "spread", program="iscc-cache")
 
 
-def _finetune(run: FineTuning, needs: list[Job], config: ReproduceConfig, caches: Caches, out: Path) -> Job:
+def _finetune(
+    run: FineTuning, pretraining: Job | None, spread: Job | None, config: ReproduceConfig, caches: Caches, out: Path
+) -> Job:
     options = (
         *_model_options(config),
         *(config.finetune_options(run.recipe) if run.task == "semseg" else config.detection_set),
@@ -229,19 +231,19 @@ def _finetune(run: FineTuning, needs: list[Job], config: ReproduceConfig, caches
     if run.draw.learn is not None:
         among = list_file(out, run.draw.learn)
         scored = list_file(out, scored_with(run.draw.learn, config.all_streets()))
-    folders = {job.name.partition("/")[0]: job.product for job in needs}
     arguments = (
         *("finetune", run.task, "--resume", "--train-cache", str(caches.labelled)),
         *("--val-cache", str(caches.scored), "--out", str(out / run.name), "--recipe", run.recipe),
-        *(("--encoder", str(folders["pretrain"])) if "pretrain" in folders else ()),
-        *(("--spread", str(folders["spread"].parent)) if "spread" in folders else ()),
+        *(("--encoder", str(pretraining.product)) if pretraining else ()),
+        *(("--spread", str(spread.product.parent)) if spread else ()),
         *(("--among", str(among)) if among else ()),
         *(("--val-list", str(scored)) if scored else ()),
         *(("--average-groups",) if config.average_groups and run.task == "semseg" else ()),
         *_repeat("--set", options),
     )
     category = f"{run.task}/{run.schedule}/{run.draw.name.partition('-seed')[0]}"
-    return Job(run.name, arguments, out / run.name / _SCORES[run.task], category, tuple(job.name for job in needs))
+    needs = tuple(job.name for job in (pretraining, spread) if job is not None)
+    return Job(run.name, arguments, out / run.name / _SCORES[run.task], category, needs)
 
 
 def _model_options(config: ReproduceConfig) -> list[str]:

@@ -71,8 +71,7 @@ def _rows(cache: Cache, sequence: str) -> dict[str, NDArray[Any]]:
         return rows
     boxes: dict[str, list[NDArray[Any]]] = {name: [] for name in ("centre", "size", "heading", "confidence")}
     for block in cache.blocks(sequence):
-        poses = np.array(block.sweeps["world_SE3_sensor"].to_pylist(), np.float64).reshape(-1, 4, 4)
-        for index, pose in enumerate(poses, start=block.entry.start):
+        for index, pose in enumerate(block.poses, start=block.entry.start):
             found = cache.group_boxes(sequence, index)
             assert found is not None
             turn = np.arctan2(pose[1, 0], pose[0, 0])

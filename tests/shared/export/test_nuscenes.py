@@ -29,6 +29,7 @@ from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.store.local import LocalStore
 
 import nuscenes_writer as writer
+from blobs import blobs
 from caches import files_below, with_manifest
 
 RUSSIAN = "улица 1"
@@ -103,12 +104,7 @@ class Blobs(NuScenes):
 
     def read(self, sequence: str, index: int) -> Sweep:
         sweep = super().read(sequence, index)
-        rng = np.random.default_rng(index)
-        kind = rng.integers(0, 4, len(sweep))
-        centre = np.array([[0, 0, 0], [8, 3, 0.5], [-6, 9, 0.5], [3, -9, 0.5]])[kind]
-        around = centre + rng.normal(0, 0.3, centre.shape)
-        ground = np.concatenate([rng.uniform(-20, 20, (len(sweep), 2)), np.full((len(sweep), 1), -1.9)], axis=1)
-        world = np.where((kind > 0)[:, None], around, ground) + writer.global_position(0)
+        world = blobs(len(sweep), index) + writer.global_position(0)
         upright = np.eye(4)
         upright[:3, 3] = sweep.world_SE3_sensor[:3, 3]
         xyz = transform(inverse(upright), world).astype(np.float32)

@@ -25,6 +25,7 @@ from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.store.local import LocalStore
 
 import waymo_writer as writer
+from blobs import blobs
 
 NAME = "10_000_000"
 
@@ -34,12 +35,7 @@ class Blobs(Waymo):
 
     def read(self, sequence: str, index: int) -> Sweep:
         sweep = super().read(sequence, index)
-        rng = np.random.default_rng(index)
-        kind = rng.integers(0, 4, len(sweep))
-        centre = np.array([[0, 0, 0], [8, 3, 0.5], [-6, 9, 0.5], [3, -9, 0.5]])[kind]
-        around = centre + rng.normal(0, 0.3, centre.shape)
-        ground = np.concatenate([rng.uniform(-20, 20, (len(sweep), 2)), np.full((len(sweep), 1), -1.9)], axis=1)
-        world = np.where((kind > 0)[:, None], around, ground) + writer.CENTRE
+        world = blobs(len(sweep), index) + writer.CENTRE
         xyz = transform(inverse(sweep.world_SE3_sensor), world).astype(np.float32)
         return dataclasses.replace(sweep, xyz=xyz)
 
