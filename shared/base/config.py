@@ -135,7 +135,7 @@ def find_shipped(folder: Path, name: str, option_name: str = "recipe") -> Path:
     Raises UserError, which names the option ``--OPTION_NAME``, if there is neither.
     """
     path = Path(name)
-    if path.suffix == ".toml" or path.exists():
+    if path.suffix == ".toml" or path.is_file():
         return path
     shipped = folder / f"{name}.toml"
     if not shipped.exists():

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from iscc_lidar.shared.base.config import MOST, check_ranges, option, resolve, section, to_dict, to_toml
+from iscc_lidar.shared.base.config import MOST, check_ranges, find_shipped, option, resolve, section, to_dict, to_toml
 from iscc_lidar.shared.base.errors import UserError
 
 
@@ -106,6 +106,19 @@ def test_unreadable_recipes_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("seed = ")
     with pytest.raises(UserError, match=r"bad\.toml: not a readable TOML recipe"):
         resolve(Outer, tmp_path / "bad.toml")
+
+
+def test_a_folder_of_the_same_name_hides_no_shipped_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "quick.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    Path("quick").mkdir()
+    assert find_shipped(shipped, "quick") == shipped / "quick.toml"
+    Path("mine").write_text("")
+    assert find_shipped(shipped, "mine") == Path("mine")
+    with pytest.raises(UserError, match=r"--preset none: neither a file nor a preset .*\(quick\)"):
+        find_shipped(shipped, "none", "preset")
 
 
 def test_toml_comes_back_as_the_same_configuration(tmp_path: Path) -> None:
