@@ -73,6 +73,7 @@ def compute_poses(dataset: Dataset, out: Path, sequences: Sequence[str]) -> None
     Prints how well the sweeps fit by them. Raises UserError where ``out`` is not this program's folder.
     """
     folder = own_folder(out, "poses")
+    folder.remove_torn()
     dataset = without_poses(dataset)
     for sequence in sequences:
         key = _key(dataset, sequence)

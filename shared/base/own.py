@@ -8,6 +8,7 @@ they are recognised. A single file is recognised by a few bytes at its start.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,18 +55,28 @@ class OwnFolder:
             yield file
 
     def remove_others(self, name: str, keep: Collection[str], suffix: str) -> None:
-        """Remove files that end in ``suffix``, but for those to keep, and temporary files, from a folder in this one.
+        """Remove files that end in ``suffix``, but for those to keep, from a folder in this one.
 
-        For readers that take all that they find in a folder: a killed export leaves temporary files, an earlier one
-        files that the next does not replace. Other names, and the folder if it is a link, are left.
+        For readers that take all that they find in a folder: an earlier export left files that the next does not
+        replace. Other names, and the folder if it is a link, are left.
         """
         require_path(name, str(self.path))
         folder = self.path / name
         if not folder.is_dir() or folder.is_symlink():
             return
         for path in folder.iterdir():
-            if files.is_torn(path) or (path.name.endswith(suffix) and path.name not in keep):
+            if path.name.endswith(suffix) and path.name not in keep:
                 files.remove(path)
+
+    def remove_torn(self) -> None:
+        """Remove temporary files of killed processes, also in folders below; links are not followed.
+
+        Only where nothing else writes to the folder, and only in a folder with the mark.
+        """
+        if not (self.path / MARK_FILE).is_file():
+            return
+        for folder, _, _ in os.walk(self.path):
+            files.remove_torn(Path(folder))
 
     def mark(self) -> None:
         """Mark the folder as this program's, where it is not yet."""

@@ -82,6 +82,7 @@ def import_corrections(cache: Cache, source: Path, out: Path, class_names: Seque
         for index in plan.points:  # before the first label is written
             apply(plan, cache.label(sequence, index), index)
     _refuse_others(out, cache, sequences)
+    folder.remove_torn()
     if content is not None:
         folder.write(TABLE_FILE, content)
     folder.write(CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from iscc_lidar.shared.base.confidence import LEAST_CONFIDENCE
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.export.target import ExportOptions, Target
 
@@ -32,12 +31,12 @@ def refuse_unnamed(cache: Cache, options: ExportOptions) -> None:
             raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
 
 
-def shown_boxes(cache: Cache, sequence: str, index: int) -> GroupBoxes:
-    """Return the boxes of a sweep that are written: those that are likely of one object."""
+def boxes_of(cache: Cache, sequence: str, index: int) -> GroupBoxes:
+    """Return the boxes of a sweep. Raises UserError where its groups have none."""
     boxes = cache.group_boxes(sequence, index)
     if boxes is None:
         raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
-    return boxes.sure(LEAST_CONFIDENCE)
+    return boxes
 
 
 def group_tag(cache: Cache, sequence: str, group: int) -> str:
@@ -48,8 +47,8 @@ def group_tag(cache: Cache, sequence: str, group: int) -> str:
 def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: ExportOptions) -> int:
     """Write ``SEQUENCE/data/000000.pcd``, and ``SEQUENCE/annotations`` in Supervisely's point cloud format.
 
-    Files are named by the index of the sweep. Every group that is likely one object has a box on each of its sweeps, of
-    the class ``group``, whose attribute ``iscc_group`` names the group.
+    Files are named by the index of the sweep. Every group of at least ``min_confidence`` has a box on each of its
+    sweeps, of the class ``group``, whose attribute ``iscc_group`` names the group.
     """
     from iscc_lidar.shared.layouts.formats.label_files import class_names_for
     from iscc_lidar.shared.layouts.formats.sly_point_cloud import KEYS_FILE, META_FILE, Writer, meta, sweep_file
@@ -60,7 +59,7 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
     for index in range(sweeps):
         sweep = cache.sweep(sequence, index, without=("semantic", "queries", "pixel"))
         folder.write(f"{sequence}/data/{index:06d}.pcd", _pcd(sweep.xyz, sweep.intensity))
-        boxes = shown_boxes(cache, sequence, index)
+        boxes = boxes_of(cache, sequence, index).sure(options.min_confidence)
         tags = {group: group_tag(cache, sequence, group) for group in boxes.group.tolist()}
         folder.write(f"{sequence}/annotations/{sweep_file(index)}", writer.sweep(index, boxes, tags))
     folder.write(f"{sequence}/annotations/{META_FILE}", meta(_colored(names)))

@@ -27,6 +27,7 @@ def export_cache(cache: Cache, out: Path, target: Target, options: ExportOptions
     folder = own_folder(out, f"labels for {target.name}", f"a cache with settings {cache.manifest.config_key}")
     if target.refuse is not None:
         target.refuse(cache, options)
+    folder.remove_torn()
     done = _read_record(folder)
     left = [name for name in cache.sequence_names if done.get(name) != _digest(cache, name, options)]
     files = 0

@@ -82,6 +82,7 @@ def predict_run(
     if not places:
         raise UserError(f"{source.path}: has no sweep to predict")
     task.refuse_other(tuned.run, source)
+    folder.remove_torn()
     start = time.monotonic()
     to = Predicting(source, places, folder, root, average)
     task.predict(tuned, to)

@@ -190,6 +190,8 @@ def score_run(
         else own_folder(predictions, "predictions", name_predictions(tuned.name, average=average))
     )
     places = listed_places(cache, listed) if listed is not None else task.learner.labelled_sweeps(cache)
+    if out is not None:
+        out.remove_torn()
     pictures = folder if importlib.util.find_spec("matplotlib") else None
     content = task.score(
         Scoring(cache, places, tuned.network, tuned.config, tuned.device, out, root, pictures, average)

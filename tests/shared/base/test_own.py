@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.base.own import MARK_FILE, own_folder
+from iscc_lidar.shared.base.own import MARK_FILE, OwnFolder, own_folder
 
 
 def test_results_of_one_source_are_continued_and_of_another_refused(tmp_path: Path) -> None:
@@ -55,7 +55,6 @@ def test_what_a_reader_would_take_for_results_is_removed_and_the_rest_left(tmp_p
     folder.remove_others("a", (), ".seg")
     for name in ("1.seg", "2.seg", "3.csv"):
         folder.write(f"a/{name}", b"")
-    (tmp_path / "out/a/.1.seg.99.tmp").touch()
     folder.remove_others("a", {"2.seg"}, ".seg")
     assert sorted(path.name for path in (tmp_path / "out/a").iterdir()) == ["2.seg", "3.csv"]
     (tmp_path / "elsewhere").mkdir()
@@ -63,3 +62,23 @@ def test_what_a_reader_would_take_for_results_is_removed_and_the_rest_left(tmp_p
     (tmp_path / "out/b").symlink_to(tmp_path / "elsewhere")
     folder.remove_others("b", (), ".seg")
     assert (tmp_path / "elsewhere/4.seg").exists()
+
+
+def test_temporary_files_of_killed_programs_are_removed_in_own_folders_alone(tmp_path: Path) -> None:
+    torn = ".1.seg.99.tmp"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / torn).touch()
+    folder = own_folder(tmp_path / "out", "labels")
+    folder.remove_torn()
+    folder.write("a/b/1.seg", b"")
+    (tmp_path / "out/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "out/.c.98.tmp").mkdir()
+    for place in ("", "a/b", ".c.98.tmp"):
+        (tmp_path / "out" / place / torn).touch()
+    own_folder(tmp_path / "out", "labels").remove_torn()
+    left = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*"))
+    assert left == [".iscc-lidar.json", "a", "a/b", "a/b/1.seg", "link"]
+    assert (tmp_path / "elsewhere" / torn).exists()
+    (tmp_path / "elsewhere/.iscc-lidar.json").unlink(missing_ok=True)
+    OwnFolder(tmp_path / "elsewhere", "labels").remove_torn()
+    assert (tmp_path / "elsewhere" / torn).exists()

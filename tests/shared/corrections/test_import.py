@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.corrections.write import import_corrections
-from iscc_lidar.shared.export.cvat import shown_boxes
+from iscc_lidar.shared.export.cvat import boxes_of
 from iscc_lidar.shared.export.target import ExportOptions, find_target
 from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.layouts.formats.label_files import open_label_files
@@ -45,20 +44,13 @@ def labels(cache: Cache) -> list[NDArray[np.int32]]:
     return [cache.label(SEQUENCE, index) for index in range(cache.sequence(SEQUENCE).sweeps)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def every_box() -> Iterator[None]:
-    """Show all boxes in CVAT: those of the coarse streets are not sure."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("iscc_lidar.shared.export.cvat.LEAST_CONFIDENCE", 0.0)
-        yield
-
-
 @pytest.fixture(scope="module")
 def exported(cache: Cache, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The tiny cache, exported for both tools. Read only."""
     out = tmp_path_factory.mktemp("exported")
+    options = ExportOptions(min_confidence=0.0)  # boxes of the coarse streets are not sure
     for name in ("point-labeler", "cvat"):
-        export_cache(cache, out / name, find_target(name), ExportOptions())
+        export_cache(cache, out / name, find_target(name), options)
     return {name: out / name for name in ("point-labeler", "cvat")}
 
 
@@ -357,7 +349,7 @@ def shown(cache: Cache) -> dict[int, list[int]]:
     """Sweeps of each group that CVAT shows, those on most sweeps first."""
     found: dict[int, list[int]] = {}
     for index in range(cache.sequence(SEQUENCE).sweeps):
-        for group in shown_boxes(cache, SEQUENCE, index).group.tolist():
+        for group in boxes_of(cache, SEQUENCE, index).group.tolist():
             found.setdefault(group, []).append(index)
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
@@ -376,6 +368,20 @@ def test_a_track_that_is_named_in_cvat_names_its_group(
         assert np.array_equal(result.classes[index] == "car", label == a)
         assert np.array_equal(result.object_of(index), np.where(label >= 0, label.astype("U8"), ""))
     assert [(row["group"], row["object"], row["class"]) for row in result.table] == [(str(a), "", "car")]
+
+
+def test_of_boxes_only_sure_ones_are_shown_and_a_box_of_any_is_its_groups(
+    cache: Cache, labels: list[NDArray[np.int32]], cvat: Cvat, tmp_path: Path
+) -> None:
+    sure = [boxes_of(cache, SEQUENCE, index).confidence for index in range(len(labels))]
+    least = float(np.median(np.concatenate(sure)))
+    export_cache(cache, tmp_path / "sure", find_target("cvat"), ExportOptions(min_confidence=least))
+    few = Cvat(tmp_path / "sure" / SEQUENCE / "annotations")
+    assert 0 < len(few.boxes) == sum(int((found >= least).sum()) for found in sure) < len(cvat.boxes)
+    cvat.name(cvat.boxes[0]["track"], "car")
+    cvat.save(tmp_path / "from" / SEQUENCE, len(labels))
+    named = {row["group"] for row in Result(cache, tmp_path / "from", tmp_path / "out").table}
+    assert named == {cvat.boxes[0]["group"].partition(" ")[0]}
 
 
 def test_tracks_that_are_cut_and_joined_in_cvat_are_objects(
