@@ -69,6 +69,7 @@ NOT_RUN_PYTHON = {
     "dask_jobqueue": "needs SLURM",
     "(Experiment(": "one line of a table, shown alone",
     'read_labels(Path("CACHE")': "tests/data_schemas/test_format.py runs it",
+    "percentiles_split.json": "tests/shared/cache/test_label_fractions.py runs it",
 }
 # Pages whose commands and blocks another test runs.
 RUN_ELSEWHERE = {"docs/api.md": "tests/api/test_public.py, in one interpreter, since its blocks continue each other"}

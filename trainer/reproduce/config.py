@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,10 @@ class ReproduceConfig:
     experiments: tuple[str, ...] = option(("scratch", "segcontrast", "iscc"), "rows of the tables, by name")
     percents: tuple[float, ...] = option(
         (1.0, 10.0), "label fractions, percent of the training sweeps", above=0, at_most=100
+    )
+    label_lists: tuple[str, ...] = option(
+        (),
+        "lists of labelled sweeps instead of drawn ones, for some of the percents, as PERCENT=PATH, for all seeds",
     )
     streets: tuple[str, ...] = option(
         (),
@@ -102,12 +107,31 @@ class ReproduceConfig:
             raise ValueError(f"labels: expected {', '.join(LABELS)}, not {', '.join(unknown)}")
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: expected at least one and none twice, not {list(self.labels)}")
-        if self.all_streets() and (not self.counts or self.detection_percents):
-            raise ValueError("streets: expected counts with at least one entry, and no detection_percents")
+        if self.all_streets() and (not self.counts or self.detection_percents or self.label_lists):
+            raise ValueError(
+                "streets: expected counts with at least one entry, and neither detection_percents nor label_lists"
+            )
+        unknown = [f"{percent:g}" for percent in self.listed() if percent not in self.percents]
+        if unknown:
+            raise ValueError(f"label_lists: {', '.join(unknown)}: not among percents")
 
     def all_streets(self) -> tuple[Street, ...]:
         """Return the streets. Raises ValueError where they cannot be read."""
         return read_streets(self.streets, self.merge_classes)
+
+    def listed(self) -> dict[float, Path]:
+        """Return the given lists of labelled sweeps by percent. Raises ValueError where they cannot be read."""
+        found: dict[float, Path] = {}
+        for text in self.label_lists:
+            percent, _, path = text.partition("=")
+            try:
+                number = float(percent)
+            except ValueError:
+                number = math.nan
+            if not number > 0 or not path or number in found:
+                raise ValueError(f"label_lists: expected PERCENT=PATH, each percentage once, not {text}")
+            found[number] = Path(path)
+        return found
 
     def finetune_options(self, recipe: str) -> list[str]:
         """Return the options of fine-tuning by a recipe, in order: those of all recipes, then its own."""

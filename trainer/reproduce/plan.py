@@ -92,15 +92,19 @@ class Draw:
         amount: percent of the training sweeps; with ``learn`` the number of sweeps for each of its parts.
         seed: another one draws others.
         learn: sweeps to draw from; None for all of the cache.
+        listed: list of the sweeps; None to draw them.
     """
 
     amount: float
     seed: int
     learn: tuple[Part, ...] | None = None
+    listed: Path | None = None
 
     @property
     def config(self) -> LabelConfig:
         """Section ``labels`` of fine-tuning by which it is drawn."""
+        if self.listed is not None:
+            return LabelConfig(seed=self.seed)
         if self.learn is None:
             return LabelConfig(percent=self.amount, seed=self.seed)
         return LabelConfig(sweeps=int(self.amount) * len(self.learn), seed=self.seed)
@@ -145,7 +149,8 @@ def draws(config: ReproduceConfig, seed: int) -> list[Draw]:
     """List what is labelled for segmentation by a seed."""
     streets = config.all_streets()
     if not streets:
-        return [Draw(percent, seed) for percent in config.percents]
+        listed = config.listed()
+        return [Draw(percent, seed, listed=listed.get(percent)) for percent in config.percents]
     learns = dict.fromkeys(street.learn for street in streets)
     return [Draw(count, seed, learn) for count in config.counts for learn in learns]
 
@@ -236,6 +241,7 @@ def _finetune(
         *("--val-cache", str(caches.scored), "--out", str(out / run.name), "--recipe", run.recipe),
         *(("--encoder", str(pretraining.product)) if pretraining else ()),
         *(("--spread", str(spread.product.parent)) if spread else ()),
+        *(("--labelled", str(run.draw.listed)) if run.draw.listed and run.labels == ALONE else ()),
         *(("--among", str(among)) if among else ()),
         *(("--val-list", str(scored)) if scored else ()),
         *(("--average-groups",) if config.average_groups and run.task == "semseg" else ()),

@@ -42,7 +42,7 @@ def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
     Raises UserError if an input is missing or a job fails.
     """
     streets = config.all_streets()
-    dataset, key, jobs = _dataset(caches, streets), _digests(caches), plan(config, caches, out)
+    dataset, key, jobs = _dataset(caches, streets), _digests(config, caches), plan(config, caches, out)
     own_folder(out, "reproduction").mark()
     files.write_text(out / "config.toml", to_toml(config))
     _write_lists(config, caches, out)
@@ -71,7 +71,7 @@ def reproduce(config: ReproduceConfig, caches: Caches, out: Path) -> str:
 
 def remaining_jobs(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
     """List the jobs that are not complete."""
-    key = _digests(caches)
+    key = _digests(config, caches)
     return [job for job in plan(config, caches, out) if not is_done(job, out, key)]
 
 
@@ -82,7 +82,7 @@ def _write_lists(config: ReproduceConfig, caches: Caches, out: Path) -> None:
     if set(config.labels) - {ALONE}:
         for draw in (draw for seed in config.seeds for draw in draws(config, seed)):
             among = caches.train_list if draw.learn is None else list_file(out, draw.learn)
-            chosen, _ = choose_labelled(cache, draw.config, all_labelled, None, among)
+            chosen, _ = choose_labelled(cache, draw.config, all_labelled, draw.listed, among)
             write_list(draw_file(draw, out), names_of(cache, chosen))
 
 
@@ -104,11 +104,12 @@ def _dataset(caches: Caches, streets: Sequence[Street]) -> str:
     return train.manifest.dataset
 
 
-def _digests(caches: Caches) -> dict[str, str]:
+def _digests(config: ReproduceConfig, caches: Caches) -> dict[str, str]:
     digests = {name: "+".join(Cache(path).digest for path in paths) for name, paths in caches.train.items()}
     if caches.test is not None:
         digests["test"] = Cache(caches.test).digest
-    for name, path in (("train list", caches.train_list), ("test list", caches.test_list)):
+    lists = {f"list of {percent:g} %": path for percent, path in config.listed().items()}
+    for name, path in {"train list": caches.train_list, "test list": caches.test_list, **lists}.items():
         if path is not None:
             if not path.is_file():
                 raise UserError(f"{path}: missing; make lists with: iscc-cache fractions")

@@ -1,4 +1,5 @@
 import itertools
+import json
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import draw_fractions, read_list, write_list
+
+from pages import blocks
 
 SIZES = {"00": 4541, "01": 1101, "02": 4661, "03": 801, "04": 271, "05": 2761, "06": 1101, "07": 1101}
 SIZES |= {"09": 1591, "10": 1201}
@@ -161,3 +164,26 @@ def test_published_kitti_lists_are_read(real_data: Path) -> None:
             sweeps = read_list(folder / f"{percent}_{seed}.txt", known)
             assert len(sweeps) == count
             assert {sequence for sequence, _ in sweeps} == {"training"}
+
+
+def test_published_lists_are_read_after_what_the_page_does_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = draw_fractions(KITTI, [1, 10], 3)
+    published = {
+        share: {
+            sequence: {
+                "points": [f"Datasets/SemanticKITTI/dataset/sequences/{s}/velodyne/{n}.bin" for s, n in of_sequence],
+                "labels": [f"Datasets/SemanticKITTI/dataset/sequences/{s}/labels/{n}.label" for s, n in of_sequence],
+            }
+            for sequence, found in itertools.groupby(wanted[percent], key=lambda name: name[0])
+            for of_sequence in [list(found)]
+        }
+        for percent, share in ((1, "0.01"), (10, "0.1"))
+    }
+    Path("percentiles_split.json").write_text(json.dumps(published))
+    (block,) = [block for block in blocks() if "percentiles_split.json" in block.text]
+    exec(compile(block.text, block.page, "exec"), {})
+    for percent, names in wanted.items():
+        assert read_list(Path(f"labelled_{percent:g}.txt"), KITTI) == names

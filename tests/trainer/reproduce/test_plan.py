@@ -71,6 +71,16 @@ def test_options_of_an_experiment_reach_that_one_alone():
     assert [name for name, has in given.items() if has] == ["pretrain/segcontrast/seed0"]
 
 
+def test_a_given_list_is_taken_instead_of_a_draw_by_every_seed():
+    config = ReproduceConfig(experiments=("scratch",), seeds=(0, 1), label_lists=("10=lists/ten.txt",))
+    jobs = {job.name: job.arguments for job in plan(config, CACHES, OUT)}
+    for seed in config.seeds:
+        drawn, given = (jobs[f"finetune/quick/scratch/percent{percent}-seed{seed}"] for percent in (1, 10))
+        assert given[given.index("--labelled") + 1] == "lists/ten.txt"
+        assert "--labelled" not in drawn
+        assert "labels.percent=1.0" in drawn
+
+
 def test_an_experiment_without_its_cache_is_refused():
     config = ReproduceConfig(experiments=("ground_kept",))
     with pytest.raises(UserError, match="--cache ground_kept=PATH"):
@@ -107,6 +117,10 @@ def test_labels_may_be_of_another_cache_than_what_is_pre_trained_on():
         ({"experiment_set": ("segcontrst:train.steps=1",)}, "experiment_set: expected"),
         ({"finetune_recipes": ("a", "b/a.toml")}, "none twice"),
         ({"finetune_recipes": ()}, "at least one"),
+        ({"label_lists": ("1",)}, "label_lists: expected PERCENT=PATH, each percentage once, not 1"),
+        ({"label_lists": ("1=a", "1.0=b")}, "each percentage once, not 1.0=b"),
+        ({"label_lists": ("nan=a",)}, "label_lists: expected"),
+        ({"label_lists": ("2=a",)}, "label_lists: 2: not among percents"),
     ],
 )
 def test_options_that_cannot_be_are_refused(changes: dict[str, tuple[object, ...]], said: str):
@@ -123,13 +137,9 @@ def test_every_experiment_has_its_recipes_and_those_of_the_authors_are_all_there
     assert len(FURTHER) == 10
 
 
-@pytest.mark.parametrize("preset", ["quick", "full"])
+@pytest.mark.parametrize("preset", ["quick", "full", "public"])
 def test_presets_can_be_planned(preset: str):
     config = resolve(ReproduceConfig, PRESETS / f"{preset}.toml")
     caches = dataclasses.replace(CACHES, train={n: [Path(n)] for n in ("standard", "ground_kept", "single_sweep")})
     assert plan(config, caches, OUT)
-    assert (
-        set(config.experiments) == set(ALL)
-        if preset == "full"
-        else {"scratch", "segcontrast", "iscc"} <= set(config.experiments)
-    )
+    assert set(config.experiments) == set(ALL) if preset == "full" else {"scratch", "iscc"} <= set(config.experiments)
