@@ -62,7 +62,7 @@ TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3
 # pages, with warnings as errors; no network
 SPHINX   = $(BIN)/python -m sphinx -W --keep-going -q -c docs -b html . docs/_build
 
-.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full streets finetune reproduce check docs format test test-all bench evaluate weights clean
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full labelled-streets streets finetune reproduce check docs format test test-all bench evaluate weights clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -144,11 +144,14 @@ reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## experiments like
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 endif
 
-streets: $(READY) # caches of real streets, with labels and without, and of synthetic ones to pre-train on
-	mkdir -p data/streets/sequences data/streets-unlabelled/sequences
+labelled-streets: $(READY) # cache of real streets with labels
+	mkdir -p data/streets/sequences
 	ln -sfn $(abspath $(STREETS:%=$(SAMPLES)/%)) data/streets/sequences
-	ln -sfn $(abspath $(UNLABELLED_STREETS:%=$(SAMPLES)/%)) data/streets-unlabelled/sequences
 	$(BIN)/iscc-preprocess run semantickitti --root data/streets --cache cache/streets $(PREPROCESS_ARGS)
+
+streets: labelled-streets # and caches of real and synthetic streets to pre-train on
+	mkdir -p data/streets-unlabelled/sequences
+	ln -sfn $(abspath $(UNLABELLED_STREETS:%=$(SAMPLES)/%)) data/streets-unlabelled/sequences
 	$(BIN)/iscc-preprocess run semantickitti --root data/streets-unlabelled --cache cache/streets-unlabelled $(PREPROCESS_ARGS)
 	$(BIN)/iscc-preprocess run kitti --root $(SAMPLES)/kitti_raw --cache cache/streets-raw $(PREPROCESS_ARGS)
 	$(BIN)/iscc-preprocess synth data/train --set synth.sequences=40
@@ -191,9 +194,14 @@ evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes eac
 	  $(BIN)/iscc-train evaluate --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
 	done
 
-weights: $(READY) ## remake and score the encoder that comes with the package; PandaSet is read from SAMPLES
-	$(BIN)/python tests/tools/make_weights.py --pandaset $(SAMPLES)/semantickitti_from_pandaset --work build/small
-	$(BIN)/python tests/tools/score_weights.py --run build/small/run --samples $(SAMPLES) --work build/small/scores
+weights: labelled-streets ## remake and score the encoder that comes with the package; real streets are read from SAMPLES
+	$(BIN)/iscc-preprocess synth data/small --set synth.sequences=24 --set synth.sweeps=12 --set synth.seed=7000
+	$(BIN)/iscc-preprocess run synthetic --root data/small --cache cache/small-synthetic $(PREPROCESS_ARGS)
+	$(BIN)/iscc-preprocess run semantickitti --root $(SAMPLES)/semantickitti_from_pandaset --cache cache/small-pandaset \
+	  $(PREPROCESS_ARGS)
+	$(BIN)/iscc-train reproduce --preset small --out runs/reproduce-small --cache standard=cache/small-synthetic \
+	  --cache standard=cache/small-pandaset --cache labelled=cache/streets $(ARGS)
+	$(BIN)/python tests/tools/install_weights.py runs/reproduce-small/pretrain/iscc/seed0/encoder.safetensors
 
 clean: ## remove the environment; data, caches and runs stay
 	rm -rf $(VENV) $(TOOLS) build dist *.egg-info src/*.egg-info */*/native/_*.so

@@ -137,7 +137,7 @@ def test_every_experiment_has_its_recipes_and_those_of_the_authors_are_all_there
     assert len(FURTHER) == 10
 
 
-@pytest.mark.parametrize("preset", ["quick", "full", "public"])
+@pytest.mark.parametrize("preset", ["quick", "full", "public", "small"])
 def test_presets_can_be_planned(preset: str):
     config = resolve(ReproduceConfig, PRESETS / f"{preset}.toml")
     caches = dataclasses.replace(CACHES, train={n: [Path(n)] for n in ("standard", "ground_kept", "single_sweep")})
