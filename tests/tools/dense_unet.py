@@ -75,10 +75,13 @@ def dense_unet(layers: Layers, model: ModelConfig, voxels: Tensor, feats: Tensor
         x = blocks(relu(norm(x, layer.norm, masks[stage + 1])), f"encoder.{stage}", stage + 1)
         skips.append(x)
     skips.pop()
+    levels = []
     for stage in range(len(model.decoder_widths)):
         level = len(skips) - 1
         layer = layers(f"decoder.{stage}.up")
         x = conv_transpose3d(x, layer.kernel.permute(4, 0, 1, 2, 3), stride=2)
         x = relu(norm(x, layer.norm, masks[level]))
         x = blocks(torch.cat([x, skips.pop()], dim=1), f"decoder.{stage}", level)
-    return x[b, :, i, j, k]
+        levels.append(x)
+    joined = [levels[-1 - n][b, :, i >> n, j >> n, k >> n] for n in range(model.out_levels)]
+    return torch.cat(joined, dim=1)

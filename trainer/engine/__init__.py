@@ -2,8 +2,9 @@
 
 ``native`` is this package's own and runs anywhere; ``torchsparse_engine`` runs TorchSparse on a GPU.
 
-An engine provides the two members of ``Engine``. Its sparse tensors have features ``feats`` [N, C] and a method
-``with_feats(feats)`` that returns the same voxels with other features [N, C']. What makes engines interchangeable:
+An engine provides the two members of ``Engine``. Its sparse tensors have features ``feats`` [N, C], a method
+``with_feats(feats)`` that returns the same voxels with other features [N, C'], and a method ``parent_rows()`` that
+returns the row, one level coarser, of the cell that contains each voxel. What makes engines interchangeable:
 
 - ``SparseConv3d.kernel`` is [K, C_in, C_out] ([C_in, C_out] for kernel size 1) in TorchSparse's order of offsets
   (see native/kernel_map), so that a state dict loads into either engine;

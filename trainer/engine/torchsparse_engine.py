@@ -35,7 +35,7 @@ from torchsparse.nn import functional
 from torchsparse.nn.functional.conv.utils import AttributeDict
 from torchsparse.utils.tensor_cache import TensorCache
 
-from iscc_lidar.trainer.engine.coordinates import sorted_coordinates
+from iscc_lidar.trainer.engine.coordinates import coarsen, sorted_coordinates
 from iscc_lidar.trainer.engine.native import layers
 
 # N voxels of the tensor's level, C channels, K kernel offsets
@@ -67,6 +67,10 @@ class TorchSparseTensor:
         voxels = Voxels(feats, old.coords, old.stride, old.spatial_range)
         voxels._caches = old._caches
         return TorchSparseTensor(voxels)
+
+    def parent_rows(self) -> Tensor:
+        """Return the row, one level coarser, of the cell that contains each voxel, int64 [N]."""
+        return coarsen(sorted_coordinates(self.voxels.coords.int()))[1]
 
 
 def sparse_tensor(bxyz: Tensor, feats: Tensor) -> TorchSparseTensor:

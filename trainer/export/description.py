@@ -23,7 +23,8 @@ ARCHITECTURE: Final = (
     "`blocks` residual blocks. Residual block: relu(norm2(conv2(relu(norm1(conv1(x))))) + skip(x)), kernels 3; skip "
     "is the identity, or convolution of kernel 1 and batch norm where the width changes. Every other convolution is "
     "followed by batch norm and ReLU. Convolutions of kernel 3 give outputs at their input's voxels only. The result "
-    "is the last decoder stage's features, one row a voxel."
+    "is the features of the last decoder stage, one row a voxel; behind them those of the `out_levels` - 1 stages "
+    "before, each of the cell that contains the voxel."
 )
 
 

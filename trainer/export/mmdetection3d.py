@@ -22,7 +22,8 @@ Backend = Literal["torchsparse", "spconv"]
 
 LAYOUT: Final = (
     "minkunet_torchsparse.pth: as TorchSparse has it, `kernel` [K, C_in, C_out]; minkunet_spconv.pth: `weight` "
-    "[k, k, k, C_in, C_out], kernel axes x, y, z, as mmdetection3d expects of files without a version."
+    "[k, k, k, C_in, C_out], kernel axes x, y, z, as mmdetection3d expects of files without a version. Its network gives "
+    "the last decoder stage's features alone, whatever `out_levels` says."
 )
 WEIGHTS_FILES: Final[dict[Backend, str]] = {
     "torchsparse": "minkunet_torchsparse.pth",
@@ -53,7 +54,7 @@ def export(run: TrainedRun) -> Export:
         "mmdetection3d_config.tmpl",
         voxel_size=model.voxel_size,
         in_channels=model.in_channels,
-        out_channels=model.out_channels,
+        out_channels=model.decoder_widths[-1],
         stages=len(model.encoder_widths),
         stem_width=model.stem_width,
         encoder_widths=list(model.encoder_widths),

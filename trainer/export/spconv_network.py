@@ -101,6 +101,7 @@ def network_options(model: ModelConfig) -> dict[str, Any]:
         "encoder_widths": tuple(model.encoder_widths),
         "decoder_widths": tuple(model.decoder_widths),
         "blocks": model.blocks,
+        "out_levels": model.out_levels,
         "input_scale": INPUT_SCALE,
     }
 

@@ -44,7 +44,13 @@ class ModelConfig:
         (32, 32, 48, 48), "channels at strides 2, 4, 8, ...; one per level", at_least=1, at_most=_WIDEST
     )
     decoder_widths: tuple[int, ...] = option(
-        (32, 32, 32, 32), "channels of the decoder, coarsest first; the last is D", at_least=1, at_most=_WIDEST
+        (32, 32, 32, 32), "channels of the decoder, coarsest first", at_least=1, at_most=_WIDEST
+    )
+    out_levels: int = option(
+        1,
+        "levels of the decoder, the finest first, whose features are joined: coarse ones know more of what is around",
+        at_least=1,
+        at_most=_MOST_LEVELS,
     )
     blocks: int = option(
         1, "residual blocks per stage; 1 for two cores, MinkUNet uses 2", at_least=1, at_most=_MOST_BLOCKS
@@ -59,11 +65,13 @@ class ModelConfig:
             )
         if len(self.encoder_widths) > _MOST_LEVELS:
             raise ValueError(f"model.encoder_widths has {len(self.encoder_widths)} values, {_MOST_LEVELS} at most")
+        if self.out_levels > len(self.decoder_widths):
+            raise ValueError(f"model.out_levels={self.out_levels}: the decoder has {len(self.decoder_widths)} levels")
 
     @property
     def out_channels(self) -> int:
         """Number of features per voxel, D."""
-        return self.decoder_widths[-1]
+        return sum(self.decoder_widths[-self.out_levels :])
 
 
 class SparseUNet(nn.Module):
@@ -98,7 +106,7 @@ class SparseUNet(nn.Module):
             feats: [N, in_channels], float32 or float64.
 
         Returns:
-            [N, D], in the order of the input rows.
+            [N, D], in the order of the input rows; the finest level's features first.
 
         Raises:
             ValueError: voxels are missing, negative or repeated; in training mode also if only one voxel is left at
@@ -111,12 +119,14 @@ class SparseUNet(nn.Module):
         for down in self.encoder:
             skips.append(x := self._run(down, x))
         skips.pop()
-        for up in self.decoder:
-            x = self._run(up, x, skips.pop())
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order), device=order.device)
-        result: Tensor = x.feats[back]
-        return result
+        levels = [x := self._run(up, x, skips.pop()) for up in self.decoder]
+        row = torch.empty_like(order)
+        row[order] = torch.arange(len(order), device=order.device)
+        joined = [x.feats[row]]
+        for fine, coarse in zip(levels[:0:-1], levels[-2 : -self.config.out_levels - 1 : -1], strict=False):
+            row = fine.parent_rows()[row]
+            joined.append(coarse.feats[row])
+        return torch.cat(joined, dim=1)
 
     def _run(self, stage: nn.Module, *tensors: Any) -> Any:
         if not (self._checkpointing and self.training and torch.is_grad_enabled()):

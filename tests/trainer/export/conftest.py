@@ -39,8 +39,8 @@ def random_encoder(config: PretrainConfig) -> SparseUNet:
 
 @pytest.fixture(scope="session")
 def config(tiny: IsccConfig) -> PretrainConfig:
-    """Stages whose width changes and one whose width does not, two blocks each."""
-    model = replace(tiny.model, stem_width=8, encoder_widths=(8, 16), decoder_widths=(16, 8), blocks=2)
+    """Stages whose width changes and one whose width does not, two blocks each, two levels joined."""
+    model = replace(tiny.model, stem_width=8, encoder_widths=(8, 16), decoder_widths=(16, 8), blocks=2, out_levels=2)
     return replace(tiny, model=model, train=replace(tiny.train, steps=STEPS))
 
 

@@ -30,7 +30,7 @@ def test_card_tells_where_the_weights_come_from(exported: Callable[[str], Path],
     card = (exported(target) / "MODEL_CARD.md").read_text(encoding="utf-8")
     parameters = sum(p.numel() for p in encoder.parameters())
     for text in (
-        f"{parameters:,} parameters; 8 features per voxel of 0.5 m",
+        f"{parameters:,} parameters; {encoder.config.out_channels} features per voxel of 0.5 m",
         "Dataset `fake`; sequences: 2, sweeps: 12",
         "Steps: 6, batches of 2 (pairs of sweeps), seed 0; finished",
         "torch 9.9",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 
-TINY = ModelConfig(in_channels=3, stem_width=4, encoder_widths=(4, 6), decoder_widths=(5, 4))
+TINY = ModelConfig(in_channels=3, stem_width=4, encoder_widths=(4, 6), decoder_widths=(5, 4), out_levels=2)
 FULL = ModelConfig(stem_width=32, encoder_widths=(32, 64, 128, 256), decoder_widths=(256, 128, 96, 96), blocks=2)
 
 
@@ -56,14 +57,14 @@ def test_samples_of_a_batch_do_not_see_each_other_and_may_be_absent() -> None:
 
 def test_a_single_voxel_passes_in_evaluation() -> None:
     out = network().eval()(torch.zeros((1, 4), dtype=torch.int32), torch.ones((1, 3), dtype=torch.float64))
-    assert out.shape == (1, 4)
+    assert out.shape == (1, 9)
     assert bool(torch.isfinite(out).all())
 
 
 def test_every_parameter_gets_the_gradient_of_finite_differences() -> None:
     bxyz, feats = scene()
     net = network()
-    probe = torch.randn((len(bxyz), 4), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    probe = torch.randn((len(bxyz), net.config.out_channels), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     (net(bxyz, feats) * probe).sum().backward()
     step = 1e-6
     for name, parameter in net.named_parameters():
@@ -102,6 +103,21 @@ def test_sizes_of_the_documented_configurations() -> None:
     assert ModelConfig().out_channels == 32
 
 
+def test_coarser_levels_are_joined_behind_the_finest() -> None:
+    bxyz, feats = scene()
+    one, both = network(dataclasses.replace(TINY, out_levels=1)), network()
+    both.load_state_dict(one.state_dict())
+    assert one.config.out_channels == 4
+    assert both.config.out_channels == 9
+    finest, joined = one(bxyz, feats), both(bxyz, feats)
+    assert torch.equal(joined[:, :4], finest)
+    cells = torch.cat([bxyz[:, :1], bxyz[:, 1:] >> 1], dim=1)
+    _, cell = torch.unique(cells, dim=0, return_inverse=True)
+    for number in range(int(cell.max()) + 1):
+        assert len(joined[cell == number, 4:].unique(dim=0)) == 1, "one cell, one feature"
+    assert len(joined[:, 4:].unique(dim=0)) > 0.9 * cell.max(), "after ReLU a few are zero"
+
+
 def test_state_dict_keys_are_frozen() -> None:
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -131,6 +147,8 @@ def test_wrong_configurations_are_refused() -> None:
         ModelConfig(voxel_size=0.0)
     with pytest.raises(ValueError, match="at least 1"):
         ModelConfig(blocks=0)
+    with pytest.raises(ValueError, match=r"model.out_levels=3: the decoder has 2 levels"):
+        dataclasses.replace(TINY, out_levels=3)
 
 
 def test_a_network_can_be_copied() -> None:

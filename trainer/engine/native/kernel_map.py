@@ -132,6 +132,11 @@ class MapCache:
             self._parent_rows.append(parent_row)
         return self._levels[level]
 
+    def parent_rows(self, level: int) -> Tensor:
+        """Return the row on level + 1 of the cell that contains each voxel of a level, int64 [N]."""
+        self.coordinates(level + 1)
+        return self._parent_rows[level]
+
     def submanifold(self, level: int) -> KernelMap:
         """Return the map of kernel 3, stride 1, with outputs at the input voxels only."""
         if level not in self._submanifold:
@@ -142,7 +147,7 @@ class MapCache:
         """Return the map of kernel 2, stride 2, from level to level + 1."""
         if level not in self._downsampling:
             n_coarse = len(self.coordinates(level + 1))
-            kernel_map = _downsampling_map(self.coordinates(level), self._parent_rows[level], n_coarse)
+            kernel_map = _downsampling_map(self.coordinates(level), self.parent_rows(level), n_coarse)
             self._downsampling[level] = _with_layouts(kernel_map)
         return self._downsampling[level]
 

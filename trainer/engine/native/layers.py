@@ -35,6 +35,10 @@ class SparseTensor:
         """Return the same voxels with other features [N, C']."""
         return replace(self, feats=feats)
 
+    def parent_rows(self) -> Tensor:
+        """Return the row, one level coarser, of the cell that contains each voxel, int64 [N]."""
+        return self.maps.parent_rows(self.level)
+
 
 def sparse_tensor(bxyz: Tensor, feats: Tensor) -> SparseTensor:
     """Put features [N, C] on voxels int32 [N, 4] (batch, x, y, z) that are >= 0, unique and sorted.

@@ -26,8 +26,9 @@ class SpconvUNet(nn.Module):
         in_channels: features of a voxel, C.
         stem_width: channels of the two convolutions at full resolution.
         encoder_widths: channels at strides 2, 4, 8, ...
-        decoder_widths: channels of the decoder, coarsest first; the last is D.
+        decoder_widths: channels of the decoder, coarsest first.
         blocks: residual blocks of each stage.
+        out_levels: levels of the decoder, the finest first, whose features are joined to D.
         input_scale: one factor for each of the C features, applied first.
     """
 
@@ -38,11 +39,12 @@ class SpconvUNet(nn.Module):
         encoder_widths: Sequence[int],
         decoder_widths: Sequence[int],
         blocks: int,
+        out_levels: int,
         input_scale: Sequence[float],
     ) -> None:
         super().__init__()
-        self.depth = len(encoder_widths)
-        self.out_channels = decoder_widths[-1]
+        self.depth, self.out_levels = len(encoder_widths), out_levels
+        self.out_channels = sum(decoder_widths[-out_levels:])
         self.input_scale: Tensor
         self.register_buffer("input_scale", torch.tensor(list(input_scale)), persistent=False)
         self.stem = nn.ModuleList(
@@ -69,9 +71,24 @@ class SpconvUNet(nn.Module):
         for down in self.encoder:
             skips.append(x := down(x))
         coarsest = skips.pop()
-        for up in self.decoder:
-            x = up(x, skips.pop())
-        return x, coarsest
+        levels = [x := up(x, skips.pop()) for up in self.decoder]
+        joined, row = [x.features], torch.arange(len(x.features), device=x.features.device)
+        for fine, coarse in zip(levels[:0:-1], levels[-2 : -self.out_levels - 1 : -1]):
+            row = parent_rows(fine, coarse)[row]
+            joined.append(coarse.features[row])
+        return x.replace_feature(torch.cat(joined, dim=1)), coarsest
+
+
+def parent_rows(fine: Any, coarse: Any) -> Tensor:
+    """Return the row of the cell of ``coarse``, half the resolution, that contains each voxel of ``fine``, [N]."""
+    steps = [1]
+    for size in reversed(coarse.spatial_shape):
+        steps.insert(0, steps[0] * int(size))
+    step = torch.tensor(steps, device=fine.indices.device)
+    parents = torch.cat([fine.indices[:, :1], fine.indices[:, 1:] // 2], dim=1)
+    keys, order = (coarse.indices.long() * step).sum(1).sort()
+    row: Tensor = order[torch.searchsorted(keys, (parents.long() * step).sum(1))]
+    return row
 
 
 def padded_shape(shape: Sequence[int], depth: int) -> list[int]:

@@ -25,6 +25,7 @@ class ISCCUNet(nn.Module):
             model_cfg.ENCODER_WIDTHS,
             model_cfg.DECODER_WIDTHS,
             model_cfg.BLOCKS,
+            model_cfg.OUT_LEVELS,
             model_cfg.INPUT_SCALE,
         )
         self.sparse_shape = padded_shape([int(n) for n in grid_size][::-1], self.network.depth)
