@@ -17,6 +17,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_bytes
 from iscc_lidar.shared.base.own import OwnFolder, own_folder
 from iscc_lidar.shared.base.text import one_line
+from iscc_lidar.shared.cache.file_names import refuse_names
 from iscc_lidar.shared.cache.label_fractions import SweepName, list_text
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.corrections import from_cvat, from_point_labeler
@@ -75,6 +76,7 @@ def import_corrections(cache: Cache, source: Path, out: Path, class_names: Seque
         UserError: corrections that are unreadable, unknown or contradictory, or a folder of others.
     """
     folder = own_folder(out, "corrected labels", f"a cache with settings {cache.manifest.config_key}")
+    refuse_names(cache)
     corrections, sequences, where = _read(cache, source, folder, class_names)
     content = None if source.is_dir() else read_bytes(source, source.stat().st_size)
     plans = [_resolve(cache, sequence, corrections, class_names, where) for sequence in sequences]
@@ -164,7 +166,7 @@ def _write_sequence(
     instance_of[numbered] = np.arange(1, len(numbered) + 1)
     counts, totals = np.zeros(len(instance_of), np.int64), np.zeros(2, np.int64)
     names = cache.sweep_names(sequence)
-    for index, name in enumerate(tqdm(names, desc=sequence, unit="sweep", dynamic_ncols=True, leave=False)):
+    for index, name in enumerate(tqdm(names, desc=one_line(sequence), unit="sweep", dynamic_ncols=True, leave=False)):
         found, classes = apply(plan, cache.label(sequence, index), index)
         has = found >= 0
         instance = np.zeros(len(found), np.uint32)

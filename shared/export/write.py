@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from iscc_lidar.shared.base.files import read_json
 from iscc_lidar.shared.base.own import OwnFolder, own_folder
+from iscc_lidar.shared.cache.file_names import refuse_names
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.export.target import ExportOptions, Target
 
@@ -25,6 +26,7 @@ def export_cache(cache: Cache, out: Path, target: Target, options: ExportOptions
     Raises UserError where the folder is of others, or of another target or cache, or where the cache does not fit.
     """
     folder = own_folder(out, f"labels for {target.name}", f"a cache with settings {cache.manifest.config_key}")
+    refuse_names(cache)
     if target.refuse is not None:
         target.refuse(cache, options)
     folder.remove_torn()

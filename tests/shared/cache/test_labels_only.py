@@ -122,7 +122,9 @@ def test_a_forged_table_is_named(copy: Path) -> None:
                 ("confidence", 1.5),
             )
         ),
-        replaced(table, "groups", [[{**group, "centre": [1.0, 2.0]} for group in groups[0]], *groups[1:]], OTHER_LENGTHS),
+        replaced(
+            table, "groups", [[{**group, "centre": [1.0, 2.0]} for group in groups[0]], *groups[1:]], OTHER_LENGTHS
+        ),
         replaced(table, "world_SE3_sensor", [[float("nan")] * 16] * n),
         replaced(table, "world_SE3_sensor", [[1.0] * 16] * n),
         table.drop_columns(["crc32_xyz"]),
