@@ -70,6 +70,10 @@ class OwnFolder:
             if path.name.endswith(suffix) and path.name not in keep:
                 files.remove(path)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there; errors as ``write``."""
+        files.remove(self._place(name))
+
     def remove_torn(self) -> None:
         """Remove temporary files of killed processes, also in folders below; links are not followed.
 
@@ -83,6 +87,8 @@ class OwnFolder:
     def mark(self) -> None:
         """Mark the folder as this program's, where it is not yet."""
         if not (self.path / MARK_FILE).exists():
+            for torn in filter(files.is_torn, self.path.glob(f".{MARK_FILE}.*")):  # of a process that was killed here
+                files.remove(torn)
             mark = {"program": "iscc-lidar", "content": self.content, **({"of": self.of} if self.of else {})}
             files.write_text(self.path / MARK_FILE, json.dumps(mark) + "\n")
 

@@ -62,9 +62,9 @@ class Imported:
 def import_corrections(cache: Cache, source: Path, out: Path, class_names: Sequence[str]) -> Imported:
     """Write labels of all sweeps of the sequences that are corrected, as ``LabelFiles`` reads them.
 
-    ``classes.txt``; ``SEQUENCE/NAME.label``, uint32 per point: the class in the low 16 bits, the instance in the high
-    ones; ``SEQUENCE/objects.csv``: which object each instance is; ``corrections.csv``: the table; ``labelled.txt``: the
-    sweeps on which a point has a class.
+    ``corrections.csv``: the table; ``SEQUENCE/NAME.label``, uint32 per point: the class in the low 16 bits, the
+    instance in the high ones; ``SEQUENCE/objects.csv``: which object each instance is; ``labelled.txt``: the sweeps on
+    which a point has a class; last ``classes.txt``, without which no reader takes the labels for complete.
 
     Args:
         cache: whose groups are corrected.
@@ -85,14 +85,15 @@ def import_corrections(cache: Cache, source: Path, out: Path, class_names: Seque
             apply(plan, cache.label(sequence, index), index)
     _refuse_others(out, cache, sequences)
     folder.remove_torn()
+    folder.remove(CLASSES_FILE)  # by which readers know that the labels are complete
     if content is not None:
         folder.write(TABLE_FILE, content)
-    folder.write(CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())
     labelled: list[SweepName] = []
     totals = np.zeros(2, np.int64)
     for sequence, plan in zip(sequences, plans, strict=True):
         totals += _write_sequence(cache, sequence, plan, class_names, folder, labelled)
     folder.write(LIST_FILE, list_text(labelled, "sweeps on which a point has a class").encode())
+    folder.write(CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())
     return Imported(len(sequences), len(labelled), len(corrections), int(totals[0]), int(totals[1]))
 
 
