@@ -23,6 +23,11 @@ def content(cache: Path | str) -> dict[str, str]:
     return {name: store.sha256(name) for name in store.files("") if not name.startswith(".owner")}
 
 
+def finished(cache: Path | str) -> dict[str, str]:
+    """The same without what only its making needs, which has names with a dot."""
+    return {name: digest for name, digest in content(cache).items() if not name.startswith(".")}
+
+
 def labels(cache: Cache) -> list[bytes]:
     """Labels of every sweep, in order."""
     return [cache.label(s, k).tobytes() for s in cache.sequence_names for k in range(cache.sequence(s).sweeps)]
