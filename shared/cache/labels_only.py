@@ -115,9 +115,7 @@ def encode(cache: Cache, sequence: str, block: BlockEntry) -> bytes:
         rows[f"crc32_{name}"] = [found[name] for found in table["crc32"].to_pylist()]
     for index in range(block.start, block.stop):
         rows["label"].append(cache.label(sequence, index).astype("<i4").tobytes())
-        boxes = cache.group_boxes(sequence, index)
-        if boxes is None:
-            raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
+        boxes = cache.require_group_boxes(sequence, index)
         rows["groups"].append(_group_rows(cache.groups(sequence, index).moving, boxes))
     sink = pa.BufferOutputStream()
     options = {"compression": "zstd", "compression_level": _LEVEL, "data_page_size": _PAGE, "write_batch_size": 1}

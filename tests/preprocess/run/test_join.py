@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from iscc_lidar.api.cache_cli import app
 from iscc_lidar.data_schemas import labels_only as schema
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
@@ -230,6 +231,20 @@ def test_another_dataset_or_other_options_of_it_are_named(labels: Path, tiny_str
         with pytest.raises(UserError, match=says):
             join_labels(LabelsOnly(tmp_path / "forged"), open_dataset("synthetic", tiny_streets), store)
     assert not (tmp_path / "joined").exists()
+
+
+def test_windows_that_are_not_those_of_blocks_are_named(labels: Path, tiny_streets: Path, tmp_path: Path) -> None:
+    opened = LabelsOnly(labels)
+    cache, entry = opened.manifest.cache, opened.manifest.cache.sequences[0]
+    config = {**dict(cache.made_by["config"]), "window": {"sweeps": 6, "stride": 1, "block_sweeps": 2}}
+    one = replace(entry, windows=(Window(0, 6, 0, 6),))
+    forged = replace(cache, sequences=(one, *cache.sequences[1:]), made_by={**cache.made_by, "config": config})
+    shutil.copytree(labels, tmp_path / "forged")
+    (tmp_path / "forged/labels.json").write_text(schema.to_json(replace(opened.manifest, cache=forged)))
+    with pytest.raises(UserError, match="labels.json: the windows of sequence 00 are not those of its blocks"):
+        join_labels(
+            LabelsOnly(tmp_path / "forged"), open_dataset("synthetic", tiny_streets), LocalStore(tmp_path / "j")
+        )
 
 
 def test_a_folder_of_others_is_refused(labels: Path, tiny_streets: Path, tmp_path: Path) -> None:

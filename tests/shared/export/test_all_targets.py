@@ -141,6 +141,40 @@ def test_a_cache_without_sequences_is_an_empty_export(own_cache: Path, classes: 
     assert files == len([name for name in files_below(tmp_path / "out") if name not in (MARK_FILE, RECORD_FILE)])
 
 
+def test_a_sequence_without_sweeps_is_an_empty_one(
+    own_cache: Path, classes: Path, target: Target, tmp_path: Path
+) -> None:
+    def empty(manifest: Any) -> None:
+        manifest["sequences"][0] |= {"sweeps": 0, "windows": [], "blocks": [], "tracks": []}
+
+    cache = Cache(with_manifest(own_cache, tmp_path / "cache", empty))
+    assert (refusal(cache, tmp_path / "out", target, ExportOptions(classes=classes)) is None) == (
+        target.name != "waymo"
+    )
+
+
+def test_points_of_groups_that_the_tables_lack_are_named(
+    own_cache: Path, classes: Path, target: Target, tmp_path: Path
+) -> None:
+    first = Cache(own_cache).block(JAPANESE, 0)
+    others = [group + 100_000 for group in first.group_rows["group"].to_pylist()]
+    cache = Cache(with_column(own_cache, tmp_path / "cache", JAPANESE, "group", others, "groups.parquet"))
+    options = ExportOptions(classes=classes)
+    if target.name in ("ncore", "rerun"):  # which use no table of groups without boxes
+        options = ExportOptions(min_confidence=1)
+    with pytest.raises(UserError, match=r"which its tables lack|are not those of|--root"):
+        export_cache(cache, tmp_path / "out", target, options)
+
+
+def test_corrections_of_points_of_groups_that_the_tables_lack_are_named(own_cache: Path, tmp_path: Path) -> None:
+    first = Cache(own_cache).block(JAPANESE, 0)
+    others = [group + 100_000 for group in first.group_rows["group"].to_pylist()]
+    cache = Cache(with_column(own_cache, tmp_path / "cache", JAPANESE, "group", others, "groups.parquet"))
+    (tmp_path / "table.csv").write_text(f"sequence,group,class\n{JAPANESE},ground,{CLASSES[1]}\n")
+    with pytest.raises(UserError, match="which the tables lack"):
+        import_corrections(cache, tmp_path / "table.csv", tmp_path / "out", CLASSES)
+
+
 HOSTILE = [".a.1.tmp", ".git", " a", "a ", "x" * 201, "я" * 101]
 """Names that a cache may have, and that no file can have, or only a hidden one."""
 TAKEN = [MARK_FILE, RECORD_FILE, "labels.json", "labels.xml", "classes.txt"]

@@ -98,7 +98,7 @@ def whole(request: pytest.FixtureRequest, given: Files) -> tuple[str, Whole]:
     needed = {"opensceneflow": "h5py", "rerun": "rerun"}.get(command, "numpy")
     if find_spec(needed) is None:
         pytest.skip(f"the package {needed} is not installed")
-    out = given.folder / "whole" / command
+    out = given.folder / f"whole-{command}"
     ended = given.run(command, out)
     assert ended.status == 0, ended.said
     renamed = [operation.removeprefix("rename ") for operation in ended.done if operation.startswith("rename ")]
