@@ -112,7 +112,7 @@ def _placed(figures: Sequence[Figure], boxes: GroupBoxes) -> Iterator[tuple[Figu
     yield from sorted(matched, key=lambda item: item[1] is None)
 
 
-def _home(figure: Figure, cache: Cache, sequence: str, groups: set[int], file: Path) -> int | None:
+def _home(figure: Figure, cache: Cache, sequence: str, groups: set[int], file: str) -> int | None:
     if not figure.group:
         return None
     tag = _TAG.fullmatch(figure.group)

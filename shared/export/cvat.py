@@ -57,10 +57,8 @@ def write_labels(cache: Cache, folder: OwnFolder, options: ExportOptions) -> int
     from iscc_lidar.shared.layouts.formats.sly_point_cloud import GROUP_TAG
 
     attribute = {"name": GROUP_TAG, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
-    labels = [
-        {"name": n, "color": color, "type": "any", "attributes": [attribute]}
-        for n, color in _colored(_class_names(cache, options))
-    ]
+    colored = _colored(_class_names(cache, options))
+    labels = [{"name": n, "color": color, "type": "any", "attributes": [attribute]} for n, color in colored]
     folder.write("labels.json", (json.dumps(labels, indent=1) + "\n").encode())
     return 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
-from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.shared.base.files import read_json, sha256
 from iscc_lidar.shared.base.own import OwnFolder, own_folder
 from iscc_lidar.shared.cache.file_names import refuse_names
 from iscc_lidar.shared.cache.reader import Cache
@@ -48,6 +48,7 @@ def _read_record(folder: OwnFolder) -> dict[str, str]:
 
 
 def _digest(cache: Cache, sequence: str, options: ExportOptions) -> str:
-    of = asdict(cache.sequence(sequence)) | asdict(replace(options, root=None))  # a dataset may move
-    made_of = json.dumps(of, sort_keys=True, default=str)
+    classes = None if options.classes is None else sha256(options.classes)
+    given = {"classes": classes, "min_confidence": options.min_confidence}  # not root: a dataset may move
+    made_of = json.dumps(asdict(cache.sequence(sequence)) | given, sort_keys=True)
     return hashlib.sha256(f"{cache.manifest.config_key} {made_of}".encode()).hexdigest()

@@ -241,7 +241,7 @@ def test_windows_that_are_not_those_of_blocks_are_named(labels: Path, tiny_stree
     forged = replace(cache, sequences=(one, *cache.sequences[1:]), made_by={**cache.made_by, "config": config})
     shutil.copytree(labels, tmp_path / "forged")
     (tmp_path / "forged/labels.json").write_text(schema.to_json(replace(opened.manifest, cache=forged)))
-    with pytest.raises(UserError, match="labels.json: the windows of sequence 00 are not those of its blocks"):
+    with pytest.raises(UserError, match="the windows of sequence 00 are not those of its blocks"):
         join_labels(
             LabelsOnly(tmp_path / "forged"), open_dataset("synthetic", tiny_streets), LocalStore(tmp_path / "j")
         )
