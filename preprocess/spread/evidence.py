@@ -17,8 +17,11 @@ MIN_PURITY: Final = 0.8
 """Share of a group's labelled points that must be of one class for the group to be of it."""
 _THINNED_M: Final = 0.1
 _PLACE_M: Final = 0.4
+"""Edge of the cells in which something is still there or not."""
 _ELSEWHERE_M: Final = 2.0
+"""From here on a group has left its place."""
 _STILL_THERE: Final = 0.8
+"""Share of a group's points whose cells must still be occupied for them to stand."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,7 @@ class GroupVotes:
 
     def find(self, label: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the row of each label's group, int64 [N]; -1 without a vote."""
-        if not len(self.group):
-            return np.full(len(label), -1, np.int64)
-        row = np.minimum(np.searchsorted(self.group, label), len(self.group) - 1)
-        found: NDArray[np.int64] = np.where(self.group[row] == label, row, -1)
-        return found
+        return _rows_of(self.group, label)
 
     def is_carried(self, row: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows are of groups that carry their class with them, bool [N]."""
@@ -125,13 +124,21 @@ def _centres(
     world: NDArray[np.float64], label: NDArray[np.int32], groups: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the means of groups' points, float64 [G, 3], NaN for none; the row of each point's; their numbers."""
-    row = np.minimum(np.searchsorted(groups, label), len(groups) - 1)
-    row = np.where(groups[row] == label, row, -1)
+    row = _rows_of(groups, label)
     of_groups = row >= 0
     points = np.bincount(row[of_groups], minlength=len(groups))
     sums = [np.bincount(row[of_groups], axis, minlength=len(groups)) for axis in world[of_groups].T]
     with np.errstate(invalid="ignore"):
         return np.stack(sums, axis=1) / points[:, None], row, points
+
+
+def _rows_of(groups: NDArray[np.int32], label: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the place of each label among groups in ascending order, int64 [N]; -1 for none of them."""
+    if not len(groups):
+        return np.full(len(label), -1, np.int64)
+    row = np.minimum(np.searchsorted(groups, label), len(groups) - 1)
+    found: NDArray[np.int64] = np.where(groups[row] == label, row, -1)
+    return found
 
 
 def gather_places(

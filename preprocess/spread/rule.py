@@ -25,6 +25,7 @@ REACH_M: Final = 0.8
 _GROUND_FROM_SOLID: Final = 0.5
 """Share of the reach within which ground takes the class of what is no ground: kerbs are either."""
 _SAME_PLACE_M: Final = 0.2
+"""Within this distance of a labelled point that stands nothing moves."""
 _NEIGHBOURS: Final = 4
 _CELL_M: Final = 0.2
 
@@ -68,9 +69,9 @@ def spread_to(
 ) -> SpreadPoints:
     """Find the class of the points of one sweep or several.
 
-    A group that moves and is of one class takes it along. All else is of the class of the nearest labelled point,
-    ground of labelled ground if there is any, other points of others. A group that stands, out of reach of labelled
-    points, is of its own class.
+    A group that moves and is of one class takes it along, but for points at the place of a labelled one that stands.
+    All else that does not move is of the class of the nearest labelled point, ground of labelled ground if there is
+    any, other points of others. A group that stands, out of reach of labelled points, is of its own class.
 
     Args:
         world: float64 [N, 3], positions in the world; NaN for points that are not valid.

@@ -125,7 +125,9 @@ def count_task(job: SpreadJob) -> SequenceEvidence:
 
 
 def _standing(job: SpreadJob, index: int, moving: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the groups that move, but of which what is seen on a sweep stands."""
+    """Return the groups that move, but of which what is seen on a sweep stands; none where groups are not asked."""
+    if job.config.rule == "position":
+        return np.zeros(0, np.int32)
     world, label = _world_and_label(job, index)
     sweeps = range(job.cache.sequence(job.sequence).sweeps)
     others = (_world_and_label(job, index + away) for away in _LOOK_AWAY if index + away in sweeps)
