@@ -18,16 +18,17 @@ from iscc_lidar.data_schemas.names import is_cache_file
 LABELS_FILE: Final = "labels.json"
 _FORMAT: Final = Format("iscc-lidar-labels", 1, 0, redo="export the labels again")
 
-BOX_FIELDS: Final = ("x", "y", "z", "length", "width", "height", "heading")
 GROUP: Final = pa.struct(
     [
         pa.field("group", pa.int32(), nullable=False),
         pa.field("moving", pa.bool_(), nullable=False),
-        *(pa.field(name, pa.float64(), nullable=False) for name in BOX_FIELDS),
+        pa.field("centre", pa.list_(pa.float64(), 3), nullable=False),
+        pa.field("size", pa.list_(pa.float64(), 3), nullable=False),
+        pa.field("heading", pa.float64(), nullable=False),
         pa.field("confidence", pa.float32(), nullable=False),
     ]
 )
-"""A group on a sweep: whether it moves; its box: middle, size, metres, heading, radians, in the sensor's frame."""
+"""A group on a sweep: whether it moves, and its box, as in a cache's table of the boxes of groups."""
 CHECKED: Final = ("xyz", "intensity")
 """Arrays of a cache whose checksums prove that raw points are those that were labelled."""
 

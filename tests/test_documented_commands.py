@@ -42,6 +42,7 @@ NOT_RUN = {
     r"python tests/benchmarks": "minutes; tests/benchmarks has its own tests",
     r"python tests/tools/(plant_label_errors|score_audit|score_clicks)": "needs real sweeps with objects",
     r"iscc-cache import .*(corrections.csv|from-cvat)|iscc-cache spread .*corrected": "needs a person's corrections",
+    r"iscc-cache export .*--to rerun": "needs an extra: tests/shared/export/test_rerun.py",
     r"iscc-cache join": "needs the raw files of a cache: tests/preprocess/run/test_join.py",
     r"python -m iscc_lidar|sudo |git clone|sed -i|FORCE_CUDA": "needs a GPU and a compiler",
 }

@@ -128,6 +128,11 @@ def _check(labels: LabelsOnly, dataset: Dataset) -> PreprocessConfig:
     options = from_dict(PreprocessConfig, config, f"{labels.path}/{LABELS_FILE}")
     if any(w.stop - w.start > options.window.sweeps for entry in made.sequences for w in entry.windows):
         raise UserError(f"{labels.path}/{LABELS_FILE}: has windows of more sweeps than its own options allow")
+    for entry in made.sequences:
+        if not {block.start for block in entry.blocks} <= {window.own_start for window in entry.windows}:
+            raise UserError(
+                f"{labels.path}/{LABELS_FILE}: the windows of sequence {entry.name} are not those of its blocks"
+            )
     return options
 
 

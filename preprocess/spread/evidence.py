@@ -11,11 +11,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from iscc_lidar.data_schemas.labels import GROUND
+from iscc_lidar.data_schemas.labels import GROUND, NOISE
 
 MIN_PURITY: Final = 0.8
 """Share of a group's labelled points that must be of one class for the group to be of it."""
 _THINNED_M: Final = 0.1
+_PLACE_M: Final = 0.4
+"""Edge of the cells in which something is still there or not."""
+_ELSEWHERE_M: Final = 2.0
+"""From here on a group has left its place."""
+_STILL_THERE: Final = 0.8
+"""Share of a group's points whose cells must still be occupied for them to stand."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +33,18 @@ class GroupVotes:
         best: uint8 [G], the class of most of its labelled points.
         purity: float64 [G], the share of them that is of that class.
         carried: bool [G], whether it moves and is of one class: its label is the group's, wherever it is.
+        moving: int32, ascending: all groups that move, labelled or not.
     """
 
     group: NDArray[np.int32]
     best: NDArray[np.uint8]
     purity: NDArray[np.float64]
     carried: NDArray[np.bool_]
+    moving: NDArray[np.int32]
 
     def find(self, label: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the row of each label's group, int64 [N]; -1 without a vote."""
-        if not len(self.group):
-            return np.full(len(label), -1, np.int64)
-        row = np.minimum(np.searchsorted(self.group, label), len(self.group) - 1)
-        found: NDArray[np.int64] = np.where(self.group[row] == label, row, -1)
-        return found
+        return _rows_of(self.group, label)
 
     def is_carried(self, row: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows are of groups that carry their class with them, bool [N]."""
@@ -85,7 +89,56 @@ def count_votes(
     votes = np.array([found[g] for g in group.tolist()], np.int64).reshape(len(group), classes)
     purity = votes.max(axis=1, initial=0) / np.maximum(votes.sum(axis=1), 1)
     carried = np.isin(group, moving) & (purity >= MIN_PURITY)
-    return GroupVotes(group, votes.argmax(axis=1).astype(np.uint8), purity, carried)
+    return GroupVotes(group, votes.argmax(axis=1).astype(np.uint8), purity, carried, moving)
+
+
+def standing_groups(
+    sweep: tuple[NDArray[np.float64], NDArray[np.int32]],
+    others: Iterable[tuple[NDArray[np.float64], NDArray[np.int32]]],
+    candidates: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """Find groups whose points on a sweep stand, although the group moves: the sign that a car passed, say.
+
+    Where what moves has been, nothing is left once it is elsewhere. What is still there on two sweeps stands.
+
+    Args:
+        sweep: the positions of its points in the world, float64 [N, 3], and their labels, int32 [N].
+        others: the same of sweeps some time before and after.
+        candidates: int32, ascending, ids of groups on the sweep.
+    """
+    if not len(candidates):
+        return candidates
+    centre, row, points = _centres(*sweep, candidates)
+    keys = cell_keys(sweep[0][row >= 0], _PLACE_M)
+    of_group, stands = row[row >= 0], np.zeros(len(candidates), np.int64)
+    for world, label in others:
+        there, _, _ = _centres(world, label, candidates)
+        near = np.linalg.norm(there - centre, axis=1) < _ELSEWHERE_M  # not, if it is not there at all
+        taken = cell_keys(world[(label >= NOISE) & np.isfinite(world[:, 0])], _PLACE_M)
+        left = np.bincount(of_group[np.isin(keys, taken)], minlength=len(candidates))
+        stands += ~near & (left >= _STILL_THERE * points)
+    return candidates[stands > 1]
+
+
+def _centres(
+    world: NDArray[np.float64], label: NDArray[np.int32], groups: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the means of groups' points, float64 [G, 3], NaN for none; the row of each point's; their numbers."""
+    row = _rows_of(groups, label)
+    of_groups = row >= 0
+    points = np.bincount(row[of_groups], minlength=len(groups))
+    sums = [np.bincount(row[of_groups], axis, minlength=len(groups)) for axis in world[of_groups].T]
+    with np.errstate(invalid="ignore"):
+        return np.stack(sums, axis=1) / points[:, None], row, points
+
+
+def _rows_of(groups: NDArray[np.int32], label: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the place of each label among groups in ascending order, int64 [N]; -1 for none of them."""
+    if not len(groups):
+        return np.full(len(label), -1, np.int64)
+    row = np.minimum(np.searchsorted(groups, label), len(groups) - 1)
+    found: NDArray[np.int64] = np.where(groups[row] == label, row, -1)
+    return found
 
 
 def gather_places(

@@ -24,6 +24,8 @@ from iscc_lidar.shared.base.config import check_ranges, option
 REACH_M: Final = 0.8
 _GROUND_FROM_SOLID: Final = 0.5
 """Share of the reach within which ground takes the class of what is no ground: kerbs are either."""
+_SAME_PLACE_M: Final = 0.2
+"""Within this distance of a labelled point that stands nothing moves."""
 _NEIGHBOURS: Final = 4
 _CELL_M: Final = 0.2
 
@@ -67,9 +69,9 @@ def spread_to(
 ) -> SpreadPoints:
     """Find the class of the points of one sweep or several.
 
-    A group that moves and is of one class takes it along. All else is of the class of the nearest labelled point,
-    ground of labelled ground if there is any, other points of others. A group that stands, out of reach of labelled
-    points, is of its own class.
+    A group that moves and is of one class takes it along, but for points at the place of a labelled one that stands.
+    All else that does not move is of the class of the nearest labelled point, ground of labelled ground if there is
+    any, other points of others. A group that stands, out of reach of labelled points, is of its own class.
 
     Args:
         world: float64 [N, 3], positions in the world; NaN for points that are not valid.
@@ -82,12 +84,14 @@ def spread_to(
     valid = np.asarray(np.isfinite(world[:, 0]))
     on_ground = label == GROUND
     row = votes.find(label)
-    carried = votes.is_carried(row)
+    carried, moves = votes.is_carried(row), np.isin(label, votes.moving)
     if config.rule == "position":
         answer.settle(valid, _nearest(places.solid, world[valid], reach, ground=False), FROM_POSITION)
     else:
         if config.rule == "both":
-            where = valid & carried
+            where = valid & moves
+            answer.settle(where, _nearest(places.solid, world[where], _SAME_PLACE_M, ground=False), FROM_POSITION)
+            where = valid & carried & (answer.classes == 0)
             answer.settle(where, _majority(votes, row[where], moving=True), FROM_GROUP)
         where = valid & on_ground
         answer.settle(where, _nearest(places.ground, world[where], reach, ground=True), FROM_POSITION)
@@ -95,7 +99,7 @@ def spread_to(
         near = _GROUND_FROM_SOLID * reach
         answer.settle(where, _nearest(places.solid, world[where], near, ground=False), FROM_POSITION)
         if config.rule == "both":
-            where = valid & ~carried & ~on_ground
+            where = valid & ~moves & ~on_ground
             answer.settle(where, _nearest(places.solid, world[where], reach, ground=False), FROM_POSITION)
         where = valid & (answer.classes == 0) & (row >= 0)
         answer.settle(where, _majority(votes, row[where], moving=False), FROM_GROUP)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import boxes_in_space, no_boxes
+from iscc_lidar.data_schemas.labels import NOISE
 from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SpreadBoxes, SpreadPart, SpreadPoints
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
 from iscc_lidar.preprocess.spread.box_motion import SeenSweep, TrackedBox, directions
@@ -26,7 +27,7 @@ from iscc_lidar.preprocess.spread.boxes import (
     to_sensor,
     to_world,
 )
-from iscc_lidar.preprocess.spread.evidence import GroupVotes, Places, count_votes, gather_places
+from iscc_lidar.preprocess.spread.evidence import GroupVotes, Places, count_votes, gather_places, standing_groups
 from iscc_lidar.preprocess.spread.rule import SpreadConfig, spread_to
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.shared.base.config import to_dict
@@ -41,6 +42,8 @@ from iscc_lidar.shared.store.store import Store
 STRETCH: Final = 16
 """Sweeps of a task: its memory, and that of the part it writes, do not grow with the sequence."""
 _AROUND_M: Final = 120.0
+_LOOK_AWAY: Final = (-20, -10, -5, 5, 10, 20)
+"""Sweeps before and after a labelled one that tell whether what is seen on it stands."""
 _MOST_LABELLED: Final = 16
 """Labelled sweeps that a stretch looks at: the nearest ones within ``_AROUND_M``."""
 _LAST_PLACES: Final[dict[tuple[str, tuple[int, ...]], Places]] = {}
@@ -94,12 +97,14 @@ class SequenceEvidence:
 
     Attributes:
         votes: the classes of its groups.
+        standing: by labelled sweep, groups that move, but of which what is seen there stands.
         boxes: its labelled boxes; None where no labelled sweep has any.
         sensor: float64 [S, 3], where the sensor is, world.
         key: digest of all that the labels depend on.
     """
 
     votes: GroupVotes
+    standing: Mapping[int, NDArray[np.int32]]
     boxes: BoxEvidence | None
     sensor: NDArray[np.float64]
     key: str
@@ -108,12 +113,30 @@ class SequenceEvidence:
 def count_task(job: SpreadJob) -> SequenceEvidence:
     """Count the classes of the groups of a sequence in its labelled sweeps, and find the groups of labelled boxes."""
     cache, entry = job.cache, job.cache.sequence(job.sequence)
-    labels = [(cache.label(job.sequence, index), job.classes_of(index)) for index in job.labelled]
-    votes = count_votes(labels, cache.moving_groups(job.sequence), job.classes)
-    read = [hashlib.sha256(classes.tobytes()).hexdigest() for _, classes in labels]
+    classes = [job.classes_of(index) for index in job.labelled]
+    moving = cache.moving_groups(job.sequence)
+    standing = {index: _standing(job, index, moving) for index in job.labelled}
+    labels = (_without(cache.label(job.sequence, index), standing[index]) for index in job.labelled)
+    votes = count_votes(zip(labels, classes, strict=True), moving, job.classes)
+    read = [hashlib.sha256(each.tobytes()).hexdigest() for each in classes]
     blocks = [block.digest for block in (*entry.blocks, *entry.tracks)]
     key = digest_of([to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
-    return SequenceEvidence(votes, _box_evidence(job), cache.poses(job.sequence)[:, :3, 3], key)
+    return SequenceEvidence(votes, standing, _box_evidence(job), cache.poses(job.sequence)[:, :3, 3], key)
+
+
+def _standing(job: SpreadJob, index: int, moving: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the groups that move, but of which what is seen on a sweep stands; none where groups are not asked."""
+    if job.config.rule == "position":
+        return np.zeros(0, np.int32)
+    world, label = _world_and_label(job, index)
+    sweeps = range(job.cache.sequence(job.sequence).sweeps)
+    others = (_world_and_label(job, index + away) for away in _LOOK_AWAY if index + away in sweeps)
+    return standing_groups((world, label), others, np.intersect1d(label, moving))
+
+
+def _without(label: NDArray[np.int32], groups: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return labels in which points of some groups are of none."""
+    return np.where(np.isin(label, groups), np.int32(NOISE), label)
 
 
 def _box_evidence(job: SpreadJob) -> BoxEvidence | None:
@@ -202,7 +225,9 @@ def _places(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
     key = evidence.key, tuple(near)
     if key not in _LAST_PLACES:
         votes = None if job.config.rule == "position" else evidence.votes
-        places = gather_places(((*_world_and_label(job, k), job.classes_of(k)) for k in near), votes)
+        seen = ((k, *_world_and_label(job, k)) for k in near)
+        labelled = ((xyz, _without(label, evidence.standing[k]), job.classes_of(k)) for k, xyz, label in seen)
+        places = gather_places(labelled, votes)
         _LAST_PLACES.clear()
         _LAST_PLACES[key] = places
     return _LAST_PLACES[key]

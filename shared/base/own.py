@@ -41,17 +41,20 @@ class OwnFolder:
     of: str | None = None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write or replace a file in one step, by its path in the folder. Raises UserError if it would lie outside."""
-        require_path(name, str(self.path))
+        """Write or replace a file in one step, by its path in the folder.
+
+        Raises UserError if it would lie outside, also because a folder is a link.
+        """
+        place = self._place(name)
         self.mark()
-        files.write_bytes(self.path / name, data)
+        files.write_bytes(place, data)
 
     @contextmanager
     def new_file(self, name: str) -> Iterator[BufferedRandom]:
         """Yield an empty file, which takes its place in the folder in one step at the end; errors as ``write``."""
-        require_path(name, str(self.path))
+        place = self._place(name)
         self.mark()
-        with files.new_file(self.path / name) as file:
+        with files.new_file(place) as file:
             yield file
 
     def remove_others(self, name: str, keep: Collection[str], suffix: str) -> None:
@@ -60,13 +63,16 @@ class OwnFolder:
         For readers that take all that they find in a folder: an earlier export left files that the next does not
         replace. Other names, and the folder if it is a link, are left.
         """
-        require_path(name, str(self.path))
-        folder = self.path / name
+        folder = self._place(name)
         if not folder.is_dir() or folder.is_symlink():
             return
         for path in folder.iterdir():
             if path.name.endswith(suffix) and path.name not in keep:
                 files.remove(path)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there; errors as ``write``."""
+        files.remove(self._place(name))
 
     def remove_torn(self) -> None:
         """Remove temporary files of killed processes, also in folders below; links are not followed.
@@ -81,8 +87,18 @@ class OwnFolder:
     def mark(self) -> None:
         """Mark the folder as this program's, where it is not yet."""
         if not (self.path / MARK_FILE).exists():
+            for torn in filter(files.is_torn, self.path.glob(f".{MARK_FILE}.*")):  # of a process that was killed here
+                files.remove(torn)
             mark = {"program": "iscc-lidar", "content": self.content, **({"of": self.of} if self.of else {})}
             files.write_text(self.path / MARK_FILE, json.dumps(mark) + "\n")
+
+    def _place(self, name: str) -> Path:
+        """Return the path of a file of this folder. Raises UserError if it would lie outside."""
+        place = self.path / require_path(name, str(self.path))
+        for folder in list(place.parents)[: name.count("/")]:
+            if folder.is_symlink():
+                raise UserError(f"{folder}: is a link, through which nothing is written; remove it, or the folder")
+        return place
 
 
 def own_folder(path: Path, content: str, of: str | None = None) -> OwnFolder:

@@ -18,14 +18,23 @@ class SequenceGroups:
     """The groups of a sequence, ascending by id.
 
     Attributes:
+        where: cache and sequence, for messages.
         group: int32 [G], id.
         points: int64 [G], its number of points in all sweeps.
         moving: bool [G], whether it moves at some time.
     """
 
+    where: str
     group: NDArray[np.int32]
     points: NDArray[np.int64]
     moving: NDArray[np.bool_]
+
+    def rank_of(self, label: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the places of points' groups among these, int64 [N], by their labels; -1 in no group.
+
+        Raises UserError for a group that is not among these.
+        """
+        return _rank_of(self.group, label, self.where)
 
 
 @dataclass(frozen=True)
@@ -51,15 +60,8 @@ class Instances:
 
         Raises UserError for a group that is not among these.
         """
-        highest = int(label.max(initial=-1))
-        known = self.group <= highest
-        number_of = np.full(highest + 2, -1, np.int32)  # the last one is for points in no group
-        number_of[self.group[known]] = self.number[known]
-        number_of[-1] = 0
-        found = number_of[np.maximum(label, -1)]
-        if found.min(initial=0) < 0:
-            raise UserError(f"{self.where}: a point is of group {label[found < 0][0]}, which its tables lack")
-        return found
+        number: NDArray[np.int32] = np.append(self.number, np.int32(0))  # the last one is for points in no group
+        return number[_rank_of(self.group, label, self.where)]
 
     def rows(self) -> list[tuple[int, int]]:
         """Return number and group of all groups that have a number, in order of the numbers."""
@@ -77,8 +79,8 @@ def sequence_groups(cache: Cache, sequence: str) -> SequenceGroups:
         ids.append(group)
         counts.append(total)
     group, total = _totals(np.concatenate(ids), np.concatenate(counts))
-    moving = np.isin(group, cache.moving_groups(sequence)) if len(group) else np.empty(0, np.bool_)
-    return SequenceGroups(group, total, moving)
+    moving = np.isin(group, cache.moving_groups(sequence))
+    return SequenceGroups(f"{cache.path}: sequence {sequence}", group, total, moving)
 
 
 def number_groups(cache: Cache, sequence: str, limit: int, moving_first: bool = False) -> list[Instances]:
@@ -95,14 +97,14 @@ def number_groups(cache: Cache, sequence: str, limit: int, moving_first: bool = 
 
     Raises UserError where one sweep has more groups.
     """
-    groups, where = sequence_groups(cache, sequence), f"{cache.path}: sequence {sequence}"
+    groups = sequence_groups(cache, sequence)
     moving = groups.group[groups.moving & moving_first]
     parts: list[Instances] = []
     for start, stop, group in _cut(cache, sequence, groups.group, limit):
         order = np.argsort(~np.isin(group, moving), kind="stable")
         number = np.empty(len(group), np.int32)
         number[order] = np.arange(1, len(group) + 1)
-        parts.append(Instances(where, start, stop, group, number))
+        parts.append(Instances(groups.where, start, stop, group, number))
     return parts
 
 
@@ -115,8 +117,7 @@ def largest_groups(cache: Cache, sequence: str, limit: int) -> Instances:
     kept = np.sort(np.lexsort((-groups.points, ~groups.moving))[:limit])
     number = np.zeros(len(groups.group), np.int32)
     number[kept] = np.arange(1, len(kept) + 1)
-    where = f"{cache.path}: sequence {sequence}"
-    return Instances(where, 0, cache.sequence(sequence).sweeps, groups.group, number)
+    return Instances(groups.where, 0, cache.sequence(sequence).sweeps, groups.group, number)
 
 
 def _cut(
@@ -147,6 +148,17 @@ def _groups_by_sweep(cache: Cache, sequence: str) -> Iterator[set[int]]:
         ends = np.searchsorted(sweep, np.arange(block.entry.start, block.entry.stop + 1))
         for start, stop in itertools.pairwise(ends):
             yield set(group[start:stop].tolist())
+
+
+def _rank_of(group: NDArray[np.int32], label: NDArray[np.int32], where: str) -> NDArray[np.int64]:
+    highest = int(label.max(initial=-1))
+    known = group[group <= highest]
+    rank = np.full(highest + 2, -2)  # the last one is for points in no group
+    rank[known], rank[-1] = np.arange(len(known)), -1
+    found: NDArray[np.int64] = rank[np.maximum(label, -1)]
+    if found.min(initial=0) < -1:
+        raise UserError(f"{where}: a point is of group {label[found < -1][0]}, which its tables lack")
+    return found
 
 
 def _totals(group: NDArray[np.int32], points: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

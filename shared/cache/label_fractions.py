@@ -77,7 +77,8 @@ def labelled_names(cache: Cache, boxes: bool) -> dict[str, list[str]]:
 
 def list_text(sweeps: Iterable[SweepName], comment: str = "") -> str:
     """Format a list of sweeps, below a comment of any number of lines."""
-    lines = [f"# {line}" for line in comment.splitlines()] + [f"{sequence}/{name}" for sequence, name in sweeps]
+    rows = (f"{sequence}/{name}" for sequence, name in sweeps)
+    lines = [*(f"# {line}" for line in comment.splitlines()), *(f"./{r}" if r.startswith("#") else r for r in rows)]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.labels import NOT_CONSIDERED
-from iscc_lidar.data_schemas.labels_only import BOX_FIELDS, CHECKED, GROUP, LABELS_FILE, ROWS, LabelsPart, from_json
+from iscc_lidar.data_schemas.labels_only import CHECKED, GROUP, LABELS_FILE, ROWS, LabelsPart, from_json
 from iscc_lidar.data_schemas.manifest import BlockEntry, SequenceEntry
 from iscc_lidar.data_schemas.names import is_plain_name
 from iscc_lidar.shared.base.errors import UserError
@@ -25,9 +25,11 @@ from iscc_lidar.shared.cache.table_checks import FARTHEST, MAX_GROUP, MAX_ROWS, 
 from iscc_lidar.shared.store.open import open_store
 from iscc_lidar.shared.store.store import Store
 
-_LEVEL: Final = 12
+_LEVEL: Final = 18
 _PAGE: Final = 2**24
 """Bytes: ids come back from sweep to sweep, so that large pages compress to two thirds of small ones."""
+_SPLIT: Final = ["groups.list.element.group", "groups.list.element.centre.list.element"]
+"""Columns whose bytes compress better by place: ascending, or multiples of a quantum."""
 
 
 @dataclass(frozen=True)
@@ -113,47 +115,53 @@ def encode(cache: Cache, sequence: str, block: BlockEntry) -> bytes:
         rows[f"crc32_{name}"] = [found[name] for found in table["crc32"].to_pylist()]
     for index in range(block.start, block.stop):
         rows["label"].append(cache.label(sequence, index).astype("<i4").tobytes())
-        boxes = cache.group_boxes(sequence, index)
-        if boxes is None:
-            raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
+        boxes = cache.require_group_boxes(sequence, index)
         rows["groups"].append(_group_rows(cache.groups(sequence, index).moving, boxes))
     sink = pa.BufferOutputStream()
     options = {"compression": "zstd", "compression_level": _LEVEL, "data_page_size": _PAGE, "write_batch_size": 1}
-    pq.write_table(pa.table(rows, ROWS), sink, write_page_checksum=True, use_dictionary=_REPEATED, **options)
+    split = {"use_dictionary": False, "use_byte_stream_split": _SPLIT}
+    pq.write_table(pa.table(rows, ROWS), sink, write_page_checksum=True, **split, **options)
     return bytes(sink.getvalue())
 
 
-_REPEATED: Final = [f"groups.list.element.{name}" for name in ("group", "length", "width", "height", "confidence")]
-"""Columns in which a value comes on many sweeps."""
+def _group_rows(moving: NDArray[np.bool_], boxes: GroupBoxes) -> pa.Array:
+    columns = {
+        "group": boxes.group,
+        "moving": moving,
+        "centre": _threes(boxes.centre),
+        "size": _threes(boxes.size),
+        "heading": boxes.heading,
+        "confidence": boxes.confidence,
+    }
+    return pa.StructArray.from_arrays([pa.array(columns[field.name]) for field in GROUP], fields=list(GROUP))
 
 
-def _group_rows(moving: NDArray[np.bool_], boxes: GroupBoxes) -> list[dict[str, Any]]:
-    numbers = np.concatenate([boxes.centre, boxes.size, boxes.heading[:, None]], axis=1).tolist()
-    columns = (boxes.group.tolist(), moving.tolist(), boxes.confidence.tolist(), numbers)
-    return [
-        {"group": group, "moving": moves, "confidence": sure, **dict(zip(BOX_FIELDS, row, strict=True))}
-        for group, moves, sure, row in zip(*columns, strict=True)
-    ]
+def _threes(values: NDArray[np.float64]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(values.ravel(), 3)
 
 
 def _sweep(row: pa.Table) -> LabelledSweep:
     (found,) = row.drop_columns(["label", "groups"]).to_pylist()
-    groups = _columns(row["groups"].combine_chunks().flatten())
-    numbers = np.stack([groups[name] for name in BOX_FIELDS], axis=1)
-    boxes = GroupBoxes(groups["group"], numbers[:, :3], numbers[:, 3:6], numbers[:, 6], groups["confidence"])
+    moving, boxes = _groups(row)
     return LabelledSweep(
         name=found["name"],
         timestamp_ns=found["timestamp_ns"],
         world_SE3_sensor=np.array(found["world_SE3_sensor"]).reshape(4, 4),
         label=_labels(row["label"][0]),
-        moving=groups["moving"],
+        moving=moving,
         boxes=boxes,
         checksums={name: found[f"crc32_{name}"] for name in CHECKED},
     )
 
 
-def _columns(structs: Any) -> dict[str, NDArray[Any]]:
-    return {field.name: structs.field(field.name).to_numpy(zero_copy_only=False) for field in GROUP}
+def _groups(row: pa.Table) -> tuple[NDArray[np.bool_], GroupBoxes]:
+    """Return which groups of a sweep move, and their boxes. Raises ValueError for a middle or size that is none."""
+    structs = row["groups"].combine_chunks().flatten()
+    group, moving, heading, confidence = (
+        structs.field(name).to_numpy(zero_copy_only=False) for name in ("group", "moving", "heading", "confidence")
+    )
+    centre, size = (list_column(structs.field(name), 3) for name in ("centre", "size"))
+    return moving, GroupBoxes(group, centre, size, heading, confidence)
 
 
 def _labels(found: Any) -> NDArray[np.int32]:
@@ -189,14 +197,14 @@ def _check(table: pa.Table, block: BlockEntry) -> None:
         label = _labels(table["label"][row])
         if label.min(initial=0) < NOT_CONSIDERED or label.max(initial=0) > MAX_GROUP:
             raise ValueError(f"row {row} has labels that are none")
-        _check_groups(_columns(table["groups"].combine_chunks().slice(row, 1).flatten()), label)
+        _check_boxes(_groups(table.slice(row, 1))[1], label)
 
 
-def _check_groups(groups: dict[str, NDArray[Any]], label: NDArray[np.int32]) -> None:
-    if not np.array_equal(groups["group"], np.unique(label[label >= 0])):
+def _check_boxes(boxes: GroupBoxes, label: NDArray[np.int32]) -> None:
+    if not np.array_equal(boxes.group, np.unique(label[label >= 0])):
         raise ValueError("its groups are not those of its labels")
-    numbers = np.stack([groups[name] for name in BOX_FIELDS])
-    if not (np.abs(numbers) < FARTHEST).all() or (numbers[3:6] <= 0).any():  # also NaN
+    in_space = np.concatenate([boxes.centre, boxes.size, boxes.heading[:, None]], axis=1)
+    if not (np.abs(in_space) < FARTHEST).all() or (boxes.size <= 0).any():  # also NaN
         raise ValueError("a box has no place in space, or a size that is not positive")
-    if not ((groups["confidence"] >= 0) & (groups["confidence"] <= 1)).all():
+    if not ((boxes.confidence >= 0) & (boxes.confidence <= 1)).all():
         raise ValueError("a confidence is not from 0 to 1")

@@ -60,8 +60,8 @@ class Cache:
 
     def group_ids(self, sequence: str) -> NDArray[np.int32]:
         """Read the IDs of a sequence's groups, ascending, int32 [G]."""
-        found = [block.group_rows["group"].to_numpy() for block in self.blocks(sequence)]
-        return np.unique(np.concatenate(found)).astype(np.int32) if found else np.empty(0, np.int32)
+        found = (block.group_rows["group"].to_numpy() for block in self.blocks(sequence))
+        return np.unique(np.concatenate([np.empty(0, np.int32), *found]))
 
     def sweep_names(self, sequence: str) -> list[str]:
         """Read the dataset's own names of a sequence's sweeps, in order. Raises UserError for an unknown sequence."""
@@ -86,9 +86,9 @@ class Cache:
 
     def moving_groups(self, sequence: str) -> NDArray[np.int32]:
         """Find the IDs of a sequence's groups that move at some time, ascending."""
-        tables = [block.group_rows for block in self.blocks(sequence)]
-        found = [rows["group"].to_numpy()[rows["moving"].to_numpy(zero_copy_only=False)] for rows in tables]
-        return np.unique(np.concatenate(found)).astype(np.int32)
+        tables = (block.group_rows for block in self.blocks(sequence))
+        found = (rows["group"].to_numpy()[rows["moving"].to_numpy(zero_copy_only=False)] for rows in tables)
+        return np.unique(np.concatenate([np.empty(0, np.int32), *found]))
 
     def labelled_sweeps(self, sequence: str) -> list[int]:
         """Find a sequence's sweeps with semantic labels, by index. Raises UserError for an unknown sequence."""
@@ -132,6 +132,16 @@ class Cache:
                     raise UserError(f"{self.path}/{tracks.path}: its groups are not those of {block.entry.path}")
                 return boxes
         return None
+
+    def require_group_boxes(self, sequence: str, index: int) -> GroupBoxes:
+        """Read the boxes of a sweep's groups. Raises UserError where the cache has none."""
+        boxes = self.group_boxes(sequence, index)
+        if boxes is None:
+            raise UserError(
+                f"{self.path}: the groups of sequence {sequence} have no boxes, which are since version 2.1 of the "
+                f"format; add them with: iscc-cache upgrade {self.path}"
+            )
+        return boxes
 
     def queries(self, sequence: str, index: int) -> Queries:
         """Read only a sweep's occupancy queries."""

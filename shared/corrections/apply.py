@@ -19,7 +19,8 @@ def apply(resolved: Resolved, label: NDArray[np.int32], index: int) -> tuple[NDA
         index: of the sweep within the sequence.
 
     Raises:
-        UserError: rows name points that the sweep, or their group, does not have, or contradict each other.
+        UserError: rows name points that the sweep, or their group, does not have, or contradict each other; or a point
+            is of a group that the sequence does not have.
     """
     values, at = np.unique(label, return_inverse=True)
     objects, classes = np.empty(len(values), np.int32), np.empty(len(values), np.uint8)
@@ -45,7 +46,10 @@ def _of_label(resolved: Resolved, value: int, index: int) -> tuple[int, int]:
             return part.object, _class_of(resolved, part)
     if value < 0:
         return NO_OBJECT, resolved.class_of_code.get(value, 0)
-    found = int(resolved.object_of[np.searchsorted(resolved.groups, value)])
+    place = int(np.searchsorted(resolved.groups, value))
+    if not np.array_equal(resolved.groups[place : place + 1], [value]):
+        raise UserError(f"{resolved.where}: a point of sweep {index} is of group {value}, which the tables lack")
+    found = int(resolved.object_of[place])
     return found, resolved.class_of.get(found, 0)
 
 

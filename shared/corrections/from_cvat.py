@@ -22,7 +22,7 @@ from iscc_lidar.shared.base.text import one_line
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.sweep import GroupBoxes
 from iscc_lidar.shared.corrections.table import Correction, Runs, as_runs
-from iscc_lidar.shared.export.cvat import UNNAMED, boxes_of, group_tag
+from iscc_lidar.shared.export.cvat import UNNAMED, group_tag
 from iscc_lidar.shared.layouts.formats.sly_point_cloud import KEYS_FILE, META_FILE, Figure, read_figures
 
 _SAME_PLACE_M: Final = 0.02
@@ -84,7 +84,7 @@ def _tracks(cache: Cache, sequence: str, folder: Path, known: set[str]) -> dict[
     found: dict[str, _Track] = {}
     groups = set(cache.group_ids(sequence).tolist())
     for index, file, figures in read_figures(folder, cache.sequence(sequence).sweeps):
-        boxes, taken = boxes_of(cache, sequence, index), set[int]()
+        boxes, taken = cache.require_group_boxes(sequence, index), set[int]()
         for figure, place in _placed(figures, boxes):
             if figure.class_name not in known:
                 raise UserError(f"{file}: no class {one_line(figure.class_name)!r:.80} is known here")
@@ -112,7 +112,7 @@ def _placed(figures: Sequence[Figure], boxes: GroupBoxes) -> Iterator[tuple[Figu
     yield from sorted(matched, key=lambda item: item[1] is None)
 
 
-def _home(figure: Figure, cache: Cache, sequence: str, groups: set[int], file: Path) -> int | None:
+def _home(figure: Figure, cache: Cache, sequence: str, groups: set[int], file: str) -> int | None:
     if not figure.group:
         return None
     tag = _TAG.fullmatch(figure.group)

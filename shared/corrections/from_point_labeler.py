@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import regular
+from iscc_lidar.shared.cache.instances import sequence_groups
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.corrections.table import Correction, Runs, as_runs
 from iscc_lidar.shared.layouts.formats.exported import is_exported
@@ -74,17 +75,16 @@ def read_changes(cache: Cache, sequence: str, folder: Path, class_names: Sequenc
 
 def _changed(cache: Cache, sequence: str, folder: Path, classes: int) -> Iterator[_Changed]:
     """Yield what was changed on each sweep."""
-    groups = cache.group_ids(sequence)
-    moving = np.isin(groups, cache.moving_groups(sequence))
+    groups = sequence_groups(cache, sequence)
     for index in range(cache.sequence(sequence).sweeps):
         label = cache.label(sequence, index)
         file = folder / sequence / "labels" / f"{index:06d}.label"
         after = _read(file, len(label))
-        rows = np.flatnonzero(after != encode(label, groups, moving))
-        found = decode(after[rows], len(groups), classes, str(file))
+        rows = np.flatnonzero(after != encode(label, groups.rank_of(label), groups.moving))
+        found = decode(after[rows], len(groups.group), classes, str(file))
         target = np.where(found.instance > 0, -2 - found.instance, _NOTHING)
         in_group = found.rank >= 0
-        target[in_group] = groups[found.rank[in_group]]
+        target[in_group] = groups.group[found.rank[in_group]]
         yield _Changed(rows, np.stack([label[rows].astype(np.int64), found.class_index, target], axis=1))
 
 

@@ -17,6 +17,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.files import read_bytes
 from iscc_lidar.shared.base.own import OwnFolder, own_folder
 from iscc_lidar.shared.base.text import one_line
+from iscc_lidar.shared.cache.file_names import refuse_names
 from iscc_lidar.shared.cache.label_fractions import SweepName, list_text
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.corrections import from_cvat, from_point_labeler
@@ -61,9 +62,9 @@ class Imported:
 def import_corrections(cache: Cache, source: Path, out: Path, class_names: Sequence[str]) -> Imported:
     """Write labels of all sweeps of the sequences that are corrected, as ``LabelFiles`` reads them.
 
-    ``classes.txt``; ``SEQUENCE/NAME.label``, uint32 per point: the class in the low 16 bits, the instance in the high
-    ones; ``SEQUENCE/objects.csv``: which object each instance is; ``corrections.csv``: the table; ``labelled.txt``: the
-    sweeps on which a point has a class.
+    ``corrections.csv``: the table; ``SEQUENCE/NAME.label``, uint32 per point: the class in the low 16 bits, the
+    instance in the high ones; ``SEQUENCE/objects.csv``: which object each instance is; ``labelled.txt``: the sweeps on
+    which a point has a class; last ``classes.txt``, without which no reader takes the labels for complete.
 
     Args:
         cache: whose groups are corrected.
@@ -75,6 +76,7 @@ def import_corrections(cache: Cache, source: Path, out: Path, class_names: Seque
         UserError: corrections that are unreadable, unknown or contradictory, or a folder of others.
     """
     folder = own_folder(out, "corrected labels", f"a cache with settings {cache.manifest.config_key}")
+    refuse_names(cache)
     corrections, sequences, where = _read(cache, source, folder, class_names)
     content = None if source.is_dir() else read_bytes(source, source.stat().st_size)
     plans = [_resolve(cache, sequence, corrections, class_names, where) for sequence in sequences]
@@ -83,14 +85,15 @@ def import_corrections(cache: Cache, source: Path, out: Path, class_names: Seque
             apply(plan, cache.label(sequence, index), index)
     _refuse_others(out, cache, sequences)
     folder.remove_torn()
+    folder.remove(CLASSES_FILE)  # by which readers know that the labels are complete
     if content is not None:
         folder.write(TABLE_FILE, content)
-    folder.write(CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())
     labelled: list[SweepName] = []
     totals = np.zeros(2, np.int64)
     for sequence, plan in zip(sequences, plans, strict=True):
         totals += _write_sequence(cache, sequence, plan, class_names, folder, labelled)
     folder.write(LIST_FILE, list_text(labelled, "sweeps on which a point has a class").encode())
+    folder.write(CLASSES_FILE, "".join(f"{name}\n" for name in class_names).encode())
     return Imported(len(sequences), len(labelled), len(corrections), int(totals[0]), int(totals[1]))
 
 
@@ -164,7 +167,7 @@ def _write_sequence(
     instance_of[numbered] = np.arange(1, len(numbered) + 1)
     counts, totals = np.zeros(len(instance_of), np.int64), np.zeros(2, np.int64)
     names = cache.sweep_names(sequence)
-    for index, name in enumerate(tqdm(names, desc=sequence, unit="sweep", dynamic_ncols=True, leave=False)):
+    for index, name in enumerate(tqdm(names, desc=one_line(sequence), unit="sweep", dynamic_ncols=True, leave=False)):
         found, classes = apply(plan, cache.label(sequence, index), index)
         has = found >= 0
         instance = np.zeros(len(found), np.uint32)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.export.target import ExportOptions, Target
+from iscc_lidar.shared.export.target import ExportOptions, Target, refuse_without_boxes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,16 +18,6 @@ CLASS: Final = "Misc"
 """KITTI's class of what is of none of its others: groups have no class."""
 _METAINFO: Final[dict[str, Any]] = {"dataset": "iscc-lidar", "info_version": "1.1", "categories": {"object": 0}}
 _VELODYNE: Final = {"semantickitti", "synthetic"}
-
-
-def refuse_without_boxes(cache: Cache, options: ExportOptions) -> None:
-    """Raise UserError for a cache without boxes of the groups."""
-    for entry in cache.manifest.sequences:
-        if not entry.tracks:
-            raise UserError(
-                f"{cache.path}: sequence {entry.name} has no boxes of its groups, which are since version 2.1 of the "
-                f"format; add them with: iscc-cache upgrade {cache.path}"
-            )
 
 
 def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: ExportOptions) -> int:
@@ -64,9 +53,7 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
     ):
         infos_file.write(infos.start(_METAINFO))
         for index, name in enumerate(names):
-            boxes = cache.group_boxes(sequence, index)
-            assert boxes is not None, "refuse_without_boxes"
-            boxes = boxes.sure(options.min_confidence)
+            boxes = cache.require_group_boxes(sequence, index).sure(options.min_confidence)
             placed = boxes_in_space(np.full(len(boxes.group), CLASS), boxes.centre, boxes.size, boxes.heading)
             objects = to_camera(placed, camera, boxes.confidence.astype(np.float64))
             folder.write(f"{objects_in}/label_2/{inner}{name}.txt", format_objects(objects).encode())

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.export.target import ExportOptions, Target
+from iscc_lidar.shared.export.target import ExportOptions, Target, refuse_without_boxes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.reader import Cache
-    from iscc_lidar.shared.cache.sweep import GroupBoxes
 
 UNNAMED: Final = "group"
 """Class of groups that are not named."""
@@ -22,21 +21,9 @@ UNNAMED: Final = "group"
 
 def refuse_unnamed(cache: Cache, options: ExportOptions) -> None:
     """Raise UserError where there are no names of classes, or no boxes of groups."""
-    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
-
-    if UNNAMED in class_names_for(cache.manifest.class_names, options.classes, cache.path):
+    if UNNAMED in _class_names(cache, options):
         raise UserError(f"{cache.path}: a class is called {UNNAMED}, which in CVAT are groups without a name")
-    for sequence in cache.sequence_names:
-        if not cache.sequence(sequence).tracks:
-            raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
-
-
-def boxes_of(cache: Cache, sequence: str, index: int) -> GroupBoxes:
-    """Return the boxes of a sweep. Raises UserError where its groups have none."""
-    boxes = cache.group_boxes(sequence, index)
-    if boxes is None:
-        raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
-    return boxes
+    refuse_without_boxes(cache, options)
 
 
 def group_tag(cache: Cache, sequence: str, group: int) -> str:
@@ -50,33 +37,36 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
     Files are named by the index of the sweep. Every group of at least ``min_confidence`` has a box on each of its
     sweeps, of the class ``group``, whose attribute ``iscc_group`` names the group.
     """
-    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
     from iscc_lidar.shared.layouts.formats.sly_point_cloud import KEYS_FILE, META_FILE, Writer, meta, sweep_file
 
-    names = class_names_for(cache.manifest.class_names, options.classes, cache.path)
     writer = Writer(UNNAMED, f"{cache.labels_digest(sequence)} {sequence}")
     sweeps = cache.sequence(sequence).sweeps
     for index in range(sweeps):
         sweep = cache.sweep(sequence, index, without=("semantic", "queries", "pixel"))
         folder.write(f"{sequence}/data/{index:06d}.pcd", _pcd(sweep.xyz, sweep.intensity))
-        boxes = boxes_of(cache, sequence, index).sure(options.min_confidence)
+        boxes = cache.require_group_boxes(sequence, index).sure(options.min_confidence)
         tags = {group: group_tag(cache, sequence, group) for group in boxes.group.tolist()}
         folder.write(f"{sequence}/annotations/{sweep_file(index)}", writer.sweep(index, boxes, tags))
-    folder.write(f"{sequence}/annotations/{META_FILE}", meta(_colored(names)))
+    folder.write(f"{sequence}/annotations/{META_FILE}", meta(_colored(_class_names(cache, options))))
     folder.write(f"{sequence}/annotations/{KEYS_FILE}", writer.keys())
     return 2 * sweeps + 2
 
 
 def write_labels(cache: Cache, folder: OwnFolder, options: ExportOptions) -> int:
     """Write ``labels.json``, the labels of a task or project, for the field "Raw" of CVAT."""
-    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
     from iscc_lidar.shared.layouts.formats.sly_point_cloud import GROUP_TAG
 
-    names = class_names_for(cache.manifest.class_names, options.classes, cache.path)
     attribute = {"name": GROUP_TAG, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
-    labels = [{"name": n, "color": color, "type": "any", "attributes": [attribute]} for n, color in _colored(names)]
+    colored = _colored(_class_names(cache, options))
+    labels = [{"name": n, "color": color, "type": "any", "attributes": [attribute]} for n, color in colored]
     folder.write("labels.json", (json.dumps(labels, indent=1) + "\n").encode())
     return 1
+
+
+def _class_names(cache: Cache, options: ExportOptions) -> tuple[str, ...]:
+    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
+
+    return class_names_for(cache.manifest.class_names, options.classes, cache.path)
 
 
 def _colored(names: tuple[str, ...]) -> list[tuple[str, str]]:

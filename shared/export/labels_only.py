@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
-from iscc_lidar.shared.base.errors import UserError
-from iscc_lidar.shared.export.target import ExportOptions, Target
+from iscc_lidar.shared.export.target import ExportOptions, Target, refuse_without_boxes
 
 if TYPE_CHECKING:
     from iscc_lidar.shared.base.own import OwnFolder
     from iscc_lidar.shared.cache.reader import Cache
-
-
-def refuse_unboxed(cache: Cache, options: ExportOptions) -> None:
-    """Raise UserError for a cache of format 2.0, whose groups have no boxes."""
-    for entry in cache.manifest.sequences:
-        if not entry.tracks:
-            raise UserError(f"{cache.path}: its groups have no boxes; add them with: iscc-cache upgrade {cache.path}")
 
 
 def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: ExportOptions) -> int:
@@ -33,13 +24,13 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
 def write_contents(cache: Cache, folder: OwnFolder, options: ExportOptions) -> int:
     """Write ``labels.json``: the manifest of the cache, and the digests of the files."""
     from iscc_lidar.data_schemas.labels_only import LABELS_FILE, LabelsManifest, LabelsPart, to_json
+    from iscc_lidar.shared.base.files import sha256
 
     parts = []
     for entry in cache.manifest.sequences:
         for block in entry.blocks:
             path = _path(entry.name, block.start)
-            digest = hashlib.sha256((folder.path / path).read_bytes()).hexdigest()
-            parts.append(LabelsPart(path, digest, cache.block(entry.name, block.start).key))
+            parts.append(LabelsPart(path, sha256(folder.path / path), cache.block(entry.name, block.start).key))
     folder.write(LABELS_FILE, to_json(LabelsManifest(cache.manifest, tuple(parts))).encode())
     return 1
 
@@ -53,5 +44,5 @@ TARGET: Final = Target(
     "labels.json and sequences/NAME/part_*.parquet: ids, ground, groups, boxes, no points",
     write_sequence,
     write_contents,
-    refuse_unboxed,
+    refuse_without_boxes,
 )

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 def refuse_unnamed(cache: Cache, options: ExportOptions) -> None:
     """Raise UserError where neither the cache nor a file has names of classes, or there are too many of them."""
-    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
     from iscc_lidar.shared.layouts.formats.point_labeler import refuse_too_many
 
-    names = class_names_for(cache.manifest.class_names, options.classes, cache.path)
+    names = _class_names(cache, options)
     for sequence in cache.sequence_names:
         refuse_too_many(len(names), len(cache.group_ids(sequence)), f"{cache.path}: sequence {sequence}")
 
@@ -31,20 +30,20 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
     import numpy as np
 
     from iscc_lidar.shared.base.geometry import inverse
+    from iscc_lidar.shared.cache.instances import sequence_groups
     from iscc_lidar.shared.layouts.formats.exported import is_exported, mark_exported
     from iscc_lidar.shared.layouts.formats.point_labeler import encode
 
     sweeps = cache.sequence(sequence).sweeps
     if is_exported(cache, sequence, folder.path):
         return 2 * sweeps + 2
-    groups = cache.group_ids(sequence)
-    moving = np.isin(groups, cache.moving_groups(sequence))
+    groups = sequence_groups(cache, sequence)
     poses = []
     for index in range(sweeps):
         sweep = cache.sweep(sequence, index, without=("semantic", "queries", "pixel"))
         points = np.column_stack([sweep.xyz, sweep.intensity]).astype("<f4")
         folder.write(f"{sequence}/velodyne/{index:06d}.bin", points.tobytes())
-        labels = encode(sweep.label, groups, moving)
+        labels = encode(sweep.label, groups.rank_of(sweep.label), groups.moving)
         folder.write(f"{sequence}/labels/{index:06d}.label", labels.astype("<u4").tobytes())
         poses.append(sweep.world_SE3_sensor)
     rows = [(inverse(poses[0]) @ pose)[:3].ravel().tolist() for pose in poses]
@@ -56,12 +55,16 @@ def write_sequence(cache: Cache, sequence: str, folder: OwnFolder, options: Expo
 
 def write_classes(cache: Cache, folder: OwnFolder, options: ExportOptions) -> int:
     """Write ``labels.xml``, which the tool reads in the folder that it is started in."""
-    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
     from iscc_lidar.shared.layouts.formats.point_labeler import labels_xml
 
-    names = class_names_for(cache.manifest.class_names, options.classes, cache.path)
-    folder.write("labels.xml", labels_xml(names))
+    folder.write("labels.xml", labels_xml(_class_names(cache, options)))
     return 1
+
+
+def _class_names(cache: Cache, options: ExportOptions) -> tuple[str, ...]:
+    from iscc_lidar.shared.layouts.formats.label_files import class_names_for
+
+    return class_names_for(cache.manifest.class_names, options.classes, cache.path)
 
 
 TARGET: Final = Target(

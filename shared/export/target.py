@@ -59,6 +59,13 @@ class Target:
     refuse: Callable[[Cache, ExportOptions], None] | None = None
 
 
+def refuse_without_boxes(cache: Cache, options: ExportOptions) -> None:
+    """Raise UserError for a cache without boxes of the groups: ``refuse`` of targets that need them."""
+    for entry in cache.manifest.sequences:
+        if entry.sweeps:
+            cache.require_group_boxes(entry.name, 0)
+
+
 def all_targets() -> tuple[Target, ...]:
     """Return all targets, by name."""
     modules = {found.name for found in pkgutil.iter_modules(package.__path__) if not found.ispkg} - _OTHERS

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
-from iscc_lidar.shared.base.files import read_json
+from iscc_lidar.shared.base.files import read_json, sha256
 from iscc_lidar.shared.base.own import OwnFolder, own_folder
+from iscc_lidar.shared.cache.file_names import refuse_names
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.export.target import ExportOptions, Target
 
@@ -25,6 +26,7 @@ def export_cache(cache: Cache, out: Path, target: Target, options: ExportOptions
     Raises UserError where the folder is of others, or of another target or cache, or where the cache does not fit.
     """
     folder = own_folder(out, f"labels for {target.name}", f"a cache with settings {cache.manifest.config_key}")
+    refuse_names(cache)
     if target.refuse is not None:
         target.refuse(cache, options)
     folder.remove_torn()
@@ -46,6 +48,7 @@ def _read_record(folder: OwnFolder) -> dict[str, str]:
 
 
 def _digest(cache: Cache, sequence: str, options: ExportOptions) -> str:
-    of = asdict(cache.sequence(sequence)) | asdict(replace(options, root=None))  # a dataset may move
-    made_of = json.dumps(of, sort_keys=True, default=str)
+    classes = None if options.classes is None else sha256(options.classes)
+    given = {"classes": classes, "min_confidence": options.min_confidence}  # not root: a dataset may move
+    made_of = json.dumps(asdict(cache.sequence(sequence)) | given, sort_keys=True)
     return hashlib.sha256(f"{cache.manifest.config_key} {made_of}".encode()).hexdigest()

@@ -23,6 +23,11 @@ def content(cache: Path | str) -> dict[str, str]:
     return {name: store.sha256(name) for name in store.files("") if not name.startswith(".owner")}
 
 
+def finished(cache: Path | str) -> dict[str, str]:
+    """The same without what only its making needs, which has names with a dot."""
+    return {name: digest for name, digest in content(cache).items() if not name.startswith(".")}
+
+
 def labels(cache: Cache) -> list[bytes]:
     """Labels of every sweep, in order."""
     return [cache.label(s, k).tobytes() for s in cache.sequence_names for k in range(cache.sequence(s).sweeps)]
@@ -42,14 +47,16 @@ def with_manifest(source: Path, target: Path, edit: Callable[[Any], None]) -> Pa
     return target
 
 
-def with_column(source: Path, target: Path, sequence: str, column: str, values: list[Any]) -> Path:
-    """Copy a cache with other values in a column of the sweeps of a sequence's first block."""
+def with_column(
+    source: Path, target: Path, sequence: str, column: str, values: list[Any], file: str = "sweeps.parquet"
+) -> Path:
+    """Copy a cache with other values in a column of a table, that of the sweeps, of a sequence's first block."""
     shutil.copytree(source, target)
     block = target / Cache(target).sequence(sequence).blocks[0].path
-    table = pq.read_table(block / "sweeps.parquet")
+    table = pq.read_table(block / file)
     place = table.column_names.index(column)
     other = pa.array(values, table.schema.field(column).type)
-    pq.write_table(table.set_column(place, table.schema.field(column), other), block / "sweeps.parquet")
+    pq.write_table(table.set_column(place, table.schema.field(column), other), block / file)
     sign(target, block)
     return target
 

@@ -56,20 +56,20 @@ def refuse_too_many(classes: int, groups: int, where: str) -> None:
         raise UserError(f"{where}: {groups} groups; point_labeler's files can name {_COLOURS * _MAX_INSTANCE}")
 
 
-def encode(label: NDArray[np.int32], groups: NDArray[np.int32], moving: NDArray[np.bool_]) -> NDArray[np.uint32]:
+def encode(label: NDArray[np.int32], rank: NDArray[np.int64], moving: NDArray[np.bool_]) -> NDArray[np.uint32]:
     """Encode labels of a sweep in which no group is named yet: uint32 [N].
 
     Args:
         label: int32 [N], ids of groups, and codes.
-        groups: int32 [G], ids of the sequence's groups, ascending.
-        moving: bool [G], whether each moves at some time.
+        rank: int64 [N], place of the point's group among the sequence's groups in ascending order; -1 for none.
+        moving: bool [G], whether each of these groups moves at some time.
     """
-    rank = np.arange(len(groups))
-    of_groups = (_GROUPS + rank % _COLOURS + _MOVING * moving) | ((rank // _COLOURS + 1) << 16)
+    group = np.arange(len(moving))
+    of_groups = (_GROUPS + group % _COLOURS + _MOVING * moving) | ((group // _COLOURS + 1) << 16)
     found = np.zeros(len(label), np.uint32)
     found[label == GROUND], found[label == NOISE] = _GROUND, _NOISE
-    inside = label >= 0
-    found[inside] = of_groups[np.searchsorted(groups, label[inside])]
+    inside = rank >= 0
+    found[inside] = of_groups[rank[inside]]
     return found
 
 

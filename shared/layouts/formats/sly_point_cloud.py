@@ -116,25 +116,24 @@ def meta(classes: Sequence[tuple[str, str]]) -> bytes:
     return _json({"classes": known, "tags": tags, "projectType": "point_clouds"})
 
 
-def read_figures(folder: Path, sweeps: int) -> Iterator[tuple[int, Path, list[Figure]]]:
-    """Read the boxes of each sweep that has a file: its index, the file, and the boxes.
+def read_figures(folder: Path, sweeps: int) -> Iterator[tuple[int, str, list[Figure]]]:
+    """Read the boxes of each sweep that has a file: its index, the file for messages, and the boxes.
 
     Raises UserError for files that are not as the format says, are of no sweep, or of one sweep twice.
     """
-    seen: dict[int, Path] = {}
+    seen: dict[int, str] = {}
     for file in sorted((folder / SWEEPS_FOLDER).rglob(f"*{_ENDING}")):
-        name = file.name.removesuffix(_ENDING)
+        name, where = file.name.removesuffix(_ENDING), one_line(file)
         if not (len(name) == 6 and name.isascii() and name.isdigit() and int(name) < sweeps):
-            raise UserError(f"{_shown(file)}: is of no sweep; expected 000000{_ENDING} to {sweeps - 1:06d}{_ENDING}")
+            raise UserError(f"{where}: is of no sweep; expected 000000{_ENDING} to {sweeps - 1:06d}{_ENDING}")
         if int(name) in seen:
-            raise UserError(f"{_shown(file)}: is of the same sweep as {_shown(seen[int(name)])}")
-        seen[int(name)] = file
+            raise UserError(f"{where}: is of the same sweep as {seen[int(name)]}")
+        seen[int(name)] = where
         try:
-            yield int(name), file, _figures(read_json(file))
+            yield int(name), where, _figures(read_json(file))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
-                f"{_shown(file)}: not a sweep's boxes in Supervisely's format ({type(error).__name__}: "
-                f"{one_line(error):.200})"
+                f"{where}: not a sweep's boxes in Supervisely's format ({type(error).__name__}: {one_line(error):.200})"
             ) from None
 
 
@@ -173,7 +172,3 @@ def _text(found: object) -> str:
 
 def _json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()
-
-
-def _shown(file: Path) -> str:
-    return one_line(file)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from clusters import Cluster
 from typer.testing import CliRunner
 
 from iscc_lidar.api.cache_cli import app
 from iscc_lidar.data_schemas import labels_only as schema
+from iscc_lidar.data_schemas.manifest import Window
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.registry import open_dataset
@@ -28,6 +30,10 @@ from iscc_lidar.shared.cache.verify import verify_cache
 from iscc_lidar.shared.export.target import ExportOptions, find_target
 from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.store.local import LocalStore
+
+from caches import finished
+from folder_writer import write_folder
+from readers import READERS, WINDOWS, cache_cli, preprocess_cli
 
 
 def exported(cache: Path, out: Path) -> Path:
@@ -47,14 +53,8 @@ def streets(tiny_streets: Path, tmp_path: Path) -> Path:
     return tmp_path / "streets"
 
 
-def digests(cache: Path) -> dict[str, str]:
-    files = (path for path in cache.rglob("*") if path.is_file())
-    named = {path.relative_to(cache).as_posix(): path for path in files}
-    return {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in named.items() if not n.startswith(".")}
-
-
-def join(labels: Path, root: Path, out: Path, *options: str) -> str:
-    done = CliRunner().invoke(app, ["join", str(labels), str(root), str(out), "--workers", "0", *options])
+def join(labels: Path, root: Path, out: Path, *options: str, workers: int = 0) -> str:
+    done = CliRunner().invoke(app, ["join", str(labels), str(root), str(out), "--workers", str(workers), *options])
     assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
     assert (done.exit_code == 0) == ("error" not in done.output), done.output
     return done.output
@@ -62,7 +62,7 @@ def join(labels: Path, root: Path, out: Path, *options: str) -> str:
 
 def test_the_cache_comes_back_to_the_byte(labels: Path, tiny_streets: Path, tiny_cache: Path, tmp_path: Path) -> None:
     assert "cache: " in join(labels, tiny_streets, tmp_path / "joined")
-    assert digests(tmp_path / "joined") == digests(tiny_cache)
+    assert finished(tmp_path / "joined") == finished(tiny_cache)
     assert verify_cache(tmp_path / "joined") == []
     assert "is a finished cache; choose an empty or new folder" in join(labels, tiny_streets, tmp_path / "joined")
 
@@ -76,8 +76,55 @@ def test_what_is_finished_is_kept_after_an_interruption(
     (first / "block.json").unlink()
     before = (second / "block.json").stat().st_mtime_ns
     join(labels, tiny_streets, tmp_path / "joined")
-    assert digests(tmp_path / "joined") == digests(tiny_cache)
+    assert finished(tmp_path / "joined") == finished(tiny_cache)
     assert (second / "block.json").stat().st_mtime_ns == before
+
+
+def write_drive(root: Path) -> None:
+    write_folder(root / "drive", sweeps=3)
+
+
+ADAPTERS = {
+    "argoverse2": ("argoverse2", READERS["argoverse2"].write, ()),
+    "folder": ("folder", write_drive, ("--data", "rate_hz=20")),
+    "kitti object": ("kitti", READERS["kitti-object"].write, ()),
+    "kitti raw": ("kitti", READERS["kitti-raw"].write, ()),
+    "nuscenes": ("nuscenes", READERS["nuscenes"].write, ()),
+    "semantickitti": ("semantickitti", READERS["semantickitti"].write, ()),
+    "waymo": ("waymo", READERS["waymo"].write, ("--data", "second_return=true")),
+}
+"""Adapter, what writes raw files for it, and options."""
+
+
+@pytest.mark.parametrize("what", ADAPTERS)
+def test_a_cache_of_every_adapter_comes_back_to_the_byte(what: str, tmp_path: Path) -> None:
+    (name, write, data), root = ADAPTERS[what], tmp_path / "raw"
+    cache, out = str(tmp_path / "cache"), str(tmp_path / "labels")
+    write(root)
+    options = (*data, "--accept-content", "--workers", "0", *WINDOWS)
+    assert preprocess_cli("run", name, "--root", str(root), "--cache", cache, *options) == 0
+    assert cache_cli("export", cache, out, "--to", "labels-only") == 0
+    assert "cache: " in join(Path(out), root, tmp_path / "joined", *data)
+    assert finished(tmp_path / "joined") == finished(cache)
+
+
+def test_worker_processes_make_the_same_bytes(
+    labels: Path, tiny_streets: Path, tiny_cache: Path, tmp_path: Path
+) -> None:
+    join(labels, tiny_streets, tmp_path / "joined", workers=1)
+    assert finished(tmp_path / "joined") == finished(tiny_cache)
+
+
+def test_on_a_cluster_relative_paths_are_the_clients(
+    labels: Path, tiny_streets: Path, tiny_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw").symlink_to(tiny_streets)
+    (tmp_path / "labels").symlink_to(labels)
+    with ExitStack() as stack:
+        address = Cluster(tmp_path, stack).address
+        join(Path("labels"), Path("raw"), Path("joined"), "--scheduler", address)
+    assert finished(tmp_path / "joined") == finished(tiny_cache)
 
 
 def test_poses_are_those_that_were_exported(labels: Path, streets: Path, tiny_cache: Path, tmp_path: Path) -> None:
@@ -85,7 +132,7 @@ def test_poses_are_those_that_were_exported(labels: Path, streets: Path, tiny_ca
         file = streets / "sequences" / sequence / "poses.txt"
         file.write_text(file.read_text().replace("0", "1"))
     join(labels, streets, tmp_path / "joined")
-    assert digests(tmp_path / "joined") == digests(tiny_cache)
+    assert finished(tmp_path / "joined") == finished(tiny_cache)
 
 
 def test_only_some_sequences(labels: Path, streets: Path, tiny_cache: Path, tmp_path: Path) -> None:
@@ -164,7 +211,7 @@ def test_a_sweep_that_was_left_out_is_left_out_again(
     assert "sweep 000003" in Cache(tmp_path / "cache").manifest.skipped[0].reason
     labels = LabelsOnly(exported(tmp_path / "cache", tmp_path / "labels"))
     join_labels(labels, broken, LocalStore(tmp_path / "joined"))
-    assert digests(tmp_path / "joined") == digests(tmp_path / "cache")
+    assert finished(tmp_path / "joined") == finished(tmp_path / "cache")
 
 
 def test_another_dataset_or_other_options_of_it_are_named(labels: Path, tiny_streets: Path, tmp_path: Path) -> None:
@@ -184,6 +231,20 @@ def test_another_dataset_or_other_options_of_it_are_named(labels: Path, tiny_str
         with pytest.raises(UserError, match=says):
             join_labels(LabelsOnly(tmp_path / "forged"), open_dataset("synthetic", tiny_streets), store)
     assert not (tmp_path / "joined").exists()
+
+
+def test_windows_that_are_not_those_of_blocks_are_named(labels: Path, tiny_streets: Path, tmp_path: Path) -> None:
+    opened = LabelsOnly(labels)
+    cache, entry = opened.manifest.cache, opened.manifest.cache.sequences[0]
+    config = {**dict(cache.made_by["config"]), "window": {"sweeps": 6, "stride": 1, "block_sweeps": 2}}
+    one = replace(entry, windows=(Window(0, 6, 0, 6),))
+    forged = replace(cache, sequences=(one, *cache.sequences[1:]), made_by={**cache.made_by, "config": config})
+    shutil.copytree(labels, tmp_path / "forged")
+    (tmp_path / "forged/labels.json").write_text(schema.to_json(replace(opened.manifest, cache=forged)))
+    with pytest.raises(UserError, match="the windows of sequence 00 are not those of its blocks"):
+        join_labels(
+            LabelsOnly(tmp_path / "forged"), open_dataset("synthetic", tiny_streets), LocalStore(tmp_path / "j")
+        )
 
 
 def test_a_folder_of_others_is_refused(labels: Path, tiny_streets: Path, tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ import numpy as np
 from hypothesis import given
 
 from iscc_lidar.data_schemas.labels import GROUND, NOISE
-from iscc_lidar.preprocess.spread.evidence import cell_keys, count_votes, first_of_each, gather_places
+from iscc_lidar.preprocess.spread.evidence import (
+    cell_keys,
+    count_votes,
+    first_of_each,
+    gather_places,
+    standing_groups,
+)
 
 
 def labels(*values: int) -> np.ndarray:
@@ -71,3 +77,22 @@ def test_values_are_numbered_as_they_are_met(values: list[int]) -> None:
     assert keys[first].tolist() == list(dict.fromkeys(values))
     assert first.tolist() == [values.index(value) for value in dict.fromkeys(values)]
     assert keys[first][number].tolist() == values
+
+
+def test_what_is_still_there_when_its_group_is_elsewhere_stands() -> None:
+    rng = np.random.default_rng(1)
+    shape = rng.uniform(0, 1, (40, 3))
+    step = np.array([1.0, 0, 0])
+    sign, car, parked = shape, shape + 10 * step, shape + 20 * step  # sign and car are one group while it passes
+
+    def sweep(car_m: float, sign_label: int, parked_label: int = 3) -> tuple[np.ndarray, np.ndarray]:
+        parts = (sign, sign_label), (car + car_m * step, 2), (parked, parked_label)
+        invalid = np.full((1, 3), np.nan), labels(-3)
+        world = np.concatenate([part for part, _ in parts] + [invalid[0]])
+        return world, np.concatenate([np.full(len(part), of, np.int32) for part, of in parts] + [invalid[1]])
+
+    seen = sweep(0, 1)
+    away = [sweep(-8, NOISE, 5), sweep(-4, 1), sweep(8, 6, GROUND), sweep(12, 6, GROUND)]
+    assert standing_groups(seen, away, labels(1, 2, 3)).tolist() == [1], "3 is ground later: nothing stands there"
+    assert standing_groups(seen, away[:2], labels(1, 2, 3)).tolist() == [], "seen there once without its group"
+    assert standing_groups(seen, away, labels()).tolist() == []

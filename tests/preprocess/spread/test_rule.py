@@ -39,11 +39,11 @@ def twin(xyz: np.ndarray, label: int, labelled: list[Any], moving: set[int], con
         counts = np.bincount(found, minlength=CLASSES)
         if counts.max() >= 0.8 * counts.sum():
             majority[of] = int(counts.argmax())
-    if label in majority and label in moving:
-        return FROM_GROUP, majority[label]
     standing = [(x, of, c) for x, of, c in labelled if c > 0 and not (of in majority and of in moving)]
     ground, solid = ([p for p in standing if (p[1] == GROUND) == side] for side in (True, False))
-    searches = [(ground, config.reach_m), (solid, config.reach_m / 2)] if label == GROUND else [(solid, config.reach_m)]
+    searches = [(ground, config.reach_m), (solid, config.reach_m / 2)]
+    if label != GROUND:
+        searches = [(solid, 0.2 if label in moving else config.reach_m)]
     for pool, reach in searches:
         centre = [math.floor(value / 0.2) * 0.2 + 0.1 for value in xyz.tolist()]
         near = sorted((float(np.linalg.norm(centre - x)), int(c)) for x, _, c in pool)
@@ -106,7 +106,7 @@ def test_alone_position_knows_no_groups_and_groups_no_position() -> None:
     xyz, semantic = np.array([[0.0, 0, 0], [5, 0, 0], [0, 5, 0]]), np.array([1, 2, 3], np.uint8)
     moving = np.array([1], np.int32)
     votes = count_votes([(label, semantic)], moving, CLASSES)
-    there = np.array([[0.1, 0, 0], [5.1, 0, 0], [9, 9, 9], [0.1, 5, 0]])
+    there = np.array([[0.1, 0, 0], [5.5, 0, 0], [9, 9, 9], [0.1, 5, 0]])
     its = np.array([2, 1, 1, GROUND], np.int32)
     answers = {
         rule: spread_to(
@@ -116,3 +116,12 @@ def test_alone_position_knows_no_groups_and_groups_no_position() -> None:
         for rule in ("both", "position", "group")
     }  # fmt: skip
     assert answers == {"both": [2, 1, 1, 3], "position": [1, 2, 0, 3], "group": [2, 1, 1, 3]}
+
+
+def test_nothing_moves_where_something_stands_and_what_moves_is_not_of_the_class_of_what_it_passes() -> None:
+    labelled = np.array([7, NOISE], np.int32), np.array([1, 2], np.uint8)
+    votes = count_votes([labelled], np.array([7, 8], np.int32), CLASSES)  # 8 moves, and no labelled sweep shows it
+    places = gather_places([(np.array([[9.0, 9, 9], [0, 0, 0]]), *labelled)], votes)
+    world = np.array([[0.05, 0, 0], [0.5, 0, 0]] * 3)
+    label = np.array([7, 7, 8, 8, 3, 3], np.int32)
+    assert spread_to(world, label, votes, places, ALL).classes.tolist() == [2, 1, 2, 0, 2, 2]

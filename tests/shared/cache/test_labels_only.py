@@ -19,6 +19,10 @@ from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.export.target import ExportOptions, find_target
 from iscc_lidar.shared.export.write import export_cache
 
+OTHER_LENGTHS = pa.list_(
+    pa.struct([f.with_type(pa.list_(pa.float64())) if f.name == "centre" else f for f in schema.GROUP])
+)
+
 
 @pytest.fixture(scope="module")
 def made(tiny_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -110,7 +114,16 @@ def test_a_forged_table_is_named(copy: Path) -> None:
         replaced(table, "groups", [None, *groups[1:]], pa.list_(schema.GROUP)),
         *(
             replaced(table, "groups", [[{**group, name: value} for group in groups[0]], *groups[1:]])
-            for name, value in (("x", float("nan")), ("y", 1e12), ("width", 0.0), ("confidence", 1.5))
+            for name, value in (
+                ("centre", [0.0, float("nan"), 0.0]),
+                ("centre", [0.0, 0.0, 1e12]),
+                ("size", [1.0, 0.0, 1.0]),
+                ("heading", float("inf")),
+                ("confidence", 1.5),
+            )
+        ),
+        replaced(
+            table, "groups", [[{**group, "centre": [1.0, 2.0]} for group in groups[0]], *groups[1:]], OTHER_LENGTHS
         ),
         replaced(table, "world_SE3_sensor", [[float("nan")] * 16] * n),
         replaced(table, "world_SE3_sensor", [[1.0] * 16] * n),

@@ -23,7 +23,6 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.cache.label_fractions import read_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.corrections.write import import_corrections
-from iscc_lidar.shared.export.cvat import boxes_of
 from iscc_lidar.shared.export.target import ExportOptions, find_target
 from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.layouts.formats.label_files import open_label_files
@@ -349,7 +348,7 @@ def shown(cache: Cache) -> dict[int, list[int]]:
     """Sweeps of each group that CVAT shows, those on most sweeps first."""
     found: dict[int, list[int]] = {}
     for index in range(cache.sequence(SEQUENCE).sweeps):
-        for group in boxes_of(cache, SEQUENCE, index).group.tolist():
+        for group in cache.require_group_boxes(SEQUENCE, index).group.tolist():
             found.setdefault(group, []).append(index)
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
@@ -373,7 +372,7 @@ def test_a_track_that_is_named_in_cvat_names_its_group(
 def test_of_boxes_only_sure_ones_are_shown_and_a_box_of_any_is_its_groups(
     cache: Cache, labels: list[NDArray[np.int32]], cvat: Cvat, tmp_path: Path
 ) -> None:
-    sure = [boxes_of(cache, SEQUENCE, index).confidence for index in range(len(labels))]
+    sure = [cache.require_group_boxes(SEQUENCE, index).confidence for index in range(len(labels))]
     least = float(np.median(np.concatenate(sure)))
     export_cache(cache, tmp_path / "sure", find_target("cvat"), ExportOptions(min_confidence=least))
     few = Cvat(tmp_path / "sure" / SEQUENCE / "annotations")

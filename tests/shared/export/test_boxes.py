@@ -208,6 +208,6 @@ def test_another_confidence_writes_all_again_and_the_same_none(tiny_cache: Path,
 
 def test_a_cache_without_boxes_of_groups_is_refused(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "2.0", tmp_path / "old")
-    with pytest.raises(UserError, match=r"sequence .* has no boxes of its groups.*: iscc-cache upgrade .*old"):
+    with pytest.raises(UserError, match=r"groups of sequence .* have no boxes.*: iscc-cache upgrade .*old"):
         export_cache(Cache(tmp_path / "old"), tmp_path / "out", TARGET, ExportOptions())
     assert not (tmp_path / "out").exists()

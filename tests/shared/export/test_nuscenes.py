@@ -17,20 +17,22 @@ from numpy.typing import NDArray
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.nuscenes import NuScenes
+from iscc_lidar.preprocess.run.join import join_labels
 from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
 from iscc_lidar.shared.cache.instances import sequence_groups
+from iscc_lidar.shared.cache.labels_only import LabelsOnly
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.export import nuscenes
 from iscc_lidar.shared.export.nuscenes import TARGET
-from iscc_lidar.shared.export.target import ExportOptions
+from iscc_lidar.shared.export.target import ExportOptions, find_target
 from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.store.local import LocalStore
 
 import nuscenes_writer as writer
 from blobs import blobs
-from caches import files_below, with_manifest
+from caches import files_below, finished, with_manifest
 
 RUSSIAN = "улица 1"
 
@@ -173,3 +175,12 @@ def test_a_cache_of_nuscenes_needs_its_tables(nuscenes_cache: tuple[Path, Path],
     with pytest.raises(UserError, match=r"'\.\.' is not a name"):
         export_cache(Cache(path), tmp_path / "out", TARGET, ExportOptions(led))
     assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_labels_without_points_of_nuscenes_are_joined_to_the_byte(
+    nuscenes_cache: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, path = nuscenes_cache
+    export_cache(Cache(path), tmp_path / "labels", find_target("labels-only"), ExportOptions())
+    join_labels(LabelsOnly(tmp_path / "labels"), Blobs(root), LocalStore(tmp_path / "joined"))
+    assert finished(tmp_path / "joined") == finished(path)

@@ -15,17 +15,20 @@ import pytest
 from iscc_lidar.data_schemas.sweep import Sweep
 from iscc_lidar.preprocess.config import PreprocessConfig
 from iscc_lidar.preprocess.datasets.waymo import Waymo, WaymoOptions
+from iscc_lidar.preprocess.run.join import join_labels
 from iscc_lidar.preprocess.run.pipeline import preprocess
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import inverse, transform
+from iscc_lidar.shared.cache.labels_only import LabelsOnly
 from iscc_lidar.shared.cache.reader import Cache
-from iscc_lidar.shared.export.target import ExportOptions
+from iscc_lidar.shared.export.target import ExportOptions, find_target
 from iscc_lidar.shared.export.waymo import TARGET
 from iscc_lidar.shared.export.write import export_cache
 from iscc_lidar.shared.store.local import LocalStore
 
 import waymo_writer as writer
 from blobs import blobs
+from caches import finished
 
 NAME = "10_000_000"
 
@@ -111,3 +114,13 @@ def test_the_command_needs_the_root(waymo_cache: tuple[Path, Path], tmp_path: Pa
     done = subprocess.run([*call, "--root", str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "waymo: 1 file below" in done.stdout
+
+
+def test_labels_without_points_of_waymo_are_joined_to_the_byte(waymo_cache: tuple[Path, Path], tmp_path: Path) -> None:
+    root, path = waymo_cache
+    export_cache(Cache(path), tmp_path / "labels", find_target("labels-only"), ExportOptions())
+    labels, joined = LabelsOnly(tmp_path / "labels"), tmp_path / "joined"
+    with pytest.raises(UserError, match="with other options of waymo: second_return is True there, False here"):
+        join_labels(labels, Blobs(root), LocalStore(joined))
+    join_labels(labels, Blobs(root, options=WaymoOptions(second_return=True)), LocalStore(joined))
+    assert finished(joined) == finished(path)

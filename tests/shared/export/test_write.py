@@ -53,6 +53,15 @@ def test_a_sequence_that_is_another_now_is_written_again(tiny_cache: Path, tmp_p
     assert written == [cache.sequence_names[0]]
 
 
+def test_other_names_of_classes_are_another_export_wherever_their_file_lies(tiny_cache: Path, tmp_path: Path):
+    cache, written = Cache(tiny_cache), list[str]()
+    for name, content, expected in (("a", "one", 2), ("b", "one", 0), ("b", "two", 2)):
+        (tmp_path / name).write_text(content)
+        written.clear()
+        export_cache(cache, tmp_path / "out", noting(written), ExportOptions(classes=tmp_path / name))
+        assert len(written) == expected
+
+
 def test_folders_of_another_target_are_refused(tiny_cache: Path, tmp_path: Path):
     export_cache(Cache(tiny_cache), tmp_path / "out", noting([]), ExportOptions())
     with pytest.raises(UserError, match="contains labels for noting, not labels for semantickitti"):

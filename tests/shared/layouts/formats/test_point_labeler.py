@@ -36,12 +36,13 @@ def test_groups_come_back(ids: list[int], seed: int) -> None:
     groups, rng = np.array(sorted(ids), np.int32), np.random.default_rng(seed)
     label = rng.choice(np.array([*ids, NOISE, GROUND, NOT_CONSIDERED], np.int32), 60)
     moving = rng.random(len(groups)) < 0.5
-    raw = encode(label, groups, moving)
+    rank = np.where(label >= 0, np.searchsorted(groups, label), -1)
+    raw = encode(label, rank, moving)
     known = read_xml(labels_xml(CLASSES))
     found = decode(raw, len(groups), len(CLASSES), "file")
     assert not found.class_index.any()
     assert not found.instance.any()
-    assert np.array_equal(np.where(label >= 0, np.searchsorted(groups, label), -1), found.rank)
+    assert np.array_equal(rank, found.rank)
     for value, of in zip(raw.tolist(), label.tolist(), strict=True):
         number, instance = value & 0xFFFF, value >> 16
         assert number in known
