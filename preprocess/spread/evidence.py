@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -22,6 +23,8 @@ _ELSEWHERE_M: Final = 2.0
 """From here on a group has left its place."""
 _STILL_THERE: Final = 0.8
 """Share of a group's points whose cells must still be occupied for them to stand."""
+_FOOT_M: Final = 0.25
+"""Edge of the cells in which, and next to which, ground may belong to what is above it."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,26 @@ def standing_groups(
         left = np.bincount(of_group[np.isin(keys, taken)], minlength=len(candidates))
         stands += ~near & (left >= _STILL_THERE * points)
     return candidates[stands > 1]
+
+
+def ground_at_groups(
+    world: NDArray[np.float64], label: NDArray[np.int32], groups: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Find points of the ground next to a group: the foot of a car, say, that ground removal took for the road.
+
+    Args:
+        world: positions of the points of one sweep in the world, float64 [N, 3].
+        label: their labels, int32 [N].
+        groups: int32, ascending, the groups.
+    """
+    ground = np.flatnonzero((label == GROUND) & np.isfinite(world[:, 0]))
+    above = world[(_rows_of(groups, label) >= 0) & np.isfinite(world[:, 0])]
+    above = above[first_of_each(cell_keys(above, _FOOT_M))[0]]
+    around = _FOOT_M * np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3)
+    near = cell_keys((above[:, None] + around).reshape(-1, 3), _FOOT_M)
+    found = np.zeros(len(label), np.bool_)
+    found[ground] = pc.is_in(pa.array(cell_keys(world[ground], _FOOT_M)), pa.array(near))
+    return found
 
 
 def _centres(

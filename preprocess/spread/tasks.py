@@ -27,7 +27,14 @@ from iscc_lidar.preprocess.spread.boxes import (
     to_sensor,
     to_world,
 )
-from iscc_lidar.preprocess.spread.evidence import GroupVotes, Places, count_votes, gather_places, standing_groups
+from iscc_lidar.preprocess.spread.evidence import (
+    GroupVotes,
+    Places,
+    count_votes,
+    gather_places,
+    ground_at_groups,
+    standing_groups,
+)
 from iscc_lidar.preprocess.spread.rule import SpreadConfig, spread_to
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.shared.base.config import to_dict
@@ -183,7 +190,10 @@ def _spread_stretch(job: SpreadJob, stretch: tuple[int, int], evidence: Sequence
     if others:
         seen, sweeps = zip(*(_seen(job, index) for index in others), strict=True)
         poses = [sweep.world_SE3_sensor for sweep in sweeps]
+        moving = evidence.votes.moving if job.config.rule != "position" else np.zeros(0, np.int32)
+        feet = np.concatenate([ground_at_groups(each.xyz, each.label, moving) for each in seen])
         world, label = np.concatenate([each.xyz for each in seen]), np.concatenate([each.label for each in seen])
+        world[feet] = np.nan  # neither what moves nor the ground below can be told there
         together = spread_to(world, label, evidence.votes, _places(job, stretch, evidence), job.config)
         points = _split(together, [len(each.label) for each in seen])
         boxes = (_spread_boxes(job, each, pose, evidence.boxes) for each, pose in zip(seen, poses, strict=True))
@@ -225,12 +235,21 @@ def _places(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
     key = evidence.key, tuple(near)
     if key not in _LAST_PLACES:
         votes = None if job.config.rule == "position" else evidence.votes
-        seen = ((k, *_world_and_label(job, k)) for k in near)
-        labelled = ((xyz, _without(label, evidence.standing[k]), job.classes_of(k)) for k, xyz, label in seen)
-        places = gather_places(labelled, votes)
+        places = gather_places((_labelled_points(job, k, evidence) for k in near), votes)
         _LAST_PLACES.clear()
         _LAST_PLACES[key] = places
     return _LAST_PLACES[key]
+
+
+def _labelled_points(
+    job: SpreadJob, index: int, evidence: SequenceEvidence
+) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8]]:
+    """Read a labelled sweep: positions in the world, labels and classes of its points, 0 where they are no evidence."""
+    world, label = _world_and_label(job, index)
+    label, classes = _without(label, evidence.standing[index]), job.classes_of(index)
+    if job.config.rule == "position":
+        return world, label, classes
+    return world, label, np.where(ground_at_groups(world, label, evidence.votes.moving), np.uint8(0), classes)
 
 
 def _nearest_labelled(job: SpreadJob, stretch: tuple[int, int], sensor: NDArray[np.float64]) -> list[int]:

@@ -13,7 +13,7 @@ from iscc_lidar.trainer.reproduce.streets import FORM, Street, read_streets
 
 ALONE: Final = "alone"
 """The labelled sweeps alone."""
-LABELS: Final = (ALONE, "position", "groups", "both")
+LABELS: Final = (ALONE, "position", "group", "both")
 """What is trained on: the labelled sweeps, or what ``iscc-cache spread`` makes of them by one of its rules."""
 
 
@@ -50,7 +50,7 @@ class ReproduceConfig:
     labels: tuple[str, ...] = option(
         ("alone",),
         "what to fine-tune on, each with tables of its own: the labelled sweeps alone, or their labels spread to other "
-        "sweeps by position, groups or both",
+        "sweeps by position, group or both; detection takes alone and both",
     )
     average_groups: bool = option(False, "also average predictions with those of groups, with tables of their own")
     seeds: tuple[int, ...] = option(

@@ -21,6 +21,8 @@ from iscc_lidar.trainer.reproduce.streets import Part, file_name, list_file, sco
 TaskName = Literal["semseg", "detection"]
 """Task of fine-tuning, by the command's name."""
 _FOLDERS: Final = {"semseg": "finetune", "detection": "detect"}
+_CARRY_BOXES: Final = (ALONE, "both")
+"""The ways of labelling that give boxes."""
 _SCORES: Final = {"semseg": "segmentation.json", "detection": "detection.json"}
 
 
@@ -155,16 +157,25 @@ def draws(config: ReproduceConfig, seed: int) -> list[Draw]:
     return [Draw(count, seed, learn) for count in config.counts for learn in learns]
 
 
+def box_draws(config: ReproduceConfig, seed: int) -> list[Draw]:
+    """List what is labelled for detection by a seed."""
+    return [Draw(percent, seed) for percent in config.detection_percents]
+
+
 def fine_tunings(config: ReproduceConfig) -> list[FineTuning]:
     """List all fine-tuning runs by seed, so that complete tables with fewer seeds come first."""
     found = []
     scratch = any(ALL[name].recipes is None for name in config.experiments)
     probes = {recipe for recipe in config.finetune_recipes if scratch and is_probe(config, recipe)}
     for seed in config.seeds:
-        boxes = [Draw(percent, seed) for percent in config.detection_percents]
         wanted: list[tuple[TaskName, tuple[str, ...], list[Draw], tuple[str, ...]]] = [
             ("semseg", config.finetune_recipes, draws(config, seed), config.labels),
-            ("detection", config.detection_recipes, boxes, (ALONE,)),
+            (
+                "detection",
+                config.detection_recipes,
+                box_draws(config, seed),
+                tuple(k for k in config.labels if k in _CARRY_BOXES),
+            ),
         ]
         for task, recipes, drawn, labels in wanted:
             for recipe, draw, kind, name in itertools.product(recipes, drawn, labels, config.experiments):
@@ -192,9 +203,14 @@ def plan(config: ReproduceConfig, caches: Caches, out: Path) -> list[Job]:
     return list(jobs.values())
 
 
-def draw_file(draw: Draw, out: Path) -> Path:
+def draw_file(task: TaskName, draw: Draw, out: Path) -> Path:
     """Return the file of the list of the sweeps that are drawn, for spreading."""
-    return out / "lists" / f"{draw.name}.txt"
+    return out / "lists" / f"{_by_task(task, draw)}.txt"
+
+
+def _by_task(task: TaskName, draw: Draw) -> str:
+    """Return the folder of a draw in those of lists and spread labels; sweeps are drawn among those with boxes, too."""
+    return draw.name if task == "semseg" else f"{_FOLDERS[task]}/{draw.name}"
 
 
 def _pretrain(
@@ -217,8 +233,8 @@ def _pretrain(
 
 
 def _spread(run: FineTuning, caches: Caches, out: Path) -> Job:
-    name = f"spread/{run.labels}/{run.draw.name}"
-    given = (str(caches.labelled), str(out / name), "--labelled", str(draw_file(run.draw, out)))
+    name = f"spread/{run.labels}/{_by_task(run.task, run.draw)}"
+    given = (str(caches.labelled), str(out / name), "--labelled", str(draw_file(run.task, run.draw, out)))
     arguments = ("spread", *given, "--workers", "0", "--set", f"rule={run.labels}")
     return Job(name, arguments, out / name / "spread.json", "spread", program="iscc-cache")
 

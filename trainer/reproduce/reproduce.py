@@ -22,11 +22,12 @@ from iscc_lidar.shared.base.text import counted
 from iscc_lidar.shared.cache.label_fractions import write_list
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.trainer.data.places import all_labelled, names_of
+from iscc_lidar.trainer.finetune.detection.samples import all_boxed
 from iscc_lidar.trainer.finetune.labels import choose_labelled
 from iscc_lidar.trainer.reproduce.config import ALONE, ReproduceConfig
 from iscc_lidar.trainer.reproduce.experiments import STANDARD
 from iscc_lidar.trainer.reproduce.page import page
-from iscc_lidar.trainer.reproduce.plan import Caches, Job, draw_file, draws, fine_tunings, plan
+from iscc_lidar.trainer.reproduce.plan import Caches, Job, box_draws, draw_file, draws, fine_tunings, plan
 from iscc_lidar.trainer.reproduce.plots import curves, gains_by_street, shows_gains
 from iscc_lidar.trainer.reproduce.results import read_box_results, read_results, write_csv
 from iscc_lidar.trainer.reproduce.streets import Street, classes_in, list_file, write_lists
@@ -80,10 +81,14 @@ def _write_lists(config: ReproduceConfig, caches: Caches, out: Path) -> None:
     cache = Cache(caches.labelled)
     write_lists(cache, config.all_streets(), out)
     if set(config.labels) - {ALONE}:
-        for draw in (draw for seed in config.seeds for draw in draws(config, seed)):
-            among = caches.train_list if draw.learn is None else list_file(out, draw.learn)
-            chosen, _ = choose_labelled(cache, draw.config, all_labelled, draw.listed, among)
-            write_list(draw_file(draw, out), names_of(cache, chosen))
+        for seed in config.seeds:
+            for draw in draws(config, seed):
+                among = caches.train_list if draw.learn is None else list_file(out, draw.learn)
+                chosen, _ = choose_labelled(cache, draw.config, all_labelled, draw.listed, among)
+                write_list(draw_file("semseg", draw, out), names_of(cache, chosen))
+            for draw in box_draws(config, seed):
+                chosen, _ = choose_labelled(cache, draw.config, all_boxed, None, caches.train_list)
+                write_list(draw_file("detection", draw, out), names_of(cache, chosen))
 
 
 def _dataset(caches: Caches, streets: Sequence[Street]) -> str:

@@ -71,7 +71,7 @@ class BoxResult:
     Attributes:
         kind: class of the boxes.
         overlap: "3d" or "bev".
-        labels: number of labels that count.
+        counted: number of labels that count.
     """
 
     file: ClassVar = "detection.csv"
@@ -79,13 +79,14 @@ class BoxResult:
     method: str
     dataset: str
     schedule: str
+    labels: str
     fraction: float
     seed: int
     pretraining: int | None
     kind: str
     level: str
     overlap: str
-    labels: int
+    counted: int
     ap_r11: float | None
     ap_r40: float | None
 
@@ -96,7 +97,7 @@ class BoxResult:
 
 
 R = TypeVar("R", Result, BoxResult)
-_RULE_NAMES: Final = {"position": "position", "groups": "groups", "both": "position and groups"}
+_RULE_NAMES: Final = {"position": "position", "group": "groups", "both": "position and groups"}
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,11 @@ def read_results(run: FineTuning, config: ReproduceConfig, dataset: str, out: Pa
 def read_box_results(run: FineTuning, dataset: str, out: Path) -> list[BoxResult]:
     """Read the scores of a finished detection run."""
     content = read_json(out / run.name / "detection.json")
-    of_run = (run.experiment.name, dataset, run.schedule, run.draw.amount, run.draw.seed, run.pretraining)
+    of_run = (run.experiment.name, dataset, run.schedule, run.labels, run.draw.amount, run.draw.seed, run.pretraining)
     return [
         BoxResult(
             *(*of_run, name, level, overlap),
-            labels=int(content["labels"][name][level]),
+            counted=int(content["labels"][name][level]),
             ap_r11=value,
             ap_r40=content["ap_r40"][overlap][name][level],
         )
@@ -227,9 +228,9 @@ def by_schedule(results: Sequence[R]) -> dict[str, list[R]]:
     found: dict[str, list[R]] = {}
     for result in results:
         name = result.schedule
-        if isinstance(result, Result):
-            name += "" if result.labels == ALONE else f" on labels spread by {_RULE_NAMES[result.labels]}"
-            name += ", averaged over groups" if result.averaged else ""
+        name += "" if result.labels == ALONE else f" on labels spread by {_RULE_NAMES[result.labels]}"
+        if isinstance(result, Result) and result.averaged:
+            name += ", averaged over groups"
         found.setdefault(name, []).append(result)
     return found
 

@@ -58,12 +58,12 @@ def box_tables(results: Sequence[BoxResult]) -> str:
     parts = []
     for schedule, of_schedule in by_schedule(results).items():
         own = [r for r in of_schedule if r.level == "moderate" and r.overlap == "3d"]
-        for box_class in dict.fromkeys(r.kind for r in own if r.labels):
+        for box_class in dict.fromkeys(r.kind for r in own if r.counted):
             of_class = [r for r in own if r.kind == box_class]
             methods = {r.method for r in of_class}
             titles = [(e.name, e.title) for e in SEGMENTATION if e.name in methods]
             text = _fraction_table(of_class, titles, partial(authors_slides.detection_gain, box_class))
-            title = f"### Detection, {box_class} ({of_class[0].labels} labels scored), AP R11 moderate"
+            title = f"### Detection, {box_class} ({of_class[0].counted} labels scored), AP R11 moderate"
             parts.append(f"{title}, fine-tuned by {schedule}\n\n{text}")
     return "\n".join(parts)
 

@@ -12,6 +12,7 @@ from iscc_lidar.preprocess.spread.evidence import (
     count_votes,
     first_of_each,
     gather_places,
+    ground_at_groups,
     standing_groups,
 )
 
@@ -96,3 +97,18 @@ def test_what_is_still_there_when_its_group_is_elsewhere_stands() -> None:
     assert standing_groups(seen, away, labels(1, 2, 3)).tolist() == [1], "3 is ground later: nothing stands there"
     assert standing_groups(seen, away[:2], labels(1, 2, 3)).tolist() == [], "seen there once without its group"
     assert standing_groups(seen, away, labels()).tolist() == []
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_ground_next_to_a_group_is_that_in_its_cells_and_around(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    world = rng.uniform(0, 2, (60, 3)) + np.array([450_000.0, -5_400_000.0, 300.0])
+    label = rng.choice(labels(GROUND, GROUND, 4, 7, NOISE), 60)
+    world[rng.random(60) < 0.1] = np.nan
+    cell = np.floor(world / 0.25)
+    expected = [
+        bool(label[k] == GROUND and any((np.abs(cell[k] - cell[j]) <= 1).all() for j in np.flatnonzero(label == 4)))
+        for k in range(60)
+    ]
+    assert ground_at_groups(world, label, labels(1, 4)).tolist() == expected
+    assert not ground_at_groups(world, label, labels()).any()

@@ -18,9 +18,11 @@ from clusters import Cluster
 from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SPREAD_FILE
 from iscc_lidar.preprocess.run.executor import Executor
 from iscc_lidar.preprocess.spread import tasks
+from iscc_lidar.preprocess.spread.evidence import ground_at_groups
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.preprocess.spread.run import spread
 from iscc_lidar.shared.base.errors import UserError
+from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 from iscc_lidar.shared.cache.spread_quality import measure_quality, quality_content
@@ -63,6 +65,20 @@ def test_labels_reach_the_other_sweeps_and_are_mostly_right(tiny_cache: Path, do
             assert ((found.source == FROM_NOTHING) == (found.classes == 0)).all()
             assert ((found.confidence > 0) == (found.classes > 0)).all()
             assert len(found.classes) == len(cache.label(sequence, index))
+
+
+def test_nothing_is_told_of_the_ground_at_what_moves(tiny_cache: Path, done: Path, tmp_path: Path) -> None:
+    cache = Cache(tiny_cache)
+    spread(cache, LocalStore(tmp_path / "out"), LABELLED, SpreadConfig(rule="position"))
+    labels, by_position = SpreadLabels(done, cache), SpreadLabels(tmp_path / "out", cache)
+    known = 0
+    for sequence, index in (("00", 3), ("01", 0), ("01", 2), ("01", 5)):
+        sweep, moving = cache.sweep(sequence, index), cache.moving_groups(sequence)
+        world = transform(sweep.world_SE3_sensor, sweep.xyz)
+        feet = ground_at_groups(world, sweep.label, moving) & sweep.xyz.any(axis=1)
+        assert not labels.sweep(sequence, index).classes[feet].any()
+        known += np.count_nonzero(by_position.sweep(sequence, index).classes[feet])
+    assert known > 20, "no such ground in this street: the test says nothing"
 
 
 @pytest.mark.parametrize("executor", [Executor(0), Executor(2)])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.shared.base.config import resolve
 from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.trainer.reproduce import authors_slides
-from iscc_lidar.trainer.reproduce.config import ReproduceConfig
+from iscc_lidar.trainer.reproduce.config import ALONE, LABELS, ReproduceConfig
 from iscc_lidar.trainer.reproduce.plan import Caches, fine_tunings, plan
 from iscc_lidar.trainer.reproduce.reproduce import PRESETS
 from iscc_lidar.trainer.reproduce.results import BoxResult, read_box_results, read_csv, write_csv
@@ -20,7 +23,7 @@ CACHES = Caches({"standard": [Path("train")]}, Path("test"))
 
 
 def result(method: str, seed: int, ap: float | None, fraction: float = 5.0, kind: str = "Car") -> BoxResult:
-    return BoxResult(method, "kitti", "quick", fraction, seed, None, kind, "moderate", "3d", 80, ap, ap)
+    return BoxResult(method, "kitti", "quick", "alone", fraction, seed, None, kind, "moderate", "3d", 80, ap, ap)
 
 
 def test_detection_goes_on_from_the_same_encoders_as_segmentation() -> None:
@@ -38,6 +41,29 @@ def test_detection_goes_on_from_the_same_encoders_as_segmentation() -> None:
     assert job.needs == ("pretrain/iscc/seed0",)
     assert job.product.name == "detection.json"
     assert "labels.percent=5.0" in job.arguments
+
+
+def test_boxes_are_learnt_alone_and_spread() -> None:
+    labels = ("alone", "position", "both")
+    config = ReproduceConfig(
+        experiments=("scratch",), detection_percents=(1.0,), percents=(1.0,), seeds=(0,), labels=labels
+    )
+    jobs = {job.name: job for job in plan(config, CACHES, Path("out")) if "detect" in job.name}
+    assert list(jobs) == [
+        "detect/quick/scratch/percent1-seed0",
+        "spread/both/detect/percent1-seed0",
+        "detect/both/quick/scratch/percent1-seed0",
+    ]
+    spread, learn = list(jobs.values())[1:]
+    assert "out/lists/detect/percent1-seed0.txt" in spread.arguments, "drawn among the sweeps with boxes"
+    assert learn.needs == (spread.name,)
+    assert learn.arguments[learn.arguments.index("--spread") + 1] == f"out/{spread.name}"
+    found = [result("scratch", 0, 20.0), replace(result("scratch", 0, 30.0), labels="both")]
+    assert "fine-tuned by quick on labels spread by position and groups\n\n" in box_tables(found)
+
+
+def test_labels_are_spread_by_rules_that_there_are() -> None:
+    assert {*LABELS} - {ALONE} == set(get_args(get_type_hints(SpreadConfig)["rule"]))
 
 
 def test_preset_detection_is_quick_and_more() -> None:
@@ -61,11 +87,15 @@ def test_results_are_read_and_written(tmp_path: Path) -> None:
     (tmp_path / tuning.name).mkdir(parents=True)
     (tmp_path / tuning.name / "detection.json").write_text(json.dumps(content))
     found = read_box_results(tuning, "kitti", tmp_path)
-    assert [(r.level, r.labels, r.ap_r11) for r in found] == [("easy", 10, 50), ("moderate", 20, 40), ("hard", 0, None)]
+    assert [(r.level, r.counted, r.ap_r11) for r in found] == [
+        ("easy", 10, 50),
+        ("moderate", 20, 40),
+        ("hard", 0, None),
+    ]
     write_csv(tmp_path / "detection.csv", found)
     head, _, second, third = (tmp_path / "detection.csv").read_text().splitlines()
-    assert head.startswith("method,dataset,schedule,fraction,seed,pretraining,kind,level,overlap,labels,ap_r11")
-    assert second == "iscc,kitti,quick,5,1,1,Car,moderate,3d,20,40,40"
+    assert head.startswith("method,dataset,schedule,labels,fraction,seed,pretraining,kind,level,overlap,counted,ap_r11")
+    assert second == "iscc,kitti,quick,alone,5,1,1,Car,moderate,3d,20,40,40"
     assert third.endswith(",hard,3d,0,,")
     assert read_csv(tmp_path / "detection.csv", BoxResult) == found
     (tmp_path / "other.csv").write_text("method,dataset\niscc,kitti\n")
