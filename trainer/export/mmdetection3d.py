@@ -22,8 +22,8 @@ Backend = Literal["torchsparse", "spconv"]
 
 LAYOUT: Final = (
     "minkunet_torchsparse.pth: as TorchSparse has it, `kernel` [K, C_in, C_out]; minkunet_spconv.pth: `weight` "
-    "[k, k, k, C_in, C_out], kernel axes x, y, z, as mmdetection3d expects of files without a version. Its network gives "
-    "the last decoder stage's features alone, whatever `out_levels` says."
+    "[k, k, k, C_in, C_out], kernel axes x, y, z, as mmdetection3d expects of files without a version. Its network "
+    "gives the last decoder stage's features alone, whatever `out_levels` says."
 )
 WEIGHTS_FILES: Final[dict[Backend, str]] = {
     "torchsparse": "minkunet_torchsparse.pth",

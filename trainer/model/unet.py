@@ -123,9 +123,9 @@ class SparseUNet(nn.Module):
         row = torch.empty_like(order)
         row[order] = torch.arange(len(order), device=order.device)
         joined = [x.feats[row]]
-        for fine, coarse in zip(levels[:0:-1], levels[-2 : -self.config.out_levels - 1 : -1], strict=False):
-            row = fine.parent_rows()[row]
-            joined.append(coarse.feats[row])
+        for coarser in range(1, self.config.out_levels):
+            row = levels[-coarser].parent_rows()[row]
+            joined.append(levels[-coarser - 1].feats[row])
         return torch.cat(joined, dim=1)
 
     def _run(self, stage: nn.Module, *tensors: Any) -> Any:

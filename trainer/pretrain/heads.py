@@ -1,4 +1,4 @@
-"""Layers on top of the backbone during pre-training: group pooling, projection head, occupancy decoder."""
+"""Layers on top of the backbone during pre-training: group pooling, projection head, decoders."""
 
 from __future__ import annotations
 
@@ -90,3 +90,10 @@ class OccupancyDecoder(nn.Module):
         """
         logit: Tensor = self.layers(torch.cat([voxel_feats[query_voxel], offset], dim=1)).squeeze(1)
         return logit
+
+
+class SurroundingsDecoder(nn.Sequential):
+    """Two layers from a voxel's features [S, D] to a logit for each cell around it [S, C], positive for occupied."""
+
+    def __init__(self, channels: int, hidden: int, cells: int) -> None:
+        super().__init__(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, cells))

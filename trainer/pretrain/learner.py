@@ -72,7 +72,11 @@ class PretrainLearner(Learner):
 
     def counts(self, batch: Batch) -> Mapping[str, float | Tensor]:
         """See ``Learner``."""
-        return {"regions": len(batch.scene), "queries": len(batch.occupied)}
+        return {
+            "regions": len(batch.scene),
+            "queries": len(batch.occupied),
+            "surroundings": len(batch.around_voxel),
+        }
 
     def losses(self, network: nn.Module, others: Mapping[str, nn.Module], batch: Batch) -> BatchResult:
         """See ``Learner``."""

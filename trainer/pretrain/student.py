@@ -13,8 +13,15 @@ from torch import Tensor
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
-from iscc_lidar.trainer.pretrain.heads import HeadConfig, OccupancyDecoder, ProjectionHead, average_pool
+from iscc_lidar.trainer.pretrain.heads import (
+    HeadConfig,
+    OccupancyDecoder,
+    ProjectionHead,
+    SurroundingsDecoder,
+    average_pool,
+)
 from iscc_lidar.trainer.pretrain.samples.batch import Batch, GroupedView
+from iscc_lidar.trainer.pretrain.samples.surroundings import SurroundingsConfig
 
 
 class GroupEncoder(torch.nn.Module):
@@ -62,14 +69,31 @@ class TwoViewStudent(GroupEncoder):
 
 
 class Student(GroupEncoder):
-    """F_theta with its projection head and the occupancy decoder: all that ISCC trains by gradient."""
+    """F_theta with its projection head and the decoders of occupancy: all that ISCC trains by gradient.
 
-    def __init__(self, model: ModelConfig, heads: HeadConfig, decoder_hidden: int, compute: Compute = ON_CPU) -> None:
+    ``surroundings`` None makes it without their decoder.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        heads: HeadConfig,
+        decoder_hidden: int,
+        surroundings: SurroundingsConfig | None = None,
+        compute: Compute = ON_CPU,
+    ) -> None:
         super().__init__(model, heads, compute)
         self.decoder = OccupancyDecoder(model.out_channels, decoder_hidden)
+        self.around: SurroundingsDecoder | None = None
+        if surroundings is not None:
+            self.around = SurroundingsDecoder(model.out_channels, surroundings.hidden, surroundings.cells)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Compute f1 of the voxel samples, unit rows [R, E], and a logit per query, positive for occupied, [Q]."""
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Compute f1 of the voxel samples, unit rows [R, E], and logits, positive for occupied.
+
+        These are of the queries, [Q], and of the cells around voxels, [S, C]; None without their decoder.
+        """
         h1 = self.voxel_features(batch.view1)
         f1 = self.group_features(h1, batch.view1, len(batch.region_of_row))
-        return f1, self.decoder(h1, batch.query_voxel, batch.offset)
+        around = None if self.around is None else self.around(h1[batch.around_voxel])
+        return f1, self.decoder(h1, batch.query_voxel, batch.offset), around

@@ -70,6 +70,7 @@ def _iscc(run: RunRecord, config: IsccConfig) -> list[Verdict | None]:
             ("loss_global", "Global clustering", weight.global_weight),
             ("loss_local", "Local contrast", weight.local_weight),
             ("loss_occupancy", "Occupancy loss", weight.occupancy_weight),
+            ("loss_surroundings", "Loss of surroundings", weight.surroundings_weight),
         )
         if used > 0
     ]
@@ -95,7 +96,7 @@ def chance_level(run: RunRecord, name: str) -> float | None:
         return None
     if name == "loss_global":
         return math.log(config.prototypes.count)
-    if name == "loss_occupancy":
+    if name in ("loss_occupancy", "loss_surroundings"):
         return math.log(2)
     groups = run.figures.get("groups")
     if name == "loss_local" and groups is not None and np.nanmax(groups, initial=0) > 0:

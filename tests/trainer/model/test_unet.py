@@ -64,7 +64,9 @@ def test_a_single_voxel_passes_in_evaluation() -> None:
 def test_every_parameter_gets_the_gradient_of_finite_differences() -> None:
     bxyz, feats = scene()
     net = network()
-    probe = torch.randn((len(bxyz), net.config.out_channels), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    probe = torch.randn(
+        (len(bxyz), net.config.out_channels), generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
     (net(bxyz, feats) * probe).sum().backward()
     step = 1e-6
     for name, parameter in net.named_parameters():

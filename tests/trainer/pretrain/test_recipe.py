@@ -190,6 +190,7 @@ def test_the_rows_of_the_deck_are_recipes_of_a_few_lines(name, losses, extra):
         ("unrotated", "augment.rotate_groups", 0.0),
         ("groups_only", "ground_patches.count", 0),
         ("whole_groups", "voxel_samples.voxels", 0),
+        ("surroundings", "loss.surroundings_weight", 1.0),
         ("assign_softmax", "prototypes.assign", "softmax"),
         ("assign_argmax", "prototypes.assign", "argmax"),
     ],
@@ -210,6 +211,7 @@ def test_an_ablation_changes_one_option(name, option, value):
         (["minkunet", "no_masking"], {"masking.per_sweep": 0, "ground_patches.count": 24}),
         (["quick", "segcontrast"], {"method.name": "segcontrast", "teacher.momentum_end": 0.999}),
         (["minkunet", "segcontrast"], {"model.blocks": 2, "method.name": "segcontrast", "augment.rotate_groups": 0.0}),
+        (["quick", "surroundings"], {"loss.surroundings_weight": 1.0, "loss.occupancy_weight": 2.0}),
         (["segcontrast", "voxel_samples"], {"method.name": "segcontrast", "voxel_samples.voxels": 1}),
         (["segcontrast", "quick"], {"method.name": "segcontrast", "train.steps": 600, "teacher.momentum_start": 0.999}),
         (["quick", "pointcontrast"], {"contrast.temperature": 0.07, "train.steps": 600}),
@@ -244,7 +246,7 @@ def test_quick_is_the_whole_method_made_short():
 def test_every_shipped_recipe_is_tested_above():
     bases = ["iscc", "quick", "minkunet"]
     rows = ["occ_only_8", "occ_only_16", "occ_only_32", "local_only", "global_only", "full_100", "full_200"]
-    ablations = ["same_sweep", "no_masking", "unrotated", "groups_only", "whole_groups"]
+    ablations = ["same_sweep", "no_masking", "unrotated", "groups_only", "whole_groups", "surroundings"]
     assignments = ["assign_softmax", "assign_argmax"]
     others = ["segcontrast", "pointcontrast", "depthcontrast", "sspl", "voxel_samples"]
     assert {p.stem for p in RECIPES.glob("*.toml")} == {*bases, *rows, *ablations, *assignments, *others}

@@ -73,9 +73,9 @@ class SpconvUNet(nn.Module):
         coarsest = skips.pop()
         levels = [x := up(x, skips.pop()) for up in self.decoder]
         joined, row = [x.features], torch.arange(len(x.features), device=x.features.device)
-        for fine, coarse in zip(levels[:0:-1], levels[-2 : -self.out_levels - 1 : -1]):
-            row = parent_rows(fine, coarse)[row]
-            joined.append(coarse.features[row])
+        for coarser in range(1, self.out_levels):
+            row = parent_rows(levels[-coarser], levels[-coarser - 1])[row]
+            joined.append(levels[-coarser - 1].features[row])
         return x.replace_feature(torch.cat(joined, dim=1)), coarsest
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from iscc_lidar.shared.base.config import check_ranges, option, section
 from iscc_lidar.trainer.data.augment import AugmentConfig
+from iscc_lidar.trainer.hardware.device import Compute
 from iscc_lidar.trainer.hardware.distributed import all_gather_rows, own_slice
 from iscc_lidar.trainer.pretrain.config import PretrainConfig
 from iscc_lidar.trainer.pretrain.losses.features import begin_teacher_features, cosines, scenes_of_all_ranks
@@ -22,6 +23,7 @@ from iscc_lidar.trainer.pretrain.losses.global_clustering import global_loss
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.occupancy import occupancy_accuracy, occupancy_loss
 from iscc_lidar.trainer.pretrain.losses.prototypes import PrototypeConfig, Prototypes
+from iscc_lidar.trainer.pretrain.losses.surroundings import surroundings_loss
 from iscc_lidar.trainer.pretrain.method import Method
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
 from iscc_lidar.trainer.pretrain.samples.ground_patches import GroundPatchConfig, add_ground_patches
@@ -29,6 +31,7 @@ from iscc_lidar.trainer.pretrain.samples.masking import MaskingConfig
 from iscc_lidar.trainer.pretrain.samples.occupancy_queries import OccupancyConfig
 from iscc_lidar.trainer.pretrain.samples.regions import Pair, Regions, cached_groups
 from iscc_lidar.trainer.pretrain.samples.sample import SampleOptions
+from iscc_lidar.trainer.pretrain.samples.surroundings import SurroundingsConfig
 from iscc_lidar.trainer.pretrain.student import GroupEncoder, Student
 from iscc_lidar.trainer.pretrain.teacher import TeacherConfig
 from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
@@ -38,11 +41,14 @@ from iscc_lidar.trainer.run.learner import BatchResult, LossTerm
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the three losses; 0 leaves one out, which makes the rows of the authors' ablation."""
+    """Weights of the losses; 0 leaves one out, which makes the rows of the authors' ablation."""
 
     global_weight: float = option(1.0, "weight of global clustering", at_least=0, at_most=1e6)
     local_weight: float = option(1.0, "weight of local contrast", at_least=0, at_most=1e6)
     occupancy_weight: float = option(1.0, "w_o [ours]", at_least=0, at_most=1e6)
+    surroundings_weight: float = option(
+        0.0, "weight of the cells around voxels, a fourth loss [ours]; the authors have none", at_least=0, at_most=1e6
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "loss")
@@ -55,6 +61,7 @@ class IsccConfig(PretrainConfig):
     augment: AugmentConfig = section(AugmentConfig, rotate_groups=0.5)
     masking: MaskingConfig = section(MaskingConfig)
     occupancy: OccupancyConfig = section(OccupancyConfig)
+    surroundings: SurroundingsConfig = section(SurroundingsConfig)
     ground_patches: GroundPatchConfig = section(GroundPatchConfig)
     loss: LossWeights = section(LossWeights)
     prototypes: PrototypeConfig = section(PrototypeConfig)
@@ -63,8 +70,8 @@ class IsccConfig(PretrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not any((self.loss.global_weight, self.loss.local_weight, self.loss.occupancy_weight)):
-            raise ValueError("all three weights of the section loss are 0: nothing would be learnt")
+        if not any(vars(self.loss).values()):
+            raise ValueError("all weights of the section loss are 0: nothing would be learnt")
 
 
 def groups_and_ground(config: IsccConfig, pair: Pair, rng: np.random.Generator) -> Regions:
@@ -82,15 +89,25 @@ def samples(config: IsccConfig) -> SampleOptions:
     """Return how samples are made: masked, and with occupancy queries where these have a weight."""
     occupancy = config.occupancy if config.loss.occupancy_weight > 0 else None
     drawn_by = (config.model.voxel_size, config.data, config.augment, config.voxel_samples)
-    return SampleOptions(*drawn_by, config.masking, occupancy)
+    return SampleOptions(*drawn_by, config.masking, occupancy, surroundings(config))
+
+
+def surroundings(config: IsccConfig) -> SurroundingsConfig | None:
+    """Return how surroundings are predicted; None where they have no weight."""
+    return config.surroundings if config.loss.surroundings_weight > 0 else None
+
+
+def new_student(config: IsccConfig, compute: Compute) -> Student:
+    """Make F_theta with new weights."""
+    return Student(config.model, config.heads, config.occupancy.decoder_hidden, surroundings(config), compute)
 
 
 def iscc_losses(
     student: nn.Module, teacher: GroupEncoder, prototypes: Prototypes, batch: Batch, config: IsccConfig
 ) -> BatchResult:
-    """Compute the three losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
+    """Compute the losses of a batch; F_g is to be refreshed with f2 [A, E] and its assignment [A, C]."""
     wait_for_teacher = begin_teacher_features(teacher, batch)
-    f1, occupied = student(batch)
+    f1, occupied, around = student(batch)
     f2 = all_gather_rows(wait_for_teacher())
     scene, ground = scenes_of_all_ranks(batch), all_gather_rows(batch.ground)
     y = prototypes.assign(f2)
@@ -109,6 +126,9 @@ def iscc_losses(
         "loss_local": LossTerm(loss_local, "regions", weight.local_weight),
         "loss_occupancy": LossTerm(loss_occupancy, "queries", weight.occupancy_weight),
     }
+    if around is not None:
+        loss_around = surroundings_loss(around, batch.around)
+        terms["loss_surroundings"] = LossTerm(loss_around, "surroundings", weight.surroundings_weight)
     return BatchResult(terms, figures, (f2, y))
 
 
@@ -130,7 +150,7 @@ METHOD: Final = Method(
     region="group",
     config=IsccConfig,
     regions=groups_and_ground,
-    student=lambda config, compute: Student(config.model, config.heads, config.occupancy.decoder_hidden, compute),
+    student=new_student,
     losses=iscc_losses,
     memory=new_prototypes,
     samples=samples,

@@ -13,7 +13,8 @@ from iscc_lidar.trainer.data.pack import TensorSet
 from iscc_lidar.trainer.data.voxelize import Members, Voxels, join_voxels, to_tensor
 from iscc_lidar.trainer.pretrain.samples.sample import Sample
 
-# Dimensions: B scenes, V voxels, K regions, R voxel samples, P (voxel, region) entries, Q queries; all over the batch.
+# Dimensions: B scenes, V voxels, K regions, R voxel samples, P (voxel, region) entries, Q queries,
+# S voxels whose C surrounding cells are known; all over the batch.
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Batch(TensorSet):
         query_voxel: int64 [Q], the row of view1 that each query is evaluated from.
         offset: float32 [Q, 3], from query to voxel, metres.
         occupied: float32 [Q], 1 behind a surface, 0 in free space.
+        around_voxel: int64 [S], rows of view1 whose surroundings are known.
+        around: bool [S, C], which cells around them are occupied.
         left_out: names of sweeps with too few points, for which others were taken.
     """
 
@@ -59,6 +62,8 @@ class Batch(TensorSet):
     query_voxel: Tensor
     offset: Tensor
     occupied: Tensor
+    around_voxel: Tensor
+    around: Tensor
     left_out: tuple[str, ...] = ()
 
     def describe(self) -> str:
@@ -83,6 +88,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         query_voxel=to_tensor([s.queries.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
         offset=to_tensor([s.queries.offset for s in samples]),
         occupied=to_tensor([s.queries.occupied.astype(np.float32) for s in samples]),
+        around_voxel=to_tensor([s.surroundings.voxel + start for s, start in zip(samples, first_voxel, strict=True)]),
+        around=to_tensor([s.surroundings.occupied for s in samples]),
         left_out=tuple(name for s in samples for name in s.left_out),
     )
 

@@ -1,4 +1,4 @@
-"""One sample: two augmented sweeps, their shared regions, and occupancy queries."""
+"""One sample: two augmented sweeps, their shared regions, and what there is to be predicted of their space."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from iscc_lidar.trainer.pretrain.samples.occupancy_queries import (
     sample_queries,
 )
 from iscc_lidar.trainer.pretrain.samples.regions import FindRegions, Pair
+from iscc_lidar.trainer.pretrain.samples.surroundings import (
+    NO_SURROUNDINGS,
+    Surroundings,
+    SurroundingsConfig,
+    draw_surroundings,
+)
 from iscc_lidar.trainer.pretrain.samples.voxel_samples import VoxelSampleConfig, draw_voxel_samples
 
 
@@ -49,6 +55,7 @@ class SampleOptions:
         voxel_size: edge of the network's voxels, metres.
         data, augment, voxel_samples, masking: sections of the method's options.
         occupancy: likewise; None draws no queries.
+        surroundings: likewise; None finds none.
     """
 
     voxel_size: float
@@ -57,6 +64,7 @@ class SampleOptions:
     voxel_samples: VoxelSampleConfig
     masking: MaskingConfig = NO_MASKING
     occupancy: OccupancyConfig | None = None
+    surroundings: SurroundingsConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Sample(SweepSample):
         members1, members2: members of the R voxel samples in the first view, of the K regions in the second.
         region_of_row: int64 [R], the region of each voxel sample.
         queries: of the first view.
+        surroundings: of voxels of the first view.
     """
 
     names: tuple[str, str]
@@ -80,6 +89,7 @@ class Sample(SweepSample):
     members2: Members
     region_of_row: NDArray[np.int64]
     queries: QueryTargets
+    surroundings: Surroundings
 
 
 def draw_view(sweep: CachedSweep, data: PairConfig, config: AugmentConfig, rng: np.random.Generator) -> View:
@@ -110,6 +120,9 @@ def make_sample(
     queries = NO_QUERIES
     if options.occupancy is not None:
         queries = sample_queries(sweep_i.queries, view1.view_T_sensor, voxels1, options.occupancy, rng)
+    surroundings = NO_SURROUNDINGS
+    if options.surroundings is not None:
+        surroundings = draw_surroundings(voxels1, full_view1.xyz, options.surroundings, rng)
     return Sample(
         names=(f"{sweep_i.sequence}/{sweep_i.name}", f"{sweep_j.sequence}/{sweep_j.name}"),
         voxels1=voxels1,
@@ -119,4 +132,5 @@ def make_sample(
         members2=group_members(regions.label2, regions.ids, voxels2),
         region_of_row=region_of_row,
         queries=queries,
+        surroundings=surroundings,
     )

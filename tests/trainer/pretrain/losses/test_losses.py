@@ -10,6 +10,7 @@ from iscc_lidar.trainer.pretrain.losses.global_clustering import global_loss
 from iscc_lidar.trainer.pretrain.losses.local_contrast import LocalConfig, local_loss
 from iscc_lidar.trainer.pretrain.losses.occupancy import occupancy_accuracy, occupancy_loss
 from iscc_lidar.trainer.pretrain.losses.over_regions import mean_over_regions
+from iscc_lidar.trainer.pretrain.losses.surroundings import surroundings_loss
 
 
 def unit(seed: int, *shape: int) -> torch.Tensor:
@@ -116,3 +117,17 @@ def test_parts_of_a_region_share_its_teacher_feature_target_and_weight(negatives
                 clustering -= float(target[g, c]) * math.log(p) / len(rows) / 4
     assert float(local_loss(f1, f2, scene, config, region)) == pytest.approx(local)
     assert float(global_loss(f1, centres, target, 0.2, region)) == pytest.approx(clustering)
+
+
+def test_occupied_and_free_cells_weigh_the_same_however_many_there_are():
+    logit = torch.tensor([[2.0, -1.0, 0.5], [-3.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    occupied = torch.tensor([[True, False, False], [False, False, False]])
+    of_occupied = math.log(1 + math.exp(-2.0))
+    of_free = sum(math.log(1 + math.exp(x)) for x in (-1.0, 0.5, -3.0, 0.0, 1.0)) / 5
+    loss = surroundings_loss(logit, occupied)
+    assert loss.item() == pytest.approx((of_occupied + of_free) / 2)
+    loss.backward()
+    assert logit.grad is not None
+    assert (logit.grad != 0).all()
+    assert surroundings_loss(logit, occupied & False).item() == pytest.approx((of_free * 5 + of_occupied + 2) / 12)
+    assert surroundings_loss(logit[:0], occupied[:0]).item() == 0

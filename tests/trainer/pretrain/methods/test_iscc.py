@@ -1,15 +1,18 @@
+from dataclasses import replace
 from threading import current_thread
 
 import pytest
 import torch
 
 from iscc_lidar.shared.cache.reader import Cache
+from iscc_lidar.trainer.data.pairs import SampleKey
 from iscc_lidar.trainer.hardware.device import ON_CPU
 from iscc_lidar.trainer.pretrain.learner import PretrainLearner
 from iscc_lidar.trainer.pretrain.losses.features import begin_teacher_features, teacher_features
 from iscc_lidar.trainer.pretrain.losses.prototypes import PrototypeConfig, Prototypes
 from iscc_lidar.trainer.pretrain.methods.iscc import IsccConfig, agreement, iscc_losses
 from iscc_lidar.trainer.pretrain.samples.batch import Batch
+from iscc_lidar.trainer.pretrain.samples.surroundings import SurroundingsConfig
 from iscc_lidar.trainer.run.learner import BatchResult
 from iscc_lidar.trainer.run.state import TrainingState, new_state
 
@@ -42,6 +45,25 @@ def gradients(learner: PretrainLearner, batch: Batch, loss: str) -> dict[str, fl
 def test_each_loss_trains_what_it_should(cache: Cache, tiny: IsccConfig, batch: Batch, loss, reached):
     moved = gradients(PretrainLearner([cache], tiny), batch, loss)
     assert {part for part, total in moved.items() if total > 0} == reached
+
+
+def test_surroundings_are_a_loss_where_they_have_a_weight(cache: Cache, tiny: IsccConfig, batch: Batch):
+    assert len(batch.around) == 0
+    assert not any("around" in name for name in new_state(PretrainLearner([cache], tiny), ON_CPU).network.state_dict())
+    config = replace(tiny, loss=replace(tiny.loss, surroundings_weight=0.5), surroundings=SurroundingsConfig(voxels=40))
+    learner = PretrainLearner([cache], config)
+    dataset = learner.dataset
+    asked = learner.collate([dataset[SampleKey(0, place)] for place in (0, 7)])
+    assert asked.around.shape == (80, config.surroundings.cells)
+    assert learner.counts(asked)["surroundings"] == 80
+    second = len(dataset[SampleKey(0, 0)].voxels1.coords)
+    assert (asked.around_voxel >= second).tolist() == [False] * 40 + [True] * 40
+    state = new_state(learner, ON_CPU)
+    term = losses_of(state, asked, config).terms["loss_surroundings"]
+    assert term.weight == 0.5
+    term.mean.backward()
+    moved = {n.partition(".")[0] for n, p in state.network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {"encoder", "around"}
 
 
 def test_the_step_itself_moves_neither_teacher_nor_prototypes(cache: Cache, tiny: IsccConfig, batch: Batch):
