@@ -16,7 +16,7 @@ from iscc_lidar.trainer.pretrain.recipe import find_recipes, resolve_pretrain
 
 SHARED = ["method", "model", "data", "augment", "voxel_samples", "heads", "train"]
 OWN = {
-    "iscc": ["masking", "occupancy", "ground_patches", "loss", "prototypes", "local", "teacher"],
+    "iscc": ["masking", "occupancy", "surroundings", "ground_patches", "loss", "prototypes", "local", "teacher"],
     "segcontrast": ["queue", "teacher"],
     "depthcontrast": ["queue", "teacher"],
     "pointcontrast": ["contrast"],
@@ -26,6 +26,7 @@ OWN = {
 BASELINE = {
     "model": {
         "voxel_size": 0.2,
+        "out_levels": 1,
         "in_channels": 4,
         "stem_width": 24,
         "encoder_widths": (32, 32, 48, 48),
