@@ -54,6 +54,11 @@ class GroupVotes:
         carried: NDArray[np.bool_] = np.append(self.carried, False)[row]  # row -1 is the last one
         return carried
 
+    @property
+    def objects(self) -> NDArray[np.int32]:
+        """Groups that move and are of one class, or have no labelled point: hedges that seem to move are of several."""
+        return np.setdiff1d(self.moving, self.group[~self.carried])
+
 
 @dataclass(frozen=True)
 class LabelledPoints:

@@ -38,7 +38,7 @@ class SpreadConfig:
         "both", "by group for what moves and by position for what stands; or one of them alone, for comparison"
     )
     reach_m: float = option(REACH_M, "farthest labelled point that counts, metres", at_least=0.05, at_most=5)
-    min_confidence: float = option(0.9, "labels that are less sure are left out", at_least=0, at_most=1)
+    min_confidence: float = option(0.5, "labels that are less sure are left out", at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option out of its range."""

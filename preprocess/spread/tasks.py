@@ -48,6 +48,8 @@ from iscc_lidar.shared.store.store import Store
 
 STRETCH: Final = 16
 """Sweeps of a task: its memory, and that of the part it writes, do not grow with the sequence."""
+RULE: Final = 1
+"""Number of the rule: parts that were made by another one are made again."""
 _AROUND_M: Final = 120.0
 _LOOK_AWAY: Final = (-20, -10, -5, 5, 10, 20)
 """Sweeps before and after a labelled one that tell whether what is seen on it stands."""
@@ -127,7 +129,7 @@ def count_task(job: SpreadJob) -> SequenceEvidence:
     votes = count_votes(zip(labels, classes, strict=True), moving, job.classes)
     read = [hashlib.sha256(each.tobytes()).hexdigest() for each in classes]
     blocks = [block.digest for block in (*entry.blocks, *entry.tracks)]
-    key = digest_of([to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
+    key = digest_of([RULE, to_dict(job.config), job.sequence, job.labelled, blocks, read, job.classes])
     return SequenceEvidence(votes, standing, _box_evidence(job), cache.poses(job.sequence)[:, :3, 3], key)
 
 
@@ -190,7 +192,7 @@ def _spread_stretch(job: SpreadJob, stretch: tuple[int, int], evidence: Sequence
     if others:
         seen, sweeps = zip(*(_seen(job, index) for index in others), strict=True)
         poses = [sweep.world_SE3_sensor for sweep in sweeps]
-        moving = evidence.votes.moving if job.config.rule != "position" else np.zeros(0, np.int32)
+        moving = evidence.votes.objects if job.config.rule != "position" else np.zeros(0, np.int32)
         feet = np.concatenate([ground_at_groups(each.xyz, each.label, moving) for each in seen])
         world, label = np.concatenate([each.xyz for each in seen]), np.concatenate([each.label for each in seen])
         world[feet] = np.nan  # neither what moves nor the ground below can be told there
@@ -249,7 +251,7 @@ def _labelled_points(
     label, classes = _without(label, evidence.standing[index]), job.classes_of(index)
     if job.config.rule == "position":
         return world, label, classes
-    return world, label, np.where(ground_at_groups(world, label, evidence.votes.moving), np.uint8(0), classes)
+    return world, label, np.where(ground_at_groups(world, label, evidence.votes.objects), np.uint8(0), classes)
 
 
 def _nearest_labelled(job: SpreadJob, stretch: tuple[int, int], sensor: NDArray[np.float64]) -> list[int]:

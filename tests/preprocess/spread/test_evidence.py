@@ -36,6 +36,7 @@ def test_groups_are_of_the_class_of_most_labelled_points_over_all_labelled_sweep
     assert votes.best.tolist() == [1, 2]
     assert votes.purity.tolist() == [0.8, 1.0]
     assert votes.carried.tolist() == [True, False]
+    assert votes.objects.tolist() == [3, 9], "nothing contradicts what has no label"
     assert votes.find(labels(9, 7, 3, NOISE, 100)).tolist() == [-1, 1, 0, -1, -1]
     assert votes.is_carried(votes.find(labels(9, 7, 3, NOISE))).tolist() == [False, False, True, False]
     none = count_votes([], labels(3), 4)
@@ -46,6 +47,7 @@ def test_groups_are_of_the_class_of_most_labelled_points_over_all_labelled_sweep
 def test_a_moving_group_of_two_classes_does_not_carry_one() -> None:
     votes = count_votes([(labels(1, 1, 1, 1), classes(1, 1, 1, 2))], labels(1), 3)
     assert not votes.carried.any()
+    assert votes.objects.tolist() == []
 
 
 def test_places_are_of_what_stands_and_thinned_where_they_agree() -> None:

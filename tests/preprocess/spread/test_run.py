@@ -18,7 +18,7 @@ from clusters import Cluster
 from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SPREAD_FILE
 from iscc_lidar.preprocess.run.executor import Executor
 from iscc_lidar.preprocess.spread import tasks
-from iscc_lidar.preprocess.spread.evidence import ground_at_groups
+from iscc_lidar.preprocess.spread.evidence import count_votes, ground_at_groups
 from iscc_lidar.preprocess.spread.rule import SpreadConfig
 from iscc_lidar.preprocess.spread.run import spread
 from iscc_lidar.shared.base.errors import UserError
@@ -73,7 +73,9 @@ def test_nothing_is_told_of_the_ground_at_what_moves(tiny_cache: Path, done: Pat
     labels, by_position = SpreadLabels(done, cache), SpreadLabels(tmp_path / "out", cache)
     known = 0
     for sequence, index in (("00", 3), ("01", 0), ("01", 2), ("01", 5)):
-        sweep, moving = cache.sweep(sequence, index), cache.moving_groups(sequence)
+        sweep = cache.sweep(sequence, index)
+        shown = ((cache.label(name, int(k)), cache.classes(name, int(k))) for name, k in LABELLED if name == sequence)
+        moving = count_votes(shown, cache.moving_groups(sequence), len(cache.manifest.class_names)).objects
         world = transform(sweep.world_SE3_sensor, sweep.xyz)
         feet = ground_at_groups(world, sweep.label, moving) & sweep.xyz.any(axis=1)
         assert not labels.sweep(sequence, index).classes[feet].any()
@@ -116,6 +118,20 @@ def test_only_what_changed_is_done_again(tiny_cache: Path, done: Path, tmp_path:
     assert SpreadLabels(tmp_path / "out", cache).labelled("01") == (1,)
     spread(cache, store, LABELLED[:1], SpreadConfig())
     assert [path.name for path in (tmp_path / "out/sequences").iterdir()] == ["00"]
+
+
+def test_labels_by_another_rule_are_made_again(
+    tiny_cache: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done, tmp_path / "out")
+    made = []
+    spread_to = tasks.spread_to
+    monkeypatch.setattr(tasks, "spread_to", lambda *given: (made.append(given), spread_to(*given))[1])
+    spread(Cache(tiny_cache), LocalStore(tmp_path / "out"), LABELLED, SpreadConfig())
+    assert not made
+    monkeypatch.setattr(tasks, "RULE", tasks.RULE + 1)
+    spread(Cache(tiny_cache), LocalStore(tmp_path / "out"), LABELLED, SpreadConfig())
+    assert len(made) == 2
 
 
 def test_a_killed_run_is_not_taken_for_finished_and_goes_on(tiny_cache: Path, done: Path, tmp_path: Path) -> None:
