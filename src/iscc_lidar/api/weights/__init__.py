@@ -9,7 +9,7 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 
 SHA256: Final[dict[str, str]] = {
-    "small": "4e1a5c7cf07400afe6d33e0e367d57ab607c263e1bd8d263c6ddefd0fc9a0ecf",
+    "small": "2a207d1aad709031d374ed15aa6e2466053d6e9c02a7a89364bba511096668f7",
 }
 """SHA-256 of NAME.safetensors, hexadecimal, by name."""
 
