@@ -62,7 +62,7 @@ TEST_STREETS := --set synth.sequences=96 --set synth.sweeps=4 --set synth.seed=3
 # pages, with warnings as errors; no network
 SPHINX   = $(BIN)/python -m sphinx -W --keep-going -q -c docs -b html . docs/_build
 
-.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full labelled-streets streets finetune reproduce check docs format test test-all bench evaluate weights clean
+.PHONY: help setup lock sbom datasets synth preprocess pretrain splits splits-full labelled-streets more-streets streets finetune reproduce check docs format test test-all bench evaluate weights clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -138,11 +138,19 @@ reproduce: OUT = runs/reproduce-real
 reproduce: streets
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=cache/streets-unlabelled \
 	  --cache standard=cache/streets-raw --cache standard=cache/synthetic-train --cache labelled=cache/streets $(ARGS)
+else ifeq ($(PRESET),long)
+reproduce: splits more-streets
+	$(BIN)/iscc-train reproduce --preset long --out $(OUT) --cache standard=$(LEARN) --cache standard=cache/more-streets \
+	  --cache labelled=$(LEARN) --test-cache $(SCORE) $(ARGS)
 else
 reproduce: $(if $(filter full,$(PRESET)),splits-full,splits) ## experiments like the authors', with far shorter pre-training: every one pre-trained, fine-tuned, scored
 	$(BIN)/iscc-train reproduce --preset $(PRESET) --out $(OUT) --cache standard=$(LEARN) --test-cache $(SCORE) \
 	  $(if $(filter full,$(PRESET)),--cache ground_kept=$(LEARN)-ground-kept --cache single_sweep=$(LEARN)-single) $(ARGS)
 endif
+
+more-streets: $(READY) # 1,600 more sweeps to pre-train on
+	$(BIN)/iscc-preprocess synth data/more-streets --set synth.sequences=200 --set synth.sweeps=8 --set synth.seed=7000
+	$(BIN)/iscc-preprocess run synthetic --root data/more-streets --cache cache/more-streets $(PREPROCESS_ARGS)
 
 labelled-streets: $(READY) # cache of real streets with labels
 	mkdir -p data/streets/sequences
@@ -194,14 +202,13 @@ evaluate: preprocess ## pre-train with each of SEEDS, about five CPU minutes eac
 	  $(BIN)/iscc-train evaluate --run $(OUT)-seed$$seed --train-cache $(CACHE) --val-cache cache/unseen --set seed=$$seed; \
 	done
 
-weights: labelled-streets ## remake and score the encoder that comes with the package; real streets are read from SAMPLES
-	$(BIN)/iscc-preprocess synth data/small --set synth.sequences=24 --set synth.sweeps=12 --set synth.seed=7000
-	$(BIN)/iscc-preprocess run synthetic --root data/small --cache cache/small-synthetic $(PREPROCESS_ARGS)
+# PandaSet's 52 sweeps are drawn eight times as often as one of the 1,600 of simulated streets.
+weights: labelled-streets more-streets ## remake and score the encoder that comes with the package; real streets are read from SAMPLES
 	$(BIN)/iscc-preprocess run semantickitti --root $(SAMPLES)/semantickitti_from_pandaset --cache cache/small-pandaset \
 	  $(PREPROCESS_ARGS)
-	$(BIN)/iscc-train reproduce --preset small --out runs/reproduce-small --cache standard=cache/small-synthetic \
-	  --cache standard=cache/small-pandaset --cache labelled=cache/streets $(ARGS)
-	$(BIN)/python tests/tools/install_weights.py runs/reproduce-small/pretrain/iscc/seed0/encoder.safetensors
+	$(BIN)/iscc-train reproduce --preset small --out runs/reproduce-small --cache standard=cache/more-streets \
+	  $(foreach n,1 2 3 4 5 6 7 8,--cache standard=cache/small-pandaset) --cache labelled=cache/streets $(ARGS)
+	$(BIN)/python tests/tools/install_weights.py runs/reproduce-small/pretrain/surroundings/seed0/encoder.safetensors
 
 clean: ## remove the environment; data, caches and runs stay
 	rm -rf $(VENV) $(TOOLS) build dist *.egg-info src/*.egg-info */*/native/_*.so

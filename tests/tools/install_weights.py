@@ -1,6 +1,6 @@
 """Put an encoder into the package as ``small``, and its digest into the table of encoders; ``make weights`` makes one.
 
-python tests/tools/install_weights.py runs/reproduce-small/pretrain/iscc/seed0/encoder.safetensors
+python tests/tools/install_weights.py runs/reproduce-small/pretrain/surroundings/seed0/encoder.safetensors
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="folder for runs, results.csv, detection.csv, tables.md, index.html")],
     test_cache: Annotated[str | None, typer.Option(help="cache with labels to score on; none with streets")] = None,
     preset: Annotated[
-        str, typer.Option(help="quick, detection, full, public, real, real-full, small, or a TOML file")
+        str, typer.Option(help="quick, detection, long, full, public, real, real-full, small, or a TOML file")
     ] = "quick",
     set_: KeySets = None,
     train_list: Annotated[Path | None, typer.Option(help="draw labelled sweeps from this list only")] = None,

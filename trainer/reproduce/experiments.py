@@ -63,7 +63,7 @@ FURTHER: Final = (
     Experiment("groups_only", "groups alone", ("groups_only",), note="without ground patches"),
     Experiment("whole_groups", "groups pooled whole", ("whole_groups",), note="instead of by voxel"),
     Experiment("segcontrast_voxels", "SegContrast, pooled by voxel", ("segcontrast", "voxel_samples")),
-    Experiment("surroundings", "and surroundings", ("surroundings",), note="a fourth loss"),
+    Experiment("surroundings", "ISCC and surroundings", ("surroundings",), note="a fourth loss"),
     Experiment("assign_softmax", "softmax assignment", ("assign_softmax",)),
     Experiment("assign_argmax", "argmax assignment", ("assign_argmax",)),
 )

@@ -134,12 +134,19 @@ def test_every_experiment_has_its_recipes_and_those_of_the_authors_are_all_there
             assert find_recipes([recipe])[0].exists()
     assert SEGMENTATION[0].name == "scratch"
     assert len(ABLATION) == 8
-    assert len(FURTHER) == 10
+    assert len(FURTHER) == 11
 
 
-@pytest.mark.parametrize("preset", ["quick", "full", "public", "small"])
+@pytest.mark.parametrize("preset", ["quick", "full", "public", "long", "small", "real", "real-full"])
 def test_presets_can_be_planned(preset: str):
     config = resolve(ReproduceConfig, PRESETS / f"{preset}.toml")
     caches = dataclasses.replace(CACHES, train={n: [Path(n)] for n in ("standard", "ground_kept", "single_sweep")})
     assert plan(config, caches, OUT)
-    assert set(config.experiments) == set(ALL) if preset == "full" else {"scratch", "iscc"} <= set(config.experiments)
+    assert set(config.experiments) == set(ALL) if preset == "full" else "scratch" in config.experiments
+    if "surroundings" in config.experiments and preset != "full":
+        scratch, pretrained = (
+            next(job for job in plan(config, caches, OUT) if f"/{name}/" in job.name and job.name.startswith(part))
+            for part, name in (("finetune", "scratch"), ("pretrain", "surroundings"))
+        )
+        assert "model.out_levels=2" in scratch.arguments, "the same network"
+        assert "model.out_levels=2" in pretrained.arguments
