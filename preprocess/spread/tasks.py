@@ -124,6 +124,8 @@ def count_task(job: SpreadJob) -> SequenceEvidence:
     cache, entry = job.cache, job.cache.sequence(job.sequence)
     classes = [job.classes_of(index) for index in job.labelled]
     moving = cache.moving_groups(job.sequence)
+    if job.config.rule == "position":  # which asks for no groups
+        moving = moving[:0]
     standing = {index: _standing(job, index, moving) for index in job.labelled}
     labels = (_without(cache.label(job.sequence, index), standing[index]) for index in job.labelled)
     votes = count_votes(zip(labels, classes, strict=True), moving, job.classes)
@@ -134,9 +136,9 @@ def count_task(job: SpreadJob) -> SequenceEvidence:
 
 
 def _standing(job: SpreadJob, index: int, moving: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the groups that move, but of which what is seen on a sweep stands; none where groups are not asked."""
-    if job.config.rule == "position":
-        return np.zeros(0, np.int32)
+    """Return the groups that move, but of which what is seen on a sweep stands."""
+    if not len(moving):
+        return moving
     world, label = _world_and_label(job, index)
     sweeps = range(job.cache.sequence(job.sequence).sweeps)
     others = (_world_and_label(job, index + away) for away in _LOOK_AWAY if index + away in sweeps)
@@ -192,8 +194,8 @@ def _spread_stretch(job: SpreadJob, stretch: tuple[int, int], evidence: Sequence
     if others:
         seen, sweeps = zip(*(_seen(job, index) for index in others), strict=True)
         poses = [sweep.world_SE3_sensor for sweep in sweeps]
-        moving = evidence.votes.objects if job.config.rule != "position" else np.zeros(0, np.int32)
-        feet = np.concatenate([ground_at_groups(each.xyz, each.label, moving) for each in seen])
+        objects = evidence.votes.objects
+        feet = np.concatenate([ground_at_groups(each.xyz, each.label, objects) for each in seen])
         world, label = np.concatenate([each.xyz for each in seen]), np.concatenate([each.label for each in seen])
         world[feet] = np.nan  # neither what moves nor the ground below can be told there
         together = spread_to(world, label, evidence.votes, _places(job, stretch, evidence), job.config)
@@ -249,8 +251,6 @@ def _labelled_points(
     """Read a labelled sweep: positions in the world, labels and classes of its points, 0 where they are no evidence."""
     world, label = _world_and_label(job, index)
     label, classes = _without(label, evidence.standing[index]), job.classes_of(index)
-    if job.config.rule == "position":
-        return world, label, classes
     return world, label, np.where(ground_at_groups(world, label, evidence.votes.objects), np.uint8(0), classes)
 
 

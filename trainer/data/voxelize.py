@@ -81,8 +81,21 @@ def find_voxels(voxels: Voxels, columns: NDArray[np.float32]) -> NDArray[np.int6
     cell = np.floor(columns / np.float32(voxels.edge_m)).astype(np.int64) - voxels.corner[:, None]
     coords = np.ascontiguousarray(voxels.coords.T, np.int64)
     size = coords.max(axis=1, initial=0) + 1
+    return _find_cells(_key(coords, size), cell, size)
+
+
+def has_points(columns: NDArray[np.float32], places: NDArray[np.float32], edge_m: float) -> NDArray[np.bool_]:
+    """Return whether the cube of ``edge_m`` metres that each place [3, N] is in has a point [3, M], bool [N]."""
+    cell, wanted = (np.floor(values / np.float32(edge_m)).astype(np.int64) for values in (columns, places))
+    corner = cell.min(axis=1, initial=0)[:, None]
+    size = (cell - corner).max(axis=1, initial=0) + 1
+    return _find_cells(np.unique(_key(cell - corner, size)), wanted - corner, size) >= 0
+
+
+def _find_cells(known: NDArray[np.int64], cell: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of each cell [3, N] among ascending keys of a grid of that size: int64 [N], -1 for none."""
     inside = ((cell >= 0) & (cell < size[:, None])).all(axis=0)
-    known, wanted = _key(coords, size), _key(cell, size)
+    wanted = _key(cell, size)
     row = np.searchsorted(known, wanted)
     row[row == len(known)] = 0
     found = inside & (known[row] == wanted) if len(known) else np.zeros(row.shape, np.bool_)

@@ -21,9 +21,9 @@ from iscc_lidar.trainer.reproduce.streets import Part, file_name, list_file, sco
 TaskName = Literal["semseg", "detection"]
 """Task of fine-tuning, by the command's name."""
 _FOLDERS: Final = {"semseg": "finetune", "detection": "detect"}
+_SCORES: Final = {"semseg": "segmentation.json", "detection": "detection.json"}
 _CARRY_BOXES: Final = (ALONE, "both")
 """The ways of labelling that give boxes."""
-_SCORES: Final = {"semseg": "segmentation.json", "detection": "detection.json"}
 
 
 @dataclass(frozen=True)

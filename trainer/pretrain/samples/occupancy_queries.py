@@ -152,9 +152,15 @@ def _try_places(
     return found
 
 
+def line_of_sight(xyz: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return x and y, [2, Q], of the horizontal unit vectors from the sensor, the origin, to positions [Q, 3]."""
+    distance = np.maximum(np.linalg.norm(xyz[:, :2], axis=1, keepdims=True), np.float32(1e-6))
+    ahead: NDArray[np.float32] = (xyz[:, :2] / distance).T
+    return ahead
+
+
 def to_ray_axes(offset: NDArray[np.float32], xyz: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn offsets [Q, 3] about z so that x points away from the sensor, which is the origin of ``xyz`` [Q, 3]."""
-    distance = np.maximum(np.linalg.norm(xyz[:, :2], axis=1, keepdims=True), np.float32(1e-6))
-    ahead_x, ahead_y = (xyz[:, :2] / distance).T
+    ahead_x, ahead_y = line_of_sight(xyz)
     x, y, z = offset.T
     return np.stack([x * ahead_x + y * ahead_y, y * ahead_x - x * ahead_y, z], axis=1)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iscc_lidar.shared.base.config import check_ranges, option
-from iscc_lidar.trainer.data.voxelize import Voxels
+from iscc_lidar.trainer.data.voxelize import Voxels, has_points
+from iscc_lidar.trainer.pretrain.samples.occupancy_queries import line_of_sight
 
 # N points, V voxels, S drawn voxels, C cells around each
 
@@ -76,35 +77,12 @@ def draw_surroundings(
     step = np.arange(-config.reach, config.reach + 1, dtype=np.float32)
     offset = np.stack([axis.reshape(-1) for axis in np.meshgrid(step, step, step, indexing="ij")])
     x, y, z = voxels.xyz[row].T
-    distance = np.maximum(np.hypot(x, y), np.float32(1e-6))
-    ahead_x, ahead_y = (x / distance)[:, None], (y / distance)[:, None]
+    ahead_x, ahead_y = line_of_sight(voxels.xyz[row])[..., None]
     turned = (offset[0] * ahead_x - offset[1] * ahead_y, offset[0] * ahead_y + offset[1] * ahead_x, offset[2][None])
     columns = np.ascontiguousarray(xyz.T)
-    blocks = [
-        _occupied(
-            columns, [at[:, None] + np.float32(edge) * axis for at, axis in zip((x, y, z), turned, strict=True)], edge
-        )
-        for edge in config.edges_m
-    ]
+    blocks = []
+    for edge in config.edges_m:
+        places = [at[:, None] + np.float32(edge) * axis for at, axis in zip((x, y, z), turned, strict=True)]
+        found = has_points(columns, np.stack(places).reshape(3, -1), edge)
+        blocks.append(found.reshape(len(row), len(offset[0])))
     return Surroundings(row, np.concatenate(blocks, axis=1))
-
-
-def _occupied(columns: NDArray[np.float32], places: list[NDArray[np.float32]], edge_m: float) -> NDArray[np.bool_]:
-    """Return for x, y, z of places, each [S, C'], whether the cell of the grid that it is in has a point [3, N]."""
-    cells = np.floor(columns / np.float32(edge_m)).astype(np.int64)
-    low, high = cells.min(axis=1, initial=0), cells.max(axis=1, initial=0)
-    size = high - low + 1
-    known = np.unique(_number(list(cells), low, size))
-    wanted = [np.floor(axis / np.float32(edge_m)).astype(np.int64) for axis in places]
-    inside = np.ones(wanted[0].shape, np.bool_)
-    for axis, least, most in zip(wanted, low, high, strict=True):
-        inside &= (axis >= least) & (axis <= most)
-    number = _number(wanted, low, size)
-    row = np.minimum(np.searchsorted(known, number), max(len(known) - 1, 0))
-    return inside & (known[row] == number) if len(known) else inside & False
-
-
-def _number(cells: list[NDArray[np.int64]], low: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
-    x, y, z = (axis - least for axis, least in zip(cells, low, strict=True))
-    number: NDArray[np.int64] = (x * size[1] + y) * size[2] + z
-    return number
