@@ -32,10 +32,10 @@ class GroupVotes:
     """The classes of a sequence's groups, by the points of its labelled sweeps.
 
     Attributes:
-        group: int32 [G], ascending: groups with a labelled point.
-        best: uint8 [G], the class of most of its labelled points.
+        group: int32 [G], ascending: the groups that labelled sweeps show.
+        best: uint8 [G], the class of most of its points there; 0 if most were left unlabelled.
         purity: float64 [G], the share of them that is of that class.
-        carried: bool [G], whether it moves and is of one class: its label is the group's, wherever it is.
+        carried: bool [G], whether it moves and is of one class, or unlabelled: it is so wherever it is.
         moving: int32, ascending: all groups that move, labelled or not.
     """
 
@@ -56,13 +56,16 @@ class GroupVotes:
 
     @property
     def objects(self) -> NDArray[np.int32]:
-        """Groups that move and are of one class, or have no labelled point: hedges that seem to move are of several."""
+        """Groups that move and are of one class, or were never labelled: hedges that seem to move are of several."""
         return np.setdiff1d(self.moving, self.group[~self.carried])
 
 
 @dataclass(frozen=True)
 class LabelledPoints:
-    """Labelled points in the world, in a k-d tree, and their classes, uint8, by the tree's rows; no tree if none."""
+    """Points of labelled sweeps in the world, in a k-d tree, and their classes, uint8, by its rows; no tree if none.
+
+    Those that people left unlabelled, class 0, are among them: what is nearest to them is unlabelled, too.
+    """
 
     tree: cKDTree | None
     classes: NDArray[np.uint8]
@@ -82,13 +85,14 @@ def count_votes(
     """Count the classes of groups in labelled sweeps.
 
     Args:
-        labelled: of each labelled sweep the label and the class of its points, int32 [N] and uint8 [N], 0 for none.
+        labelled: of each labelled sweep the label and the class of its points, int32 [N] and uint8 [N], 0 for those
+            left unlabelled; sweeps without any class do not count.
         moving: ids of the groups that move at some time of the sequence.
         classes: number of classes, unlabelled included.
     """
     found: dict[int, NDArray[np.int64]] = {}
     for label, semantic in labelled:
-        known = (label >= 0) & (semantic > 0)
+        known = (label >= 0) & semantic.any()
         ids, row = np.unique(label[known], return_inverse=True)
         counts = np.bincount(row * classes + semantic[known], minlength=len(ids) * classes).reshape(-1, classes)
         for group, count in zip(ids.tolist(), counts, strict=True):
@@ -172,15 +176,17 @@ def _rows_of(groups: NDArray[np.int32], label: NDArray[np.int32]) -> NDArray[np.
 def gather_places(
     labelled: Iterable[tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8]]], votes: GroupVotes | None
 ) -> Places:
-    """Gather the labelled points of what stands; of those in a cube of 0.1 m that agree one is kept.
+    """Gather the points of what stands in labelled sweeps; of those in a cube of 0.1 m that agree one is kept.
 
     Args:
-        labelled: of each labelled sweep the positions in the world, float64 [N, 3], labels and classes of its points.
+        labelled: of each labelled sweep the positions in the world, float64 [N, 3], NaN for points that are no
+            evidence, labels and classes of its points, 0 for those left unlabelled; sweeps without any class do not
+            count.
         votes: of the sequence; groups that carry their class with them are left out. None gathers all points as solid.
     """
     ground, solid = [], []
     for xyz, label, semantic in labelled:
-        chosen = semantic > 0
+        chosen = np.isfinite(xyz[:, 0]) & semantic.any()
         on_ground = np.zeros(len(label), np.bool_)
         if votes is not None:
             chosen, on_ground = chosen & ~votes.is_carried(votes.find(label)), label == GROUND

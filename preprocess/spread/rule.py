@@ -26,6 +26,8 @@ _GROUND_FROM_SOLID: Final = 0.5
 """Share of the reach within which ground takes the class of what is no ground: kerbs are either."""
 _SAME_PLACE_M: Final = 0.2
 """Within this distance of a labelled point that stands nothing moves."""
+UNKNOWN: Final = -1
+"""In the place of a class: there is no evidence."""
 _NEIGHBOURS: Final = 4
 _CELL_M: Final = 0.2
 
@@ -46,22 +48,24 @@ class SpreadConfig:
 
 
 class _Answer:
-    """The labels of points, while they are found; what is settled stays."""
+    """The labels of points, while they are found; what is settled stays, also that a point is unlabelled."""
 
     def __init__(self, points: int) -> None:
+        self.open = np.ones(points, np.bool_)
         self.classes = np.zeros(points, np.uint8)
         self.confidence = np.zeros(points, np.float32)
         self.source = np.full(points, FROM_NOTHING, np.uint8)
 
     def settle(self, where: NDArray[np.bool_], found: Found, source: int) -> None:
-        """Set the class of points that have none, of those ``where`` says, as far as one is found."""
-        at = np.flatnonzero(where)
-        at, classes, confidence = at[found[0] > 0], found[0][found[0] > 0], found[1][found[0] > 0]
-        self.classes[at], self.confidence[at], self.source[at] = classes, confidence, source
+        """Settle the points that ``where`` says, as far as something is found."""
+        known = found[0] != UNKNOWN
+        at, classes = np.flatnonzero(where)[known], found[0][known].astype(np.uint8)
+        self.open[at] = False
+        self.classes[at], self.confidence[at], self.source[at] = classes, found[1][known], source
 
 
-Found = tuple[NDArray[np.uint8], NDArray[np.float32]]
-"""Classes and confidences of some points."""
+Found = tuple[NDArray[np.int16], NDArray[np.float32]]
+"""Classes of some points, 0 for what was left unlabelled, ``UNKNOWN`` without evidence; and confidences."""
 
 
 def spread_to(
@@ -71,7 +75,8 @@ def spread_to(
 
     A group that moves and is of one class takes it along, but for points at the place of a labelled one that stands.
     All else that does not move is of the class of the nearest labelled point, ground of labelled ground if there is
-    any, other points of others. A group that stands, out of reach of labelled points, is of its own class.
+    any, other points of others. A group that stands, out of reach of labelled points, is of its own class. What is
+    nearest to points that people left unlabelled, or of a group that they did, stays unlabelled.
 
     Args:
         world: float64 [N, 3], positions in the world; NaN for points that are not valid.
@@ -91,33 +96,33 @@ def spread_to(
         if config.rule == "both":
             where = valid & moves
             answer.settle(where, _nearest(places.solid, world[where], _SAME_PLACE_M, ground=False), FROM_POSITION)
-            where = valid & carried & (answer.classes == 0)
+            where = valid & carried & answer.open
             answer.settle(where, _majority(votes, row[where], moving=True), FROM_GROUP)
         where = valid & on_ground
         answer.settle(where, _nearest(places.ground, world[where], reach, ground=True), FROM_POSITION)
-        where &= answer.classes == 0
+        where &= answer.open
         near = _GROUND_FROM_SOLID * reach
         answer.settle(where, _nearest(places.solid, world[where], near, ground=False), FROM_POSITION)
         if config.rule == "both":
             where = valid & ~moves & ~on_ground
             answer.settle(where, _nearest(places.solid, world[where], reach, ground=False), FROM_POSITION)
-        where = valid & (answer.classes == 0) & (row >= 0)
+        where = valid & answer.open & (row >= 0)
         answer.settle(where, _majority(votes, row[where], moving=False), FROM_GROUP)
-    unsure = answer.confidence < config.min_confidence
+    left_out = (answer.confidence < config.min_confidence) | (answer.classes == 0)
     for values in (answer.classes, answer.confidence, answer.source):
-        values[unsure] = 0
+        values[left_out] = 0
     return SpreadPoints(answer.classes, answer.confidence, answer.source)
 
 
 def _majority(votes: GroupVotes, row: NDArray[np.int64], *, moving: bool) -> Found:
     """Return the classes of groups of one class."""
     purity = votes.purity[row]
-    classes = np.where(purity >= MIN_PURITY, votes.best[row], 0).astype(np.uint8)
+    classes = np.where(purity >= MIN_PURITY, votes.best[row].astype(np.int16), np.int16(UNKNOWN))
     return classes, of_group(purity, moving=moving).astype(np.float32)
 
 
 def _nearest(places: LabelledPoints, world: NDArray[np.float64], reach_m: float, *, ground: bool) -> Found:
-    """Return the class of the labelled point nearest to the centre of each point's cell, 0 beyond reach.
+    """Return the class of the point of a labelled sweep that is nearest to the centre of each point's cell.
 
     One answer per cell, whatever else is asked for: it does not depend on which sweeps are spread to together.
     """
@@ -134,15 +139,16 @@ def cell_centres(world: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def nearest_labelled(
     places: LabelledPoints, world: NDArray[np.float64], reach_m: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Find the nearest labelled point.
+) -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the nearest point of a labelled sweep.
 
-    Returns its class, 0 beyond reach; its distance, metres; and how much farther away one of another class is.
+    Returns its class, 0 if it was left unlabelled, ``UNKNOWN`` beyond reach; its distance, metres; and how much farther
+    away one of another class is.
     """
     if places.tree is None or not len(world):
-        return np.zeros(len(world), np.uint8), np.full(len(world), reach_m), np.zeros(len(world))
+        return np.full(len(world), UNKNOWN, np.int16), np.full(len(world), reach_m), np.zeros(len(world))
     distance, row = places.tree.query(world, _NEIGHBOURS, distance_upper_bound=reach_m)
-    found = np.append(places.classes, np.uint8(0))[row]  # a neighbour beyond reach has the row after the last
+    found = np.append(places.classes.astype(np.int16), np.int16(UNKNOWN))[row]  # beyond reach: the row after the last
     nearest = np.minimum(distance[:, 0], reach_m)
-    of_others = np.where((found == found[:, :1]) | (found == 0), reach_m, distance).min(axis=1)
+    of_others = np.where((found == found[:, :1]) | (found == UNKNOWN), reach_m, distance).min(axis=1)
     return found[:, 0], nearest, of_others - nearest

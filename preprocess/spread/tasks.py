@@ -48,7 +48,7 @@ from iscc_lidar.shared.store.store import Store
 
 STRETCH: Final = 16
 """Sweeps of a task: its memory, and that of the part it writes, do not grow with the sequence."""
-RULE: Final = 1
+RULE: Final = 2
 """Number of the rule: parts that were made by another one are made again."""
 _AROUND_M: Final = 120.0
 _LOOK_AWAY: Final = (-20, -10, -5, 5, 10, 20)
@@ -248,10 +248,11 @@ def _places(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
 def _labelled_points(
     job: SpreadJob, index: int, evidence: SequenceEvidence
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8]]:
-    """Read a labelled sweep: positions in the world, labels and classes of its points, 0 where they are no evidence."""
+    """Read a labelled sweep: positions in the world, NaN where they are no evidence, labels and classes of its points."""
     world, label = _world_and_label(job, index)
-    label, classes = _without(label, evidence.standing[index]), job.classes_of(index)
-    return world, label, np.where(ground_at_groups(world, label, evidence.votes.objects), np.uint8(0), classes)
+    label = _without(label, evidence.standing[index])
+    world[ground_at_groups(world, label, evidence.votes.objects)] = np.nan
+    return world, label, job.classes_of(index)
 
 
 def _nearest_labelled(job: SpreadJob, stretch: tuple[int, int], sensor: NDArray[np.float64]) -> list[int]:

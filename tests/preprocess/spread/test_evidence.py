@@ -31,14 +31,15 @@ def test_groups_are_of_the_class_of_most_labelled_points_over_all_labelled_sweep
         (labels(3, 3, 3, 9), classes(1, 1, 2, 0)),
         (labels(), classes()),
     ]
-    votes = count_votes(labelled, labels(3, 9), 4)
-    assert votes.group.tolist() == [3, 7]  # 9 has no labelled point, 7 one
-    assert votes.best.tolist() == [1, 2]
-    assert votes.purity.tolist() == [0.8, 1.0]
-    assert votes.carried.tolist() == [True, False]
-    assert votes.objects.tolist() == [3, 9], "nothing contradicts what has no label"
-    assert votes.find(labels(9, 7, 3, NOISE, 100)).tolist() == [-1, 1, 0, -1, -1]
-    assert votes.is_carried(votes.find(labels(9, 7, 3, NOISE))).tolist() == [False, False, True, False]
+    votes = count_votes(labelled, labels(3, 9, 11), 4)
+    assert votes.group.tolist() == [3, 7, 9]
+    assert votes.best.tolist() == [1, 0, 0], "9 was left unlabelled, 7 half of it"
+    assert votes.purity.tolist() == [0.8, 0.5, 1.0]
+    assert votes.carried.tolist() == [True, False, True]
+    assert votes.objects.tolist() == [3, 9, 11], "nothing contradicts what no labelled sweep shows"
+    assert votes.find(labels(9, 7, 3, NOISE, 100)).tolist() == [2, 1, 0, -1, -1]
+    assert votes.is_carried(votes.find(labels(9, 7, 3, NOISE))).tolist() == [True, False, True, False]
+    assert not len(count_votes([(labels(7, 7), classes(0, 0))], labels(7), 4).group), "nobody labelled this sweep"
     none = count_votes([], labels(3), 4)
     assert none.find(labels(3, NOISE)).tolist() == [-1, -1]
     assert not none.is_carried(none.find(labels(3))).any()
@@ -52,7 +53,7 @@ def test_a_moving_group_of_two_classes_does_not_carry_one() -> None:
 
 def test_places_are_of_what_stands_and_thinned_where_they_agree() -> None:
     votes = count_votes([(labels(1, 1), classes(1, 1))], labels(1), 4)
-    xyz = np.array([[5, 5, 5], [0, 0, 0], [0.01, 0, 0], [0.02, 0, 0], [9, 9, 9], [3, 3, 3]], np.float64)
+    xyz = np.array([[5, 5, 5], [0, 0, 0], [0.01, 0, 0], [0.02, 0, 0], [np.nan] * 3, [3, 3, 3]], np.float64)
     places = gather_places([(xyz, labels(1, GROUND, GROUND, GROUND, 2, 2), classes(1, 2, 2, 3, 0, 1))], votes)
     assert sorted(places.ground.classes.tolist()) == [2, 3]
     assert places.solid.classes.tolist() == [1]

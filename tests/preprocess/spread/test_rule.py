@@ -31,15 +31,17 @@ def scene(rng: np.random.Generator, points: int) -> tuple[np.ndarray, np.ndarray
 def twin(xyz: np.ndarray, label: int, labelled: list[Any], moving: set[int], config: SpreadConfig) -> tuple[int, int]:
     """Source and class of one point, by loops."""
     votes: dict[int, list[int]] = {}
+    if not any(found for _, _, found in labelled):
+        labelled = []  # nobody labelled this sweep
     for _, of, found in labelled:
-        if of >= 0 and found > 0:
+        if of >= 0:
             votes.setdefault(of, []).append(found)
     majority = {}
     for of, found in votes.items():
         counts = np.bincount(found, minlength=CLASSES)
         if counts.max() >= 0.8 * counts.sum():
             majority[of] = int(counts.argmax())
-    standing = [(x, of, c) for x, of, c in labelled if c > 0 and not (of in majority and of in moving)]
+    standing = [(x, of, c) for x, of, c in labelled if not (of in majority and of in moving)]
     ground, solid = ([p for p in standing if (p[1] == GROUND) == side] for side in (True, False))
     searches = [(ground, config.reach_m), (solid, config.reach_m / 2)]
     if label != GROUND:
@@ -48,8 +50,8 @@ def twin(xyz: np.ndarray, label: int, labelled: list[Any], moving: set[int], con
         centre = [math.floor(value / 0.2) * 0.2 + 0.1 for value in xyz.tolist()]
         near = sorted((float(np.linalg.norm(centre - x)), int(c)) for x, _, c in pool)
         if near and near[0][0] < reach:
-            return FROM_POSITION, near[0][1]
-    return (FROM_GROUP, majority[label]) if label in majority else (FROM_NOTHING, 0)
+            return (FROM_POSITION, near[0][1]) if near[0][1] else (FROM_NOTHING, 0)
+    return (FROM_GROUP, majority[label]) if majority.get(label) else (FROM_NOTHING, 0)
 
 
 @settings(max_examples=30)
@@ -57,6 +59,8 @@ def twin(xyz: np.ndarray, label: int, labelled: list[Any], moving: set[int], con
 def test_the_rule_is_that_of_a_slow_twin(seed: int) -> None:
     rng = np.random.default_rng(seed)
     labelled = scene(rng, int(rng.integers(0, 60)))
+    if seed % 8 == 0:
+        labelled[2][:] = 0
     moving = np.array([1, 3], np.int32)
     votes = count_votes([labelled[1:]], moving, CLASSES)
     places = gather_places([labelled], votes)
@@ -125,3 +129,22 @@ def test_nothing_moves_where_something_stands_and_what_moves_is_not_of_the_class
     world = np.array([[0.05, 0, 0], [0.5, 0, 0]] * 3)
     label = np.array([7, 7, 8, 8, 3, 3], np.int32)
     assert spread_to(world, label, votes, places, ALL).classes.tolist() == [2, 1, 2, 0, 2, 2]
+
+
+def test_what_people_left_unlabelled_stays_unlabelled() -> None:
+    """A pole below a sign, a moving object that has no class of its own, ground beside the road."""
+    xyz = np.array([[0.0, 0, 2], [0, 0, 1], [9, 9, 9], [0, 5, 0], [0, 5.5, 0], [3, 3, 3], [3, 3, 3.3]])
+    label = np.array([NOISE, NOISE, 1, GROUND, GROUND, 2, 2], np.int32)
+    semantic = np.array([1, 0, 0, 2, 0, 3, 0], np.uint8)
+    votes = count_votes([(label, semantic)], np.array([1], np.int32), CLASSES)
+    there = np.array([[0, 0, 2.1], [0, 0, 1.1], [4, 4, 4], [0, 5.1, 0], [0, 5.7, 0], [8, 8, 8]])
+    its = np.array([NOISE, NOISE, 1, GROUND, GROUND, 2], np.int32)
+    found = spread_to(there, its, votes, gather_places([(xyz, label, semantic)], votes), ALL)
+    assert found.classes.tolist() == [1, 0, 0, 2, 0, 0], "the last: half of its group was left unlabelled"
+    assert ((found.source == FROM_NOTHING) == (found.classes == 0)).all()
+    assert ((found.confidence == 0) == (found.classes == 0)).all()
+    nobody = np.zeros(len(label), np.uint8)
+    votes = count_votes([(label, semantic), (label, nobody)], np.array([1], np.int32), CLASSES)
+    places = gather_places([(xyz, label, semantic), (xyz, label, nobody)], votes)
+    again = spread_to(there, its, votes, places, ALL)
+    assert again.classes.tolist() == found.classes.tolist(), "a sweep that nobody labelled tells nothing"
