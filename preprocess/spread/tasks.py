@@ -248,7 +248,7 @@ def _places(job: SpreadJob, stretch: tuple[int, int], evidence: SequenceEvidence
 def _labelled_points(
     job: SpreadJob, index: int, evidence: SequenceEvidence
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8]]:
-    """Read a labelled sweep: positions in the world, NaN where they are no evidence, labels and classes of its points."""
+    """Read a labelled sweep: positions in the world, NaN for what is no evidence, labels and classes of its points."""
     world, label = _world_and_label(job, index)
     label = _without(label, evidence.standing[index])
     world[ground_at_groups(world, label, evidence.votes.objects)] = np.nan

@@ -24,6 +24,8 @@ class SpreadQuality:
 
     Attributes:
         sweeps: how many there are.
+        unlabelled: int64 [2], points that people left unlabelled, and those of them with a spread label; they count
+            nowhere else.
         confusion: int64 [C, C], points by true and spread class; 0 for none.
         moving: int64 [2, 3], of points in groups that stand, and in those that move at some time: all that have a true
             class, those with a spread class, those where both are the same.
@@ -34,6 +36,7 @@ class SpreadQuality:
     """
 
     sweeps: int
+    unlabelled: NDArray[np.int64]
     confusion: NDArray[np.int64]
     moving: NDArray[np.int64]
     source: NDArray[np.int64]
@@ -64,19 +67,21 @@ def _one_sweep(
     found: SpreadPoints, truth: NDArray[np.uint8], moves: NDArray[np.bool_], gap: int, classes: int
 ) -> SpreadQuality:
     known = truth > 0
+    unlabelled = np.array([np.count_nonzero(~known), np.count_nonzero(found.classes[~known])], np.int64)
     truth, told = truth[known].astype(np.int64), found.classes[known].astype(np.int64)
     facts = np.stack([np.ones(len(told), np.int64), told > 0, told == truth], axis=1).astype(np.int64)
     level = np.searchsorted(_LEVELS, found.confidence[known], side="right") - 1
-    rows = {
+    tables = {
         "moving": (moves[known].astype(np.int64), 2),
         "source": (found.source[known].astype(np.int64), len(SOURCES)),
         "gap": (np.full(len(told), np.searchsorted(_GAPS, gap, side="right") - 1), len(_GAPS) - 1),
         "level": (level, len(_LEVELS) - 1),
     }
-    counts = {name: _sums(row, facts, size) for name, (row, size) in rows.items()}
+    counts = {name: _sums(row, facts, size) for name, (row, size) in tables.items()}
     confusion = np.bincount(truth * classes + told, minlength=classes * classes).reshape(classes, classes)
     sure = np.bincount(level, found.confidence[known] * (told > 0), minlength=len(_LEVELS) - 1).astype(np.float64)
-    return SpreadQuality(1, confusion, counts["moving"], counts["source"], counts["gap"], counts["level"], sure)
+    moving, source, by_gap, by_level = (counts[name] for name in ("moving", "source", "gap", "level"))
+    return SpreadQuality(1, unlabelled, confusion, moving, source, by_gap, by_level, sure)
 
 
 def _sums(row: NDArray[np.int64], facts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -99,6 +104,10 @@ def quality_content(quality: SpreadQuality, class_names: Sequence[str]) -> dict[
         "sweeps": quality.sweeps,
         "labelled": _share(told.sum(), truth.sum()),
         "right": _share(right.sum(), told.sum()),
+        "left_unlabelled": {
+            "points": int(quality.unlabelled[0]),
+            "labelled": _share(*quality.unlabelled[::-1].tolist()),
+        },
         "miou_of_labelled": float(np.mean([value or 0.0 for value in iou.values()])),
         "classes": {
             name: {"points": int(truth[c]), "labelled": _share(told[c], truth[c]), "right": _share(right[c], told[c])}
@@ -139,6 +148,7 @@ def quality_table(content: Mapping[str, Any]) -> str:
     points = sum(row["points"] for row in content["classes"].values())
     everything = {"points": points, "labelled": content["labelled"], "right": content["right"]}
     lines += list(_lines("", {"all": everything | {"iou_of_labelled": content["miou_of_labelled"]}}))
+    lines += list(_lines("", {"left unlabelled": content["left_unlabelled"]}))
     for title in ("groups", "source", "sweeps_away", "confidence", "classes"):
         lines += ["", title.replace("_", " "), *_lines("  ", content[title])]
     return "\n".join(lines) + "\n"

@@ -25,7 +25,7 @@ from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels
-from iscc_lidar.shared.cache.spread_quality import measure_quality, quality_content
+from iscc_lidar.shared.cache.spread_quality import measure_quality, quality_content, quality_table
 from iscc_lidar.shared.layouts.formats.label_files import open_label_files
 from iscc_lidar.shared.layouts.semantickitti import RAW_OF_CLASS
 from iscc_lidar.shared.store.local import LocalStore
@@ -65,6 +65,40 @@ def test_labels_reach_the_other_sweeps_and_are_mostly_right(tiny_cache: Path, do
             assert ((found.source == FROM_NOTHING) == (found.classes == 0)).all()
             assert ((found.confidence > 0) == (found.classes > 0)).all()
             assert len(found.classes) == len(cache.label(sequence, index))
+
+
+def test_the_quality_counts_apart_what_people_left_unlabelled(tmp_path: Path, tiny_cache: Path) -> None:
+    """Labels in which nothing above -0.5 m has a class: it has none on the other sweeps, either."""
+    cache = Cache(tiny_cache)
+    names = "unlabelled", *cache.manifest.class_names[1:]
+    folder = tmp_path / "labels"
+    for sequence, name in LABELLED:
+        sweep = cache.sweep(sequence, int(name))
+        (folder / sequence).mkdir(parents=True, exist_ok=True)
+        classes = np.where(
+            transform(sweep.world_SE3_sensor, sweep.xyz)[:, 2] > -0.5, 0, cache.classes(sequence, int(name))
+        )
+        classes.astype("<u4").tofile(folder / sequence / f"{name}.label")
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+    spread(cache, LocalStore(tmp_path / "out"), LABELLED, SpreadConfig(), files=open_label_files(folder, names))
+    labels = SpreadLabels(tmp_path / "out", cache)
+    told, high = 0, 0
+    for index in (0, 2, 5):
+        sweep = cache.sweep("01", index)
+        above = transform(sweep.world_SE3_sensor, sweep.xyz)[:, 2] > -0.2
+        told += np.count_nonzero(labels.sweep("01", index).classes[above])
+        high += np.count_nonzero(above)
+    assert high > 500
+    assert told < 0.02 * high
+    quality = measure_quality(cache, SpreadLabels(tmp_path / "out", cache))
+    assert quality is not None
+    content = quality_content(quality, cache.manifest.class_names)
+    own = {(sequence, int(name)) for sequence, name in LABELLED}
+    others = ((sequence, index) for sequence in ("00", "01") for index in range(6) if (sequence, index) not in own)
+    points = sum(len(cache.label(*at)) for at in others)
+    assert content["left_unlabelled"]["points"] + sum(row["points"] for row in content["classes"].values()) == points
+    table = quality_table(content)
+    assert f"{content['left_unlabelled']['points']:,}" in next(x for x in table.splitlines() if "left unlabelled" in x)
 
 
 def test_nothing_is_told_of_the_ground_at_what_moves(tiny_cache: Path, done: Path, tmp_path: Path) -> None:
