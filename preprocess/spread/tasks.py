@@ -38,6 +38,7 @@ from iscc_lidar.preprocess.spread.evidence import (
 from iscc_lidar.preprocess.spread.rule import SpreadConfig, spread_to
 from iscc_lidar.preprocess.tasks.progress import report_sweeps
 from iscc_lidar.shared.base.config import to_dict
+from iscc_lidar.shared.base.errors import UserError
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_folder import part_path
@@ -88,10 +89,18 @@ class SpreadJob:
         return len(self.labels.class_names)
 
     def classes_of(self, index: int) -> NDArray[np.uint8]:
-        """Read the classes of a labelled sweep's points, uint8 [N]; none where only its boxes are labelled."""
-        if self.labels.files is None and "semantic" not in self.cache.block(self.sequence, index).array_names:
+        """Read the classes of a labelled sweep's points, uint8 [N]; none where only its boxes are labelled.
+
+        Raises UserError for a file of labels in which no point has a class.
+        """
+        files = self.labels.files
+        if files is None and "semantic" not in self.cache.block(self.sequence, index).array_names:
             return np.zeros(self.cache.points(self.sequence, index), np.uint8)
-        return self.labels.read(self.sequence, index)
+        classes = self.labels.read(self.sequence, index)
+        if files is not None and not classes.any():
+            file = files.file(self.sequence, self.cache.sweep_name(self.sequence, index))
+            raise UserError(f"{file}: no point has a class; label it, or leave the sweep out of the list")
+        return classes
 
     @property
     def stretches(self) -> list[tuple[int, int]]:

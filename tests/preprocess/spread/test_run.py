@@ -238,6 +238,7 @@ def test_what_cannot_be_spread_is_one_line_and_touches_nothing(tiny_cache: Path,
     for content, says in (
         (np.zeros(points - 1, "<u4"), rf"{4 * points - 4} bytes, expected 4 for each of the sweep's {points} points"),
         (np.full(points, 2, "<u4"), r"has the class 2; .*classes.txt names 2, from 0"),
+        (np.zeros(points, "<u4"), r"000002.label: no point has a class; label it, or leave the sweep out of the list"),
     ):
         content.tofile(file)
         with pytest.raises(UserError, match=says):
