@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 
 from iscc_lidar.data_schemas.labels import GROUND
 from iscc_lidar.preprocess.spread.evidence import MIN_PURITY, count_votes, gather_places
-from iscc_lidar.preprocess.spread.rule import REACH_M, cell_centres, nearest_labelled
+from iscc_lidar.preprocess.spread.rule import REACH_M, UNKNOWN, cell_centres, nearest_labelled
 from iscc_lidar.shared.base.geometry import transform
 from iscc_lidar.shared.cache.reader import Cache
 
@@ -66,12 +66,12 @@ def collect(cache: Cache, sequence: str) -> list[tuple[str, Sample]]:
             x = np.stack([np.ones(told.sum()), np.log(margin[told] + 0.02), distance[told]], axis=1)
             found.append((name, (x, (classes == truth[chosen])[told])))
             out_of_reach = np.zeros(len(label), bool)
-            out_of_reach[np.flatnonzero(chosen)[~told]] = True
+            out_of_reach[np.flatnonzero(chosen)[classes == UNKNOWN]] = True
             if name == "solid":
                 alone = out_of_reach & (row >= 0)
         for name, chosen in (("moving", carried), ("standing", alone)):
             at = np.flatnonzero(chosen)
-            at = at[votes.purity[row[at]] >= MIN_PURITY]
+            at = at[(votes.purity[row[at]] >= MIN_PURITY) & (votes.best[row[at]] > 0)]
             x = np.stack([np.ones(len(at)), np.log(1.02 - votes.purity[row[at]])], axis=1)
             found.append((name, (x, votes.best[row[at]] == truth[at])))
     return found
