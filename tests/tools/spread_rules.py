@@ -62,7 +62,10 @@ def main() -> None:
     given = parser.parse_args()
     cache = NoisyCache(given.cache, *given.noise) if any(given.noise) else Cache(given.cache)
     names = cache.sweep_names(given.sequence)
-    print("| rule | all | moving objects | standing objects | told with 0.85 to 0.95 | left unlabelled, told | CPU s/sweep beside reading |")
+    print(
+        "| rule | all | moving objects | standing objects | told with 0.85 to 0.95 | left unlabelled, told "
+        "| CPU s/sweep beside reading |"
+    )
     reading = seconds_of_reading(Cache(given.cache), given.sequence)
     for rule in RULES:
         with TemporaryDirectory() as temporary:
@@ -100,7 +103,8 @@ def row(cache: Cache, labels: SpreadLabels, given: argparse.Namespace, rule: str
         band = known & (found.confidence > 0.85) & (found.confidence < 0.95)
         sure.append(right[band])
     cells = [f"{told / n:.3f} / {right / max(told, 1):.3f}" if n else "" for n, told, right in sums]
-    return f"| {rule} | {' | '.join(cells)} | {np.concatenate(sure).mean():.3f} | {empty[1] / max(empty[0], 1):.3f} | {seconds:.3f} |"
+    cells += [f"{value:.3f}" for value in (np.concatenate(sure).mean(), empty[1] / max(empty[0], 1), seconds)]
+    return f"| {rule} | {' | '.join(cells)} |"
 
 
 def moved_metres(root: Path | None, sequence: str) -> dict[int, float]:
