@@ -23,7 +23,7 @@ def pseudo_label(
         str | None,
         typer.Option(help="labels that iscc-cache spread carried to other sweeps; they prevail"),
     ] = None,
-    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="leave out what is less probable")] = 0.9,
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="leave out what is less probable")] = 0.5,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="where to compute. Default: as the run did")
     ] = None,
@@ -39,7 +39,7 @@ def pseudo_label(
         iscc-train pseudo-label runs/spread cache/train labels/second --spread spread/train
 
         iscc-train finetune semseg --train-cache cache/train --spread labels/second --val-cache cache/val
-        --out runs/second --set mix.probability=0.5
+        --out runs/second
     """
     from iscc_lidar.shared.cache.reader import Cache
     from iscc_lidar.shared.cache.spread_labels import SpreadLabels

@@ -24,7 +24,7 @@ class SpreadTraining:
     Attributes:
         labels: the spread labels.
         labelled: sweeps that they were spread from.
-        places: sweeps to train on.
+        places: sweeps to train on; more than once where they are drawn more often.
         available: number of sweeps that have labels in the cache; all sweeps where none has.
     """
 
@@ -58,7 +58,18 @@ def open_spread(
             if index in entry.labelled
             or (prints[index] not in kept_out and (wanted is None or (entry.name, index) in wanted))
         ]
-    return SpreadTraining(labels, labelled, places, _available(cache, all_labelled))
+    return SpreadTraining(labels, labelled, balanced(places, labelled), _available(cache, all_labelled))
+
+
+def balanced(places: list[Place], labelled: list[Place]) -> list[Place]:
+    """Repeat sweeps so that about half of them are of sequences with a labelled sweep, if fewer are.
+
+    Labels of other sequences are a network's own: learning from them alone adds little.
+    """
+    own = {sequence for sequence, _ in labelled}
+    of_people = [place for place in places if place[0] in own]
+    of_network = [place for place in places if place[0] not in own]
+    return of_people * max(1, round(len(of_network) / len(of_people))) + of_network
 
 
 def _available(cache: Cache, all_labelled: AllLabelled) -> int:

@@ -18,6 +18,7 @@ from iscc_lidar.trainer.finetune.predict import open_tuned
 from iscc_lidar.trainer.finetune.semseg.averaging import predict_averaged
 from iscc_lidar.trainer.finetune.semseg.config import SemsegConfig
 from iscc_lidar.trainer.finetune.semseg.learner import SemsegLearner
+from iscc_lidar.trainer.finetune.spread import balanced
 from iscc_lidar.trainer.run.loop import train
 
 
@@ -101,3 +102,12 @@ def test_what_does_not_fit_is_one_line(run: Path, cache_path: Path, tmp_path: Pa
         assert fault in done.output
         assert done.output.count("\n") == 1
     assert not (tmp_path / "labels").exists()
+
+
+def test_sweeps_that_only_a_network_labelled_are_at_most_about_half() -> None:
+    of_people, of_network = [("00", 0), ("00", 1)], [(f"{sequence:02d}", 0) for sequence in range(1, 8)]
+    drawn = balanced(of_people + of_network, labelled=[("00", 1)])
+    assert sorted(set(drawn)) == sorted(of_people + of_network)
+    assert [drawn.count(place) for place in of_people] == [4, 4]
+    assert [drawn.count(place) for place in of_network] == [1] * 7
+    assert balanced(of_people + of_network[:1], labelled=[("00", 1)]) == of_people + of_network[:1]
