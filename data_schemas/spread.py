@@ -69,12 +69,18 @@ class SpreadPoints:
     Attributes:
         classes: uint8 [N], class index, 0 for none.
         confidence: float32 [N], estimated probability that it is right; 0 where there is none.
-        source: uint8 [N], FROM_NOTHING, FROM_LABEL, FROM_POSITION, FROM_GROUP or FROM_NETWORK.
+        source: uint8 [N], FROM_NOTHING, FROM_LABEL, FROM_POSITION, FROM_GROUP or FROM_NETWORK. With class 0, any but
+            FROM_NOTHING says that people left it unlabelled.
     """
 
     classes: NDArray[np.uint8]
     confidence: NDArray[np.float32]
     source: NDArray[np.uint8]
+
+    @property
+    def source_of_class(self) -> NDArray[np.uint8]:
+        """The source of each point that has a class, FROM_NOTHING for others, uint8 [N]."""
+        return np.where(self.classes > 0, self.source, np.uint8(FROM_NOTHING))
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,9 @@ class SpreadPart:
     start: int = described("index of its first sweep")
     stop: int = described("index of its last sweep + 1")
     digest: str = described("SHA-256 of the file", SHA256)
-    points: tuple[int, ...] = described("number of points by source: nothing, label, position, group, network")
+    points: tuple[int, ...] = described(
+        "number of points by the source of their class: nothing where they have none, label, position, group, network"
+    )
     boxes: tuple[int, ...] = described("number of boxes by source; nothing: areas that may have an object")
 
 

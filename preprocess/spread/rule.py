@@ -108,9 +108,10 @@ def spread_to(
             answer.settle(where, _nearest(places.solid, world[where], reach, ground=False), FROM_POSITION)
         where = valid & answer.open & (row >= 0)
         answer.settle(where, _majority(votes, row[where], moving=False), FROM_GROUP)
-    left_out = (answer.confidence < config.min_confidence) | (answer.classes == 0)
+    left_out = answer.confidence < config.min_confidence
     for values in (answer.classes, answer.confidence, answer.source):
         values[left_out] = 0
+    answer.confidence[answer.classes == 0] = 0
     return SpreadPoints(answer.classes, answer.confidence, answer.source)
 
 

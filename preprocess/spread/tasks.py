@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import boxes_in_space, no_boxes
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.data_schemas.spread import FROM_LABEL, FROM_NOTHING, SpreadBoxes, SpreadPart, SpreadPoints
+from iscc_lidar.data_schemas.spread import FROM_LABEL, SpreadBoxes, SpreadPart, SpreadPoints
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
 from iscc_lidar.preprocess.spread.box_motion import SeenSweep, TrackedBox, directions
 from iscc_lidar.preprocess.spread.boxes import (
@@ -49,7 +49,7 @@ from iscc_lidar.shared.store.store import Store
 
 STRETCH: Final = 16
 """Sweeps of a task: its memory, and that of the part it writes, do not grow with the sequence."""
-RULE: Final = 2
+RULE: Final = 3
 """Number of the rule: parts that were made by another one are made again."""
 _AROUND_M: Final = 120.0
 _LOOK_AWAY: Final = (-20, -10, -5, 5, 10, 20)
@@ -227,8 +227,7 @@ def _spread_boxes(
 
 def _own(job: SpreadJob, index: int, evidence: BoxEvidence | None) -> SpreadSweep:
     classes = job.classes_of(index)
-    source = np.where(classes > 0, FROM_LABEL, FROM_NOTHING).astype(np.uint8)
-    points = SpreadPoints(classes, (classes > 0).astype(np.float32), source)
+    points = SpreadPoints(classes, (classes > 0).astype(np.float32), np.full(len(classes), FROM_LABEL, np.uint8))
     if evidence is None:
         return SpreadSweep(index, points, None)
     boxes = job.cache.boxes(job.sequence, index) or no_boxes()

@@ -35,7 +35,7 @@ def draw_spread(sweep: CachedSweep, found: SpreadPoints, colors: NDArray[np.floa
         dots(panel, sweep.xyz[~told], GREY)
     dots(panels[0], sweep.xyz[told], colors[found.classes[told]], _SIZE)
     for source, color in ((FROM_POSITION, FREE), (FROM_GROUP, OCCUPIED)):
-        dots(panels[1], sweep.xyz[found.source == source], color, _SIZE)
+        dots(panels[1], sweep.xyz[found.source_of_class == source], color, _SIZE)
     _confidence(panels[2], sweep.xyz[told], found.confidence[told])
     _wrong(panels[3], sweep, found)
     save(figure, path)

@@ -73,7 +73,7 @@ def _one_sweep(
     level = np.searchsorted(_LEVELS, found.confidence[known], side="right") - 1
     tables = {
         "moving": (moves[known].astype(np.int64), 2),
-        "source": (found.source[known].astype(np.int64), len(SOURCES)),
+        "source": (found.source_of_class[known].astype(np.int64), len(SOURCES)),
         "gap": (np.full(len(told), np.searchsorted(_GAPS, gap, side="right") - 1), len(_GAPS) - 1),
         "level": (level, len(_LEVELS) - 1),
     }

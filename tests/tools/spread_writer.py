@@ -17,9 +17,14 @@ from iscc_lidar.shared.cache.reader import Cache
 
 
 def write_spread(
-    out: Path, cache: Cache, labelled: Mapping[str, Sequence[int]], confidence: float = 1.0, hidden: int = 0
+    out: Path,
+    cache: Cache,
+    labelled: Mapping[str, Sequence[int]],
+    confidence: float = 1.0,
+    hidden: int = 0,
+    hidden_source: int = FROM_NOTHING,
 ) -> Path:
-    """Write a folder; sweeps that are not ``labelled`` have no point of class ``hidden``.
+    """Write a folder; sweeps that are not ``labelled`` have no point of class ``hidden``, because of ``hidden_source``.
 
     Where the cache has boxes, each sweep has its own, which are those of a labelled sweep, or stand.
     """
@@ -28,12 +33,13 @@ def write_spread(
         rows, points, boxes = [], np.zeros(5, np.int64), np.zeros(5, np.int64)
         for index in range(cache.sequence(sequence).sweeps):
             classes = cache.classes(sequence, index).copy()
-            if index not in own:
-                classes[classes == hidden] = 0
+            hides = (classes == hidden) & (index not in own)
+            classes[hides] = 0
             told = classes > 0
             source = np.where(told, FROM_LABEL if index in own else FROM_POSITION, FROM_NOTHING).astype(np.uint8)
             sure = np.where(told, round(255 * (1.0 if index in own else confidence)), 0).astype(np.uint8)
             points += np.bincount(source, minlength=5)
+            source[hides] = hidden_source
             row: list[Any] = [index, len(classes), classes.tobytes(), sure.tobytes(), source.tobytes()]
             if index in cache.boxed_sweeps(sequence):
                 found = box_rows(cache, sequence, index, FROM_LABEL if index in own else FROM_POSITION)

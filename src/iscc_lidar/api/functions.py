@@ -249,7 +249,8 @@ def spread_labels(
 
     Returns:
         the labels: ``sweep(sequence, index)`` has ``classes`` uint8 [N], 0 for none, ``confidence`` float32 [N], and
-        ``source`` uint8 [N]: 0 nothing, 1 the sweep's own label, 2 position, 3 group.
+        ``source`` uint8 [N]: 0 nothing, 1 the sweep's own label, 2 position, 3 group; class 0 with a source says that
+        people left it unlabelled.
 
     Raises:
         UserError: as the command, or packages of preprocessing are missing.

@@ -50,8 +50,8 @@ def twin(xyz: np.ndarray, label: int, labelled: list[Any], moving: set[int], con
         centre = [math.floor(value / 0.2) * 0.2 + 0.1 for value in xyz.tolist()]
         near = sorted((float(np.linalg.norm(centre - x)), int(c)) for x, _, c in pool)
         if near and near[0][0] < reach:
-            return (FROM_POSITION, near[0][1]) if near[0][1] else (FROM_NOTHING, 0)
-    return (FROM_GROUP, majority[label]) if majority.get(label) else (FROM_NOTHING, 0)
+            return FROM_POSITION, near[0][1]
+    return (FROM_GROUP, majority[label]) if label in majority else (FROM_NOTHING, 0)
 
 
 @settings(max_examples=30)
@@ -69,7 +69,7 @@ def test_the_rule_is_that_of_a_slow_twin(seed: int) -> None:
     found = spread_to(world, label, votes, places, ALL)
     expected = [twin(world[k], int(label[k]), rows, {1, 3}, ALL) for k in range(len(label))]
     assert list(zip(found.source.tolist(), found.classes.tolist(), strict=True)) == expected
-    assert ((found.confidence > 0) == (found.source != FROM_NOTHING)).all()
+    assert ((found.confidence > 0) == (found.classes > 0)).all()
 
 
 def one(label: int, at: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,8 @@ def test_what_people_left_unlabelled_stays_unlabelled() -> None:
     its = np.array([NOISE, NOISE, 1, GROUND, GROUND, 2], np.int32)
     found = spread_to(there, its, votes, gather_places([(xyz, label, semantic)], votes), ALL)
     assert found.classes.tolist() == [1, 0, 0, 2, 0, 0], "the last: half of its group was left unlabelled"
-    assert ((found.source == FROM_NOTHING) == (found.classes == 0)).all()
+    why = [FROM_POSITION, FROM_POSITION, FROM_GROUP, FROM_POSITION, FROM_POSITION, FROM_NOTHING]
+    assert found.source.tolist() == why, "of half of a group nothing is known"
     assert ((found.confidence == 0) == (found.classes == 0)).all()
     nobody = np.zeros(len(label), np.uint8)
     votes = count_votes([(label, semantic), (label, nobody)], np.array([1], np.int32), CLASSES)

@@ -104,7 +104,7 @@ def _with_labels(teacher: Teacher, predicted: Iterator[PredictedSweep]) -> Itera
         sequence, index = place = found.sweep.sequence, found.sweep.index
         if place in teacher.labelled:
             classes = teacher.cache.classes(*place)
-            source = np.where(classes > 0, FROM_LABEL, FROM_NOTHING).astype(np.uint8)
+            source = np.full(len(classes), FROM_LABEL, np.uint8)
             yield SpreadSweep(index, SpreadPoints(classes, (classes > 0).astype(np.float32), source), None)
             continue
         points = _of_network(found, teacher.min_confidence)
@@ -121,6 +121,6 @@ def _of_network(found: PredictedSweep, min_confidence: float) -> SpreadPoints:
 
 
 def _first(a: SpreadPoints, b: SpreadPoints) -> SpreadPoints:
-    """Return labels of ``a``, and where it has none of ``b``."""
-    has = a.classes > 0
+    """Return labels of ``a``, and where it says nothing those of ``b``: what people left unlabelled stays so."""
+    has = a.source != FROM_NOTHING
     return SpreadPoints(*(np.where(has, getattr(a, name), getattr(b, name)) for name in SpreadPoints.__annotations__))

@@ -72,6 +72,22 @@ def test_labels_prevail_then_spread_ones_then_predictions(
     assert learner.places == [("00", 2)]
 
 
+def test_what_people_left_unlabelled_stays_so(run: Path, cache_path: Path, tmp_path: Path) -> None:
+    """Class 2 of other sweeps: once nothing is known of it, once people left it unlabelled."""
+    cache = Cache(cache_path)
+    told = []
+    for said in (FROM_NOTHING, FROM_POSITION):
+        folder = tmp_path / str(said)
+        spread = write_spread(folder / "spread", cache, {"00": [2]}, hidden=2, hidden_source=said)
+        call("pseudo-label", run, cache_path, folder / "labels", "--spread", spread, "--min-confidence", 0)
+        found = SpreadLabels(folder / "labels", cache).sweep("00", 4)
+        hidden = cache.classes("00", 4) == 2
+        assert hidden.sum() > 20
+        told.append(np.count_nonzero(found.classes[hidden]) / hidden.sum())
+    assert told[0] > 0.9
+    assert told[1] == 0
+
+
 def test_without_spread_labels_the_listed_sweeps_keep_their_labels(run: Path, cache_path: Path, tmp_path: Path) -> None:
     cache = Cache(cache_path)
     (tmp_path / "list.txt").write_text(f"01/{cache.sweep_name('01', 3)}\n")
