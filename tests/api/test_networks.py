@@ -112,7 +112,7 @@ def test_a_shipped_encoder_needs_its_file_and_digest(
 
 def test_the_encoder_that_comes_with_the_package_knows_more_than_a_new_one(tiny_streets: Path) -> None:
     encoder = iscc_lidar.load_encoder("small")
-    assert (encoder.channels, encoder.voxel_size_m) == (32, 0.2)
+    assert (encoder.channels, encoder.voxel_size_m) == (64, 0.2)
     assert (Path(str(weights.__file__)).parent / "small.safetensors").stat().st_size < 4_000_000
     street = registry.open_dataset("synthetic", tiny_streets)
     features, classes = [], []

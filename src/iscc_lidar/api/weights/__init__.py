@@ -9,7 +9,7 @@ from iscc_lidar.shared.base import files
 from iscc_lidar.shared.base.errors import UserError
 
 SHA256: Final[dict[str, str]] = {
-    "small": "2a207d1aad709031d374ed15aa6e2466053d6e9c02a7a89364bba511096668f7",
+    "small": "67c7271ca641ba6a5c46691cd991eff3085bdac89682014902fa164a19addae6",
 }
 """SHA-256 of NAME.safetensors, hexadecimal, by name."""
 
