@@ -77,10 +77,15 @@ class SpreadPoints:
     confidence: NDArray[np.float32]
     source: NDArray[np.uint8]
 
-    @property
-    def source_of_class(self) -> NDArray[np.uint8]:
-        """The source of each point that has a class, FROM_NOTHING for others, uint8 [N]."""
-        return np.where(self.classes > 0, self.source, np.uint8(FROM_NOTHING))
+
+def own_labels(classes: NDArray[np.uint8]) -> SpreadPoints:
+    """Return the labels of a sweep that is labelled itself; class 0 is what people left unlabelled."""
+    return SpreadPoints(classes, (classes > 0).astype(np.float32), np.full(len(classes), FROM_LABEL, np.uint8))
+
+
+def source_of_class(classes: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the source of each point that has a class, FROM_NOTHING for others, uint8 [N]."""
+    return np.where(classes > 0, source, np.uint8(FROM_NOTHING))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from iscc_lidar.data_schemas.boxes import boxes_in_space, no_boxes
 from iscc_lidar.data_schemas.labels import NOISE
-from iscc_lidar.data_schemas.spread import FROM_LABEL, SpreadBoxes, SpreadPart, SpreadPoints
+from iscc_lidar.data_schemas.spread import FROM_LABEL, SpreadBoxes, SpreadPart, SpreadPoints, own_labels
 from iscc_lidar.preprocess.plan.sequence_job import digest_of
 from iscc_lidar.preprocess.spread.box_motion import SeenSweep, TrackedBox, directions
 from iscc_lidar.preprocess.spread.boxes import (
@@ -226,8 +226,7 @@ def _spread_boxes(
 
 
 def _own(job: SpreadJob, index: int, evidence: BoxEvidence | None) -> SpreadSweep:
-    classes = job.classes_of(index)
-    points = SpreadPoints(classes, (classes > 0).astype(np.float32), np.full(len(classes), FROM_LABEL, np.uint8))
+    points = own_labels(job.classes_of(index))
     if evidence is None:
         return SpreadSweep(index, points, None)
     boxes = job.cache.boxes(job.sequence, index) or no_boxes()

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from iscc_lidar.data_schemas.spread import (
     BOX_FIELDS,
-    FROM_NOTHING,
     ROWS,
     SOURCES,
     SpreadBoxes,
     SpreadPart,
     SpreadPoints,
+    source_of_class,
 )
 from iscc_lidar.shared.base.parquet import read_table
 from iscc_lidar.shared.cache.spread_labels import read_rows
@@ -89,8 +89,8 @@ def _key_of(content: bytes) -> str:
 def describe_part(path: str, stretch: tuple[int, int], content: bytes) -> SpreadPart:
     """Describe a part for the table of contents."""
     table = read_table(pa.BufferReader(content))
-    source, classes = (np.frombuffer(b"".join(table[name].to_pylist()), np.uint8) for name in ("source", "classes"))
-    points = np.where(classes > 0, source, FROM_NOTHING)
+    classes, source = (np.frombuffer(b"".join(table[name].to_pylist()), np.uint8) for name in ("classes", "source"))
+    points = source_of_class(classes, source)
     rows = table["boxes"].to_pylist() if "boxes" in table.column_names else []
     boxes = np.array([box["source"] for row in rows for box in row], np.uint8)
     counts = (tuple(np.bincount(sources, minlength=len(SOURCES)).tolist()) for sources in (points, boxes))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.spread import FROM_GROUP, FROM_POSITION, SpreadPoints
+from iscc_lidar.data_schemas.spread import FROM_GROUP, FROM_POSITION, SpreadPoints, source_of_class
 from iscc_lidar.shared.base.palettes import FREE, GREY, MID_GREY, OCCUPIED, SHARE_MAP, WRONG
 from iscc_lidar.shared.base.picture import around, dots, prepare_birdseye, save, titled_figure
 from iscc_lidar.shared.cache.sweep import CachedSweep
@@ -35,7 +35,7 @@ def draw_spread(sweep: CachedSweep, found: SpreadPoints, colors: NDArray[np.floa
         dots(panel, sweep.xyz[~told], GREY)
     dots(panels[0], sweep.xyz[told], colors[found.classes[told]], _SIZE)
     for source, color in ((FROM_POSITION, FREE), (FROM_GROUP, OCCUPIED)):
-        dots(panels[1], sweep.xyz[found.source_of_class == source], color, _SIZE)
+        dots(panels[1], sweep.xyz[source_of_class(found.classes, found.source) == source], color, _SIZE)
     _confidence(panels[2], sweep.xyz[told], found.confidence[told])
     _wrong(panels[3], sweep, found)
     save(figure, path)

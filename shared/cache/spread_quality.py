@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iscc_lidar.data_schemas.spread import SOURCES, SpreadPoints
+from iscc_lidar.data_schemas.spread import SOURCES, SpreadPoints, source_of_class
 from iscc_lidar.shared.cache.reader import Cache
 from iscc_lidar.shared.cache.spread_labels import SpreadLabels
 
@@ -73,7 +73,7 @@ def _one_sweep(
     level = np.searchsorted(_LEVELS, found.confidence[known], side="right") - 1
     tables = {
         "moving": (moves[known].astype(np.int64), 2),
-        "source": (found.source_of_class[known].astype(np.int64), len(SOURCES)),
+        "source": (source_of_class(found.classes, found.source)[known].astype(np.int64), len(SOURCES)),
         "gap": (np.full(len(told), np.searchsorted(_GAPS, gap, side="right") - 1), len(_GAPS) - 1),
         "level": (level, len(_LEVELS) - 1),
     }

@@ -45,7 +45,7 @@ class FinetuneLearner(Learner):
         available: number of sweeps that have labels, in use or not.
         listed, among: lists of sweeps that were given, see ``of``.
         spread: labels that were spread from these sweeps to others; None trains on the labelled ones alone.
-        trained_on: sweeps for training: ``places``, or all that have spread labels, see ``SpreadTraining``.
+        trained_on: sweeps for training: ``places``, or all that have spread labels.
     """
 
     task: ClassVar[TaskName]
@@ -151,7 +151,7 @@ class FinetuneLearner(Learner):
         if self.spread is not None:
             inputs.append(Input("spread labels", self.spread.path, "spread_sha256", self.spread.digest))
             facts |= {"spread_points": self.spread.points(), "spread_boxes": self.spread.box_counts()}
-            data += f", labels spread to {len(set(self.trained_on))} sweeps: {self.spread_amount}"
+            data += f", labels spread to {len(self.trained_on)} sweeps: {self.spread_amount}"
         texts = {LABELLED_FILE: "\n".join([f"# labelled sweeps of {self.cache.path}", *names, ""])}
         return RunPlan(
             self.task, self.config, self.steps, inputs, facts, (self.network_file,), data, texts, self._command

@@ -24,7 +24,7 @@ class SpreadTraining:
     Attributes:
         labels: the spread labels.
         labelled: sweeps that they were spread from.
-        places: sweeps to train on; more than once where they are drawn more often.
+        places: sweeps to train on.
         available: number of sweeps that have labels in the cache; all sweeps where none has.
     """
 
@@ -58,10 +58,10 @@ def open_spread(
             if index in entry.labelled
             or (prints[index] not in kept_out and (wanted is None or (entry.name, index) in wanted))
         ]
-    return SpreadTraining(labels, labelled, balanced(places, labelled), _available(cache, all_labelled))
+    return SpreadTraining(labels, labelled, places, _available(cache, all_labelled))
 
 
-def balanced(places: list[Place], labelled: list[Place]) -> list[Place]:
+def balanced(places: Sequence[Place], labelled: Sequence[Place]) -> list[Place]:
     """Repeat sweeps so that about half of them are of sequences with a labelled sweep, if fewer are.
 
     Labels of other sequences are a network's own: learning from them alone adds little.

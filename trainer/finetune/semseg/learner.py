@@ -14,6 +14,7 @@ from iscc_lidar.trainer.data.places import all_labelled
 from iscc_lidar.trainer.finetune.learner import FinetuneLearner, TaskNetwork
 from iscc_lidar.trainer.finetune.semseg.loss import class_weights, lovasz_softmax, weighted_cross_entropy
 from iscc_lidar.trainer.finetune.semseg.samples import LabelledBatch, LabelledDataset, collate
+from iscc_lidar.trainer.finetune.spread import balanced
 from iscc_lidar.trainer.hardware.device import ON_CPU, Compute
 from iscc_lidar.trainer.hardware.distributed import sum_over_ranks
 from iscc_lidar.trainer.model.unet import ModelConfig, SparseUNet
@@ -48,7 +49,8 @@ class SemsegLearner(FinetuneLearner):
     @cached_property
     def dataset(self) -> LabelledDataset:
         """See ``Learner``."""
-        return LabelledDataset(self.cache, self.trained_on, self.config, self.spread)
+        places = self.trained_on if self.spread is None else balanced(self.trained_on, self.places)
+        return LabelledDataset(self.cache, places, self.config, self.spread)
 
     def check_labels(self) -> None:
         """See ``FinetuneLearner``."""

@@ -15,7 +15,6 @@ import torch
 from tqdm import tqdm
 
 from iscc_lidar.data_schemas.spread import (
-    FROM_LABEL,
     FROM_NETWORK,
     FROM_NOTHING,
     SPREAD_FILE,
@@ -23,6 +22,7 @@ from iscc_lidar.data_schemas.spread import (
     SpreadPart,
     SpreadPoints,
     SpreadSequence,
+    own_labels,
 )
 from iscc_lidar.shared.base.provenance import versions
 from iscc_lidar.shared.cache.reader import Cache
@@ -103,9 +103,7 @@ def _with_labels(teacher: Teacher, predicted: Iterator[PredictedSweep]) -> Itera
     for found in predicted:
         sequence, index = place = found.sweep.sequence, found.sweep.index
         if place in teacher.labelled:
-            classes = teacher.cache.classes(*place)
-            source = np.full(len(classes), FROM_LABEL, np.uint8)
-            yield SpreadSweep(index, SpreadPoints(classes, (classes > 0).astype(np.float32), source), None)
+            yield SpreadSweep(index, own_labels(teacher.cache.classes(*place)), None)
             continue
         points = _of_network(found, teacher.min_confidence)
         if teacher.spread is not None and sequence in spread_to:

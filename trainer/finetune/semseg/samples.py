@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -115,12 +116,15 @@ class LabelledDataset(SweepDataset[LabelledSample, CachedSweep]):
     def count_classes(self) -> NDArray[np.int64]:
         """Count the points of each class but 0 in all sweeps in use, int64 [L]; spread labels by their confidence.
 
+        Sweeps that are drawn more often count as often.
+
         Raises UserError where all are 0.
         """
         counts = np.zeros(self.classes, np.int64)
         silent = len(self) < _SHOWN_SWEEPS or not is_first_process()
-        for sequence, index in tqdm(self.places, desc="counting classes", unit="sweep", leave=False, disable=silent):
-            found = self._count(sequence, index)
+        drawn = Counter(self.places).items()
+        for (sequence, index), times in tqdm(drawn, desc="counting classes", unit="sweep", leave=False, disable=silent):
+            found = times * self._count(sequence, index)
             if len(found) > self.classes:
                 raise UserError(f"{self.cache.path}: sequence {sequence}, sweep {index}: a class without a name")
             counts += found
